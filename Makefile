@@ -1,0 +1,43 @@
+PYTHON ?= python3
+PORT ?= 8501
+BIN = .venv/bin
+
+.PHONY: help app test check bench clean
+
+help:
+	@echo "make app [PORT=8501]   set everything up and open the dashboard"
+	@echo "make test              set everything up and run all tests"
+	@echo "make check             lint"
+	@echo "make bench             measure beside peers (half an hour; see benchmarks/README.md)"
+	@echo "make clean             remove .venv (experiments stay)"
+
+app: .venv/app
+	@$(BIN)/python -m dashboard --port $(PORT)
+
+test: .venv/dev
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: .venv/dev
+	@$(BIN)/ruff check .
+
+bench: .venv/bench
+	@for name in augment evaluate launch train_throughput pages scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Triptych needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/app: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ .venv/app
+
+.venv/bench: requirements-bench.txt requirements-dev.txt requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@ .venv/dev .venv/app

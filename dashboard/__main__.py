@@ -1,0 +1,107 @@
+"""`python -m dashboard`: serve the app on this machine until interrupted. `python -m dashboard report`: write a report."""
+
+import argparse
+import errno
+import os
+import socket
+import sys
+from pathlib import Path
+
+APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
+LOOPBACK = ["localhost", "127.0.0.1", "::1"]
+
+
+ACCESS = """\
+Who may see and change what:
+  On 127.0.0.1, where nobody can reach it but who is logged in on this machine, readers may do everything. With
+  Streamlit's login set up ([auth] in .streamlit/secrets.toml), .streamlit/access.toml (or $TRIPTYCH_ACCESS) lists who may
+  view and who may change, by e-mail address or @domain; who is not listed may do nothing. On any other address, or with
+  --host, and without a login, the dashboard is read-only unless --trust-network is given. From a browser, data sets are
+  opened in the folders that $TRIPTYCH_DATA_ROOTS names, with colons between; on 127.0.0.1 without a login also in the home
+  folder, in the one from which the dashboard was started, and among temporary files. The README says more.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    if root := getattr(options, "root", None):
+        os.environ["TRIPTYCH_EXPERIMENTS"] = str(Path(root).resolve())
+    return options.do(options)
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(add_help=False)
+    root.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="the store of experiments (default $TRIPTYCH_EXPERIMENTS, else experiments/)")
+    main = argparse.ArgumentParser(
+        prog="python -m dashboard", description="Serve the app on this machine until interrupted.", epilog=ACCESS, parents=[root],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    main.add_argument("--port", type=int, default=8501, help="port (default %(default)s)")
+    main.add_argument("--address", default="127.0.0.1", help="address to listen on, such as 0.0.0.0 for all of this machine's (default %(default)s)")
+    main.add_argument("--host", metavar="NAME", action="append", default=[], help="a further name by which browsers reach it, such as a proxy's; may be repeated")
+    main.add_argument("--trust-network", action="store_true", help="let everyone who can reach it change everything, without a login")
+    main.set_defaults(do=serve)
+    commands = main.add_subparsers(title="commands", metavar="COMMAND")
+    summary = "write an experiment's report, one file that opens anywhere"
+    sub = commands.add_parser("report", help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[root])
+    sub.add_argument("experiment", metavar="EXPERIMENT")
+    sub.add_argument("--out", metavar="FILE", type=Path, help="default: EXPERIMENT.html, or EXPERIMENT.md, in this folder")
+    sub.add_argument("--format", choices=["html", "md"], help="a page with figures, or Markdown for a wiki (default: by FILE's ending, else html)")
+    sub.set_defaults(do=report)
+    return main
+
+
+def serve(options: argparse.Namespace) -> int:
+    if not 1 <= options.port <= 65535:
+        parser().error(f"--port {options.port}: choose a number from 1 to 65535")
+    try:
+        bind(options.address, options.port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            print(f"port {options.port} is taken; choose another with --port (or make app PORT=...)", file=sys.stderr)
+        else:
+            print(f"--address {options.address} --port {options.port}: cannot listen there: {error.strerror}", file=sys.stderr)
+        return 2
+    shown = next(iter(options.host), options.address if options.address not in ("0.0.0.0", "::") else socket.gethostname())
+    settings = ["--server.port", str(options.port), "--server.address", options.address, "--browser.serverAddress", shown]
+    for name in [*options.host, *(LOOPBACK if options.host else [])]:
+        settings += ["--server.allowedHosts", name]
+    os.environ["TRIPTYCH_TRUST_NETWORK"] = "1" if options.trust_network else ""
+
+    from streamlit.web import cli
+
+    return cli.main(["run", str(APP), *settings], prog_name="streamlit", standalone_mode=False) or 0
+
+
+def bind(address: str, port: int) -> None:
+    """Listen there for a moment. Raises OSError where that cannot be done."""
+    family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(where)
+
+
+def report(options: argparse.Namespace) -> int:
+    from dashboard import report
+    from sslcore.experiment import Store, replacing
+
+    store = Store()
+    form = options.format or ("md" if options.out and options.out.suffix == ".md" else "html")
+    out = options.out or Path(f"{options.experiment}.{form}")
+    try:
+        store.find(options.experiment)  # raises where there is none
+        experiment = store.experiment(options.experiment)
+        text = report.markdown(experiment) if form == "md" else report.html(experiment)
+        if not out.absolute().parent.is_dir():
+            raise ValueError(f"{out}: there is no folder to put it into")
+        with replacing(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        print(f"python -m dashboard: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Who may see, who may change, and what may be opened, from a browser.
+
+On this machine's own address the reader may do everything. With Streamlit's login set up ([auth] in secrets.toml), a
+short list says who may view and who may change. Without it, and where other machines can reach the dashboard, everyone
+may view and nobody may change. Pages show it; change.py and guard.py enforce it.
+"""
+
+import ipaddress
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.auth_util import get_cookie_with_chunks, get_origin_from_redirect_uri, get_secrets_auth_section
+from streamlit.runtime.secrets import secrets_singleton
+from streamlit.web.server.server_util import get_cookie_secret
+from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
+from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
+
+from dashboard.tables import stamp
+from sslcore import datasets
+
+ANYBODY = "*"  # on the list: whoever can log in
+MANUAL = "README, \N{LEFT DOUBLE QUOTATION MARK}Who may see and change what\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+# -- Where the dashboard listens ---------------------------------------------------------------
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address means this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_local() -> bool:
+    """Whether the dashboard is there for this machine alone: its address, and every name that it answers to, say so."""
+    address = st.get_option("server.address") or ""
+    return all(map(is_loopback, [address, *st.get_option("server.allowedHosts")]))
+
+
+def trusts_network() -> bool:
+    """Whether whoever started the dashboard lets everyone who can reach it change things."""
+    return os.environ.get("TRIPTYCH_TRUST_NETWORK") == "1"
+
+
+# -- Who ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What somebody may do, and why not more."""
+
+    who: str  # e-mail address; "" where nobody is asked to log in
+    view: bool
+    change: bool
+    why: str = ""  # in a sentence or two
+
+
+def login_is_set_up() -> bool:
+    """Whether people have to log in; also where the secrets cannot be read, since nobody knows what they would say."""
+    if secrets_singleton.load_if_toml_exists():
+        return "auth" in secrets_singleton
+    return any(Path(file).is_file() for file in st.get_option("secrets.files"))
+
+
+def providers() -> list[str | None]:
+    """Whom one can log in with, as st.login takes them; None is the one without a name."""
+    auth = get_secrets_auth_section()
+    named = [name for name, section in auth.items() if isinstance(section, Mapping) and "client_id" in section]
+    return [*([None] if "client_id" in auth else []), *named]
+
+
+def file() -> Path:
+    """The list of who may view and who may change."""
+    return Path(os.environ.get("TRIPTYCH_ACCESS") or Path(__file__).parents[1] / ".streamlit" / "access.toml")
+
+
+def listed() -> dict[str, list[str]]:
+    """{"view": entries, "change": entries}, each an e-mail address, @domain or *; as the file stands now.
+
+    Raises ValueError, in one line, where it cannot be understood; it lists nobody where it is not there.
+    """
+    return _listed(file(), stamp(file()))
+
+
+@lru_cache(maxsize=4)
+def _listed(path: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:
+    try:
+        content = tomllib.loads(path.read_text()) if stamp[0] else {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from None
+    for name, entries in content.items():
+        if name not in ("view", "change") or not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise ValueError(f"{path.name}: {name!r} is not one of view and change with a list of e-mail addresses")
+    return {name: [entry.strip().lower() for entry in content.get(name, [])] for name in ("view", "change")}
+
+
+def rights() -> Rights:
+    """What the reader of this session may do."""
+    return of(dict(st.user))
+
+
+def rights_of(cookies: Mapping[str, str]) -> Rights:
+    """What whoever sends these cookies with a request may do: Streamlit's login cookie, which it signs, tells who it is."""
+
+    def signed(name: str) -> bytes | None:
+        return decode_signed_value(get_cookie_secret(), name, cookies[name]) if name in cookies else None
+
+    if not login_is_set_up():
+        return of({})
+    content = get_cookie_with_chunks(signed, USER_COOKIE_NAME)
+    user = json.loads(content) if content else {}
+    return of(user if user.get("origin") == get_origin_from_redirect_uri() else {})
+
+
+def of(user: Mapping[str, Any]) -> Rights:
+    """What somebody may do who is logged in as `user`, the claims of an OpenID Connect provider."""
+    if not login_is_set_up():
+        if is_local() or trusts_network():
+            return Rights("", True, True)
+        return Rights("", True, False, f"Read-only: other machines can reach this dashboard, and nobody has to log in. {MANUAL} says how to allow changes.")
+    if not user.get("is_logged_in"):
+        return Rights("", False, False, "Log in to see the experiments.")
+    who = user.get("email")
+    if not isinstance(who, str) or "@" not in who or user.get("email_verified") is False:
+        return Rights(str(user.get("sub") or ""), False, False, "Your login comes without a verified e-mail address, by which this dashboard knows people.")
+    try:
+        lists = listed()
+    except ValueError as error:
+        return Rights(who, False, False, f"Nobody may see anything: {error}.")
+    if _is_on(lists["change"], who):
+        return Rights(who, True, True)
+    if _is_on(lists["view"], who):
+        return Rights(who, True, False, f"Read-only: you may look, and change nothing. Whoever runs this dashboard can allow it, in {file().name}.")
+    return Rights(who, False, False, f"{who} is not on the list of those who may see this dashboard. Whoever runs it can add you, in {file().name}.")
+
+
+def _is_on(entries: list[str], who: str) -> bool:
+    name = who.strip().lower()
+    return any(entry in (ANYBODY, name, f"@{name.rpartition('@')[2]}") for entry in entries)
+
+
+def lock(**otherwise: Any) -> dict[str, Any]:
+    """Arguments of a widget that changes something: disabled, with the reason, for whoever may not; else `otherwise`."""
+    of = rights()
+    return otherwise if of.change else otherwise | {"disabled": True, "help": of.why}
+
+
+# -- What may be opened --------------------------------------------------------------------------
+
+
+def data_roots() -> list[str]:
+    """The folders, links resolved, in which data sets may lie that are opened from a browser.
+
+    $TRIPTYCH_DATA_ROOTS, with colons between; and, where the reader can be nobody but a user of this machine, the home
+    folder of whoever runs the dashboard, the folder it was started in, and the one for temporary files.
+    """
+    named = list(filter(None, os.environ.get("TRIPTYCH_DATA_ROOTS", "").split(os.pathsep)))
+    usual = [str(Path.home()), os.getcwd(), tempfile.gettempdir()] if is_local() and not login_is_set_up() else []
+    return [os.path.realpath(os.path.expanduser(root)) for root in [*named, *usual]]
+
+
+def check_data(dataset: str) -> None:
+    """Raise ValueError where a data set is a path that may not be opened from a browser."""
+    path = datasets.canonical(dataset)
+    if path in datasets.NAMES:
+        return
+    real, roots = os.path.realpath(path), data_roots()
+    if not any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots):
+        within = f"no such file or folder within {', '.join(dict.fromkeys(roots))}" if roots else "no folder may be opened from a browser"
+        raise ValueError(f"{within}; TRIPTYCH_DATA_ROOTS, set where the dashboard is started, names folders that may be")
+
+
+datasets.check_path = check_data  # for this process; what it starts, change.py checks before

@@ -1,0 +1,140 @@
+"""Everything that the screen changes. No other file of the dashboard changes a store, or starts or stops anything.
+
+Each of these asks first whether this session's reader may, whatever the page has shown: buttons can be pressed that
+were shown disabled. Where not it raises Refused, which pages show as they show a full disk.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from dashboard import access, strip
+from sslcore import archive, plan
+from sslcore import launch as launcher
+from sslcore.config import RunConfig
+from sslcore.experiment import RESUMABLE, Discarded, Experiment, Run, Spec, Store
+from sslcore.launch import slurm, transfer
+
+Action = TypeVar("Action", bound=Callable)
+ACTIONS: dict[str, Callable] = {}
+
+
+class Refused(PermissionError):
+    """Whoever asks for a change may not make it; in words."""
+
+
+def action(do: Action) -> Action:
+    @wraps(do)
+    def asking(*given: Any, **named: Any) -> Any:
+        of = access.rights()
+        if not of.change:
+            raise Refused(of.why)
+        return do(*given, **named)
+
+    ACTIONS[do.__name__] = asking
+    return asking
+
+
+# -- Runs ----------------------------------------------------------------------------------------
+
+
+@action
+def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str = "local") -> Experiment:
+    """A new experiment, its runs queued. Raises as the launcher does, and ValueError for data that may not be opened."""
+    for config in configs.values():
+        access.check_data(config.dataset)
+    return launcher.launch(store, name, spec, configs, engine)
+
+
+@action
+def set_cluster(store: Store, settings: Mapping[str, Any]) -> None:
+    """How jobs are asked for on this store's cluster. Raises ConfigError."""
+    slurm.change(store, settings)
+
+
+@action
+def start_queue(store: Store) -> None:
+    launcher.start(store)
+
+
+@action
+def stop(run: Run) -> None:
+    launcher.stop(run)
+
+
+@action
+def resume(run: Run) -> None:
+    access.check_data(run.config.dataset)
+    launcher.resume(run)
+
+
+@action
+def complete(experiment: Experiment, names: Collection[str]) -> None:
+    """Queue the named ones of an experiment's runs, made or only planned."""
+    there = {run.name: run for run in experiment.runs()}
+    planned = plan.plan(experiment.spec()).configs
+    for name in names:
+        config = there[name].config if name in there else planned.get(name)
+        if config and (name not in there or there[name].status().state in RESUMABLE):
+            access.check_data(config.dataset)
+    launcher.complete(experiment, names)
+
+
+@action
+def probe_elsewhere(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
+    """Probe the runs' encoders on another data set, in a process of its own."""
+    access.check_data(dataset)
+    transfer.start(experiment, dataset, runs)
+
+
+@action
+def draw_views(config: RunConfig) -> Path:
+    """A picture of what the network sees: it takes a process, and perhaps a download."""
+    access.check_data(config.dataset)
+    return strip.draw(config)
+
+
+# -- Experiments -----------------------------------------------------------------------------------
+
+
+@action
+def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
+    plan.grow(experiment, axes)
+
+
+@action
+@contextmanager
+def editing(experiment: Experiment) -> Iterator[Spec]:
+    """The experiment's title, notes, tags, marks of its runs, ..., to be changed in the block and written after it."""
+    with experiment.editing() as spec:
+        yield spec
+
+
+@action
+def bring_in(store: Store, file: Path | BinaryIO) -> Experiment:
+    """The experiment in a zip file, added to the store."""
+    experiment = archive.bring_in(store, file)
+    with experiment.editing() as spec:
+        spec.archived = False  # there it may have been put aside; here it is new
+    return experiment
+
+
+# -- The trash ---------------------------------------------------------------------------------------
+
+
+@action
+def discard(store: Store, thing: Experiment | Run) -> None:
+    store.discard(thing)
+
+
+@action
+def restore(store: Store, discarded: Discarded) -> Experiment | Run:
+    return store.restore(discarded)
+
+
+@action
+def empty_trash(store: Store) -> None:
+    """Delete for good what has lain in the trash for a week."""
+    store.empty_trash()

@@ -1,0 +1,108 @@
+"""Slurm on the screen: how its jobs are asked for, what it says of a run's job, and when it says nothing."""
+
+from collections.abc import Collection
+
+import streamlit as st
+
+from dashboard import access, change, words
+from sslcore import launch
+from sslcore.config import ConfigError
+from sslcore.experiment import Run, Status, Store
+from sslcore.launch import slurm
+
+IN_THE_SHELL = ("extra", "set_up")  # commands that run on the cluster are no field of a page
+
+
+def ask_for_engine(store: Store) -> str:
+    """Ask where to train, where there is a choice, and for Slurm how. Returns one of launch.ENGINES."""
+    if why := slurm.missing():
+        st.caption(f"{words.plain(why)}.")
+        return "local"
+    engine = st.selectbox(
+        "Where to train", list(launch.ENGINES), format_func=launch.ENGINES.get, index=None, key="new_engine", bind="query-params", width=320,
+        placeholder=launch.ENGINES["local"], help="Slurm queues the runs on the cluster, as one job array. A run that is preempted or whose time is up goes on by itself.",
+    ) or "local"  # fmt: skip
+    if engine == "slurm":
+        with st.expander("How this store's jobs are asked for", icon=":material/dns:"):
+            _settings(store)
+    return engine
+
+
+def _settings(store: Store) -> None:
+    """slurm.yaml as a form."""
+    try:
+        stands = slurm.settings(store)
+    except ConfigError as error:
+        st.error(words.plain(str(error)))
+        return
+    with st.form("cluster", border=False):
+        typed, boxes = {}, {}
+        with st.grid("auto", min_column_width=190):
+            for name, field in slurm.Settings.model_fields.items():
+                if name not in IN_THE_SHELL:
+                    with st.container():
+                        typed[name] = _field(name, getattr(stands, name), f"{field.description} (`{name}`)")
+                        boxes[name] = st.container()
+        if st.form_submit_button("Keep", key="cluster_keep", **access.lock()):
+            try:
+                change.set_cluster(store, typed)
+            except ConfigError as error:
+                for name, what in error.problems.items():
+                    (boxes.get(name) or st).error(words.plain(what))
+            except OSError as error:
+                st.error(f"They could not be kept: {words.plain(str(error))}")
+            else:
+                st.rerun()
+    st.caption("An empty field is left to the cluster. Shell lines before the training, and more options of sbatch, are set in the shell alone:")
+    st.code("python -m sslcore slurm --set set_up='module load cuda' extra='[--constraint=a100]'", language="bash", wrap_lines=True)
+    for name in IN_THE_SHELL:
+        if value := getattr(stands, name):
+            st.code(value if isinstance(value, str) else "\n".join(value), language="bash", wrap_lines=True)
+
+
+def _field(name: str, value: str | int, help: str) -> str | int:
+    label, key = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU"), f"cluster_{name}"
+    if isinstance(value, int):
+        low, high = (getattr(limit, side) for side in ("ge", "le") for limit in slurm.Settings.model_fields[name].metadata if hasattr(limit, side))
+        return st.number_input(label, value=value, min_value=low, max_value=high, step=1, key=key, help=help)
+    return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
+
+
+# -- Its jobs --------------------------------------------------------------------------------
+
+
+def trouble(store: Store, statuses: Collection[Status]) -> None:
+    """Say so where nothing is known at present of jobs that are to end."""
+    if not any(status.engine == "slurm" and status.state in ("queued", "running") for status in statuses):
+        return
+    now = slurm.heard(store)
+    if not launch.agent_alive(store):
+        st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
+        if st.button("Ask Slurm", icon=":material/play_arrow:", key="cluster_ask", **access.lock()):
+            try:
+                change.start_queue(store)
+            except (OSError, RuntimeError) as error:
+                st.error(words.plain(str(error)))
+    elif now.problem:
+        st.warning(f"{words.plain(slurm.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not known.", icon=":material/cloud_off:")
+
+
+def job_in_words(status: Status) -> str:
+    """Job, node, partition and requeues on one line."""
+    node = f"on {status.host}" if status.state != "queued" and status.host else ""
+    times = f"requeued {words.count(status.requeues, 'time')}" if status.requeues else ""
+    where = f"partition {status.partition}" if status.partition else ""
+    return " · ".join(filter(None, [f"Slurm job {status.job_id}" if status.job_id else "Slurm", node, where, times]))
+
+
+def job(run: Run, status: Status) -> None:
+    """What is known of a run's job, and the script that was submitted."""
+    attempt = f"attempt {status.attempt}, begun {words.date(status.started_at)}" if status.started_at else ""
+    st.caption(words.plain(" · ".join(filter(None, [job_in_words(status), attempt]))))
+    script = slurm.script_file(run, status)
+    if script is None:
+        st.caption("The script that was submitted is not here any more.")
+        return
+    with st.expander("The script that was submitted", icon=":material/terminal:"):
+        st.code(script.read_text(errors="replace"), language="bash", wrap_lines=True)
+        st.caption(words.plain(str(script)))

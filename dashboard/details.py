@@ -1,0 +1,67 @@
+"""An experiment's title, question, tags and notes: to read and to edit."""
+
+import streamlit as st
+
+from dashboard import access, change, words
+from sslcore.experiment import Experiment, Store
+
+ASKED = "_details"  # in the session: (experiment, what its fields said when the reader opened them)
+
+
+def ask(experiment: Experiment) -> None:
+    """Have the dialog stand on the page; `answer` draws it."""
+    for key in ("details_title", "details_question", "details_tags", "details_notes"):
+        st.session_state.pop(key, None)
+    st.session_state[ASKED] = (experiment.name, experiment.spec())
+    st.rerun()
+
+
+def answer(store: Store) -> None:
+    """Draw the dialog, if it was asked for. Call it at the end of a page, outside of live parts."""
+    name, opened = st.session_state.get(ASKED, ("", None))
+    if name and store.experiment(name).exists():
+        _dialog(store.experiment(name), opened, sorted({tag for e in store.experiments() for tag in e.spec().tags}))
+
+
+def _drop() -> None:
+    st.session_state.pop(ASKED, None)
+
+
+@st.dialog("Details", width="large", on_dismiss=_drop)
+def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
+    said = {
+        "title": st.text_input("Title", opened.title, max_chars=120, key="details_title", help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it.")),
+        "question": st.text_area("Question", opened.question, max_chars=1000, height=80, key="details_question"),
+        "tags": st.multiselect(
+            "Tags", [*known_tags, *(tag for tag in opened.tags if tag not in known_tags)], opened.tags, accept_new_options=True, key="details_tags",
+            placeholder="Type a word, or choose one", help="The Experiments page finds experiments by their tags.",
+        ),
+    }  # fmt: skip
+    write, read = st.tabs(["Write notes", "Read notes"], default="Read notes" if opened.notes else "Write notes")
+    with write:
+        said["notes"] = st.text_area("Notes", opened.notes, height=260, key="details_notes", label_visibility="collapsed",
+                                     placeholder="What was found, what to try next. Markdown.")  # fmt: skip
+    with read, st.container(height=260):
+        st.markdown(words.notes(said["notes"]) if said["notes"].strip() else "*No notes yet.*")
+    if "![" in said["notes"]:
+        st.caption("Pictures in notes are shown as links, so that opening them fetches nothing from elsewhere.")
+    changed = {name: value for name, value in said.items() if value != getattr(opened, name)}
+    with st.container(horizontal=True):
+        if st.button("Save", type="primary", key="details_save", **access.lock()):
+            try:
+                _save(experiment, changed)
+            except (OSError, ValueError) as error:
+                st.error(words.plain(f"It could not be saved: {error}"))
+                return
+            _drop()
+            st.rerun()
+        if st.button("Cancel", key="details_cancel"):
+            _drop()
+            st.rerun()
+
+
+def _save(experiment: Experiment, changed: dict) -> None:
+    """Write what was changed, and nothing else: others may have changed the rest meanwhile."""
+    with change.editing(experiment) as spec:
+        for name, value in changed.items():
+            setattr(spec, name, [tag.strip() for tag in value if tag.strip()] if name == "tags" else value.strip())

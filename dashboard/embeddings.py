@@ -1,0 +1,123 @@
+"""embeddings.npz and umap.parquet -> arrays and points. What a file says is kept until the file changes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard.tables import stamp
+from sslcore.analysis import layouts
+from sslcore.experiment import Run
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The evaluation sample as one run sees it: n images, a row each. Not to be changed in place."""
+
+    index: np.ndarray  # (n,) in the data set
+    h: np.ndarray  # (n, D)
+    label: np.ndarray  # (n,) class, -1 where there is none
+    prediction: np.ndarray  # (n,) of the linear probe, -1 where there is none
+    train: np.ndarray  # (n,) whether it is a training image
+    umap: dict[int, np.ndarray]  # epoch -> (n, 2), the last epoch last; {} without umap.parquet
+
+    def rows_of(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The rows of those of some data set indices that are in the sample, in the sample's order."""
+        return np.flatnonzero(np.isin(self.index, indices))
+
+
+def read(run: Run) -> Embedding:
+    """Raises ValueError, in one line, with what to do, where a run has no embedding that can be read."""
+    return _read(run.path, stamp(run.embeddings_file), stamp(run.umap_file))
+
+
+@lru_cache(maxsize=16)
+def _read(folder: Path, of_embeddings: tuple[int, int], of_umap: tuple[int, int]) -> Embedding:
+    run = Run(folder)
+    again = f"`python -m sslcore evaluate {run.id}` makes it again"
+    if not of_embeddings[1]:
+        raise ValueError(f"embeddings.npz is missing; {again}")
+    try:
+        with np.load(run.embeddings_file, allow_pickle=False) as kept:
+            index, h, label, prediction, train = (kept[name] for name in ("index", "h", "label", "prediction", "train"))
+    except KeyError as error:
+        raise ValueError(f"embeddings.npz has no {error.args[0].split()[0]}, perhaps because an older version wrote it; {again}") from None
+    except Exception:  # whatever a foreign or torn file makes numpy raise
+        raise ValueError(f"embeddings.npz cannot be read; {again}") from None
+    if h.ndim != 2 or any(part.shape != (len(h),) for part in (index, label, prediction, train)) or len(np.unique(index)) != len(h):
+        raise ValueError(f"embeddings.npz is not one entry an image; {again}")
+    return Embedding(index, h.astype(np.float32), label, prediction, train.astype(bool), _umap(run, index))
+
+
+def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
+    try:
+        rows = pd.read_parquet(run.umap_file, columns=["x", "y", "index", "epoch"])
+    except Exception:  # missing, torn or foreign
+        return {}
+    epochs = {int(epoch): part for epoch, part in rows.groupby("epoch")}
+    return {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in epochs.items() if np.array_equal(part["index"], index)}
+
+
+def pca(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """sslcore.analysis.layouts.pca of the run's h. Raises ValueError as `read` does."""
+    return _pca(run.path, stamp(run.embeddings_file), stamp(run.umap_file))
+
+
+@lru_cache(maxsize=64)
+def _pca(folder: Path, *stamps: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return layouts.pca(_read(folder, *stamps).h)
+
+
+def measured(run: Run, part: str) -> Mapping[str, Any]:
+    """A part of results.json, such as umap; {} where there is none."""
+    results = run.results()
+    found = results.get(part) if isinstance(results, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def classes(run: Run) -> list[str]:
+    """The names of the classes, in their order; [] where they are not known."""
+    names = measured(run, "linear").get("classes")
+    return [str(name) for name in names] if isinstance(names, list) else []
+
+
+def called(numbers: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Class numbers as names, "" for none."""
+    known = {k: "" if k < 0 else names[k] if k < len(names) else f"class {k}" for k in np.unique(numbers).tolist()}
+    return np.array([known[k] for k in numbers.tolist()], dtype=object)
+
+
+def points(embedding: Embedding, layout: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
+    """What figures.embedding.panel draws: x, y, index, class, predicted, split (train, test) and probe (right, wrong; "" where unknown)."""
+    right = np.where(embedding.prediction == embedding.label, "right", "wrong")
+    return pd.DataFrame(
+        {
+            "x": layout[:, 0],
+            "y": layout[:, 1],
+            "index": embedding.index,
+            "class": called(embedding.label, names),
+            "predicted": called(embedding.prediction, names),
+            "split": np.where(embedding.train, "train", "test"),
+            "probe": np.where((embedding.label < 0) | (embedding.prediction < 0), "", right),
+        }
+    )
+
+
+def laid_over(embedding: Embedding, layout: np.ndarray, reference: Embedding) -> np.ndarray:
+    """A layout of `embedding`, turned, mirrored, moved and scaled as a whole as its last layout must be to lie over the reference's last one."""
+    _, own, other = np.intersect1d(embedding.index, reference.index, return_indices=True)
+    if embedding is reference or len(own) < 3 or not embedding.umap or not reference.umap:
+        return layout
+    last, onto = (list(e.umap.values())[-1] for e in (embedding, reference))
+    return layouts.procrustes(last[own], onto[other], layout)
+
+
+def at_epoch(umap: Mapping[int, np.ndarray], epoch: int | None) -> tuple[int, np.ndarray]:
+    """(epoch, layout) of the last kept epoch up to `epoch`, or the first one; None means the last."""
+    past = [e for e in umap if epoch is None or e <= epoch]
+    chosen = past[-1] if past else next(iter(umap))
+    return chosen, umap[chosen]

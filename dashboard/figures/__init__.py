@@ -1,0 +1,1 @@
+"""DataFrame -> plotly Figure: pure functions, drawn by the pages and by the report alike."""

@@ -1,0 +1,59 @@
+"""What a claim rests on: each difference that it needs, with its interval, and on which side of zero it lies."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from dashboard.figures import style
+from sslcore.analysis.claims import Step
+
+VERDICTS = {  # word: (icon, badge colour, meaning)
+    "supported": (":material/check_circle:", "green"),
+    "contradicted": (":material/cancel:", "red"),
+    "undecided": (":material/help:", "gray"),
+}
+LINE, ROOM = 17, 110  # pixels of a line of a step's name, and of what is around them
+WIDTH = 36  # characters of a step's name on a line
+
+
+def height(steps: Sequence[Step]) -> int:
+    return ROOM + len(steps) * (LINE * max(len(_lines(step)) for step in steps) + 12)
+
+
+def forest(steps: Sequence[Step]) -> go.Figure:
+    """Each step's mean and 95 % interval; to the right of the line at zero is as the claim has it. Filled: told apart.
+
+    Ratios of costs are laid out by their logarithm, on an axis of their own kind; a claim's steps are all of one kind.
+    """
+    ratio = any(step.ratio for step in steps)
+    per = 1.0 if ratio else 0.01
+    y = list(range(len(steps)))[::-1]
+    mean = [step.difference.mean / per for step in steps]
+    up, down = ([None if end is None else abs(end - step.difference.mean) / per for step in steps for end in (getattr(step.difference, side),)] for side in ("high", "low"))
+    reach = [end for at, below, above in zip(mean, down, up) for end in (at - (below or 0.0), at + (above or 0.0))]
+    least = math.log(1.2) if ratio else 1.0
+    low, high = min(-least, *reach), max(least, *reach)
+    figure = style.figure(
+        title={"text": "What it needs", "subtitle": {"text": "mean and 95 % interval over seeds; filled: told apart"}},
+        xaxis={"title": {"text": "times; claimed: above 1" if ratio else "points; claimed: above 0"}, "showgrid": True, "range": [low - 0.05 * (high - low), high + 0.05 * (high - low)], "zeroline": True, "zerolinecolor": style.NEUTRAL, "zerolinewidth": 2},
+        yaxis={"tickvals": y, "ticktext": ["<br>".join(_lines(step)) for step in steps], "range": [-0.6, len(steps) - 0.4], "showgrid": False, "ticks": ""},
+        showlegend=False,
+    )  # fmt: skip
+    if ratio:
+        ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10) if high - low > math.log(4) else (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2)
+        shown = [tick for tick in ticks if low <= math.log(tick) <= high]
+        figure.update_xaxes(tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], tickangle=0)
+    figure.add_trace(
+        go.Scatter(
+            x=mean, y=y, mode="markers", text=[style.plain(step.sentence) for step in steps], hovertemplate="%{text}<extra></extra>",
+            error_x={"type": "data", "array": up, "arrayminus": down, "color": style.NEUTRAL, "thickness": 2, "width": 5},
+            marker={"size": 11, "color": style.NEUTRAL, "symbol": ["circle" if step.apart else "circle-open" for step in steps], "line": {"width": 2, "color": style.NEUTRAL}},
+        )
+    )  # fmt: skip
+    return figure
+
+
+def _lines(step: Step) -> list[str]:
+    return [style.plain(line) for line in textwrap.wrap(step.says, WIDTH)]

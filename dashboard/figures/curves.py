@@ -1,0 +1,193 @@
+"""Metrics over training: the loss with its chance level, and what can be compared across methods.
+
+Takes `tables.curves`: a Curve a run. Runs of one label differ in seed alone. A figure
+is kept, and not to be changed: the same curves give the same figure.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures import style
+from dashboard.tables import Curve
+from sslcore.methods import METHODS
+
+POINTS = 1000  # a curve, at most; fewer where there are many curves
+ALL_POINTS = 30_000
+MANY = 24  # curves, above which those of one label are one trace: plotly.js takes a millisecond for a trace, however short
+KEPT = 64  # figures
+
+X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images seen", "seconds": "training time", "flops": "floating-point operations"}
+
+METRICS = {  # column: (title, how to read it, what its axis shows)
+    "knn": ("kNN accuracy while training", "nearest neighbours by cosine of h, on the evaluation sample", "accuracy"),
+    "effective_rank": ("Effective rank", "how many dimensions of h are in use; 1 is collapse", "dimensions"),
+    "alignment": ("Alignment", "how far apart two views of an image are; 0 is perfect, 2 unrelated", "squared distance"),
+    "uniformity": ("Uniformity", "how evenly h fills the sphere; 0 is collapse, lower is more even", "log mean exp(−2d²)"),
+    "std": ("Spread", "of a coordinate of normalised h; 0 is collapse, 1 even", "std × √D"),
+    "learning_rate": ("Learning rate", "as resolved, after scaling to the batch size", "learning rate"),
+    "images_per_second": ("Speed", "images, not views; evaluation left out", "images / s"),
+}
+
+
+@lru_cache(maxsize=KEPT)
+def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spread: bool = True, title: str | None = None) -> go.Figure:
+    """The loss of one method's runs with its chance level; of several methods, on one axis and with a warning."""
+    methods = list(dict.fromkeys(curve.method for curve in curves))
+    traces, layout = _curves(curves, "loss", x, smoothing, spread)
+    for method in methods:
+        traces += _chance([curve for curve in curves if curve.method == method], method, x)
+    names = " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])]) if len(methods) > 1 else "".join(map(style.title, methods))
+    layout["title"] = {"text": names if title is None else title}
+    if len(methods) > 1:
+        layout["title"]["subtitle"] = {"text": "each method has a loss of its own: heights cannot be compared"}
+    return style.figure(traces, **layout, yaxis={"title": {"text": "training loss"}})
+
+
+@lru_cache(maxsize=KEPT)
+def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: float = 0.0, spread: bool = True) -> go.Figure:
+    """One of METRICS for all runs, overlaid."""
+    title, reading, unit = METRICS[name]
+    traces, layout = _curves(curves, name, x, smoothing, spread)
+    yaxis = {"title": {"text": unit}}
+    if name == "knn":
+        yaxis |= {"tickformat": ".0%", "hoverformat": ".1%"}
+    if name == "learning_rate":
+        yaxis |= {"rangemode": "tozero", "hoverformat": ".3g"}
+    return style.figure(traces, **layout, title={"text": title, "subtitle": {"text": reading}}, yaxis=yaxis)
+
+
+def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:
+    """Exponential moving average without a bias at the start: each older value counts `smoothing` times as much."""
+    return pd.Series(values).ewm(alpha=1 - smoothing).mean().to_numpy() if smoothing else values
+
+
+def thinned(values: np.ndarray, points: int) -> np.ndarray:
+    """Places of at most so many values, which look like all of them: the least and the largest of each block, the first and the last.
+
+    Blocks are of 2^k values, counted from the start: where values are appended, the places before them stay, until there
+    are twice as many.
+    """
+    n = len(values)
+    if n <= points:
+        return np.arange(n)
+    size = 2
+    while 2 * (-(-n // size)) + 2 > points:
+        size *= 2
+    whole = n // size * size
+    blocks = values[:whole].reshape(-1, size)
+    starts = np.arange(0, whole, size)
+    rest = [whole + values[whole:].argmin(), whole + values[whole:].argmax()] if whole < n else []
+    return np.unique(np.concatenate([[0, n - 1], starts + blocks.argmin(1), starts + blocks.argmax(1), rest]).astype(int))
+
+
+def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: bool) -> tuple[list[dict], dict]:
+    """The traces of all curves, and the layout that goes with them."""
+    curves = [curve for curve in curves if len(curve.pairs(y, x)[0])]
+    unit, per_unit = _time_unit(curves, y) if x == "seconds" else (X_AXES[x], 1.0)
+    points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
+    traces = []
+    for label, tone, group in _groups(curves):
+        method, n = group[0].method, len(group)
+        line = {"color": tone, "dash": style.dash(method)}
+        logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in group)]
+        smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
+        raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
+        meant = n > 1 and spread
+        if meant and len(curves) > MANY:
+            traces += [_line(logged, points, label, **raw)] if smoothing else []
+            traces.append(_line(smooth, points, label, line={**line, "width": 1}, opacity=min(0.3, 1.5 / n), hoverinfo="skip"))
+            traces += _spread(smooth, label, n, line, points, unit)
+            continue
+        for curve, one, of_one in zip(group, smooth, logged):
+            seed = f"{label}, seed {curve.seed}"
+            traces += [_line([of_one], points, label, **raw)] if smoothing else []
+            look = {"opacity": min(0.3, 1.5 / n), "hoverinfo": "skip"} if meant else {"opacity": 1.0, "hovertemplate": _hover(seed, unit)}
+            traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, **look))
+        if meant:
+            traces += _spread(smooth, label, n, line, points, unit)
+            continue
+        named = f"{label}, seed {group[0].seed}" if n == 1 else f"{label}, N = {n}"
+        traces.append({"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": named, "legendgroup": label, "line": {**line, "width": 2.5}})
+    return traces, {"uirevision": f"{y} over {x}", "xaxis": {"title": {"text": unit}}}
+
+
+def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
+    """(label, colour, curves) of each label; labels of one method are tones of its colour."""
+    groups = []
+    for method in dict.fromkeys(curve.method for curve in curves):
+        parts: dict[str, list[Curve]] = {}
+        for curve in curves:
+            if curve.method == method:
+                parts.setdefault(curve.label, []).append(curve)
+        for k, (label, own) in enumerate(parts.items()):
+            groups.append((style.plain(label), style.shade(style.colour(method), k, len(parts)), own))
+    return groups
+
+
+def _line(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], points: int, label: str, **more) -> dict:
+    """One trace of (steps, x, y) curves, with gaps between them."""
+    kept = [(x[places], y[places]) for _, x, y in curves for places in [thinned(y, points)]]
+    gap = np.full(1, np.nan, np.float32)
+    x, y = (np.concatenate([part for own in kept for part in (own[k], gap)][:-1]).astype(np.float32) for k in (0, 1))
+    alone = any(len(own[1]) == 1 for own in kept)
+    return {"type": "scatter", "x": x, "y": y, "mode": "lines+markers" if alone else "lines", "legendgroup": label, "showlegend": False, **more}
+
+
+def _hover(name: str, unit: str) -> str:
+    return f"%{{y}}<br>{unit} %{{x:,.6~g}}<extra>{name}</extra>"
+
+
+def _spread(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str, n: int, line: dict, points: int, unit: str) -> list[dict]:
+    """Mean and standard deviation over seeds, wherever at least two of them have logged a step."""
+    x, mean, std, count = _over_seeds(curves)
+    places = thinned(mean, points) if len(mean) else [-1]
+    x, mean, std, count = (np.append(column, np.nan)[places].astype(np.float32) for column in (x, mean, std, count))  # a gap, where there is no mean: it keeps its place in the legend
+    around, low_and_high = np.concatenate([x, x[::-1]]), np.concatenate([mean - std, (mean + std)[::-1]])
+    of_label = {"type": "scatter", "mode": "lines", "legendgroup": label}
+    return [
+        {**of_label, "x": around, "y": low_and_high, "line": {"width": 0}, "fill": "toself", "fillcolor": style.faint(line["color"], 0.18), "showlegend": False, "hoverinfo": "skip"},
+        {**of_label, "x": x, "y": mean, "customdata": np.stack([std, count], axis=1), "line": {**line, "width": 2.5}, "name": f"{label}, N = {n}",
+         "hovertemplate": f"%{{y}} ± %{{customdata[0]:.3~g}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}<extra>{label}</extra>"},
+    ]  # fmt: skip
+
+
+def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
+    """(x, mean, std, count), each (m,), of the steps that at least two curves have."""
+    first = curves[0][0]
+    if all(np.array_equal(steps, first) for steps, _, _ in curves):
+        x, y = (np.stack([curve[k] for curve in curves]).astype(float) for k in (1, 2))
+        return x.mean(0), y.mean(0), y.std(0, ddof=1), np.full(len(first), len(curves))
+    steps, at, values = (np.concatenate([curve[k] for curve in curves]) for k in range(3))
+    _, place, count = np.unique(steps, return_inverse=True, return_counts=True)
+
+    def mean(of: np.ndarray) -> np.ndarray:
+        return np.bincount(place, of.astype(float)) / count
+
+    x, y = mean(at), mean(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        std = np.sqrt(np.bincount(place, (values - y[place]) ** 2) / (count - 1))
+    return tuple(column[count > 1] for column in (x, y, std, count))
+
+
+def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
+    """A dashed line, with its name, at each loss that a network without any knowledge would have."""
+    unit = _time_unit(curves, "loss")[1] if x == "seconds" else 1.0
+    last = [(at[-1] / unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
+    end = max((float(at) for at, _ in last), default=0.0)
+    return [
+        {"type": "scatter", "x": [0, end], "y": [level, level], "mode": "lines+text", "text": ["", f"{METHODS[method].chance} = {level:.2f}"],
+         "textposition": "top left", "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
+         "showlegend": False, "cliponaxis": False, "hoverinfo": "skip"}
+        for level in sorted({round(float(level), 4) for _, level in last})
+    ]  # fmt: skip
+
+
+def _time_unit(curves: Sequence[Curve], y: str) -> tuple[str, float]:
+    """(axis title, seconds a unit) that keeps the numbers short."""
+    longest = max((float(at[-1]) for _, at, _ in (curve.pairs(y, "seconds") for curve in curves) if len(at)), default=0.0)
+    name, seconds = ("h", 3600.0) if longest > 3 * 3600 else ("min", 60.0) if longest > 300 else ("s", 1.0)
+    return f"{X_AXES['seconds']}, {name}", seconds

@@ -1,0 +1,143 @@
+"""The images of the evaluation sample as points: one panel a run, the same images in all."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.figures import style
+
+# Tol's bright colours without their grey; none is a method's, and colour-blind readers tell them apart.
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")
+SYMBOLS = ("circle", "x", "triangle-up", "diamond-open")
+AT_MOST = len(COLOURS) * len(SYMBOLS)  # classes that can be told apart; of more, some are shown against grey
+FIXED = {  # category: (colour, symbol) of what is no class
+    "train": (COLOURS[0], "circle"),
+    "test": (COLOURS[1], "x"),
+    "right": (COLOURS[0], "circle"),
+    "wrong": (COLOURS[1], "x"),
+}
+OTHERS = style.faint(style.NEUTRAL, 0.35)
+CHIP, CHIP_TEXT = "rgba(28,32,36,0.7)", "#ffffff"  # names on the points: legible over any colour, in light and dark
+
+PANEL, LINE = 280, 19  # pixels: about the side of a panel on a page of three or four, and the height of a name
+SHIFTS = sorted(((right, above) for right in range(-120, 121, 24) for above in range(-114, 115, LINE) if right**2 + above**2 > 300), key=lambda shift: shift[0] ** 2 + (shift[1] - 12) ** 2)
+
+
+def looks(classes: Sequence[str], highlight: Sequence[str] = ()) -> dict[str, tuple[str, str]]:
+    """Class -> (colour, symbol), for the classes that are told apart; the rest is grey.
+
+    All of them, or those to highlight; of more than AT_MOST, a few from all over the list.
+    """
+    chosen = [name for name in classes if name in highlight] if highlight else list(classes)
+    if len(chosen) > AT_MOST:
+        chosen = chosen[:: -(-len(chosen) // len(COLOURS))]
+    return {name: (COLOURS[k % len(COLOURS)], SYMBOLS[k // len(COLOURS)]) for k, name in enumerate(chosen)}
+
+
+def panel(
+    points: pd.DataFrame,
+    by: str = "class",
+    *,
+    classes: Sequence[str] = (),
+    highlight: Sequence[str] = (),
+    dataset: str = "",
+    title: str = "",
+    subtitle: str = "",
+    axes: tuple[str, str] = ("", ""),
+    selected: Collection[int] | None = None,
+) -> go.Figure:
+    """A point an image, coloured by one column of `points`.
+
+    `points` has x, y, index (in the data set), class and predicted ("" where there is none), and the column `by`:
+    class, predicted, split (train, test), probe (right, wrong) or any other that names a class of each point.
+    `classes` are all classes in their order, so that a class looks the same in every panel. `selected` are
+    data set indices, the other points fade; [] fades none, and None leaves what is selected to the chart.
+    """
+    told = FIXED if by in ("split", "probe") else looks(classes, highlight)
+    span = _square(points)
+    figure = style.figure(
+        title={"text": style.plain(title), "subtitle": {"text": style.plain(subtitle)}},
+        xaxis={**_AXIS, "title": {"text": axes[0]}, "automargin": bool(axes[0]), "constrain": "domain", "range": span[0]},
+        yaxis={**_AXIS, "title": {"text": axes[1]}, "automargin": bool(axes[1]), "constrain": "domain", "range": span[1], "scaleanchor": "x"},
+        dragmode="lasso",
+        margin={"l": 2, "r": 2, "t": 56, "b": 8},
+        legend={"itemsizing": "constant"},
+        showlegend=told is FIXED,
+        uirevision=f"{title} {axes}",
+    )
+    grey = points[~points[by].isin(told)]
+    groups = [("others", OTHERS, "circle", grey)] if len(grey) else []
+    groups += [(name, *told[name], points[points[by] == name]) for name in told]
+    for name, colour, symbol, group in groups:
+        if len(group):
+            known = style.plain(name) if by == "class" and group is not grey else ""
+            _add_points(figure, group, style.plain(name), known, colour, symbol, len(points), dataset, selected)
+    if selected is not None:  # by which the chart sees that the page knows what is selected, be it nothing
+        figure.add_trace(go.Scatter(x=[None], y=[None], selectedpoints=[], showlegend=False, hoverinfo="skip"))
+    named = {name: looked[0] for name, looked in looks(classes, highlight).items()}
+    return figure.update_layout(annotations=_names(points, {name: colour if by == "class" else style.NEUTRAL for name, colour in named.items()}, span))
+
+
+_AXIS = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "showline": True, "mirror": True}
+
+
+def _square(points: pd.DataFrame) -> list[list[float]]:
+    """The ranges of x and y, equally long, so that panels are as large as each other and distances are the same both ways."""
+    low, high = points[["x", "y"]].min().to_numpy(float), points[["x", "y"]].max().to_numpy(float)
+    middle, half = (low + high) / 2, 0.54 * max((high - low).max(), 1e-6)
+    return [[float(m - half), float(m + half)] for m in middle]
+
+
+def _add_points(
+    figure: go.Figure, group: pd.DataFrame, name: str, known: str, colour: str, symbol: str, n: int, dataset: str, selected: Collection[int] | None
+) -> None:
+    """`known`: the class of the whole group, "" for one of several classes; what is known once is not sent for every point."""
+    index = group["index"].to_numpy(np.int32)
+    size = 7 if n <= 500 else 5 if n <= 3000 else 4
+    lit = np.flatnonzero(np.isin(index, list(selected))).tolist() if selected else None
+    figure.add_trace(
+        go.Scattergl(x=group["x"].to_numpy(np.float32), y=group["y"].to_numpy(np.float32), customdata=index, meta={"dataset": dataset}, mode="markers", name=name,
+             text=_told(group, bool(known)), marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8}, selectedpoints=lit,
+             selected={"marker": {"opacity": 1, "size": size + 2}}, unselected={"marker": {"opacity": 0.12}},
+             hovertemplate=f"{known}%{{text}}<br>image %{{customdata}}<extra></extra>")
+    )  # fmt: skip
+
+
+def _told(group: pd.DataFrame, known: bool) -> np.ndarray:
+    """What the tooltip says of each point: its class, unless that is `known`, and what the probe took it for where that is wrong."""
+    seen = group[["class", "predicted"]].drop_duplicates().itertuples(index=False, name=None)
+    told: Mapping[tuple[str, str], str] = {(label, guess): _said("" if known else label or "no label", label, guess) for label, guess in seen}
+    return np.array([told[pair] for pair in zip(group["class"], group["predicted"])], dtype=object)
+
+
+def _said(named: str, label: str, guess: str) -> str:
+    return style.plain(named + (f", taken for {guess}" if guess and label and guess != label else ""))
+
+
+def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequence[float]]) -> list[dict]:
+    """The name of each class, near the middle of its points (the median, so that stragglers do not pull it away).
+
+    Where a name would lie over another it is moved away, and a line leads back.
+    """
+    middles = points.groupby("class")[["x", "y"]].median()
+    taken: list[tuple[float, float, float]] = []  # centre x, centre y, half width, in pixels of a PANEL
+    names = []
+    for name, colour in colours.items():
+        if name in middles.index:
+            x, y = middles.loc[name]
+            across, up = ((value - low) / (high - low) * PANEL for value, (low, high) in zip((x, y), span))
+            half = 3.2 * len(name) + 4
+            right, above = next((shift for shift in SHIFTS if _free(taken, across + shift[0], up + shift[1], half)), SHIFTS[0])
+            taken.append((across + right, up + above, half))
+            names.append(
+                {"x": float(x), "y": float(y), "ax": right, "ay": -above, "text": style.plain(name), "showarrow": True, "arrowhead": 0, "arrowwidth": 1.5,
+                 "arrowcolor": colour, "font": {"size": 10, "color": CHIP_TEXT}, "bgcolor": CHIP, "bordercolor": colour, "borderwidth": 1.5, "borderpad": 1.5}
+            )  # fmt: skip
+    return names
+
+
+def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, half: float) -> bool:
+    inside = half <= x <= PANEL - half and LINE / 2 <= y <= PANEL - LINE / 2
+    return inside and all(abs(x - other_x) > half + other_half or abs(y - other_y) > LINE for other_x, other_y, other_half in taken)

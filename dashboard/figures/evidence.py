@@ -1,0 +1,103 @@
+"""Differences with their intervals, and what accuracy costs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.figures import style
+from sslcore.analysis.budget import pareto
+from sslcore.analysis.stats import Difference
+
+LOG_FROM = 20  # costs that span more than this factor are laid out by their logarithm
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a forest plot. Text is not yet `style.plain`."""
+
+    name: str
+    difference: Difference
+    told_apart: bool
+    colour: str
+    told: str  # on hover
+    each: Sequence[float] = ()  # the seeds' own differences
+
+
+def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go.Figure:
+    """A forest plot: a line a row with its interval, in percentage points; filled where the two are told apart."""
+    figure = style.figure(
+        title={"text": title, "subtitle": {"text": subtitle}},
+        xaxis={"title": {"text": axis}, "showgrid": True},
+        yaxis={"range": [len(rows) - 0.4, -0.6], "tickvals": list(range(len(rows))), "ticktext": [style.plain(row.name) for row in rows], "showgrid": False, "ticks": ""},
+        shapes=[{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": style.NEUTRAL, "width": 1.5, "dash": "4px,3px"}}],
+        showlegend=False,
+        uirevision=title,
+    )
+    for k, row in enumerate(rows):
+        of = row.difference
+        if len(row.each) > 1:
+            figure.add_trace(
+                go.Scatter(x=100 * np.array(row.each), y=np.full(len(row.each), k + 0.18), mode="markers", hoverinfo="skip",
+                           marker={"size": 5, "color": style.faint(row.colour, 0.5)})
+            )  # fmt: skip
+        error = None
+        if of.low is not None:
+            error = {"type": "data", "symmetric": False, "array": [100 * (of.high - of.mean)], "arrayminus": [100 * (of.mean - of.low)], "color": row.colour, "thickness": 2, "width": 5}
+        fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
+        figure.add_trace(
+            go.Scatter(x=[100 * of.mean], y=[k], mode="markers", error_x=error, name=style.plain(row.name),
+                       marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
+                       hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>")
+        )  # fmt: skip
+    return figure
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run, or the mean over seeds, in a plot of worth against cost."""
+
+    label: str
+    method: str
+    colour: str
+    cost: float
+    worth: float
+    n: int
+    cost_std: float | None = None
+    low: float | None = None  # of the 95 % interval of worth
+    high: float | None = None
+    name: str = ""  # of a single run
+
+
+def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> go.Figure:
+    """Accuracy against cost, with the line of those that none beats: as accurate for less, or more for as much.
+
+    `unit`: what one of the axis's units is in the points' costs.
+    """
+    costs, worths = np.array([point.cost for point in points]), np.array([point.worth for point in points])
+    log = costs.min() > 0 and costs.max() / costs.min() > LOG_FROM
+    figure = style.figure(
+        title={"text": f"{worth} against {axis}", "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"}},
+        xaxis={"title": {"text": axis}, "showgrid": True, **({"type": "log"} if log else {"rangemode": "tozero"})},
+        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "hoverformat": ".1%"},
+        uirevision=f"{worth} {axis} {log}",
+    )
+    front = pareto(costs, worths)
+    figure.add_trace(
+        go.Scatter(x=costs[front] / unit, y=worths[front], mode="lines", line={"color": style.NEUTRAL, "width": 1.5, "dash": "5px,3px", "shape": "hv"}, name="Pareto line", hoverinfo="skip")
+    )
+    named = set()
+    for point in points:
+        label = style.plain(point.label)
+        spread = "" if point.cost_std is None else f" ± {point.cost_std / unit:.3g}"
+        interval = "" if point.low is None else f"<br>95 %: {point.low:.1%} to {point.high:.1%}, N = {point.n}"
+        error = None if point.low is None else {"type": "data", "symmetric": False, "array": [point.high - point.worth], "arrayminus": [point.worth - point.low], "color": point.colour, "thickness": 1.5, "width": 4}  # fmt: skip
+        figure.add_trace(
+            go.Scatter(x=[point.cost / unit], y=[point.worth], mode="markers", name=label, legendgroup=label, showlegend=label not in named, error_y=error,
+                       error_x=None if point.cost_std is None else {"type": "data", "array": [point.cost_std / unit], "color": point.colour, "thickness": 1.5, "width": 4},
+                       marker={"size": 11, "color": point.colour, "symbol": style.symbol(point.method)},
+                       hovertemplate=f"%{{y}}{interval}<br>%{{x:.3~s}}{spread} {axis}<extra>{style.plain(point.name) or label}</extra>")
+        )  # fmt: skip
+        named.add(label)
+    return figure

@@ -1,0 +1,170 @@
+"""Probes that answer a question: few labels, h against z, what is forgotten, other data sets.
+
+`rows` are those of `tables.summary`, in the order in which they are shown; `results` are the runs' results.json, {run: results}.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from dashboard.figures import style
+from dashboard.figures.probe import tone
+
+TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
+FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
+REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}
+
+Rows = Sequence[Mapping[str, Any]]
+Results = Mapping[str, Mapping[str, Any]]
+
+
+def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
+    """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
+    key, said = REFERENCE[name]
+    figure = style.figure(
+        title={"text": FEW[name], "subtitle": {"text": "bars: ± one standard deviation over seeds, of a single run over draws of the labels"}},
+        xaxis={"title": {"text": "share of the training labels"}, "type": "log", "tickvals": [0.01, 0.1, 1], "ticktext": ["1 %", "10 %", "100 %"]},
+        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        uirevision=name,
+    )
+    reference = by_share([row["run"] for row in rows], results, name, key)
+    if reference:
+        figure.add_trace(
+            go.Scatter(x=list(reference), y=[float(np.mean(values)) for values in reference.values()], mode="lines+markers", name=said,
+                       line={"color": style.NEUTRAL, "dash": "dot", "width": 2}, marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
+                       hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>")
+        )  # fmt: skip
+    for label, runs in by_label(rows).items():
+        shares = by_share(runs, results, name, "accuracy")
+        if not shares:
+            continue
+        colour, method = tone(rows, label), _method(rows, label)
+        of_draws = by_share(runs, results, name, "std")
+        spread = [float(np.std(values, ddof=1)) if len(values) > 1 else next(iter(of_draws.get(share, ())), 0.0) for share, values in shares.items()]
+        figure.add_trace(
+            go.Scatter(x=list(shares), y=[float(np.mean(values)) for values in shares.values()], mode="lines+markers", name=style.plain(label),
+                       line={"color": colour, "dash": style.dash(method), "width": 2}, marker={"size": 8, "symbol": style.symbol(method), "color": colour},
+                       error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
+                       customdata=[[100 * deviation, len(values)] for deviation, values in zip(spread, shares.values())],
+                       hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>" + style.plain(label) + "</extra>")
+        )  # fmt: skip
+    return figure
+
+
+def heads(rows: Rows, results: Results) -> go.Figure:
+    """The linear probe of h and of z, a line a label."""
+    figure = style.figure(
+        title={"text": "The classes, read from h and from z", "subtitle": {"text": "linear probe of the classes, mean over seeds"}},
+        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        yaxis=_label_axis(rows),
+        uirevision="heads",
+    )
+    _add_pairs(figure, rows, {run: part(result, "heads", "linear") for run, result in results.items()}, {})
+    return _with_keys(figure)
+
+
+def forgets(rows: Rows, results: Results) -> go.Figure:
+    """What h and z can tell of how an image was changed: a panel a task, with chance as a dashed line."""
+    told = {task: {run: part(result, "heads", "forgets", task) for run, result in results.items()} for task in TASKS}
+    tasks = [task for task in TASKS if any(told[task].values())]
+    figure = make_subplots(
+        rows=-(-len(tasks) // 2), cols=min(2, len(tasks)), shared_yaxes=True, subplot_titles=[TASKS[task] for task in tasks], horizontal_spacing=0.08, vertical_spacing=0.22,
+        figure=style.figure(title={"text": "What z forgets", "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance"}}, uirevision="forgets"),
+    )  # fmt: skip
+    for k, task in enumerate(tasks):
+        place = {"row": k // 2 + 1, "col": k % 2 + 1}
+        _add_pairs(figure, rows, told[task], place)
+        chance = next((value for answer in told[task].values() if (value := _number(answer.get("chance"))) is not None), None)
+        if chance is not None:
+            figure.add_vline(x=chance, line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
+        values = [value for answer in told[task].values() for name in ("h", "z") if (value := _number(answer.get(name))) is not None]
+        middle = chance or 0.5
+        low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05  # wide enough that noise looks like noise
+        figure.update_xaxes(tickformat=".0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
+        figure.update_yaxes(**_label_axis(rows), **place)
+    figure.update_annotations(font_size=13)
+    figure.update_layout(margin_t=84)
+    return _with_keys(figure)
+
+
+def part(value: Any, *keys: str) -> Mapping[str, Any]:
+    """The part of results.json under these keys; {} where it is not there, or no part at all."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def number(value: Any, *keys: str) -> float | None:
+    """The number under these keys; None where there is none."""
+    return _number(part(value, *keys[:-1]).get(keys[-1]))
+
+
+def text(value: Any, *keys: str) -> str:
+    """The words under these keys; none where there are none."""
+    told = part(value, *keys[:-1]).get(keys[-1])
+    return told if isinstance(told, str) else ""
+
+
+def has(results: Results, *keys: str) -> bool:
+    """Whether any run's results have this part."""
+    return any(part(result, *keys[:-1]).get(keys[-1]) for result in results.values())
+
+
+def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int]) -> None:
+    """h filled, z open, joined by a line; each the mean over a label's runs."""
+    for k, (label, runs) in enumerate(by_label(rows).items()):
+        pairs = [(h, z) for run in runs if (h := _number(answers[run].get("h"))) is not None and (z := _number(answers[run].get("z"))) is not None]
+        if not pairs:
+            continue
+        colour, method = tone(rows, label), _method(rows, label)
+        h, z = np.mean(pairs, axis=0).tolist()
+        spread = np.std(pairs, axis=0, ddof=1).tolist() if len(pairs) > 1 else [None, None]
+        told = [f" ± {100 * s:.1f} % over {len(pairs)} seeds" if s is not None else "" for s in spread]
+        figure.add_trace(
+            go.Scatter(x=[z, h], y=[k, k], mode="lines+markers", showlegend=False, line={"color": colour, "width": 2},
+                       marker={"size": 11, "symbol": [f"{style.symbol(method)}-open", style.symbol(method)], "color": colour, "line": {"width": 2, "color": colour}},
+                       text=[f"z{told[1]}", f"h{told[0]}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
+            **place,
+        )  # fmt: skip
+
+
+def _with_keys(figure: go.Figure) -> go.Figure:
+    for name, symbol in (("h, the encoder's output", "circle"), ("z, the head's", "circle-open")):
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker={"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}}))
+    return figure
+
+
+def _label_axis(rows: Rows) -> dict[str, Any]:
+    names = list(by_label(rows))
+    return {"range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": [style.plain(name) for name in names], "showgrid": False, "ticks": ""}
+
+
+def by_share(runs: Sequence[str], results: Results, name: str, key: str) -> dict[float, list[float]]:
+    """Share of the labels -> what `key` says, a number a run that says it."""
+    values: dict[float, list[float]] = {}
+    for run in runs:
+        entries = (results.get(run) or {}).get(name)
+        for entry in entries if isinstance(entries, list) else []:
+            share, value = (_number(entry.get(k)) for k in ("fraction", key)) if isinstance(entry, Mapping) else (None, None)
+            if share is not None and share > 0 and value is not None:
+                values.setdefault(share, []).append(value)
+    return dict(sorted(values.items()))
+
+
+def by_label(rows: Rows) -> dict[str, list[str]]:
+    """The runs of each label."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        groups.setdefault(row["label"], []).append(row["run"])
+    return groups
+
+
+def _method(rows: Rows, label: str) -> str:
+    return next(row["method"] for row in rows if row["label"] == label)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,152 @@
+"""What the encoders know, measured with labels: accuracies with intervals and baselines, per class, confusion.
+
+`rows` are those of `tables.summary`, one a run, in the order in which they are shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.figures import style
+
+MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
+BASELINES = {"random_linear": "untrained encoder, linear probe", "random_knn": "untrained encoder, kNN", "pixels_knn": "raw pixels, kNN"}
+OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
+BROWN = "#9a7d5f"
+MAX_CLASSES = 30
+
+
+def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """A line a label: linear probe and kNN as dots, baselines as ticks.
+
+    The bar is the 95 % interval of a single run, or ± one standard deviation over
+    seeds, which then appear as small dots.
+    """
+    groups = _by_label(rows)
+    names = list(groups)
+    figure = style.figure(
+        title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
+        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        yaxis={"autorange": "reversed", "tickvals": list(range(len(names))), "ticktext": [style.plain(name) for name in names], "showgrid": False, "ticks": ""},
+        uirevision="accuracy",
+    )
+    for column, name in BASELINES.items():
+        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
+        levels = [(y, level) for y, level in levels if level is not None]
+        colour = style.NEUTRAL if column == "pixels_knn" else BROWN
+        figure.add_trace(
+            go.Scatter(x=[level for _, level in levels], y=[y for y, _ in levels], mode="markers", showlegend=False,
+                       marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}}, hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>")
+        )  # fmt: skip
+    for column, (name, symbol) in MEASURES.items():
+        for k, (label, group) in enumerate(groups.items()):
+            values = [row[column] for row in group if row[column] is not None]
+            if values:
+                _add_dot(figure, group, column, values, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
+        _add_key(figure, name, {"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}})
+    _add_key(figure, "untrained encoder", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": BROWN}})
+    _add_key(figure, "raw pixels", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": style.NEUTRAL}})
+    return figure
+
+
+def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
+
+
+def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
+    colour = style.colour(group[0]["method"])
+    mean, error, told = float(np.mean(values)), None, ""
+    if len(values) > 1:
+        std = float(np.std(values, ddof=1))
+        error = {"type": "data", "array": [std]}
+        told = f" ± {100 * std:.1f} % over {len(values)} seeds"
+        figure.add_trace(
+            go.Scatter(x=values, y=[y + 0.11] * len(values), mode="markers", marker={"size": 5, "color": style.faint(colour, 0.45)}, showlegend=False, hoverinfo="skip")
+        )
+    elif column == "linear" and group[0]["linear_low"] is not None:
+        low, high = group[0]["linear_low"], group[0]["linear_high"]
+        error = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
+        told = f" (95 %: {low:.1%} to {high:.1%})"
+    figure.add_trace(
+        go.Scatter(x=[mean], y=[y], mode="markers", error_x=error and {**error, "color": colour, "thickness": 2, "width": 5}, showlegend=False,
+                   marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
+                   hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>")
+    )  # fmt: skip
+
+
+def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mapping[str, float]]) -> go.Figure:
+    """Accuracy of the linear probe on each class, mean over seeds, a dot a label; easiest class on top.
+
+    `accuracies` holds each run's results: {run: {class: accuracy}}. Of very many
+    classes, the MAX_CLASSES on which the labels differ most are shown.
+    """
+    means = {}  # label -> {class: mean accuracy}
+    for label, group in _by_label(rows).items():
+        of_group = [accuracies[row["run"]] for row in group if accuracies.get(row["run"])]
+        if of_group:
+            shared = [name for name in of_group[0] if all(name in one for one in of_group)]
+            means[label] = {name: float(np.mean([one[name] for one in of_group])) for name in shared}
+    classes = list(dict.fromkeys(name for of_label in means.values() for name in of_label))
+    values = {name: [of_label[name] for of_label in means.values() if name in of_label] for name in classes}
+    if len(classes) > MAX_CLASSES:
+        classes = sorted(classes, key=lambda name: min(values[name]) - max(values[name]))[:MAX_CLASSES]
+    classes.sort(key=lambda name: -float(np.mean(values[name])))
+    figure = style.figure(
+        title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
+        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        yaxis={"autorange": "reversed", "tickvals": list(range(len(classes))), "ticktext": [style.short(name) for name in classes], "ticks": ""},
+        uirevision="per class",
+    )
+    for label, group in _by_label(rows).items():
+        if label in means:
+            method = group[0]["method"]
+            shown = [(k, means[label][name]) for k, name in enumerate(classes) if name in means[label]]
+            figure.add_trace(
+                go.Scatter(x=[value for _, value in shown], y=[k for k, _ in shown], mode="markers", name=style.plain(label), text=[style.plain(classes[k]) for k, _ in shown],
+                           marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
+                           hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>")
+            )  # fmt: skip
+    return figure
+
+
+def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
+    """A label's colour: its method's, or a tone of it where the method has several labels."""
+    method = next(row["method"] for row in rows if row["label"] == label)
+    of_method = list(dict.fromkeys(row["label"] for row in rows if row["method"] == method))
+    return style.shade(style.colour(method), of_method.index(label), len(of_method))
+
+
+def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> go.Figure:
+    """Rows are true classes, columns predicted ones; colour is the share of a row, the tooltip has the count."""
+    counts = np.asarray(counts, dtype=float)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    blue = style.PALETTE[0]
+    places, ticks = list(range(len(classes))), [style.short(name) for name in classes]
+    names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
+    return style.figure(
+        title={"text": style.plain(title), "subtitle": {"text": "counts are in the tooltips"}},
+        xaxis={"title": {"text": "predicted"}, "tickvals": places, "ticktext": ticks, "constrain": "domain"},
+        yaxis={"title": {"text": "true"}, "tickvals": places, "ticktext": ticks, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain", "showgrid": False},
+        uirevision="confusion",
+    ).add_trace(
+        go.Heatmap(
+            z=shares, zmin=0, zmax=1, xgap=1, ygap=1, customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
+            colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
+            colorbar={"title": {"text": "share of the true class", "side": "right", "font": {"size": 12}}, "tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
+            hovertemplate="%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>",
+        )
+    )  # fmt: skip
+
+
+def _by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["label"], []).append(row)
+    return groups
+
+
+def _mean(group: Sequence[Mapping[str, Any]], column: str) -> float | None:
+    values = [row[column] for row in group if row[column] is not None]
+    return float(np.mean(values)) if values else None

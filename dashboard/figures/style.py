@@ -1,0 +1,98 @@
+"""How Triptych's figures look: one colour and one dash a method, the same everywhere, in light and dark."""
+
+import html
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from sslcore.methods import METHODS
+
+# Okabe & Ito's colours, which colour-blind readers tell apart, in the order in which methods get them.
+# Their yellow is left out (invisible on white), and their black (on black).
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+DASHES = ("solid", "9px,3px", "3px,2px", "9px,3px,3px,3px", "15px,3px", "15px,3px,3px,3px")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+NEUTRAL = "#808890"  # references: the supervised encoder, the untrained one, raw pixels
+GREY_TEXT = "#767d83"  # legible on white and on black alike; the page replaces it by the theme's own
+
+
+def _place(method: str) -> int | None:
+    """A method's place in the lists above: the registry's order; None for references, which look neutral."""
+    contrasted = [name for name in METHODS if name != "supervised"]
+    return contrasted.index(method) if method in contrasted else None
+
+
+def colour(method: str) -> str:
+    place = _place(method)
+    return NEUTRAL if place is None else PALETTE[place % len(PALETTE)]
+
+
+def dash(method: str) -> str:
+    return DASHES[(_place(method) or 0) % len(DASHES)]
+
+
+def symbol(method: str) -> str:
+    place = _place(method)
+    return "x" if place is None else SYMBOLS[place % len(SYMBOLS)]
+
+
+def title(method: str) -> str:
+    return METHODS[method].title if method in METHODS else method
+
+
+def plain(text: str) -> str:
+    """Text from a folder, so that plotly shows it as it is written: no tags, links or placeholders."""
+    return html.escape(text, quote=False).replace("%{", "% {")
+
+
+def short(text: str, most: int = 32) -> str:
+    """The same, cut to so many characters: a tick's name leaves room for the plot."""
+    return plain(text if len(text) <= most else f"{text[: most - 1]}…")
+
+
+def shade(colour: str, k: int, n: int) -> str:
+    """The k-th of n tones of a colour, from the colour itself to a paler one."""
+    pale = 0.6 * k / max(n - 1, 1)
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part + (200 - part) * pale):02x}" for part in parts)
+
+
+def faint(colour: str, opacity: float) -> str:
+    """A colour as rgba, for bands and for raw values behind smooth ones."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity})"
+
+
+_AXIS = {
+    "gridcolor": faint(NEUTRAL, 0.25),
+    "linecolor": faint(NEUTRAL, 0.6),
+    "zeroline": False,
+    "showline": True,
+    "ticks": "outside",
+    "ticklen": 4,
+    "tickcolor": faint(NEUTRAL, 0.6),
+    "title": {"standoff": 8, "font": {"size": 13}},
+    "automargin": True,
+}
+
+# Explicit, because importing Streamlit changes plotly's default template.
+TEMPLATE = go.layout.Template(
+    layout={
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY_TEXT},
+        "title": {"font": {"size": 15}, "subtitle": {"font": {"size": 12, "color": GREY_TEXT}}, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6}},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": {**_AXIS, "showgrid": False},
+        "yaxis": _AXIS,
+        "margin": {"l": 8, "r": 16, "t": 60, "b": 8},
+        "legend": {"orientation": "h", "x": 0, "xref": "container", "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom", "itemwidth": 30, "font": {"size": 12}},
+        "hoverlabel": {"namelength": -1},
+        "hovermode": "closest",
+        "colorway": PALETTE,
+    }
+)
+
+
+def figure(traces: Sequence[Mapping] = (), **layout) -> go.Figure:
+    """A figure in this style, empty but for `traces`, which are taken as they are: plotly takes half a millisecond to check one."""
+    return go.Figure(list(traces), layout={"template": TEMPLATE, **layout}, _validate=not traces)

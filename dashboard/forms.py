@@ -1,0 +1,220 @@
+"""Options of the config model as fields of a form: label, widget, bounds and help all come from `sslcore.config`."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+import streamlit as st
+
+from dashboard import words
+from sslcore import datasets
+from sslcore.config import OPTIONS
+
+FIRST = ("epochs", "batch_size", "learning_rate", "encoder", "image_size")  # what most readers change
+TITLES = {
+    "": "Training",
+    "augment": "Augmentation: the random views",
+    "head": "Projection head",
+    "evaluate": "Evaluation",
+}
+SPELLING = {
+    "Dataset": "Data set",
+    "Lr scaling": "Learning-rate scaling",
+    "Knn": "kNN",
+    "Bn": "BatchNorm",
+    "K": "k",
+    "Dim": "Length of z",
+}
+
+
+# -- What an option looks like ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What values an option takes."""
+
+    type: type  # int, float, bool or str
+    optional: bool  # may be empty
+    choices: tuple[str, ...]  # () where any value of the type will do
+    low: float | None
+    high: float | None  # bounds, inclusive
+    above: float | None  # a lower bound that itself is excluded
+
+
+def shape(name: str) -> Shape:
+    """The shape of an option, read from its annotation and bounds."""
+    field = OPTIONS[name]
+    annotation, optional = field.annotation, False
+    if get_origin(annotation) is UnionType:
+        inner = [part for part in get_args(annotation) if part is not NoneType]
+        annotation, optional = inner[0], len(inner) < len(get_args(annotation))
+    choices = tuple(get_args(annotation)) if get_origin(annotation) is Literal else ()
+    bound = {}
+    for limit in field.metadata:
+        for side in ("ge", "gt", "le"):
+            bound[side] = getattr(limit, side, bound.get(side))
+    return Shape(str if choices else annotation, optional, choices, bound.get("ge"), bound.get("le"), bound.get("gt"))
+
+
+def label(name: str) -> str:
+    """moco.queue_size -> Queue size."""
+    text = name.rpartition(".")[2].replace("_", " ").capitalize()
+    if text in SPELLING:
+        return SPELLING[text]
+    first, _, rest = text.partition(" ")
+    return f"{SPELLING.get(first, first)} {rest}".strip()
+
+
+def help_text(name: str) -> str:
+    """The description, the bounds, and the name by which the command line knows the option."""
+    of = shape(name)
+    high = f"{of.high:,}" if of.high is not None else ""
+    if of.above is not None:
+        bounds = f"Above {of.above:,}" + (f", up to {high}." if high else ".")
+    elif of.low is not None:
+        bounds = f"{of.low:,} to {high}." if high else f"At least {of.low:,}."
+    else:
+        bounds = ""
+    return " ".join(filter(None, [OPTIONS[name].description, bounds, f"(`{name}`)"]))
+
+
+def say(value: Any) -> str:
+    """A value as the form shows it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def groups() -> Iterator[tuple[str, list[str]]]:
+    """(group, its options) in the model's order, without what the form asks in its own way; "" is the top level."""
+    asked = {"method", "dataset", "seed", *FIRST}
+    found: dict[str, list[str]] = {}
+    for name in OPTIONS:
+        of = shape(name)
+        if name not in asked and (of.low is None or of.low != of.high):  # with one possible value there is nothing to ask
+            found.setdefault(name.rpartition(".")[0], []).append(name)
+    yield from found.items()
+
+
+# -- A field on the page ----------------------------------------------------------
+
+
+UNSURE = "forms.unsure"  # in the session: keys of widgets that `follow` set in a run that has not come to its end
+
+
+class Followed(NamedTuple):
+    """What `follow` saw and did at the last run of the page."""
+
+    default: Any
+    start: str
+    value: Any
+    replaced: Any  # what the browser had shown instead of `value`
+
+
+def follow(key: str, default: Any, start: str, asked: Any = None) -> None:
+    """Let a widget show `default` until the reader changes it, and again when the form starts from something else.
+
+    Call it right before a widget that has this `key` and no default of its own. What a link asked for
+    wins when the page opens: `asked`, or a query parameter that the widget is bound to. A change that the reader makes while the page is still
+    being drawn is kept: only values that the reader has not touched since the last run are replaced,
+    and a value is set only where it differs, because setting it overwrites what is being typed. What a run set that
+    was interrupted is set again by the next, because the browser may never have learned of it; see `drawn`.
+    """
+    state = st.session_state
+    unsure: set[str] = state.setdefault(UNSURE, set())
+    was: Followed | None = state.get(f"{key}.followed")
+    value = replaced = state.get(key)
+    untouched = was is None or key not in state or value in (was.value, was.replaced)
+    if untouched and (was is None or key not in state or start != was.start or was.value == was.default):
+        wanted = default if was is not None or asked is None else asked
+        if key not in state or value != wanted or key in unsure:
+            state[key] = wanted
+            unsure.add(key)
+        value = wanted
+    state[f"{key}.followed"] = Followed(default, start, value, replaced)
+
+
+def drawn() -> None:
+    """The page has been drawn to its end, so that the browser knows every value that `follow` has set."""
+    st.session_state[UNSURE] = set()
+
+
+def field(
+    name: str, defaults: Mapping[str, Any], *, key: str, start: str, asked: Any = None, disabled: bool = False
+) -> dict[str, Any]:
+    """Ask for one option; {name: value} if the reader wants something else than the default, else {}.
+
+    `defaults` has the option's value for each method. Where they differ the field stays
+    empty, which leaves to each method its own.
+    """
+    values = list(defaults.values())
+    shared = all(value == values[0] for value in values)
+    default = values[0] if shared else None
+    by_method = "" if shared else " · ".join(f"{method} {say(value)}" for method, value in defaults.items())
+    follow(key, default, start, asked)
+    value = _widget(
+        name,
+        key=key,
+        help=help_text(name),
+        placeholder=by_method or ("empty" if default is None else say(default)),
+        disabled=disabled,
+        persist_state="session",
+    )
+    if disabled or value == default or (value is None and not shape(name).optional):
+        return {}
+    return {name: value}
+
+
+def _widget(name: str, *, placeholder: str, **common: Any) -> Any:
+    of = shape(name)
+    if of.choices or of.type is bool:
+        options = list(of.choices) or [True, False]
+        return st.selectbox(label(name), options, index=None, format_func=say, placeholder=placeholder, **common)
+    if of.type in (int, float):
+        low, high = of.low if of.above is None else of.above, of.high
+        return st.number_input(
+            label(name),
+            value=None,
+            min_value=None if low is None else of.type(low),
+            max_value=None if high is None else of.type(high),
+            step=of.type(1) if of.type is int else 0.01,
+            format="%d" if of.type is int else "%g",
+            placeholder=placeholder,
+            **common,
+        )
+    return st.text_input(label(name), placeholder=placeholder, **common)
+
+
+def problem(box: Any, problems: Mapping[str, str], name: str) -> None:
+    """Say in `box`, the container of a field, what is wrong with its value."""
+    if name in problems:
+        box.error(words.plain(problems[name]))
+
+
+# -- Values typed for an axis -----------------------------------------------------
+
+
+def typed(values: list[Any]) -> str:
+    """The values of an axis as a reader would type them: the opposite of `values`."""
+    return ", ".join(repr(value) if isinstance(value, float) else say(value) for value in values)
+
+
+def values(text: str, name: str) -> list[Any]:
+    """The values typed for an axis, such as "64, 128, 256"; what cannot be read stays text for the config to refuse."""
+    found = [_value(part.strip(), shape(name)) for part in text.split(",") if part.strip()]
+    return [datasets.canonical(value) for value in found] if name == "dataset" else found
+
+
+def _value(text: str, of: Shape) -> Any:
+    if of.optional and text.lower() in ("none", "null"):
+        return None
+    if of.type is bool:
+        return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
+    if of.type in (int, float):
+        try:
+            return of.type(text)
+        except ValueError:
+            return text
+    return text

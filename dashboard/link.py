@@ -1,0 +1,220 @@
+"""Where the reader is: the store, the experiment that the URL names, the runs to show, and the way to other pages.
+
+Every choice on every page lives in the URL, so that a pasted link shows the same
+thing. Widgets see to it themselves with `bind="query-params"` and a key that
+starts with the page's name, such as `compare_x`; their defaults must not depend
+on what is in the store, because Streamlit leaves defaults out of the URL. What
+belongs to all pages is kept here and goes along from page to page:
+
+    experiment   the experiment
+    also         others whose runs stand beside its runs, with commas between
+    hidden       "shown" where hidden runs are shown all the same
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import streamlit as st
+
+from dashboard import plot, tables, words
+from sslcore.experiment import Experiment, Run, Store
+
+VIEWS = Path(__file__).parent / "views"
+CARRIED = ("experiment", "also", "hidden")
+
+
+def store() -> Store:
+    """The store that this dashboard shows."""
+    return Store()
+
+
+def remember_experiment() -> None:
+    """Keep the experiment, and what is shown of it, in the URL when the navigation changes the page."""
+    if "experiment" in st.query_params:
+        st.session_state["_carried"] = {name: st.query_params[name] for name in CARRIED if name in st.query_params}
+    else:
+        st.query_params.update(st.session_state.get("_carried", {}))
+
+
+def _put(**params: str) -> None:
+    """Write into the URL what all pages share; an empty value leaves it."""
+    keep({name: [value] if value else [] for name, value in params.items()})
+    remember_experiment()
+
+
+# -- The head of a page about an experiment ------------------------------------------------
+
+
+def header(title: str) -> tuple[Experiment, list[Run]]:
+    """The head of a page that shows results: the experiment, and the runs to show, by method.
+
+    Ends the page with a word on what to do where there are none.
+    """
+    experiment = heading(title, beside=True)
+    shown = tables.by_method(runs(experiment))
+    if not shown:
+        if experiment.spec().hidden:
+            st.info("All its runs are hidden; the switch above shows them.", icon=":material/visibility_off:")
+        else:
+            st.info("This experiment has no runs that can be read.", icon=":material/info:")
+            page_link("new", "Start an experiment")
+        st.stop()
+    on = sorted({Path(run.config.dataset).name for run in shown})
+    if len(on) > 1:
+        st.caption(words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions."))
+    return experiment, shown
+
+
+def heading(title: str, beside: bool = False) -> Experiment:
+    """The page's title, the boxes to choose the experiment and (`beside`) others to stand beside it, and its question.
+
+    Ends the page with a word on what to do where the store is empty.
+    """
+    named = [st.query_params.get("experiment", ""), *_also()]
+    names = [e.name for e in store().experiments() if e.name in named or not e.spec().archived]
+    if not names:
+        st.title(title)
+        st.info("There are no experiments yet.", icon=":material/science:")
+        page_link("experiments", "Start one")
+        st.stop()
+    boxes = st.columns([4, 3, 3] if beside else [4, 3], vertical_alignment="bottom")
+    with boxes[0], st.container(gap=None):
+        plot.expect()
+        st.title(title)
+    with boxes[1]:
+        experiment = _pick_experiment(names)
+    if beside:
+        with boxes[2]:
+            _pick_others([name for name in names if name != experiment.name and "," not in name])
+    spec = experiment.spec()
+    st.text(spec.question or spec.title)
+    hidden = [run for e in [experiment, *(others(experiment) if beside else [])] for run in e.runs() if run.name in e.spec().hidden]
+    if hidden:
+        st.session_state["link_hidden"] = _hidden_are_shown()
+        st.toggle(
+            f"Show {words.count(len(hidden), 'hidden run')}", key="link_hidden", on_change=_choose_hidden,
+            help="Which runs are hidden is chosen on the Watch page.",
+        )  # fmt: skip
+    return experiment
+
+
+def _pick_experiment(names: list[str]) -> Experiment:
+    current = st.query_params.get("experiment")
+    if current not in names:
+        if current is not None:
+            st.warning("The link names an experiment that is not in this store; here is the newest one instead.")
+        current = names[0]
+        _put(experiment=current)
+    st.session_state["link_experiment"] = current
+    st.selectbox("Experiment", names, key="link_experiment", on_change=_choose_experiment)
+    return store().experiment(current)
+
+
+def _pick_others(names: list[str]) -> None:
+    st.session_state["link_also"] = [name for name in _also() if name in names]
+    st.multiselect(
+        "Beside it, the runs of", names, key="link_also", on_change=_choose_others, disabled=not names, select_all=False,
+        placeholder="no other experiment", help="Runs of other experiments of this store, also of imported ones, in the same tables and figures.",
+    )  # fmt: skip
+
+
+def _choose_experiment() -> None:
+    chosen = st.session_state["link_experiment"]
+    _put(experiment=chosen, also=",".join(name for name in _also() if name != chosen))
+    _forget_runs()
+
+
+def _choose_others() -> None:
+    _put(also=",".join(st.session_state["link_also"]))
+    _forget_runs()
+
+
+def _choose_hidden() -> None:
+    _put(hidden="shown" if st.session_state["link_hidden"] else "")
+
+
+def _forget_runs() -> None:
+    """Forget what was chosen among the runs that were shown before."""
+    for key in [key for key in st.session_state if str(key).endswith(("_run", "_runs"))]:
+        del st.session_state[key]
+
+
+def _also() -> list[str]:
+    return list(filter(None, st.query_params.get("also", "").split(",")))
+
+
+def _hidden_are_shown() -> bool:
+    return st.query_params.get("hidden") == "shown"
+
+
+# -- The runs to show ----------------------------------------------------------------------
+
+
+def others(experiment: Experiment) -> list[Experiment]:
+    """The experiments whose runs stand beside those of `experiment`, in the URL's order."""
+    wanted = [name for name in _also() if name != experiment.name]
+    found = {e.name: e for e in store().experiments()} if wanted else {}
+    return [found[name] for name in dict.fromkeys(wanted) if name in found]
+
+
+def runs(experiment: Experiment) -> list[Run]:
+    """The runs to show: the experiment's, then those of the others that the URL names.
+
+    Of each, pinned runs come first, and hidden ones are left out unless the URL says otherwise. Names can repeat
+    across experiments; `tables.named` tells them apart.
+    """
+    return [run for each in [experiment, *others(experiment)] for run in own_runs(each)]
+
+
+def own_runs(experiment: Experiment) -> list[Run]:
+    """The experiment's runs as `runs` lists them, without those of others."""
+    spec = experiment.spec()
+    seen = [run for run in experiment.runs() if run.name not in spec.hidden or _hidden_are_shown()]
+    return sorted(seen, key=lambda run: run.name not in spec.pinned)
+
+
+# -- The way to other pages ------------------------------------------------------------------
+
+
+def page(name: str) -> Path:
+    """A page by its name, as st.switch_page and st.page_link take it."""
+    return VIEWS / f"{name}.py"
+
+
+def go(name: str, **params: str) -> None:
+    """Leave for another page, e.g. go("watch", experiment="photos")."""
+    st.switch_page(page(name), query_params=params)
+
+
+def page_link(name: str, label: str, **params: str) -> None:
+    """A link to another page, e.g. page_link("probe", "See the probe", experiment="photos")."""
+    st.page_link(page(name), label=label, query_params=params or None)
+
+
+def href(name: str, **params: str) -> str:
+    """A page's address, for links in tables."""
+    path = "" if name == "experiments" else name
+    base = st.get_option("server.baseUrlPath").strip("/")
+    return "/" + "/".join(filter(None, [base, path])) + (f"?{urlencode(params)}" if params else "")
+
+
+def report(experiment: Experiment) -> str:
+    """The address of the experiment's report."""
+    base = st.get_option("server.baseUrlPath").strip("/")
+    return "/" + "/".join(filter(None, [base, "report", quote(experiment.name)]))
+
+
+def params(*names: str) -> dict[str, list[str]]:
+    """Those of the URL's parameters that are there, each with all its values."""
+    return {name: st.query_params.get_all(name) for name in names if name in st.query_params}
+
+
+def keep(params: Mapping[str, list[str]]) -> None:
+    """Let the URL say just this of these parameters: no values, no parameter."""
+    for name, values in params.items():
+        if st.query_params.get_all(name) != values:
+            if values:
+                st.query_params[name] = values
+            else:
+                del st.query_params[name]

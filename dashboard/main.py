@@ -1,0 +1,32 @@
+"""The frame around every page: who may see it, the navigation, and the experiment that the URL names."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import access, link, login
+
+MARK = (Path(__file__).parent / "mark.svg").read_text()
+
+rights = access.rights()
+st.set_page_config(page_title="Triptych", page_icon=MARK, layout="wide")
+st.logo(MARK, size="large")
+link.remember_experiment()
+pages = [
+    st.Page(link.VIEWS / "experiments.py", title="Experiments", icon=":material/science:", default=True),
+    st.Page(link.VIEWS / "new.py", title="New experiment", icon=":material/add:"),
+    st.Page(link.VIEWS / "watch.py", title="Watch", icon=":material/monitoring:"),
+    st.Page(link.VIEWS / "compare.py", title="Compare", icon=":material/stacked_line_chart:"),
+    st.Page(link.VIEWS / "probe.py", title="Probe", icon=":material/target:"),
+    st.Page(link.VIEWS / "embeddings.py", title="Embeddings", icon=":material/scatter_plot:"),
+    st.Page(link.VIEWS / "ablations.py", title="Ablations", icon=":material/ssid_chart:"),
+    st.Page(link.VIEWS / "evidence.py", title="Evidence", icon=":material/balance:"),
+    st.Page(link.VIEWS / "claims.py", title="Claims", icon=":material/gavel:"),
+    st.Page(link.VIEWS / "methods.py", title="Methods", icon=":material/menu_book:"),
+]
+page = st.navigation(pages, position="top" if rights.view else "hidden")
+if rights.view:
+    login.say(rights)
+    page.run()
+else:
+    login.ask(rights)

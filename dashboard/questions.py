@@ -1,0 +1,70 @@
+"""The further probes as tables: with few labels, h against z, on other images.
+
+A table is a list of rows {column: cell}; a cell is text, or a share's mean and standard deviation over seeds (None where
+there is none). `rows` and `results` are those of figures/labels.py.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dashboard.figures import labels
+from dashboard.figures.labels import Results, Rows
+
+Cell = str | tuple[float | None, float | None]
+Table = list[dict[str, Cell]]
+
+
+def all_of(rows: Rows, results: Results) -> dict[str, Table]:
+    """Title -> table, of what was measured."""
+    found = {labels.FEW[name]: few_labels(rows, results, name) for name in labels.FEW}
+    found |= {"h against z": heads(rows, results), "On other images": transfers(rows, results)}
+    return {title: table for title, table in found.items() if table}
+
+
+def few_labels(rows: Rows, results: Results, name: str) -> Table:
+    """Accuracy at each share of the labels, a row a label, and last what it is compared with. `name`: one of labels.FEW."""
+    if not labels.has(results, name):
+        return []
+    key, reference = labels.REFERENCE[name]
+    runs = [row["run"] for row in rows]
+    lines = {label: labels.by_share(own, results, name, "accuracy") for label, own in labels.by_label(rows).items()}
+    lines[reference.capitalize()] = labels.by_share(runs, results, name, key)
+    shares = sorted({share for line in lines.values() for share in line})
+    return [{"": label} | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares} for label, line in lines.items() if line]
+
+
+def heads(rows: Rows, results: Results) -> Table:
+    """The classes, and how an image was changed, read from h and from z; a row a label."""
+    if not labels.has(results, "heads", "linear") and not labels.has(results, "heads", "forgets"):
+        return []
+    what = {"classes": ("heads", "linear"), **{said: ("heads", "forgets", task) for task, said in labels.TASKS.items()}}
+    table: Table = []
+    for label, runs in labels.by_label(rows).items():
+        row: dict[str, Cell] = {"": label}
+        for said, keys in what.items():
+            for side in ("h", "z"):
+                row[f"{said}, {side}"] = _over_seeds([value for run in runs if (value := labels.number(results[run], *keys, side)) is not None])
+        table.append(row)
+    return [{column: cell for column, cell in row.items() if any(other[column] != (None, None) for other in table)} for row in table]
+
+
+def transfers(rows: Rows, results: Results) -> Table:
+    """The encoders on other data sets, a row a label and data set."""
+    columns = {
+        "Linear probe": ("linear", "accuracy"), "kNN": ("knn", "accuracy"),
+        "Untrained: linear": ("random_encoder", "linear"), "Untrained: kNN": ("random_encoder", "knn"), "Pixels: kNN": ("pixels", "knn"),
+    }  # fmt: skip
+    table: Table = []
+    for label, runs in labels.by_label(rows).items():
+        moved = {run: labels.part(results[run], "transfer") for run in runs}
+        for dataset in dict.fromkeys(name for entries in moved.values() for name in entries):
+            measured = [entries[dataset] for entries in moved.values() if isinstance(entries.get(dataset), Mapping)]
+            if measured:
+                row: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
+                table.append(row | {column: _over_seeds([value for entry in measured if (value := labels.number(entry, *keys)) is not None]) for column, keys in columns.items()})
+    return table
+
+
+def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:
+    return statistics.fmean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None

@@ -1,0 +1,131 @@
+"""What the app serves beside its pages: plotly.js, figures, thumbnails of the data sets that runs use, and reports."""
+
+import gzip
+import io
+import time
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import plotly
+import streamlit as st
+from PIL import Image
+from plotly.offline import get_plotlyjs_version
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from dashboard import difference, tables
+from sslcore import datasets
+from sslcore.experiment import Experiment, Store
+
+BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
+PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
+THUMBNAILS_URL = f"{BASE}/thumb"
+FIGURES_URL = f"{BASE}/figure"
+KEPT_SECONDS = 10
+
+
+def plotly_js(request: Request) -> Response:
+    """The plotly.js of the installed plotly package: nothing is fetched from a CDN."""
+    headers = {"ETag": f'"{get_plotlyjs_version()}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return FileResponse(PLOTLY_FILE, media_type="text/javascript", headers=headers)
+
+
+def figure(request: Request) -> Response:
+    """/figure/<hash>.json: a figure that a page has drawn of late."""
+    packed = difference.kept(request.path_params["name"])
+    if packed is None:
+        return PlainTextResponse("no such figure", status_code=404)
+    headers = {"Cache-Control": "private, max-age=86400, immutable", "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(packed, media_type="application/json", headers=headers | {"Content-Encoding": "gzip"})
+    return Response(gzip.decompress(packed), media_type="application/json", headers=headers)
+
+
+def thumbnail(request: Request) -> Response:
+    """/thumb/<data set, URL-quoted>/<index>.png: one image, at the size at which a run of the store sees it.
+
+    From an experiment's sample sheet, smaller, where the data set is not on this machine.
+    404 for a data set that no run of the store uses: a link must not open any path of this machine.
+    """
+    dataset, index = request.path_params["dataset"], request.path_params["index"]
+    store = Store()
+    sizes = _sizes(store.root, int(time.monotonic() / KEPT_SECONDS)).get(dataset) or tables.image_sizes(store).get(dataset)
+    if sizes and index.isascii() and index.isdecimal() and len(index) < 16:
+        for size in sizes:
+            with suppress(ValueError, IndexError):
+                return _png(datasets.thumbnail(dataset, int(index), size), seconds=7 * 86400)
+        for experiment in store.experiments():
+            with suppress(ValueError, IndexError):
+                return _png(_from_sheet(experiment, dataset, int(index)), seconds=3600)  # the data set may yet arrive
+    return PlainTextResponse("no such image", status_code=404)
+
+
+@lru_cache(maxsize=1)
+def _sizes(root: Path, moment: int) -> dict[str, list[int]]:
+    """tables.image_sizes, kept for some seconds: a page asks for dozens of images at once, and a store may have thousands of runs."""
+    return tables.image_sizes(Store(root))
+
+
+def _png(image: Image.Image, seconds: int) -> Response:
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return Response(content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={seconds}"})
+
+
+def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image:
+    """An image of the experiment's sample sheet, whose k-th tile is of the k-th index in its runs' embeddings.npz.
+
+    Raises ValueError where it is not there, or not for sure: where the sheet may be of another data set of that file
+    name, or of another sample, since the runs differ in it.
+    """
+    file = experiment.sample_sheet(dataset)
+    runs = [run for run in experiment.runs() if (config := tables.config(run)) and experiment.sample_sheet(config.dataset) == file]
+    embedded = [run.embeddings_file for run in runs if run.embeddings_file.is_file()]
+    samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}
+    if not (file.is_file() and embedded and len(samples) == 1 and runs[0].config.dataset == dataset):
+        raise ValueError(f"{experiment.name} has no thumbnails of {dataset}")
+    sheet, places = _sheet(file, tables.stamp(file), embedded[0], tables.stamp(embedded[0]))
+    if index not in places:
+        raise ValueError(f"image {index} is not in the sample of {dataset}")
+    return datasets.tile(sheet, places[index])
+
+
+@lru_cache(maxsize=4)
+def _sheet(file: Path, of_file: tuple[int, int], embeddings: Path, of_embeddings: tuple[int, int]) -> tuple[Image.Image, dict[int, int]]:
+    """(the sheet, data set index -> tile). Raises ValueError where one cannot be read or the two do not belong together."""
+    try:
+        sheet = Image.open(file, formats=["WEBP"])
+        sheet.load()
+        with np.load(embeddings, allow_pickle=False) as kept:
+            places = {int(index): k for k, index in enumerate(kept["index"])}
+    except Exception as error:  # whatever a foreign or torn file makes Pillow or numpy raise
+        raise ValueError(f"{file}: {error}") from None
+    side = sheet.width // datasets.SHEET_COLUMNS
+    if not side or sheet.height // side != -(-len(places) // datasets.SHEET_COLUMNS):
+        raise ValueError(f"{file} is of another sample than {embeddings}")
+    return sheet, places
+
+
+def report_page(request: Request) -> Response:
+    """/report/<experiment>: its report, for whoever has the address. Reads, and changes nothing."""
+    from dashboard import report  # costs most of a second, which the app's start need not wait for
+
+    experiment = next((e for e in Store().experiments() if e.name == request.path_params["experiment"]), None)
+    if experiment is None:
+        return PlainTextResponse("no such experiment", status_code=404)
+    headers = {"Content-Security-Policy": f"{report.policy()}; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    return HTMLResponse(report.kept_html(experiment), headers=headers)
+
+
+ROUTES = [
+    Route(f"{BASE}/plotly.js", plotly_js),
+    Route(f"{FIGURES_URL}/{{name}}.json", figure),
+    Route(f"{THUMBNAILS_URL}/{{dataset:path}}/{{index}}.png", thumbnail),
+    Route(f"{BASE}/report/{{experiment}}", report_page),
+]

@@ -1,0 +1,377 @@
+"""Experiment folders -> DataFrames. What a file says is kept until the file changes."""
+
+import io
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+from pandas.io.formats.style import Styler
+
+from sslcore.analysis.summary import SETTINGS, differing, run_rows
+from sslcore.config import RunConfig, flatten, get
+from sslcore.experiment import Run, Store, logged_rows
+from sslcore.methods import METHODS
+
+METRICS = {
+    "step": pl.Int64,
+    "epoch": pl.Float64,
+    "images_seen": pl.Int64,
+    "seconds": pl.Float64,
+    "loss": pl.Float64,
+    "chance_loss": pl.Float64,
+    "learning_rate": pl.Float64,
+    "images_per_second": pl.Float64,
+    "std_z": pl.Float64,
+    "knn": pl.Float64,
+    "std": pl.Float64,
+    "alignment": pl.Float64,
+    "uniformity": pl.Float64,
+    "effective_rank": pl.Float64,
+}
+PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
+UNDRAWN = ("std_z",)  # which no chart shows
+MAX_RUNS = 1000  # whose rows are kept in memory
+
+
+# -- What runs log ---------------------------------------------------------------------------
+
+
+def metrics(run: Run) -> pd.DataFrame:
+    """All logged rows of a run, a column a metric, NaN where a row lacks it. Not to be changed in place."""
+    return _metrics(run.path, stamp(run.metrics_file))
+
+
+@lru_cache(maxsize=32)  # a MB for 10,000 rows
+def _metrics(folder: Path, stamp: tuple[int, int]) -> pd.DataFrame:
+    run = Run(folder)
+    frame = _compacted(run) if stamp[1] else None
+    return (_parsed(_whole_lines(run.metrics_file, 0)) if frame is None else frame).to_pandas()
+
+
+def _compacted(run: Run) -> pl.DataFrame | None:
+    """What metrics.parquet holds, where it holds what metrics.jsonl says now."""
+    if not run.compacted():
+        return None
+    try:
+        frame = pl.read_parquet(run.compact_file)
+        return frame.select(_column(frame, name).cast(dtype, strict=False).alias(name) for name, dtype in METRICS.items()).drop_nulls("step")
+    except (OSError, pl.exceptions.PolarsError):
+        return None
+
+
+def _column(frame: pl.DataFrame, name: str) -> pl.Expr:
+    return pl.col(name) if name in frame.columns else pl.lit(None)
+
+
+def _whole_lines(file: Path, start: int) -> bytes:
+    """What a file holds from a byte on, without the line that is being written; nothing where there is no file."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read()
+    except OSError:
+        return b""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _parsed(lines: bytes) -> pl.DataFrame:
+    try:
+        frame = pl.read_ndjson(io.BytesIO(lines), schema=METRICS) if lines else pl.DataFrame(schema=METRICS)
+    except pl.exceptions.PolarsError:  # a torn line amid the file: slower, and skips it
+        rows = [{name: _number(row.get(name)) for name in METRICS} for row in logged_rows(lines)]
+        frame = pl.DataFrame(rows, schema=METRICS, strict=False)
+    return frame.drop_nulls("step")
+
+
+def _number(value: Any) -> float | int | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A run's rows as charts need them, in a third of the memory. Not to be changed in place."""
+
+    places: Mapping[str, np.ndarray]  # name of PLACES -> (n,) float32, NaN where a row lacks it
+    values: Mapping[str, tuple[np.ndarray, np.ndarray]]  # any other -> the rows that have it, and its values there, float32
+
+    def __len__(self) -> int:
+        return len(self.places["step"])
+
+    def and_then(self, more: "Logged") -> "Logged":
+        """These rows and those that were appended."""
+        places = {name: np.concatenate([own, more.places[name]]) for name, own in self.places.items()}
+        rows = _shared({name: np.concatenate([own, more.values[name][0] + np.int32(len(self))]) for name, (own, _) in self.values.items()})
+        return Logged(places, {name: (rows[name], np.concatenate([own, more.values[name][1]])) for name, (_, own) in self.values.items()})
+
+    def last(self, name: str) -> float | None:
+        """The latest value of a metric; None before the first."""
+        values = self.places[name] if name in PLACES else self.values[name][1]
+        return float(values[-1]) if len(values) else None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """How far a metrics.jsonl was read."""
+
+    stamp: tuple[int, int, int]  # inode, mtime and size, by which a change of it is known
+    end: int  # of the last whole line
+    tail: bytes  # the last bytes before `end`: where others stand there, it is another file
+    logged: Logged
+
+
+_read: OrderedDict[Path, _Read] = OrderedDict()  # 0.4 MB a run of 10,000 rows
+_reading = threading.Lock()
+
+
+def logged(run: Run) -> Logged:
+    """What a run has logged. Of a file that has grown only what was appended is read."""
+    with _reading:
+        try:
+            stat = run.metrics_file.stat()
+            now = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        except OSError:
+            now = 0, 0, 0
+        known = _read.get(run.path)
+        if known is None or known.stamp != now:
+            known = _read[run.path] = _read_on(run, now, known)
+        _read.move_to_end(run.path)
+        if len(_read) > MAX_RUNS:
+            _read.popitem(last=False)
+        return known.logged
+
+
+def _read_on(run: Run, now: tuple[int, int, int], known: _Read | None) -> _Read:
+    if known and known.stamp[0] == now[0] and known.end <= now[2] and _tail(run.metrics_file, known.end) == known.tail:
+        lines = _whole_lines(run.metrics_file, known.end)
+        end, found = known.end + len(lines), known.logged.and_then(_logged(_parsed(lines))) if lines else known.logged
+    elif now[2] and (frame := _compacted(run)) is not None:
+        end, found = now[2], _logged(frame)
+    else:
+        lines = _whole_lines(run.metrics_file, 0)
+        end, found = len(lines), _logged(_parsed(lines))
+    return _Read(now, end, _tail(run.metrics_file, end), found)
+
+
+def _tail(file: Path, end: int) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, end - 100))
+            return opened.read(min(end, 100))
+    except OSError:
+        return b""
+
+
+def _logged(frame: pl.DataFrame) -> Logged:
+    columns = {name: frame[name].cast(pl.Float32).to_numpy() for name in METRICS if name not in UNDRAWN}
+    rows = _shared({name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name not in PLACES})
+    rows["chance_loss"] = rows["chance_loss"][-1:]  # it is the same throughout
+    return Logged({name: columns[name] for name in PLACES}, {name: (own, columns[name][own]) for name, own in rows.items()})
+
+
+def _shared(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Equal arrays as one: rows that have one metric mostly have others too."""
+    known: dict[bytes, np.ndarray] = {}
+    return {name: known.setdefault(own.tobytes(), own) for name, own in rows.items()}
+
+
+def knn(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Epochs at which a run's kNN accuracy was measured while it trained, and what it was. Not to be changed in place."""
+    known = logged(run)
+    rows, values = known.values["knn"]
+    epochs = known.places["epoch"][rows]
+    return epochs[np.isfinite(epochs)], values[np.isfinite(epochs)]
+
+
+def config(run: Run) -> RunConfig | None:
+    """The run's config; None where it cannot be read."""
+    try:
+        return run.config
+    except ValueError:
+        return None
+
+
+def image_sizes(store: Store) -> dict[str, list[int]]:
+    """Data set -> the image sizes, largest first, at which runs of the store use it."""
+    sizes: dict[str, set[int]] = {}
+    for run in store.runs():
+        if seen := _dataset(run.path, stamp(run.config_file)):
+            sizes.setdefault(seen[0], set()).add(seen[1])
+    return {dataset: sorted(of_dataset, reverse=True) for dataset, of_dataset in sizes.items()}
+
+
+@lru_cache(maxsize=4096)
+def _dataset(folder: Path, stamp: tuple[int, int]) -> tuple[str, int] | None:
+    own = config(Run(folder))
+    return (own.dataset, own.image_size) if own else None
+
+
+def stamp(file: Path) -> tuple[int, int]:
+    """(mtime, size) of a file, by which a change of it is known; zeros where there is none."""
+    try:
+        stat = file.stat()
+        return stat.st_mtime_ns, stat.st_size
+    except OSError:
+        return 0, 0
+
+
+def by_method(runs: Iterable[Run]) -> list[Run]:
+    """The runs that can be read, in the registry's order of their methods; those of one method stay in their order."""
+    order = list(METHODS)
+    return sorted((run for run in runs if config(run)), key=lambda run: order.index(run.config.method))
+
+
+def named(runs: Iterable[Run]) -> dict[str, Run]:
+    """The runs by the name that pages, tables and links use: the run's, or experiment/run where there are several experiments."""
+    runs = list(runs)
+    several = len({run.path.parent for run in runs}) > 1
+    return {run.id if several else run.name: run for run in runs}
+
+
+def labels(runs: Iterable[Run]) -> dict[str, str]:
+    """Name, as in `named`, -> what a legend calls the run: its method, the settings other than the seed in which the
+    runs differ, and the experiment where there are several."""
+    runs = named(run for run in runs if config(run))
+    configs = [run.config for run in runs.values()]
+    several = len({run.path.parent for run in runs.values()}) > 1
+    settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}
+    varied = [name for name in SETTINGS if name in settings and len({get(config, name) for config in configs}) > 1]
+    varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
+    return {
+        name: " · ".join(
+            [METHODS[run.config.method].title, *(_said(run.config, setting, settings) for setting in varied), *([run.path.parent.name] if several else [])]
+        )
+        for name, run in runs.items()
+    }
+
+
+def _varies_within_a_method(configs: list[RunConfig], name: str) -> bool:
+    """Whether a setting tells runs of one method apart; a method's own recipe is no news in its name."""
+    methods = {config.method for config in configs}
+    return any(len({repr(get(config, name)) for config in configs if config.method == method}) > 1 for method in methods)
+
+
+def _said(config: RunConfig, name: str, settings: Mapping[str, str]) -> str:
+    value = get(config, name)
+    return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {Path(value).name if name == 'dataset' else value}"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What one run has logged, and what it is called. Equal to another of the same words and rows."""
+
+    run: str  # as in `named`
+    method: str
+    label: str
+    seed: int
+    flops_per_image: float  # NaN where it is not counted (yet)
+    logged: Logged = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Curve) and self._told == other._told
+
+    def __hash__(self) -> int:
+        return hash(self._told)
+
+    @cached_property
+    def _told(self) -> tuple:
+        return self.run, self.method, self.label, self.seed, repr(self.flops_per_image), id(self.logged)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """(n,) float32: a metric, or flops, the operations so far; NaN where a row lacks it."""
+        if name == "flops":
+            return self.logged.places["images_seen"] * np.float32(self.flops_per_image)
+        if name in PLACES:
+            return self.logged.places[name]
+        column = np.full(len(self.logged), np.nan, np.float32)
+        rows, values = self.logged.values[name]
+        column[rows] = values
+        return column
+
+    def has(self, name: str) -> bool:
+        """Whether any row has this metric."""
+        return len(self.logged.values[name][1]) > 0
+
+    def pairs(self, y: str, x: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(steps, x, y), each (m,), of the rows that have both, by step."""
+        rows, values = self.logged.values[y]
+        at, steps = self[x][rows], self.logged.places["step"][rows]
+        both = np.isfinite(at)
+        if not both.all():
+            steps, at, values = steps[both], at[both], values[both]
+        if len(steps) > 1 and (np.diff(steps) < 0).any():
+            order = np.argsort(steps, kind="stable")
+            steps, at, values = steps[order], at[order], values[order]
+        return steps, at, values
+
+
+def curves(runs: Iterable[Run]) -> tuple[Curve, ...]:
+    """What the runs that can be read have logged, by method; runs without anything logged yet are left out."""
+    runs = named(by_method(runs))
+    called = labels(runs.values())
+    all_curves = (Curve(name, run.config.method, called[name], run.config.seed, flops_per_image(run), logged(run)) for name, run in runs.items())
+    return tuple(curve for curve in all_curves if len(curve.logged))
+
+
+def flops_per_image(run: Run) -> float:
+    """Operations of a training step, over its images; NaN where they are not counted (yet)."""
+    return _flops_per_image(run.path, stamp(run.results_file))
+
+
+@lru_cache(maxsize=4096)
+def _flops_per_image(folder: Path, stamp: tuple[int, int]) -> float:
+    (row,) = run_rows([Run(folder)])
+    return row["flops_per_image"] or math.nan
+
+
+def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """sslcore.analysis.summary.run_rows of the readable runs, by method, each with its label, and its name as in `named`."""
+    runs = named(by_method(runs))
+    called = labels(runs.values())
+    return [{**row, "run": name, "label": called[name]} for name, row in zip(runs, run_rows(runs.values()))]
+
+
+def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
+    """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); only those that differ, or every one."""
+    columns = {name: flatten(run.config.model_dump()) for name, run in named(by_method(runs)).items()}
+    options = list(dict.fromkeys(option for column in columns.values() for option in column))
+    said = {option: [_shown(column.get(option)) for column in columns.values()] for option in options}
+    shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}
+    return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
+
+
+def _shown(value: Any) -> str:
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def share(mean: float | None, std: float | None = None) -> str:
+    """Accuracies as text: 87.4 %, or 87.4 ± 0.6 % where there is a spread."""
+    if mean is None:
+        return "–"
+    return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
+
+
+def printed(lines: Sequence[Mapping[str, tuple[Any, str]]]) -> Styler:
+    """For st.table: a line a row, {column: (value, how it reads)}. Numbers stand flush right, and read as they should.
+
+    Columns of which no line has a value are left out. A text is to read as it is.
+    """
+    values: dict[str, list[Any]] = {}
+    reading: dict[str, dict[Any, str]] = {}
+    for name in lines[0] if lines else ():
+        said: dict[Any, str] = {}
+        for value, words in (line[name] for line in lines):
+            while value is not None and said.get(value, words) != words:
+                value = math.nextafter(value, math.inf)  # one number, read in two ways: 80.0 ± 1.0, 80.0 ± 2.0
+            said[value] = words
+            values.setdefault(name, []).append(value)
+        reading[name] = said
+    table = pd.DataFrame(values).dropna(axis="columns", how="all")
+    return table.style.format({name: lambda value, said=reading[name]: said.get(value, "–") for name in table})

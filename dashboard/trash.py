@@ -1,0 +1,89 @@
+"""Deleting: asks once, refuses while something runs, and moves to the store's trash, from which a week long it can be put back."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import access, change, words
+from sslcore.experiment import Experiment, Run, Store
+
+ASKED = "_delete"  # in the session: (experiment, run or "") that the reader asked to delete
+
+
+def ask(thing: Experiment | Run) -> None:
+    """Have the question stand on the page; `answer` draws it."""
+    st.session_state[ASKED] = (thing.path.parent.name, thing.name) if isinstance(thing, Run) else (thing.name, "")
+    st.rerun()
+
+
+def answer(store: Store) -> None:
+    """Draw the question, if one was asked. Call it at the end of a page, outside of live parts."""
+    experiment, run = st.session_state.get(ASKED, ("", ""))
+    thing = store.experiment(experiment).run(run) if run else store.experiment(experiment)
+    if experiment and thing.exists():
+        _question(store, thing)
+
+
+def _drop() -> None:
+    st.session_state.pop(ASKED, None)
+
+
+@st.dialog("Delete?", on_dismiss=_drop)
+def _question(store: Store, thing: Experiment | Run) -> None:
+    runs = [thing] if isinstance(thing, Run) else thing.runs()
+    what = (
+        f"The run {thing.id}" if isinstance(thing, Run) else f"The experiment {thing.name} with {words.count(len(runs), 'run')}"
+    )
+    st.text(f"{what} goes to the trash. For a week it can be put back, at the foot of the Experiments page; then it is gone.")
+    with st.container(horizontal=True):
+        delete = st.button("Delete", type="primary", icon=":material/delete:", key="trash_delete", **access.lock())
+        keep = st.button("Keep", key="trash_keep")
+    if keep:
+        _drop()
+        st.rerun()
+    if delete:
+        running = [run.name for run in runs if run.status().state == "running"]
+        if running:
+            st.error(words.plain(f"{running[0]} is running: stop it first, on the Watch page."))
+            return
+        try:
+            change.discard(store, thing)
+        except BlockingIOError as error:
+            st.error(words.plain(f"{error}: stop it first, on the Watch page."))
+            return
+        except OSError as error:
+            st.error(words.plain(f"It could not be moved: {error}"))
+            return
+        _drop()
+        st.toast(f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page.")
+        st.rerun()
+
+
+@st.cache_resource(ttl="1h", show_spinner=False)
+def empty_old(root: Path) -> None:
+    """Delete for good what has lain in the trash for a week; looks once an hour."""
+    change.empty_trash(Store(root))
+
+
+def contents(store: Store) -> None:
+    """What lies in the trash, each with a button that puts it back; nothing where the trash is empty."""
+    lost = store.trash()
+    if not lost:
+        return
+    with st.expander(f"Trash: {words.count(len(lost), 'thing')} deleted within the last week", icon=":material/delete:", key="trash_contents"):
+        for discarded in lost:
+            with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+                kind = "experiment" if isinstance(discarded.thing, Experiment) else "run"
+                st.text(f"{discarded.id}, {kind}, deleted {words.date(discarded.when)}", width="content")
+                if st.button("Put back", icon=":material/restore_from_trash:", key=f"trash_restore_{discarded.thing.path.relative_to(store.root)}", **access.lock()):
+                    _put_back(store, discarded)
+
+
+def _put_back(store: Store, discarded) -> None:
+    try:
+        back = change.restore(store, discarded)
+    except (OSError, ValueError) as error:
+        st.error(words.plain(f"It could not be put back: {error}"))
+        return
+    st.toast(f"{words.plain(back.id if isinstance(back, Run) else back.name)} is back.")
+    st.rerun()

@@ -1,0 +1,216 @@
+"""Ablations: what a setting does to each method, over seeds; what the grid lacks, what that would cost, and a button that runs it."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import access, change, forms, link, words
+from dashboard.figures import ablation as figures
+from dashboard.figures import style
+from dashboard.plot import plot
+from sslcore import plan
+from sslcore.analysis import ablation
+from sslcore.config import OPTIONS, ConfigError
+from sslcore.experiment import RESUMABLE
+
+TICK = 5  # seconds between two looks at the folders, while something runs
+CHART, COST, HEAT = 460, 330, 380  # heights in pixels
+VALUES, DROP = "as measured", "drop from the best"
+
+experiment, runs = link.header("Ablations")
+entries = ablation.entries(experiment, runs)
+axes = ablation.axes(entries)
+
+
+# -- Nothing varies: what an ablation is, and some to start from ------------------------------
+
+
+def offer_presets() -> None:
+    """The ready-made ablations, each with a link to the form that launches it."""
+    ready = {name: plan.read(name) for name in plan.presets()}
+    with st.grid(3, min_column_width=300, gap="medium"):
+        for name, spec in ready.items():
+            if set(spec.axes) - {"method", "seed"}:
+                with st.container(border=True):
+                    st.markdown(f"**{words.plain(spec.title)}**")
+                    st.text(spec.question)
+                    link.page_link("new", f"{words.count(len(plan.plan(spec).configs), 'run')}: look and launch", new_preset=name)
+
+
+if not axes:
+    st.info("Nothing varies in this experiment but the method and the seed.", icon=":material/info:")
+    st.text(
+        "An ablation changes one thing, such as the batch size, and leaves the rest as it is, to see what that thing does. "
+        "These are ready-made; each takes a laptop half an hour to an hour, and every value in them can be changed before it starts."
+    )
+    offer_presets()
+    st.stop()
+
+
+# -- What the reader chooses ------------------------------------------------------------------
+
+
+def say_axis(axis: str) -> str:
+    words = figures.title(axis)
+    return words[0].upper() + words[1:]
+
+
+with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    axis = st.selectbox("Against", axes, index=None, format_func=say_axis, placeholder=say_axis(axes[0]), key="ablations_axis", bind="query-params", width=190) or axes[0]  # fmt: skip
+    measure = st.selectbox("Measure", list(figures.MEASURES), format_func=lambda name: figures.MEASURES[name].title, key="ablations_measure", bind="query-params", width=150)  # fmt: skip
+    reading = st.segmented_control("Reading", [VALUES, DROP], default=VALUES, required=True, key="ablations_reading", bind="query-params",
+                                   help="A drop is counted from the line's own best mean, in percentage points: how much a method minds, whatever its level. Accuracies alone have it.")  # fmt: skip
+    others = [other for other in axes if other != axis]
+    second = st.selectbox("Heat map with", others, index=None, format_func=say_axis, placeholder="none", key="ablations_second", bind="query-params", width=180) if others else None  # fmt: skip
+    drop = reading == DROP and figures.MEASURES[measure].share
+    curves = [curve for curve in ablation.published() if curve.axis == axis]
+    laid_under = st.toggle(
+        "Published curves", key="ablations_published", bind="query-params", disabled=not (drop and curves),
+        help="Drops that papers report on ImageNet, dashed. There are some for the batch size and the negatives, to be read as drops from the best only.",
+    )  # fmt: skip
+
+
+# -- Live: the charts, the table, what is missing ------------------------------------------------
+
+
+def is_active() -> bool:
+    return any(run.status().state in ("queued", "running") for run in runs)
+
+
+active = is_active()
+
+
+@st.fragment(run_every=TICK if active else None)
+def draw() -> None:
+    if active and not is_active():
+        st.rerun()  # the last run has ended: stop looking
+    entries = ablation.entries(experiment, runs)
+    cells = ablation.cells(entries, [axis])
+    missing = [entry for entry in entries if entry.numbers[measure] is None]
+    parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} of the grid have this number"]
+    parts += ["the others are hollow marks at the bottom edge, and listed below"] if missing else []
+    st.caption(" · ".join(parts))
+    data = pd.DataFrame(ablation.records(cells, [axis]))
+    rule = ablation.learning_rate_rule(entries)
+    under = curves if laid_under else []
+    figure = figures.against(cells, axis, measure, drop=drop, published=under, notes=rule)
+    plot(figure, key="ablations_main", height=CHART + 16 * len(rule) + 20 * len(under), data=data,
+         alt=f"{figures.MEASURES[measure].title} against {figures.title(axis)}, a line a method with its spread over seeds")  # fmt: skip
+    st.caption(_reading(cells))
+    if second:
+        draw_heat(entries, rule)
+    with st.grid(2, min_column_width=340, gap="medium"):
+        for cost, of in figures.COSTS.items():
+            plot(figures.against(cells, axis, cost), key=f"ablations_{cost}", height=COST, data=data, alt=f"{of.title} against {figures.title(axis)}, a line a method")
+    draw_missing(entries)
+    draw_table([axis, second] if second else [axis], entries)
+
+
+def _reading(cells: list[ablation.Cell]) -> str:
+    """How to read the chart, in words."""
+    of = figures.MEASURES[measure]
+    said = [f"{of.title}: {of.how}."]
+    if drop:
+        said.append("0 is the highest mean of a line itself; a single seed may lie above it.")
+    level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None))
+    if level:
+        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all its runs is a level line.")
+    if drop and laid_under and curves:
+        said.append("Dashed: published drops, on ImageNet with ResNet-50; only their shape can be compared.")
+    return words.plain(" ".join(said))
+
+
+def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
+    cells = [cell for cell in ablation.cells(entries, [axis, second]) if None not in cell.at]
+    st.subheader(f"{figures.MEASURES[measure].title}: {figures.title(axis)} and {figures.title(second)}")
+    absent = [style.title(method) for method in ablation.by_method(entries) if method not in {cell.method for cell in cells}]
+    st.caption(words.plain(". ".join([*rule, *([f"One of the two does not apply to {' and '.join(absent)}"] if absent else [])])))
+    ends = figures.ends(cells, measure, drop)
+    data = pd.DataFrame(ablation.records(cells, [axis, second]))
+    with st.grid(3, min_column_width=340, gap="medium"):
+        for k, own in enumerate(ablation.lines(cells).values()):
+            plot(figures.heat(own, [axis, second], measure, ends, drop=drop), key=f"ablations_heat_{k}", height=HEAT, data=data,
+                 alt=f"Heat map of {figures.MEASURES[measure].title} over {figures.title(axis)} and {figures.title(second)} for {figures.label(own[0])}")  # fmt: skip
+
+
+def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
+    st.subheader("The grid")
+    rows = []
+    for cell in ablation.cells(entries, along):
+        row = {"method": figures.label(cell), **{figures.title(of): figures.said(of, at) for of, at in zip(along, cell.at)}}
+        for name in ("linear", "knn"):
+            of = cell.measured(name)
+            row[figures.MEASURES[name].title] = "–" if of.mean is None else f"{100 * of.mean:.1f}" + (f" ± {100 * of.std:.1f}" if of.std is not None else "") + " %"
+        time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
+        lacks = cell.measured(measure)
+        rows.append(row | {"N": lacks.n, "training": words.duration(time.mean), "memory": words.size(memory.mean), "missing": lacks.states or "–"})
+    st.dataframe(rows, hide_index=True, height="content" if len(rows) < 25 else 700, alt="Mean and spread of each cell of the grid, and what is missing")
+    st.caption("Mean ± sample standard deviation over N runs that differ in their seed alone; training time and memory: means.")
+    link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)
+
+
+def draw_missing(entries: list[ablation.Entry]) -> None:
+    """What the grid lacks, what it would cost, and the button that runs it."""
+    st.subheader("What is missing")
+    own = [entry for entry in entries if entry.experiment == experiment.name]
+    waiting = [entry for entry in own if entry.state in ("queued", "running")]
+    if waiting:
+        states = [f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))]
+        st.caption(f"On the way: {', '.join(states)}; this page follows.")
+    missing = ablation.to_run(own, experiment.name)
+    if not missing:
+        st.text("Every run of the grid has a result." if not waiting else "Nothing else.")
+        return
+    names = [entry.run for entry in missing]
+    kept = [name for name in st.session_state.get("ablations_only", []) if name in names]
+    if kept != st.session_state.get("ablations_only", kept):
+        st.session_state["ablations_only"] = kept
+    chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=f"all {len(names)}; choose some to narrow")
+    asked = [entry for entry in missing if not chosen or entry.run in chosen]
+    seconds = ablation.seconds_to_run(asked, entries)
+    st.dataframe([{"run": entry.run, "state": entry.why} for entry in asked], hide_index=True, height="content" if len(asked) < 10 else 360, alt="The runs that are missing")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(f"Run {words.count(len(asked), 'missing run')}", type="primary", icon=":material/play_arrow:", key="ablations_run", **access.lock()):
+            try:
+                change.complete(experiment, [entry.run for entry in asked])
+            except (OSError, ValueError, RuntimeError) as error:
+                st.error(f"Not everything could be queued: {words.plain(str(error))}")
+            else:
+                st.rerun()
+        st.caption(_cost(seconds, any(entry.state in RESUMABLE for entry in asked)))
+
+
+def _cost(seconds: float | None, resumed: bool) -> str:
+    if seconds is None:
+        return "What they would cost is not known: no run has finished yet, or the data set is not on this machine."
+    going_on = " Those that were stopped go on from their checkpoint." if resumed else ""
+    return (
+        f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a second of the "
+        f"finished runs most like them. Evaluation comes on top.{going_on}"
+    )
+
+
+draw()
+
+
+# -- More values ------------------------------------------------------------------------------
+
+spec = experiment.spec()
+growing = [name for name in dict.fromkeys([*spec.axes, *plan.IN_EVERY_NAME]) if name in OPTIONS]
+with st.expander("Add values to an axis", key="ablations_add", icon=":material/add:"), st.form("ablations_grow", border=False):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        grown = st.selectbox("Axis", growing, format_func=lambda name: f"{forms.label(name)}: {', '.join(map(forms.say, spec.axes.get(name, []))) or 'one value'}", key="ablations_grow_axis")
+        typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="32, 512")
+        submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
+    st.caption("The grid grows, and its new cells appear above as missing. Nothing starts yet.")
+    if submitted:
+        try:
+            change.grow(experiment, {grown: forms.values(typed or "", grown)})
+        except ConfigError as error:
+            st.error(words.plain("; ".join(error.problems.values())))
+        except OSError as error:
+            st.error(f"The experiment's description could not be written: {words.plain(str(error))}")
+        else:
+            st.rerun()
+
+with st.expander("Other ready-made ablations", key="ablations_ready", icon=":material/science:"):
+    offer_presets()

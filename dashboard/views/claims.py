@@ -1,0 +1,137 @@
+"""Claims: what the literature says, and whether these runs bear it out."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import access, change, link, words
+from dashboard.claims import form
+from dashboard.figures import ablation as curves
+from dashboard.figures import claims as figures
+from dashboard.plot import plot
+from sslcore import plan
+from sslcore.analysis import ablation, claims
+from sslcore.config import ConfigError
+from sslcore.experiment import Experiment
+
+ALL = "all"
+CHART = 330  # pixels
+
+experiment, runs = link.header("Claims")
+evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
+known, problems = claims.read()
+own, more = claims.read(link.store().root / "claims.yaml")
+for problem in [*problems, *more]:
+    st.warning(f"Left out: {words.plain(problem)}", icon=":material/edit_off:")
+
+judged = [(claim, claims.judge(claim, evidence)) for claim in [*known, *own]]
+counts = {word: sum(verdict.word == word for _, verdict in judged) for word in figures.VERDICTS}
+st.caption(
+    "What textbooks and papers say of these methods, held against the runs chosen above. They speak of these images and this encoder, at these lengths of "
+    f"training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
+)
+chosen = st.segmented_control(
+    "Show", [ALL, *counts], default=ALL, required=True, key="claims_show", bind="query-params",
+    format_func=lambda word: f"{word} ({counts.get(word, len(judged))})" if word == ALL else f"{figures.VERDICTS[word][0]} {word} ({counts[word]})",
+)  # fmt: skip
+
+
+# -- What is missing, and what brings it ---------------------------------------------------
+
+
+def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list[int]], list[str]]:
+    """What would complete this experiment's own grid for the claim: seeds to add, and names of runs to make."""
+    spec = experiment.spec()
+    if claim.axis is None or claim.axis not in ablation.axes([entry for entry in evidence.entries if entry.experiment == experiment.name]):
+        return {}, []
+    names = [entry.run for entry in ablation.to_run(evidence.entries, experiment.name)]
+    seeds = list(spec.axes.get("seed") or [0])
+    if names or verdict.word != "undecided" or len(seeds) >= claim.seeds:
+        return {}, names
+    grown = {"seed": list(range(max(seeds) + 1, max(seeds) + 1 + claim.seeds - len(seeds)))}
+    try:
+        after = plan.plan(plan.extend(spec, grown)).configs
+    except ConfigError:
+        return {}, []
+    return grown, [name for name in after if name not in plan.plan(spec).configs]
+
+
+def queue(experiment: Experiment, grown: dict[str, list[int]], names: list[str]) -> None:
+    try:
+        if grown:
+            change.grow(experiment, grown)
+        change.complete(experiment, names)
+    except (OSError, ValueError, RuntimeError) as error:
+        st.session_state["claims_error"] = str(error)
+
+
+if error := st.session_state.pop("claims_error", None):
+    st.error(f"Not everything could be queued: {words.plain(error)}")
+
+
+# -- A row a claim --------------------------------------------------------------------------
+
+
+def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
+    icon, colour = figures.VERDICTS[verdict.word]
+    with st.container(border=True, key=f"claims_{k}"):
+        said, word = st.columns([5, 1])
+        said.markdown(f"**{k + 1}. {words.plain(claim.claim)}**")
+        word.badge(verdict.word, icon=icon, color=colour)
+        st.caption(words.plain(claim.source))
+        reasons = [*(step.sentence for step in verdict.steps), *(f"Not decided: {lack}." for lack in verdict.lacks), *([claim.note] if claim.note else [])]
+        st.markdown("\n".join(f"- {words.plain(reason)}" for reason in reasons))
+        with st.grid(2, min_column_width=420, gap="medium"):
+            if verdict.steps:
+                plot(figures.forest(verdict.steps), key=f"claims_forest_{k}", height=max(CHART if claim.axis else 0, figures.height(verdict.steps)),
+                     alt=f"The differences that the claim needs, with 95 % intervals: {verdict.reason}")  # fmt: skip
+            draw_curve(k, claim)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            grown, names = wanted(claim, verdict)
+            if names:
+                label = f"Queue {words.count(len(names), 'missing run')}" if not grown else f"Queue {words.count(len(grown['seed']), 'more seed')}: {words.count(len(names), 'run')}"
+                st.button(label, icon=":material/play_arrow:", key=f"claims_queue_{k}", on_click=queue, args=(experiment, grown, names), **access.lock())
+            if claim.make:
+                link.page_link("new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim))
+            if claim.axis and verdict.steps:
+                axis = "augment" if claim.axis == claims.AUGMENTATIONS else claim.axis
+                title = curves.title(axis)
+                link.page_link("ablations", "See the ablation", experiment=experiment.name, ablations_axis=title[0].upper() + title[1:])
+            if not claim.axis and verdict.steps:
+                link.page_link("evidence", "See the evidence", experiment=experiment.name)
+        if claim.needs:
+            st.caption(words.plain(f"Evidence it needs: {claim.needs}"))
+
+
+def draw_curve(k: int, claim: claims.Claim) -> None:
+    """The measure along the claim's first axis, where the runs vary it."""
+    if claim.axis is None:
+        return
+    axis = "augment" if claim.axis == claims.AUGMENTATIONS else claim.axis
+    methods = set().union(*(part.about for part in claim.parts))
+    lines = {method: own for method, own in evidence.lines(claim.axis).items() if method in methods and len({cell.at for cell in own[0]}) > 1}
+    cells = [replace(cell, rest=() if len(own) == 1 else cell.rest) for own in lines.values() for line in own for cell in line]
+    if cells:
+        plot(curves.against(cells, axis, claim.parts[0].measure), key=f"claims_curve_{k}", height=CHART + 20,
+             alt=f"Accuracy against {curves.title(axis)}, a line a method")  # fmt: skip
+
+
+for k, (claim, verdict) in enumerate(judged):
+    if chosen in (ALL, verdict.word):
+        show(k, claim, verdict)
+
+with st.expander("Add a claim of your own", key="claims_add", icon=":material/add:"):
+    st.markdown("Write it into `claims.yaml` in the folder that holds the experiments; it appears here. For example:")
+    st.code(
+        """- claim: A temperature between the ends is best for SimCLR.
+  source: our group meeting
+  needs: SimCLR at three temperatures or more, each with three seeds.
+  parts:
+    - {rule: interior_best, axis: temperature, method: simclr, values: 3}
+  make: {preset: temperature}""",
+        language="yaml",
+    )
+    st.caption(
+        "Rules: "
+        + "; ".join(f"{words.plain(name)}: {words.plain(does)}" for name, does in claims.rules().items())
+    )

@@ -1,0 +1,104 @@
+"""Compare: the methods' loss curves side by side, the shared metrics overlaid, and what differs between the runs."""
+
+import numpy as np
+import streamlit as st
+
+from dashboard import link, tables, words
+from dashboard.figures import curves, style
+from dashboard.plot import plot
+from sslcore.experiment import Run
+
+X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
+TICK = 1  # seconds between two looks at the folders, while something runs
+PANEL, METRIC = 340, 320  # heights in pixels, and more for a long legend; fixed, so that nothing jumps as data come in
+
+experiment, runs = link.header("Compare")
+
+# -- What the reader chooses ---------------------------------------------------------------
+
+named = tables.named(runs)
+with st.container(border=True):
+    chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        x = st.segmented_control("Horizontal axis", X_WORDS, default="step", required=True, format_func=X_WORDS.get, key="compare_x", bind="query-params")  # fmt: skip
+        layout = st.segmented_control("Loss", ["own axes", "one axis"], default="own axes", required=True, key="compare_loss", bind="query-params")
+        seeds = st.segmented_control("Seeds", ["mean ± std", "each run"], default="mean ± std", required=True, key="compare_seeds", bind="query-params")
+        smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="compare_smoothing", bind="query-params", width=160,
+                              help="Exponential moving average: the weight of the past at each logged step. What was logged stays visible, faint.")  # fmt: skip
+runs = [run for name, run in named.items() if not chosen or name in chosen]
+spread = seeds == "mean ± std"
+
+
+# -- Live: the curves ----------------------------------------------------------------------
+
+
+def legend_room(labels: list[str], width: int) -> int:
+    """Pixels that a chart's legend takes beyond its first line, where the chart is `width` wide."""
+    in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))
+    return 24 * (-(-len(labels) // in_a_line) - 1)
+
+
+def is_active(run: Run) -> bool:
+    return run.status().state in ("queued", "running")
+
+
+active = any(map(is_active, runs))
+
+
+@st.fragment(run_every=TICK if active else None)
+def draw() -> None:
+    if active and not any(map(is_active, runs)):
+        st.rerun()  # the last run has ended: stop looking
+    logged = tables.curves(runs)
+    st.caption(_in_words(len(logged)))
+    if not logged:
+        st.info("Nothing is logged yet; curves appear here a few seconds after a run starts.", icon=":material/hourglass_empty:")
+        return
+    if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
+        st.caption(f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m sslcore evaluate` adds it.")
+    methods = list(dict.fromkeys(run.config.method for run in runs))
+    called = tables.labels(runs)
+    labels = list(dict.fromkeys(called.values()))
+    of_method = {method: list(dict.fromkeys(called[name] for name, run in tables.named(runs).items() if run.config.method == method)) for method in methods}
+    panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
+    st.subheader("Training loss")
+    if layout == "own axes":
+        st.caption("Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a network that knows nothing would have.")
+        with st.grid(len(methods), min_column_width=250, gap="medium"):
+            for method in methods:
+                figure = curves.loss(tuple(curve for curve in logged if curve.method == method), x, smoothing, spread)
+                plot(figure, key=f"compare_loss_{method}", height=panel, alt=f"Training loss of {style.title(method)} by {curves.X_AXES[x]}, with its chance level")
+    else:
+        figure = curves.loss(logged, x, smoothing, spread)
+        plot(figure, key="compare_loss_all", height=PANEL + 80 + legend_room(labels, 740), alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level")
+
+    st.subheader("What can be compared")
+    st.caption("Measured on h, the encoder's output, and on the same images for every run." + (" Bands: ± one standard deviation over the N seeds." if spread and len({curve.label for curve in logged}) < len(logged) else ""))
+    with st.grid(2, min_column_width=340, gap="medium"):
+        for name, (title, _, _) in curves.METRICS.items():
+            if any(curve.has(name) for curve in logged):
+                figure = curves.metric(logged, name, x, smoothing, spread)
+                plot(figure, key=f"compare_{name}", height=METRIC + legend_room(labels, 400), alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid")
+
+
+def _in_words(logged: int) -> str:
+    """How much is shown, and how much of it still moves."""
+    moving = sum(map(is_active, runs))
+    parts = [words.count(len(runs), "run")]
+    parts += [f"{len(runs) - logged} without anything logged yet"] if logged < len(runs) else []
+    parts += [f"{moving} still to finish; this page follows"] if moving else []
+    return " · ".join(parts)
+
+
+draw()
+
+# -- What differs ----------------------------------------------------------------------------
+
+st.subheader("Settings")
+every = st.toggle("Show all settings", key="compare_all", bind="query-params")
+differing = tables.settings(runs, every)
+if differing.empty:
+    st.text("One run: nothing to differ from." if len(runs) == 1 else "These runs have the same settings.")
+else:
+    st.caption("All settings of each run." if every else "Only what is not the same in all runs; the rest they share.")
+    st.dataframe(differing.rename_axis("setting"), height="content" if len(differing) < 20 else 700, alt="Settings of each run")

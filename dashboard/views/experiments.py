@@ -1,0 +1,274 @@
+"""Experiments: every question in the store, its runs' states and best numbers, and the way to its pages."""
+
+from collections import Counter
+
+import streamlit as st
+
+from dashboard import access, change, details, link, share, study, tables, trash, words
+from dashboard.figures import spark, style
+from sslcore import datasets, plan
+from sslcore.analysis.summary import by_seed
+from sslcore.config import RunConfig, flatten
+from sslcore.experiment import Experiment, Run, Spec
+from sslcore.methods import METHODS
+
+PAGE = 20  # experiments shown at a time
+MANY = 6  # experiments, above which the reader can search and filter
+FIRST = "photos"  # the preset behind the one button of an empty store
+MENU = {  # what else can be done with an experiment
+    "Details and notes": ":material/edit_note:",
+    "Share": ":material/ios_share:",
+    "Copy": ":material/content_copy:",
+    "Archive": ":material/archive:",
+    "Delete": ":material/delete:",
+}
+
+store = link.store()
+may_change = access.rights().change
+if may_change:
+    trash.empty_old(store.root)
+experiments = {experiment.name: (experiment, experiment.spec()) for experiment in store.experiments()}
+
+
+def dialogs() -> None:
+    """What the reader asked for on this page stands above it."""
+    details.answer(store)
+    share.answer(store)
+    trash.answer(store)
+
+
+# -- An empty store -----------------------------------------------------------------
+
+
+def start_first_comparison() -> None:
+    spec = plan.read(FIRST)
+    planned = plan.plan(spec)
+    if planned.problems:
+        raise ValueError("; ".join(planned.problems.values()))
+    name = store.free_name(FIRST)
+    change.launch(store, name, spec.model_copy(update={"command": f"python -m sslcore launch {FIRST}"}), planned.configs)
+    link.go("watch", experiment=name)
+
+
+if not experiments:
+    configs = plan.plan(plan.read(FIRST)).configs
+    info = datasets.info(FIRST)
+    titles = [METHODS[config.method].title for config in configs.values()]
+    epochs = max(config.epochs for config in configs.values())
+    st.title("Which self-supervised method suits your images?")
+    st.text(
+        "Triptych trains MoCo, SimCLR and BYOL on the same images, shows them side by side while they learn, "
+        "and measures what each has learned."
+    )
+    with st.container(border=True):
+        st.subheader("See it work")
+        st.text(
+            f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that came "
+            f"with the installation, then measures each with a linear probe and nearest neighbours. "
+            "This takes two to four minutes on two processor cores. It downloads nothing, and you can stop it at any time."
+        )
+        if st.button("Run the two-minute comparison", type="primary", icon=":material/play_arrow:", key="experiments_first", **access.lock()):
+            try:
+                start_first_comparison()
+            except (OSError, ValueError, RuntimeError) as error:
+                st.error(f"It could not be started: {words.plain(str(error))}")
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        if study.FILE.is_file() and st.button("Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock()):
+            try:
+                link.go("compare", experiment=study.bring_in(store).name)
+            except (OSError, ValueError) as error:
+                st.error(f"It could not be opened: {words.plain(str(error))}")
+        link.page_link("new", "Choose your own images and settings")
+        if st.button("Import", type="tertiary", icon=":material/upload:", key="experiments_import", **access.lock()):
+            share.ask(None)
+    st.caption(f"Experiments are kept in {words.plain(str(store.root))}.")
+    trash.contents(store)
+    dialogs()
+    st.stop()
+
+
+# -- Which ones -------------------------------------------------------------------------
+
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    st.title("Experiments", width="content")
+    with st.container(horizontal=True, width="content"):
+        if st.button("Import", icon=":material/upload:", key="experiments_import", **access.lock(help="Add the zip file of a teammate's experiment.")):
+            share.ask(None)
+        if st.button("New experiment", type="primary", icon=":material/add:", key="experiments_new"):
+            link.go("new")
+
+
+def methods(spec: Spec) -> list[str]:
+    """The methods that an experiment is about, in the registry's order."""
+    own = spec.axes.get("method") or [flatten(spec.base).get("method", RunConfig().method)]
+    return [method for method in METHODS if method in own]
+
+
+def find() -> list[str]:
+    """The names of the experiments that suit what the reader looks for."""
+    found = dict(experiments)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input("Search", type="search", placeholder="title, question, tag, folder", key="experiments_text", bind="query-params")
+        tags = sorted({tag for _, spec in experiments.values() for tag in spec.tags})
+        wanted = st.multiselect("Tags", tags, key="experiments_tags", bind="query-params", placeholder="any") if tags else []
+        states = st.multiselect("State", list(words.STATES), key="experiments_states", bind="query-params", placeholder="any")
+        of = st.multiselect("Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any")
+    for word in (text or "").lower().split():
+        found = {name: (e, spec) for name, (e, spec) in found.items() if word in " ".join([name, spec.title, spec.question, *spec.tags]).lower()}
+    found = {name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(of) <= set(methods(spec))}
+    if states:
+        found = {name: (e, spec) for name, (e, spec) in found.items() if any(run.status().state in states for run in e.runs())}
+    return list(found)
+
+
+names = find() if len(experiments) > MANY else list(experiments)
+archived = [name for name in names if experiments[name][1].archived]
+if archived:
+    if not st.toggle(f"Show {len(archived)} archived", key="experiments_archived", bind="query-params"):
+        names = [name for name in names if name not in archived]
+if not names:
+    st.info("All of these are archived; the switch above shows them." if archived else "Nothing suits that search.", icon=":material/search_off:")
+
+page = 1
+if len(names) > PAGE:
+    page = st.pagination(-(-len(names) // PAGE), key="experiments_page", bind="query-params")
+shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]]
+
+
+# -- The list ---------------------------------------------------------------------------
+
+
+def best_numbers(rows: list[dict]) -> list[dict]:
+    """Lines for `tables.printed`: of each method the setting with the best linear probe (else kNN), over its N seeds; and the untrained encoder."""
+    best: dict[str, dict] = {}
+    for folded in by_seed(rows):
+        known = best.get(folded["method"])
+        if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
+            best[folded["method"]] = folded
+    lines = [line(style.title(method), folded, "linear", "knn") for method, folded in best.items()]
+    untrained = next((folded for folded in best.values() if folded["random_knn"] is not None), None)
+    return [*lines, line("Untrained", untrained, "random_linear", "random_knn")] if untrained else lines
+
+
+def worth(folded: dict) -> tuple[float, float]:
+    return folded["linear"] or 0.0, folded["knn"] or 0.0
+
+
+def line(name: str, folded: dict, linear: str, knn: str) -> dict:
+    n = max(folded[f"{linear}_n"], folded[f"{knn}_n"])
+    numbers = {column: (folded[of], tables.share(folded[of], folded[f"{of}_std"]).replace(" ", "\N{NO-BREAK SPACE}")) for column, of in (("linear probe", linear), ("kNN", knn))}
+    return {"Method": (name, name), **numbers, "N": (n, str(n))}
+
+
+def act(experiment: Experiment, action: str) -> None:
+    """Do what was chosen in the menu."""
+    if action == "Details and notes":
+        details.ask(experiment)
+    elif action == "Share":
+        share.ask(experiment)
+    elif action == "Copy":
+        link.go("new", clone=experiment.name)
+    elif action == "Delete":
+        trash.ask(experiment)
+    else:
+        try:
+            with change.editing(experiment) as spec:
+                spec.archived = action == "Archive"
+        except (OSError, ValueError) as error:
+            st.toast(words.plain(str(error)), icon=":material/error:")
+            return
+        st.rerun()
+
+
+def card(experiment: Experiment) -> None:
+    spec, runs = experiment.spec(), experiment.runs()
+    statuses = [run.status() for run in runs]
+    seen = [run for run in runs if run.name not in spec.hidden]
+    with st.container(border=True):
+        about, measured, curve = st.columns([5, 7, 2.6], gap="small", vertical_alignment="center")
+        with about:
+            st.markdown(f"#### {words.plain(spec.title or experiment.name)}")
+            if spec.question:
+                st.text(spec.question)
+            badges(Counter(status.state for status in statuses), spec)
+            varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
+            dataset = str(flatten(spec.base).get("dataset", RunConfig().dataset))
+            about_it = [experiment.name, dataset.rstrip("/").rpartition("/")[2], f"varies {', '.join(varied)}" if varied else "", words.date(spec.created)]
+            st.caption(words.plain(" · ".join(filter(None, about_it))))
+        lines = best_numbers(tables.summary(seen))
+        with measured:
+            if lines:
+                st.table(tables.printed(lines), border="horizontal", alt=f"Best accuracies in {experiment.name}")
+            else:
+                st.caption("Numbers appear here once a run has been probed.")
+        with curve:
+            draw_curve(experiment, seen)
+        active = [status for status in statuses if status.state in ("queued", "running")]
+        if active:
+            done = sum(1.0 if status.state == "finished" else min(max(status.progress, 0.0), 1.0) for status in statuses) / len(statuses)
+            st.progress(done, f"{words.count(len(active), 'run')} still to finish")
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
+                for name in ("compare", "probe", "watch"):
+                    link.page_link(name, name.capitalize(), experiment=experiment.name)
+                st.link_button("Report", link.report(experiment), type="tertiary", icon=":material/open_in_new:", icon_position="right")
+            archive = "Archive" if not spec.archived else "Take out of the archive"
+            menu = ["Details and notes", "Share", "Copy", *([archive, "Delete"] if may_change else [])]
+            action = st.menu_button(
+                "", menu, format_func=lambda action: f"{MENU.get(action, MENU['Archive'])} {action}", icon=":material/more_horiz:", type="tertiary",
+                key=f"experiments_menu_{experiment.name}",
+            )  # fmt: skip
+        if action:
+            act(experiment, action)
+
+
+def badges(states: Counter, spec: Spec) -> None:
+    """How its runs stand, and its tags."""
+    with st.container(horizontal=True, gap="xsmall"):
+        for state, (word, icon, colour) in words.STATES.items():
+            if states[state]:
+                st.badge(f"{states[state]} {word}", icon=icon, color=colour)
+        if not states:
+            st.badge("no runs", color="gray")
+        if spec.archived:
+            st.badge("archived", icon=":material/archive:", color="gray")
+        for tag in spec.tags:
+            st.badge(words.plain(tag), icon=":material/label:", color="gray")
+
+
+def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
+    """How kNN accuracy rises, a line a run; nothing before it is measured."""
+    runs = tables.by_method(runs)
+    measured = [(run.config.method, *tables.knn(run)) for run in runs]
+    accuracies = [y for _, _, y in measured if len(y)]
+    if accuracies:
+        end = max(*(run.config.epochs for run in runs), *(x[-1] for _, x, _ in measured if len(x)))
+        st.image(spark.lines(measured, end), alt=f"How kNN accuracy rose in the runs of {experiment.name}")
+        low, high = min(y.min() for y in accuracies), max(y.max() for y in accuracies)
+        st.caption(f"kNN, {100 * low:.0f} to {100 * high:.0f}\N{NO-BREAK SPACE}%")
+
+
+def is_busy() -> bool:
+    return any(run.status().state in ("queued", "running") for experiment in shown for run in experiment.runs())
+
+
+busy = is_busy()
+
+
+@st.fragment(run_every=5 if busy else None)
+def cards() -> None:
+    if busy and not is_busy():
+        st.rerun()  # nothing runs any more: end the polling
+    for experiment in shown:
+        if experiment.exists():
+            card(experiment)
+
+
+cards()
+if names:
+    st.caption(
+        "Numbers: of each method the setting with the best linear probe; mean ± standard deviation over its N seeds. "
+        "Curves: kNN accuracy of each run while it trains. Hidden runs are left out."
+    )
+trash.contents(store)
+dialogs()

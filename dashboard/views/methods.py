@@ -1,0 +1,120 @@
+"""Methods: how each works, what it needs by its paper, and what the reader's own runs measured of that."""
+
+import math
+
+import streamlit as st
+import yaml
+
+from dashboard import link, words
+from dashboard.figures import style
+from sslcore.analysis import ablation, claims
+from sslcore.analysis.stats import Difference, aggregate, over_seeds
+
+TEXTS = link.VIEWS.parent / "methods"
+METHODS = ("moco", "simclr", "byol")
+REFERENCE = "simclr"  # what costs are told relative to
+NEEDS = {"negatives": "Negatives", "components": "Beyond encoder and head", "batch": "Dependence on the batch", "cost": "Cost"}
+
+experiment, runs = link.header("Methods")
+evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
+st.caption(
+    "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "
+    "± and intervals: 95 %, t over seeds; ratios: at equal settings and seed, geometric mean."
+)
+if set(METHODS) - {config.method for config, *_ in evidence.read}:
+    absent = [style.title(method) for method in METHODS if method not in {config.method for config, *_ in evidence.read}]
+    st.info(f"This experiment has no finished run of {' and '.join(absent)}, so beside it stands what the papers say alone.", icon=":material/info:")
+
+
+# -- What the runs measured -----------------------------------------------------------------
+
+
+def times(ratio: Difference) -> str:
+    """A log ratio as a factor with its interval."""
+    interval = "" if ratio.low is None else f" ({math.exp(ratio.low):.2f} to {math.exp(ratio.high):.2f})"
+    return f"{math.exp(ratio.mean):.2f} × {style.title(REFERENCE)}'s{interval}, N = {words.count(ratio.seeds, 'seed')}"
+
+
+def mean_of(method: str, number: str, say) -> str | None:
+    """A cost's mean over the method's runs, as `say` has it."""
+    values = [entry.numbers[number] for entry in evidence.entries if entry.config.method == method and entry.numbers[number] is not None]
+    return f"{say(sum(values) / len(values))}, mean of {words.count(len(values), 'run')}" if values else None
+
+
+def costs(method: str) -> list[str]:
+    said = []
+    for number, what, say in (("images_per_second", "Speed", words.rate), ("peak_memory_bytes", "Peak memory", words.size), ("flops_per_image", "Operations an image", words.operations), ("energy_joules", "Energy", words.energy)):
+        mean = mean_of(method, number, say)
+        ratio = claims.cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
+        said += [f"{what}: {mean}{f'; {times(ratio)}' if ratio else ''}"] if mean else []
+    return said
+
+
+def batch(method: str) -> list[str]:
+    curve = evidence.curve("batch_size", method, "linear")
+    places = list(next(iter(curve.values()), ()))
+    if len(places) < 2:
+        return []
+    of = over_seeds(list(claims.drop(curve).values()))
+    interval = "" if of.low is None else f" (95 % interval {100 * of.low:.1f} to {100 * of.high:.1f})".replace("-", "−")
+    return [f"Linear probe at batch {places[0]}: {100 * of.mean:.1f} points below the best of {', '.join(map(str, places))}{interval}, N = {words.count(of.seeds, 'seed')}".replace(": -", ": −")]
+
+
+def negatives(method: str) -> list[str]:
+    counts = sorted({count for config, *_ in evidence.read if config.method == method and (count := ablation.negatives(config)) is not None})
+    n = sum(config.method == method for config, *_ in evidence.read)
+    if not n:
+        return []
+    span = "none" if not counts else f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    said = [f"Negatives a positive: {span}, in {words.count(n, 'run')}"]
+    curve = evidence.curve(ablation.NEGATIVES, method, "linear")
+    places = list(next(iter(curve.values()), ()))
+    if len(places) > 1:
+        gain = aggregate(of[places[-1]] - of[places[0]] for of in curve.values())
+        half = "" if gain.std is None else f" ± {100 * (gain.high - gain.mean):.1f}"
+        said.append(f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f}{half} points, N = {words.count(gain.n, 'seed')}".replace("-", "−"))
+    return said
+
+
+def components(method: str) -> list[str]:
+    heads = sorted({config.head.kind for config, *_ in evidence.read if config.method == method})
+    moments = sorted({getattr(config, method).momentum for config, *_ in evidence.read if config.method == method}) if method != "simclr" else []
+    said = [f"Projection head: {', '.join(heads)}"] if heads else []
+    return said + ([f"Momentum: {', '.join(f'{value:g}' for value in moments)}"] if moments else [])
+
+
+MEASURED = {"negatives": (negatives, "ablations", {"ablations_axis": "Negatives a positive"}, "Ablations"), "components": (components, "compare", {}, "settings on Compare"),
+            "batch": (batch, "ablations", {"ablations_axis": "Batch size"}, "Ablations"), "cost": (costs, "evidence", {}, "Evidence")}  # fmt: skip
+
+
+# -- A section a method -----------------------------------------------------------------------
+
+
+def show(method: str) -> None:
+    text = yaml.safe_load((TEXTS / f"{method}.yaml").read_text())
+    st.header(style.title(method), anchor=method)
+    st.markdown(f"*{words.plain(text['idea'])}*")
+    with st.grid(2, min_column_width=440, gap="large"):
+        st.markdown("\n".join(f"{k}. {words.plain(step)}" for k, step in enumerate(text["steps"], 1)))
+        st.image((TEXTS / f"{method}.svg").read_text(), width="stretch", caption=text["diagram"])
+    st.latex(text["loss"])
+    st.caption(words.plain(text["where"]))
+    with st.grid(2, min_column_width=340, gap="small"):
+        for need, title in NEEDS.items():
+            measured, page, params, label = MEASURED[need]
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"**{title}**")
+                st.text(text["needs"][need])
+                found = measured(method)
+                if found:
+                    st.markdown("Your runs:\n" + "\n".join(f"- {words.plain(line)}" for line in found))
+                    link.page_link(page, f"See {label}", experiment=experiment.name, **params)
+                else:
+                    st.caption("Your runs: not measured here." + (" It takes runs at two batch sizes or more." if need == "batch" else " It takes a finished run."))
+    st.caption(words.plain(f"Source: {text['source']}"))
+
+
+for method in METHODS:
+    show(method)
+    st.divider()
+link.page_link("claims", "What of this do your runs bear out? See Claims", experiment=experiment.name)

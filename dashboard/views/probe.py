@@ -1,0 +1,201 @@
+"""Probe: how much of the labels can be read from h, beside what an untrained encoder and raw pixels allow."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import access, change, link, questions, tables, words
+from dashboard.figures import labels, probe
+from dashboard.plot import plot
+from sslcore import datasets
+from sslcore.analysis import pairs
+from sslcore.analysis.summary import by_seed
+from sslcore.launch import transfer
+
+experiment, runs = link.header("Probe")
+varied = pairs.varied(runs)
+runs = tables.named(tables.by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied])))
+results = {name: result for name, run in runs.items() if isinstance(result := run.results(), dict)}
+waiting = [run for name, run in runs.items() if name not in results]
+
+if not results:
+    if any(run.status().state in ("queued", "running") for run in waiting):
+        st.info("No run has finished yet. A run is probed when its training ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
+    else:
+        st.info("No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:")
+    link.page_link("watch", "Watch", experiment=experiment.name)
+    st.stop()
+
+probed = {name: result for name, result in results.items() if result.get("linear")}
+if not probed:
+    note = next((result["note"] for result in results.values() if result.get("note")), "the data set has no labels: nothing can be probed")
+    st.info(words.plain(note), icon=":material/label_off:")
+    st.text("What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a class.")
+    link.page_link("compare", "Compare", experiment=experiment.name)
+    st.stop()
+if waiting:
+    st.caption(f"{len(probed)} of {words.count(len(runs), 'run')} probed so far; the others appear here when they have finished.")
+
+rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
+
+# -- The table -------------------------------------------------------------------------------
+
+
+def accuracy(folded: dict, name: str) -> tuple[float | None, str]:
+    return folded[name], tables.share(folded[name], folded[f"{name}_std"])
+
+
+def cells(folded: dict) -> dict[str, tuple]:
+    """One line of the table: a label, over its seeds; each cell as a value and as it reads."""
+    interval = f"{100 * folded['linear_low']:.1f} –\N{WORD JOINER} {100 * folded['linear_high']:.1f} %" if folded["linear_low"] is not None else "–"
+    speed = folded["images_per_second"]
+    line = {
+        "N": (folded["linear_n"], str(folded["linear_n"])),
+        "Linear probe": (folded["linear"], f"**{tables.share(folded['linear'], folded['linear_std'])}**"),
+        "95 % interval": (folded["linear_low"], interval),
+        "kNN": accuracy(folded, "knn"),
+        "Untrained: linear": accuracy(folded, "random_linear"),
+        "Untrained: kNN": accuracy(folded, "random_knn"),
+        "Pixels: kNN": (folded["pixels_knn"], tables.share(folded["pixels_knn"])),
+        "Training": (folded["seconds"], words.duration(folded["seconds"])),
+        "Images/s": (speed, "–" if speed is None else f"{speed:,.0f}"),
+        "Memory": (folded["peak_memory_bytes"], words.size(folded["peak_memory_bytes"])),
+    }
+    parts = [words.plain(part).replace(" ", "\N{NO-BREAK SPACE}") for part in folded["label"].split(" · ")]
+    method = " · ".join(parts)  # breaks only between its parts
+    return {"Method": (method, method)} | {column: (value, said.replace(" ", "\N{NO-BREAK SPACE}")) for column, (value, said) in line.items()}
+
+
+st.table(tables.printed([cells(folded) for folded in by_seed(rows)]), border="horizontal", alt="Accuracy and cost of each method")
+
+
+def protocol(result: dict) -> list[str]:
+    """How each column came about, in the words of the run that measured it."""
+    lines = []
+    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
+        part = result.get(name) or {}
+        numbers = [f"{key} {part[key]:,}" for key in ("k", "temperature", "n_train", "n_test") if isinstance(part.get(key), (int, float))]
+        told = "; ".join([*filter(None, [part.get("protocol")]), *([", ".join(numbers)] if numbers else [])])
+        lines += [f"{title}: {told}."] if told else []
+    return lines
+
+
+with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
+    st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
+    st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
+    for line in protocol(next(iter(probed.values()))):
+        st.text(line)
+    st.text("Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder and the pixels.")
+
+# -- The figures -----------------------------------------------------------------------------
+
+n_labels = len({row["label"] for row in rows})
+plot(probe.accuracy(rows), key="probe_accuracy", height=190 + 62 * n_labels,
+     alt="Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels")  # fmt: skip
+st.caption("Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what needs no training.")
+
+grid = st.grid(2, min_column_width=400, gap="large")
+with grid.cell():
+    per_class = {name: result["linear"]["per_class"] for name, result in probed.items() if result["linear"].get("per_class")}
+    n_classes = max(map(len, per_class.values()), default=0)
+    if per_class:
+        plot(probe.per_class(rows, per_class), key="probe_classes", height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)),
+             alt="Accuracy of the linear probe on each class, for each method")  # fmt: skip
+        if n_classes > probe.MAX_CLASSES:
+            st.caption(f"The {probe.MAX_CLASSES} of {n_classes} classes on which the methods differ most.")
+with grid.cell():
+    confused = [name for name, result in probed.items() if result["linear"].get("confusion")]
+    if confused:
+        name = st.selectbox("Confusion matrix of", confused, key="probe_run", bind="query-params")
+        linear = probed[name]["linear"]
+        plot(probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"), key="probe_confusion", height=460,
+             alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class")  # fmt: skip
+
+# -- Few labels ------------------------------------------------------------------------------
+
+def sentence(told: str) -> str:
+    return words.plain(f"{told[:1].upper()}{told[1:]}.") if told else ""
+
+
+st.subheader("With few labels", anchor="few-labels")
+few = [name for name in labels.FEW if labels.has(probed, name)]
+if few:
+    grid = st.grid(2, min_column_width=400, gap="large")
+    for name in few:
+        with grid.cell():
+            plot(labels.few_labels(rows, probed, name), key=f"probe_{name}", height=400, alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method")
+    for name in few:
+        st.caption(sentence(next((told for result in probed.values() if isinstance(told := result.get(f"{name}_protocol"), str)), "")))
+if "label_efficiency" not in few:
+    st.text("These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels is off.")
+if "fine_tuning" not in few:
+    st.caption("Fine-tuning with few labels, against training from scratch, is measured in runs with evaluate.finetune\\_epochs above 0.")
+
+# -- h and z -----------------------------------------------------------------------------------
+
+st.subheader("h against z", anchor="heads")
+if labels.has(probed, "heads", "linear") or labels.has(probed, "heads", "forgets"):
+    grid = st.grid(2, min_column_width=400, gap="large")
+    with grid.cell():
+        if labels.has(probed, "heads", "linear"):
+            plot(labels.heads(rows, probed), key="probe_heads", height=180 + 46 * n_labels, alt="Accuracy of the linear probe of h and of z, for each method")
+    with grid.cell():
+        if labels.has(probed, "heads", "forgets"):
+            plot(labels.forgets(rows, probed), key="probe_forgets", height=240 + 70 * n_labels, alt="How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method")
+    st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, "heads", "protocol"))), "")))
+else:
+    st.text("These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless evaluate.heads is off.")
+
+# -- Transfer ------------------------------------------------------------------------------------
+
+st.subheader("On other images", anchor="transfer")
+
+moved = [
+    {column: (cell, words.plain(cell)) if isinstance(cell, str) else (cell[0], tables.share(*cell).replace(" ", "\N{NO-BREAK SPACE}")) for column, cell in row.items()}
+    for row in questions.transfers(rows, probed)
+]
+if moved:
+    st.table(tables.printed(moved), border="horizontal", alt="Accuracy of each encoder on other data sets")
+    entries = [entry for result in probed.values() if isinstance(result.get("transfer"), dict) for entry in result["transfer"].values()]
+    st.caption(sentence(next((told for entry in entries if (told := labels.text(entry, "protocol"))), "")))
+else:
+    st.text("How well do these encoders see images of another data set?")
+
+# A process of its own measures it; this page follows what that says
+
+OWN = "own images"
+TICK = 2  # seconds
+
+
+@st.fragment(run_every=TICK)
+def follow() -> None:
+    going = transfer.look(experiment)
+    if going is None or not going.alive:
+        st.rerun()
+    st.progress(going.done / going.of, f"{going.done} of {words.count(going.of, 'encoder')} probed on {words.plain(Path(going.dataset).name)}")
+    st.caption(words.plain(going.last or "starting"))
+
+
+def begin(dataset: str) -> None:
+    try:
+        change.probe_elsewhere(experiment, dataset, [runs[name] for name in probed])
+    except (OSError, ValueError) as error:
+        st.session_state["probe_refused"] = str(error)
+
+
+last = transfer.look(experiment)
+if last and last.alive:
+    follow()
+elif any(runs[name].encoder_file.exists() for name in probed):
+    if last and last.done < last.of:
+        st.error(f"Not every encoder could be probed on {words.plain(Path(last.dataset).name)}: {words.plain(last.last or 'the process ended without a word')}")
+    if refused := st.session_state.pop("probe_refused", None):
+        st.error(words.plain(refused))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        dataset = st.selectbox("Data set", [*datasets.NAMES, OWN], key="probe_dataset", format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}", width=640)
+        if dataset == OWN:
+            dataset = st.text_input("Path", key="probe_path", placeholder="/home/me/images", width=300,
+                                    help="On the machine where this dashboard runs: a folder with a folder of images for each class, or an .npz file with x_train, y_train, x_test, y_test.")  # fmt: skip
+        st.button("Probe on it", icon=":material/play_arrow:", key="probe_transfer", on_click=begin, args=((dataset or "").strip(),), **access.lock(disabled=not (dataset or "").strip()))
+    st.caption("Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on when the page is closed.")
+st.caption(f"In a shell: python -m sslcore transfer {words.plain(experiment.name)} --to digits")

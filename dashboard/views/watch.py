@@ -1,0 +1,255 @@
+"""Watch: how far each run is, its curves as they grow, what went wrong, and what the machine is doing."""
+
+from collections import Counter
+
+import streamlit as st
+
+from dashboard import access, change, cluster, link, machine, tables, trash, words
+from dashboard.figures import curves
+from dashboard.plot import plot
+from sslcore import launch
+from sslcore.experiment import RESUMABLE, Run, Status
+from sslcore.launch import slurm
+from sslcore.methods import METHODS
+
+TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
+ACTIVE = ("queued", "running")
+PAGE = 20  # runs listed at a time
+
+
+def by_method(run: Run) -> tuple[int, str]:
+    """Methods in their usual order; a run whose config cannot be read comes last."""
+    try:
+        return list(METHODS).index(run.config.method), run.name
+    except ValueError:
+        return len(METHODS), run.name
+
+
+store = link.store()
+experiment = link.heading("Watch")
+spec = experiment.spec()
+runs = {run.name: run for run in sorted(link.own_runs(experiment), key=lambda run: (run.name not in spec.pinned, by_method(run)))}
+if not runs:
+    st.info("All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.", icon=":material/info:")
+    link.page_link("new", "Start an experiment")
+    st.stop()
+
+
+def statuses() -> dict[str, Status]:
+    """What is true of each run now."""
+    return {name: run.status() for name, run in runs.items() if run.exists()}
+
+
+active = any(status.state in ACTIVE for status in statuses().values())
+tick = TICK + len(runs) // 400 if active else None
+
+
+# -- What the reader does to a run ------------------------------------------------------
+
+
+MARKS = {"Pin": ("pinned", True), "Unpin": ("pinned", False), "Hide": ("hidden", True), "Stop hiding": ("hidden", False)}
+
+
+def mark(run: Run, kind: str, on: bool) -> None:
+    """Note in the experiment that a run is pinned or hidden, or no longer."""
+    with change.editing(experiment) as spec:
+        names = [name for name in getattr(spec, kind) if name != run.name]
+        setattr(spec, kind, [*names, run.name] if on else names)
+
+
+def act(run: Run, action: str) -> None:
+    """Do what was asked, or say why it cannot be done."""
+    try:
+        if action == "Stop":
+            change.stop(run)
+            st.toast(f"{words.plain(run.name)} stops after it has written a checkpoint.")
+        elif action == "Resume":
+            change.resume(run)
+        elif action == "Copy":
+            link.go("new", clone=run.id)
+        elif action == "Delete":
+            trash.ask(run)
+        else:
+            mark(run, *MARKS[action])
+    except (OSError, ValueError, RuntimeError) as error:
+        st.session_state["watch_refused"] = str(error)
+    st.rerun()
+
+
+def actions(run: Run, status: Status) -> list[str]:
+    """What the reader can do with a run in this state."""
+    if not access.rights().change:
+        return ["Copy"]
+    marks = ["Unpin" if run.name in spec.pinned else "Pin", "Stop hiding" if run.name in spec.hidden else "Hide"]
+    if status.state in ACTIVE:
+        return ["Stop", "Copy", *marks]
+    return [*(["Resume"] if status.state in RESUMABLE else []), "Copy", *marks, "Delete"]
+
+
+# -- Live: the runs ------------------------------------------------------------------------
+
+
+def doing(run: Run, status: Status) -> str:
+    """What a run is doing, in words."""
+    if status.engine == "slurm" and (says := slurm.in_words(run, status)):
+        return says
+    if status.state == "queued":
+        return "waits for room on this machine"
+    if status.state != "running":
+        took = (status.ended_at or 0) - (status.started_at or 0)
+        after = f" after {words.duration(took)}" if took > 0 else ""
+        return (
+            f"{words.STATES[status.state][0]}{after}"
+            if status.state == "finished"
+            else f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
+        )
+    if run.stopping(status):
+        return "is stopping: writes a checkpoint"
+    stage = words.STAGES.get(status.stage or "", "starting")
+    left = f" · {words.duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+    return f"{stage}{left}"
+
+
+def measured(run: Run) -> str:
+    """The latest kNN and speed that a run logged."""
+    logged = tables.logged(run)
+    knn, speed = logged.last("knn"), logged.last("images_per_second")
+    return " · ".join(
+        filter(None, [f"kNN {words.percent(knn)}" if knn is not None else "", words.rate(speed) if speed is not None else ""])
+    )
+
+
+def row(run: Run, status: Status) -> None:
+    word, icon, colour = words.STATES[status.state]
+    if status.state == "queued" and status.requeues:
+        word = "requeued"
+    with st.container(border=True, gap="xsmall"):
+        name, bar, menu = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
+        with name, st.container(gap=None):
+            st.markdown(f"**{words.plain(run.name)}**{' :material/keep:' if run.name in spec.pinned else ''}")
+            with st.container(horizontal=True, gap="xsmall"):
+                st.badge(word, icon=icon, color=colour)
+                if run.name in spec.hidden:
+                    st.badge("hidden", icon=":material/visibility_off:", color="gray", help="Other pages leave it out.")
+        bar.progress(
+            min(max(status.progress, 0.0), 1.0), words.plain(" · ".join(filter(None, [doing(run, status), measured(run)])))
+        )
+        if status.engine == "slurm":
+            bar.caption(words.plain(cluster.job_in_words(status)))
+        with menu, st.container(horizontal=True, horizontal_alignment="right"):
+            action = st.menu_button(
+                "", actions(run, status), icon=":material/more_horiz:", type="tertiary", key=f"watch_menu_{run.name}"
+            )
+        if action:
+            act(run, action)
+        if status.state == "failed":
+            st.error(words.plain(status.error or "It ended without a word; the log below may say why."), icon=":material/error:")
+        elif status.state == "interrupted":
+            told = status.error if status.engine == "slurm" or (status.error or "").startswith("status.json") else None
+            why = f"{told.rstrip('.')}." if told else "Its process is gone (killed, or the machine was restarted)."
+            st.warning(words.plain(f"{why} Resume goes on from the last checkpoint."))
+        for warning in status.warnings:
+            st.warning(words.plain(warning), icon=":material/warning:")
+
+
+@st.fragment(run_every=tick)
+def overview() -> None:
+    now = statuses()
+    if active and not any(status.state in ACTIVE for status in now.values()):
+        st.rerun()  # nothing runs any more: end the polling
+    states = Counter(status.state for status in now.values())
+    with st.container(horizontal=True, gap="small"):
+        for state, (word, icon, colour) in words.STATES.items():
+            if states[state]:
+                st.badge(f"{states[state]} {word}", icon=icon, color=colour)
+        if requeued := sum(status.state == "queued" and status.requeues > 0 for status in now.values()):
+            st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][1], color="gray")
+    cluster.trouble(store, now.values())
+    waits_here = any(status.state == "queued" and status.engine != "slurm" for status in now.values())
+    if waits_here and not launch.agent_alive(store):
+        st.warning("Runs are queued, and nothing on this machine starts them.")
+        if st.button("Start the queue", icon=":material/play_arrow:", **access.lock()):
+            try:
+                change.start_queue(store)
+            except (OSError, RuntimeError) as error:
+                st.error(words.plain(str(error)))
+    with st.container(height=480 if len(listed) > 6 else "content", border=False):
+        for name in listed:
+            if name in now:
+                row(runs[name], now[name])
+
+
+listed = list(runs)
+if len(runs) > PAGE:
+    page = st.pagination(-(-len(runs) // PAGE), key="watch_page", bind="query-params")
+    listed = listed[(page - 1) * PAGE : page * PAGE]
+refused = st.session_state.pop("watch_refused", None)
+if refused:
+    st.error(words.plain(refused))
+overview()
+
+
+# -- Live: the curves ---------------------------------------------------------------------------
+
+
+@st.fragment(run_every=tick)
+def live_curves() -> None:
+    logged = tables.curves(run for run in runs.values() if run.exists())
+    readable = tables.by_method(runs.values())
+    plot(curves.metric(logged, "knn"), key=f"watch_knn_{experiment.name}", alt="kNN accuracy of each run while it trains", height=340)
+    methods = list(dict.fromkeys(run.config.method for run in readable))
+    with st.grid(max(1, len(methods)), min_column_width=250, gap="medium"):
+        for method in methods:
+            title = METHODS[method].title
+            figure = curves.loss(tuple(curve for curve in logged if curve.method == method), title=f"{title}: loss")
+            plot(figure, key=f"watch_loss_{method}_{experiment.name}", alt=f"Training loss of {title} against its chance level", height=340)
+
+
+live_curves()
+
+
+# -- Live: the machine ------------------------------------------------------------------------
+
+
+@st.fragment(run_every=tick)
+def this_machine() -> None:
+    st.subheader("This machine")
+    machine.draw(store)
+
+
+# -- Live: one run ------------------------------------------------------------------------------
+
+
+@st.fragment(run_every=tick)
+def log(run: Run) -> None:
+    tail = run.log_tail()
+    with st.container(height=340, autoscroll=True):
+        st.code(tail or "Nothing printed yet.", language=None, wrap_lines=True)
+
+
+@st.fragment(run_every=tick)
+def its_job(run: Run) -> None:
+    if (status := run.status()).engine == "slurm":
+        cluster.job(run, status)
+
+
+st.subheader("One run")
+if st.session_state.get("watch_run") not in runs:
+    st.session_state.pop("watch_run", None)
+urgency = list(words.STATES)
+notable = min(statuses().items(), key=lambda item: urgency.index(item[1].state))[0]
+run = runs[st.selectbox("Run", list(runs), index=None, key="watch_run", bind="query-params", placeholder=notable) or notable]
+its_job(run)
+log_box, views_box = st.columns([3, 2])
+with log_box:
+    st.caption("The end of its log")
+    log(run)
+with views_box:
+    st.caption("What its network sees: each image, and random views of it below")
+    if run.views_file.is_file():
+        st.image(str(run.views_file))
+    else:
+        st.text("The picture appears when the run has started.")
+
+this_machine()
+trash.answer(store)

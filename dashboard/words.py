@@ -1,0 +1,102 @@
+"""How numbers, times and states are said on the screen."""
+
+import math
+import re
+import time
+
+STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
+    "running": ("running", ":material/play_circle:", "blue"),
+    "failed": ("failed", ":material/error:", "red"),
+    "interrupted": ("interrupted", ":material/power_off:", "orange"),
+    "queued": ("queued", ":material/schedule:", "gray"),
+    "stopped": ("stopped", ":material/stop_circle:", "orange"),
+    "finished": ("finished", ":material/check_circle:", "green"),
+}
+STAGES = {"pretrain": "training", "probe": "probing", "embed": "embedding"}
+
+
+def plain(text: str) -> str:
+    """Text from a folder, escaped so that Markdown shows it as it is written, on one line.
+
+    Nor does an address in it become a link, or :material/skull: a picture, which escapes do not prevent: an invisible
+    joiner stands in them.
+    """
+    unlinked = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@(?=[\w-])|:(?=[\w+-]+[/:]))", "\\1\N{WORD JOINER}", " ".join(text.split()))
+    return re.sub(r"([\\`*_{}\[\]()#+\-!|~$:<>&^=])", r"\\\1", unlinked)
+
+
+def notes(text: str) -> str:
+    """Markdown that somebody wrote, with its pictures as links: to show it must fetch nothing.
+
+    A picture begins with an exclamation mark before a bracket; nothing comes between them but, here, an invisible space.
+    """
+    return text.replace("![", "!\N{ZERO WIDTH SPACE}[")
+
+
+def percent(share: float | None) -> str:
+    """0.4137 -> 41.4 %, never broken across lines."""
+    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def duration(seconds: float | None) -> str:
+    """Rounded as one would say it: 45 s, 12 min, 3 h 20 min, 2 days."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min"
+    return f"{round(hours / 24)} days" if hours >= 36 else "1 day"
+
+
+def size(n_bytes: float | None) -> str:
+    """Bytes as GB, MB or kB, powers of ten."""
+    if n_bytes is None:
+        return "–"
+    if n_bytes < 1e6:
+        return f"{n_bytes / 1e3:.0f} kB"
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def rate(images_per_second: float | None) -> str:
+    """Three digits at most matter: 874 images/s, 12,300 images/s."""
+    if images_per_second is None:
+        return "–"
+    digits = 1 if images_per_second < 10 else 0 if images_per_second < 1000 else -2
+    return f"{round(images_per_second, digits):,.{max(digits, 0)}f} images/s"
+
+
+def operations(flops: float | None) -> str:
+    """Floating-point operations: 34 MFLOP, 2.6 PFLOP."""
+    if flops is None or not math.isfinite(flops):
+        return "–"
+    power = min(max(int(math.log10(max(flops, 1)) // 3), 0), 6)
+    return f"{flops / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}FLOP"
+
+
+def energy(joules: float | None) -> str:
+    """Three digits: 640 J, 12.3 kJ, 1.25 MJ."""
+    if joules is None:
+        return "–"
+    power = 0 if joules < 1e3 else 1 if joules < 1e6 else 2
+    return f"{joules / 1000**power:.3g} {('', 'k', 'M')[power]}J"
+
+
+def date(seconds: float | None) -> str:
+    """A moment, as a reader of today would say it."""
+    if seconds is None:
+        return ""
+    then, now = time.localtime(seconds), time.localtime()
+    if then[:3] == now[:3]:
+        return time.strftime("today %H:%M", then)
+    return time.strftime("%-d %B %H:%M" if then.tm_year == now.tm_year else "%-d %B %Y", then)
+
+
+def count(n: int, thing: str) -> str:
+    """1 run, 2 runs, 1,200 images."""
+    plural = thing if n == 1 else thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith("s") else "s")
+    return f"{n:,} {plural}"

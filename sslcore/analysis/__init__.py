@@ -1,0 +1,1 @@
+"""What the runs' folders say when they are read together."""

@@ -1,0 +1,54 @@
+"""Fair comparison: what each run had reached when all had spent the same.
+
+A method may look better because it trained longer, saw more images or did more arithmetic. So each run's curve is read
+at one common budget: that of the cheapest run, beyond which somebody would have to be guessed.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+BUDGETS = {  # column of the metrics: how a budget in it is called
+    "epoch": "epochs",
+    "images_seen": "images seen",
+    "step": "optimizer steps",
+    "seconds": "training time",
+    "flops": "operations",
+}
+PROTOCOL = (
+    "each run is read at its last logged value at or before the budget, nothing is interpolated between values or continued "
+    "beyond a run's end; the budget is what the run that spent least had spent at its end"
+)
+FLOPS = "floating-point operations of the forward and backward passes, counted once a config"
+
+
+class Reading(NamedTuple):
+    """What a run had reached, and where on the budget's axis that was logged."""
+
+    value: float
+    at: float
+
+
+def common(spent: Iterable[np.ndarray]) -> float | None:
+    """The largest budget that every run reached: the least of the runs' last values. None where a run logged nothing."""
+    ends = [float(np.nanmax(x)) if np.isfinite(x).any() else None for x in spent]
+    return min(ends) if ends and None not in ends else None
+
+
+def read(x: np.ndarray, y: np.ndarray, budget: float) -> Reading | None:
+    """The last y that was logged at or before x = budget; None where there is none. x (n,) never falls; NaN is no value."""
+    logged = np.isfinite(x) & np.isfinite(y) & (x <= budget)
+    if not logged.any():
+        return None
+    last = np.flatnonzero(logged)[-1]
+    return Reading(float(y[last]), float(x[last]))
+
+
+def pareto(cost: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Indices of the points that none beats, by cost: no other has as much worth for less, or more for as much."""
+    front: list[int] = []
+    for k in np.lexsort((-worth, cost)):
+        if not front or worth[k] > worth[front[-1]]:
+            front.append(int(k))
+    return np.array(front, int)

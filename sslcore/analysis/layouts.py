@@ -1,0 +1,31 @@
+"""Layouts in the plane: principal components, and one laid over another."""
+
+import numpy as np
+
+
+def pca(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal components of h (N, D): (N, 2) float32, and the shares of the variance that they hold.
+
+    h is first scaled to unit length, because it is compared by cosine everywhere else. The sign of a component is
+    such that its largest entry is positive, so that the same h gives the same picture.
+    """
+    x = h.astype(np.float64) / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
+    x -= x.mean(axis=0)
+    variances, directions = np.linalg.eigh(x.T @ x)  # ascending; cheaper than an SVD of x, of which it is the right half
+    first = directions[:, [-1, -2]]
+    first *= np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])
+    total = max(variances.sum(), 1e-300)
+    return (x @ first).astype(np.float32), variances[[-1, -2]] / total
+
+
+def procrustes(layout: np.ndarray, onto: np.ndarray, points: np.ndarray | None = None) -> np.ndarray:
+    """`layout` (N, 2) turned, mirrored, moved and scaled as a whole so that its rows lie as near as they can to those of `onto`.
+
+    The least-squares solution (Schoenemann 1966; Gower 1975). With `points` (M, 2), they are moved in the same way instead.
+    """
+    centre, target = layout.mean(axis=0, dtype=np.float64), onto.mean(axis=0, dtype=np.float64)
+    a, b = layout - centre, onto - target
+    u, singular, vt = np.linalg.svd(a.T @ b)
+    scale = singular.sum() / max((a**2).sum(), 1e-300)
+    moved = layout if points is None else points
+    return scale * (moved - centre) @ (u @ vt) + target

@@ -1,0 +1,217 @@
+"""Which runs may be held against each other: the same seed and the same settings, but for the one that is compared.
+
+An experiment may vary several settings at once. To compare its methods (or the values of any one setting), each run of
+one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
+that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
+it was trained at: the test's N is the number of seeds.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
+from sslcore.config import OPTIONS, flatten, get
+from sslcore.experiment import Run
+from sslcore.methods import METHODS
+
+MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
+ANY = object()  # stands for the value of a setting that means nothing to the run's method
+WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.knn_train", "evaluate.snapshots")  # decide no result
+
+
+def varied(runs: Sequence[Run]) -> list[str]:
+    """The settings, other than method and seed, in which runs of one method differ, in the order of the options."""
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        by_method.setdefault(run.config.method, []).append(flatten(run.config.model_dump()))
+    return [
+        name
+        for name in OPTIONS
+        if name not in ("method", "seed", *WATCHING) and any(len({repr(one[name]) for one in of}) > 1 for of in by_method.values())
+    ]
+
+
+def value(run: Run, name: str) -> Any:
+    """The run's value of a setting, or of `experiment`; ANY where it is another method's setting."""
+    if name == "experiment":
+        return run.path.parent.name
+    owner = name.partition(".")[0]
+    return ANY if owner in METHODS and owner != run.config.method else get(run.config, name)
+
+
+def place(run: Run, name: str) -> tuple:
+    """By which runs are sorted along a setting: numbers by size, then words, then what means nothing to the method."""
+    own = value(run, name)
+    return (2, "") if own is ANY else (0, own) if isinstance(own, (int, float)) else (1, str(own))
+
+
+def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
+    """The runs by their value of the setting that is compared, in the order in which values first appear."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        if (own := value(run, by)) is not ANY:
+            groups.setdefault(own, []).append(run)
+    return groups
+
+
+def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
+    """Seed -> the pairs of a run of each side with that seed, the same data set and the same `equal` settings.
+
+    Only seeds with as many pairs as any other: an average over fewer settings is not the same question.
+    """
+    found: dict[int, list[tuple[Run, Run]]] = {}
+    b = list(b)
+    for one in a:
+        for other in b:
+            if one.config.seed == other.config.seed and _equal(one, other, ("dataset", "image_size", *equal)):
+                found.setdefault(one.config.seed, []).append((one, other))
+    most = max(map(len, found.values()), default=0)
+    return {seed: pairs for seed, pairs in sorted(found.items()) if len(pairs) == most}
+
+
+def _equal(one: Run, other: Run, names: Iterable[str]) -> bool:
+    return all(ANY in values or values[0] == values[1] for values in ((value(one, name), value(other, name)) for name in names))
+
+
+def accuracy(run: Run, measure: str) -> float | None:
+    """From results.json; None where the run was not probed."""
+    results = run.results()
+    part = results.get(measure) if isinstance(results, Mapping) else None
+    number = part.get("accuracy") if isinstance(part, Mapping) else None
+    return float(number) if isinstance(number, (int, float)) else None
+
+
+def predictions(run: Run) -> dict[str, np.ndarray] | None:
+    """predictions.npz: index, label, linear, knn, int64 (N,) each; None where there is none that can be read."""
+    try:
+        with np.load(run.predictions_file, allow_pickle=False) as kept:
+            said = {name: kept[name] for name in ("index", "label", *MEASURES)}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+    return said if len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1 else None
+
+
+def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in ("index", "label"))
+
+
+def over_images_of(one: Run, other: Run, measure: str) -> Difference:
+    """Two trained networks on their test images; untested, with the reason, where that cannot be."""
+    a, b = predictions(one), predictions(other)
+    mean = accuracy(one, measure) - accuracy(other, measure)
+    if a is None or b is None:
+        missing = (one if a is None else other).id
+        return Difference(mean, None, None, None, "none", 1, why=f"one seed, and no predictions.npz, which `python -m sslcore evaluate {missing}` makes")
+    if not same_images(a, b):
+        return Difference(mean, None, None, None, "none", 1, why="one seed, and the two were tested on different images")
+    return over_images(a[measure] == a["label"], b[measure] == b["label"])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two contestants, a's measure less b's, and what may be said of it. a is the one ahead."""
+
+    a: Any
+    b: Any
+    difference: Difference
+    p: float | None  # adjusted by Holm's method over all pairs
+    sentence: str
+    matches: dict[int, list[tuple[Run, Run]]]  # by seed
+
+    @property
+    def settings(self) -> int:
+        """How many settings a seed's difference is the mean over."""
+        return len(next(iter(self.matches.values())))
+
+
+def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[Pair]:
+    """Every pair of contestants that has a seed in common, tested over seeds, or with one seed over test images.
+
+    `groups` as `contestants` gives them; `names` is what each is called in words.
+    """
+    found = []
+    for a, b in combinations(groups, 2):
+        probed = ([run for run in groups[side] if accuracy(run, measure) is not None] for side in (a, b))
+        if matches := matched(*probed, equal):
+            difference = _difference(matches, measure)
+            if difference.mean < 0:
+                a, b, difference = b, a, difference.turned()
+                matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
+            found.append((a, b, difference, matches))
+    adjusted = holm([difference.p for _, _, difference, _ in found])
+    tested = sum(p is not None for p in adjusted)
+    return [
+        Pair(a, b, difference, p, sentence(names[a], names[b], difference, p, max(1, tested)), matches)
+        for (a, b, difference, matches), p in zip(found, adjusted)
+    ]
+
+
+def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:
+    if len(matches) == 1:
+        (pairs,) = matches.values()
+        if len(pairs) == 1:
+            return over_images_of(*pairs[0], measure)
+    differences = [np.mean([accuracy(a, measure) - accuracy(b, measure) for a, b in pairs]) for pairs in matches.values()]
+    difference = over_seeds(differences)
+    if len(matches) == 1:
+        return replace(difference, why=f"one seed, and the mean over {len(pairs)} settings; with one of them chosen, the two can be tested on the test images")
+    return difference
+
+
+# -- Image by image ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Said:
+    """What M matched pairs of runs said of the same N test images."""
+
+    index: np.ndarray  # (N,) in the data set
+    label: np.ndarray  # (N,)
+    a: np.ndarray  # (M, N) predicted classes
+    b: np.ndarray  # (M, N)
+    seed: np.ndarray  # (M,)
+
+    @property
+    def right_a(self) -> np.ndarray:
+        """(N,) in how many of the M runs of a the image is got right."""
+        return (self.a == self.label).sum(0)
+
+    @property
+    def right_b(self) -> np.ndarray:
+        return (self.b == self.label).sum(0)
+
+
+def said(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Said:
+    """Raises ValueError, in one line, where a run has no predictions or they are of other images."""
+    seeds, rows, first = [], {"a": [], "b": []}, None
+    for seed, of_seed in matches.items():
+        for match in of_seed:
+            seeds.append(seed)
+            for side, run in zip(rows, match):
+                own = predictions(run)
+                if own is None:
+                    raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {run.id}` makes it")
+                first = first or own
+                if not same_images(first, own):
+                    raise ValueError(f"{run.id} was tested on other images than the runs beside it")
+                rows[side].append(own[measure])
+    return Said(first["index"], first["label"], np.stack(rows["a"]), np.stack(rows["b"]), np.array(seeds))
+
+
+def by_class(said: Said) -> dict[int, Difference]:
+    """The difference on each class's images: over seeds, or of a single pair of runs over images."""
+    found = {}
+    for label in np.unique(said.label):
+        own = said.label == label
+        a, b = said.a[:, own] == label, said.b[:, own] == label
+        if len(said.seed) == 1:
+            found[int(label)] = over_images(a[0], b[0])
+        else:
+            differences = a.mean(1) - b.mean(1)  # (M,)
+            found[int(label)] = over_seeds([differences[said.seed == seed].mean() for seed in np.unique(said.seed)])
+    return found

@@ -1,0 +1,188 @@
+"""Differences with their uncertainty, over seeds and over test images, and what may be said of them.
+
+Two questions, two tests. Over seeds: would another training come out the same way? Each seed gives one difference of
+two methods at equal settings; the paired t interval is over these. Over test images: do these two trained networks
+differ beyond the choice of test images? McNemar's exact test on the images that only one of them gets right, and a
+paired bootstrap interval. The second says nothing about another training.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.stats import binomtest, t
+
+LEVEL = 0.05
+DRAWS = 10_000  # of the bootstrap
+MOST_SEEDS = 100  # beyond which nobody would train
+NO_SPREAD = 1e-12  # differences that agree to this are the same
+
+AGGREGATE = (
+    "mean over the N seeds; ± is the sample standard deviation over them; the 95 % interval is the t interval of the mean, "
+    "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
+)
+OVER_SEEDS = (
+    "paired t interval: each seed gives one difference at equal settings, and the interval is over the N differences, on the "
+    "same test images; it speaks of training again with other seeds"
+)
+OVER_IMAGES = (
+    "McNemar's exact test on the test images that only one of the two gets right, and a paired bootstrap percentile interval "
+    f"({DRAWS:,} draws of the test images); it speaks of these two trained networks, not of training again"
+)
+HOLM = "p-values are adjusted by Holm's method over all pairs shown; two are told apart where the adjusted p is below 0.05. Intervals are each pair's own, not adjusted"
+
+
+# -- One group of seeds --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """N values in one line; see AGGREGATE. std, low and high are None for N below 2."""
+
+    mean: float
+    std: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def aggregate(values: Iterable[float], least: float = -math.inf, most: float = math.inf) -> Aggregate | None:
+    """None where there are no values. The interval ends at `least` and `most`, which no value can pass."""
+    values = np.array(list(values), float)
+    n = len(values)
+    if n < 2:
+        return Aggregate(float(values[0]), None, None, None, 1) if n else None
+    mean, std = float(values.mean()), float(values.std(ddof=1))
+    half = half_width(std, n)
+    return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
+
+
+def half_width(std: float, n: int, level: float = LEVEL) -> float:
+    """Of the t interval of a mean over n values."""
+    return float(t.ppf(1 - level / 2, n - 1)) * std / math.sqrt(n)
+
+
+# -- Two of them ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a lies above b, in the measure's own unit. low, high and p are None where nothing can be tested.
+
+    seeds: differences that the mean is over. images: test images, where the test is over them.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    p: float | None
+    test: Literal["seeds", "images", "none"]
+    seeds: int
+    std: float | None = None  # over seeds
+    images: int | None = None
+    why: str = ""  # nothing can be tested
+
+    def turned(self) -> "Difference":
+        """How far b lies above a."""
+        ends = {} if self.low is None else {"low": -self.high, "high": -self.low}
+        return replace(self, mean=-self.mean, **ends)
+
+
+def over_seeds(differences: Sequence[float]) -> Difference:
+    """The paired t test of one difference a seed (at least one).
+
+    Differences that are all the same leave their spread unknown, most of all for two seeds and few test images; then,
+    as with a single one, nothing is tested.
+    """
+    values = np.array(differences, float)
+    mean, n = float(values.mean()), len(values)
+    std = float(values.std(ddof=1)) if n > 1 else None
+    if std is None or std < NO_SPREAD:
+        why = "one seed" if n == 1 else f"the difference is the same in all {n} seeds, so that its spread is not known"
+        return Difference(mean, None, None, None, "none", n, std, why=why)
+    half = half_width(std, n)
+    p = 2 * float(t.sf(abs(mean) / (std / math.sqrt(n)), n - 1))
+    return Difference(mean, mean - half, mean + half, p, "seeds", n, std)
+
+
+def over_images(right_a: np.ndarray, right_b: np.ndarray, seed: int = 0) -> Difference:
+    """Two trained networks on the same test images: bool (N,) each, whether the image is got right.
+
+    Drawing images anew with replacement is drawing the counts of the 2 x 2 table (both, only a, only b, neither) from
+    a multinomial; so the bootstrap needs no loop over images.
+    """
+    n = len(right_a)
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    p = binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    table = np.array([only_a, only_b, n - only_a - only_b]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, table, size=DRAWS)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [LEVEL / 2, 1 - LEVEL / 2])
+    return Difference((only_a - only_b) / n, float(low), float(high), float(p), "images", 1, images=n)
+
+
+# -- Several pairs -----------------------------------------------------------------------
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Holm's (1979) adjusted p-values, in the order given: the chance of any false finding stays below the level.
+
+    None, where nothing was tested, stays None and counts for nothing.
+    """
+    tested = sorted((value, k) for k, value in enumerate(p) if value is not None)
+    adjusted: list[float | None] = [None] * len(p)
+    worst = 0.0
+    for rank, (value, k) in enumerate(tested):
+        worst = max(worst, min(1.0, (len(tested) - rank) * value))
+        adjusted[k] = worst
+    return adjusted
+
+
+def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
+    """Seeds beyond those there are until the interval would leave zero out, were mean and spread to stay as they are.
+
+    The interval is that of level 0.05 / comparisons, which Holm's method asks for at worst. None where the answer is
+    beyond MOST_SEEDS, or nothing is known of the spread.
+    """
+    if not difference.std:
+        return None
+    for n in range(max(2, difference.seeds), difference.seeds + MOST_SEEDS + 1):
+        if half_width(difference.std, n, LEVEL / comparisons) < abs(difference.mean):
+            return max(1, n - difference.seeds)
+    return None
+
+
+# -- In words ------------------------------------------------------------------------------
+
+
+def told_apart(p: float | None) -> bool:
+    return p is not None and p < LEVEL
+
+
+def sentence(a: str, b: str, difference: Difference, p: float | None, comparisons: int = 1) -> str:
+    """What may be said of a and b. `p` is adjusted for the number of comparisons; the mean is of shares, told in points."""
+    if difference.mean < 0:
+        a, b, difference = b, a, difference.turned()
+    seeds = f"{difference.seeds} {'seed' if difference.seeds == 1 else 'seeds'}"
+    if difference.test == "none":
+        apart = f"{a} came out {points(difference.mean)} ahead of {b}" if difference.mean else f"{a} and {b} came out the same"
+        return f"{apart}; nothing can be tested: {difference.why}."
+    interval = f"95 % interval {100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
+    corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
+    if difference.test == "images":
+        network = "One seed: says nothing about another training."
+        if told_apart(p):
+            return f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on {difference.images:,} test images. {network}"
+        return f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({a} ahead by {points(difference.mean)}, {interval}). {network}"
+    if told_apart(p):
+        return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
+    needed = more_seeds(difference, comparisons)
+    n = f"more than {MOST_SEEDS}" if needed is None else f"about {needed}"
+    wish = f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed at this difference and spread"
+    return f"{a} and {b} are not told apart by these runs{corrected} ({a} ahead by {points(difference.mean)}, {interval}, {seeds}): {wish}."
+
+
+def points(share: float) -> str:
+    """0.021 -> 2.1 points."""
+    return f"{100 * share:.1f} points"

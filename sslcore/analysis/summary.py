@@ -1,0 +1,109 @@
+"""Run folders -> flat rows: one a run, or one a setting with mean and spread over its seeds."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sslcore.config import flatten, get
+from sslcore.experiment import Run
+
+SETTINGS = ("method", "dataset", "encoder", "batch_size", "epochs", "seed")
+NUMBERS = {  # column: where results.json has it
+    "linear": "linear.accuracy",
+    "knn": "knn.accuracy",
+    "random_knn": "baselines.random_encoder.knn",
+    "random_linear": "baselines.random_encoder.linear",
+    "pixels_knn": "baselines.pixels.knn",
+    "alignment": "geometry.alignment",
+    "uniformity": "geometry.uniformity",
+    "effective_rank": "geometry.effective_rank",
+    "std": "geometry.std",
+    "seconds": "cost.seconds",
+    "images_per_second": "cost.images_per_second",
+    "peak_memory_bytes": "cost.peak_memory_bytes",
+    "flops_per_image": "cost.flops_per_image",
+    "energy_joules": "cost.energy_joules",
+}
+OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "device")
+
+
+def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """One flat row a run; None where a run does not say (yet).
+
+    Columns: experiment, run, SETTINGS, state, NUMBERS, linear_low and linear_high (the 95 % interval), device,
+    and by its dotted name every other setting that differs between the runs.
+    """
+    runs = list(runs)
+    axes = differing(runs)
+    return [_row(run, axes) for run in runs]
+
+
+def differing(runs: Sequence[Run]) -> list[str]:
+    """Dotted names of the settings, other than SETTINGS, that are not the same in all runs."""
+    flat = [flatten(config.model_dump()) for config in map(_config, runs) if config]
+    return [name for name in (flat[0] if flat else ()) if name not in SETTINGS and len({repr(f[name]) for f in flat}) > 1]
+
+
+def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
+    config, results = _config(run), run.results()
+    low, high = _pair(_dig(results, "linear.ci95"))
+    device = _dig(results, "cost.device")
+    return {
+        "experiment": run.path.parent.name,
+        "run": run.name,
+        **{name: get(config, name) if config else None for name in (*SETTINGS, *axes)},
+        "state": run.status().state,
+        **{column: _number(_dig(results, where)) for column, where in NUMBERS.items()},
+        "linear_low": low,
+        "linear_high": high,
+        "device": device if isinstance(device, str) else None,
+    }
+
+
+def _config(run: Run):
+    try:
+        return run.config
+    except ValueError:
+        return None
+
+
+def _dig(value: Any, dotted: str) -> Any:
+    for key in dotted.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _number(value: Any) -> float | int | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def _pair(value: Any) -> tuple[float | None, float | None]:
+    return (_number(value[0]), _number(value[1])) if isinstance(value, list) and len(value) == 2 else (None, None)
+
+
+def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that differ in seed alone, folded into one, in order of first appearance.
+
+    Each number keeps its column for the mean over the runs that have it, and gains <number>_std, the sample
+    standard deviation (None for fewer than two), and <number>_n. `runs`, `seeds` and `states` list what was folded.
+    linear_low and linear_high, one run's interval, stay only where a single run was folded.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        same = {name: value for name, value in row.items() if name not in NUMBERS and name not in OF_ONE_RUN}
+        groups.setdefault(repr(sorted(same.items())), []).append(row)
+    return [_fold(group) for group in groups.values()]
+
+
+def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    first = group[0]
+    folded = {name: value for name, value in first.items() if name not in NUMBERS and name not in OF_ONE_RUN}
+    folded |= {"runs": [row["run"] for row in group], "seeds": [row["seed"] for row in group], "states": [row["state"] for row in group]}
+    for name in ("linear_low", "linear_high"):
+        folded[name] = first[name] if len(group) == 1 else None
+    for name in NUMBERS:
+        values = [row[name] for row in group if row[name] is not None]
+        folded[name] = statistics.fmean(values) if values else None
+        folded[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
+        folded[f"{name}_n"] = len(values)
+    return folded

@@ -1,0 +1,302 @@
+"""An experiment as one zip file: to send to a teammate, and to take in what a teammate sent.
+
+The zip holds one folder, the experiment's, with the files that `sslcore/experiment.py` knows. What comes in is taken
+for hostile: names, links, sizes and every file's content are checked, nothing is unpickled, and the experiment is
+added whole, under a free name, or not at all.
+"""
+
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sslcore import vetting
+from sslcore.config import RunConfig
+from sslcore.experiment import Experiment, Run, State, Status, Store, replacing, slug
+from sslcore.vetting import FREE_BYTES, MAX_RATIO
+
+Model = TypeVar("Model", bound=BaseModel)
+
+FOLDER = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}"
+PLACE = re.compile(rf"(?P<experiment>{FOLDER})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
+SHEET = re.compile(r"sample-[A-Za-z0-9._-]{1,120}\.webp")
+RUN_FILES = {path.name for path in Run(Path()).files()}
+WEIGHTS = {path.name for path in (Run(Path()).checkpoint_file, Run(Path()).previous_checkpoint_file, Run(Path()).encoder_file)}
+
+MAX_FILES = 50_000
+MAX_BYTES = 50_000_000_000  # unpacked
+MAX_TEXT = 1_000_000  # of a spec, a config or a status
+CHUNK = 1 << 20
+
+
+# -- Out -----------------------------------------------------------------------
+
+
+def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) -> None:
+    """Write the experiment to a zip file, which appears when it is whole; the same folder gives the same bytes.
+
+    Without `checkpoints` the weights stay behind: the screen shows the same, and nothing can be resumed or probed anew.
+    Raises ValueError where there is no such experiment, where the file has no folder to lie in,
+    or where a run's folder has a name that no import would take.
+    """
+    if not experiment.exists():
+        raise ValueError(f"{experiment.name}: no such experiment in {experiment.path.parent}")
+    if not Path(file).absolute().parent.is_dir():
+        raise ValueError(f"{file}: there is no folder to put it into")
+    top = slug(experiment.name) or "experiment"
+    with replacing(Path(file)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for path in experiment.files():
+            _add(archive, path, f"{top}/{path.name}")
+        for run in experiment.runs():
+            if not re.fullmatch(FOLDER, run.name):
+                raise ValueError(f"{run.id}: rename this folder; letters, digits, dots, dashes and underscores can be exported")
+            for path in run.files():
+                if path == run.status_file:  # a run whose process is gone is told as interrupted
+                    archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
+                elif checkpoints or path.name not in WEIGHTS:
+                    _add(archive, path, f"{top}/{run.name}/{path.name}")
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name)  # dated 1980, so that the same content gives the same bytes
+    entry.external_attr = (stat.S_IFREG | 0o644) << 16
+    text = name.endswith((".json", ".jsonl", ".txt"))
+    entry.compress_type = zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED  # the others are packed already, or do not pack
+    return entry
+
+
+def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
+    """A file as it is at this moment; nothing where there is none."""
+    try:
+        source = path.open("rb")
+    except FileNotFoundError:
+        return
+    with source:
+        entry = _entry(name)
+        entry.file_size = os.fstat(source.fileno()).st_size
+        with archive.open(entry, "w") as target:
+            left = entry.file_size  # a running run's metrics may grow meanwhile
+            while left and (chunk := source.read(min(CHUNK, left))):
+                target.write(chunk)
+                left -= len(chunk)
+
+
+# -- What is inside ------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunInside:
+    name: str
+    method: str
+    state: State
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a zip file says it holds."""
+
+    name: str  # the experiment's folder; it may get another name here
+    title: str
+    question: str
+    runs: tuple[RunInside, ...]
+    n_files: int
+    n_bytes: int  # unpacked
+    checkpoints: bool
+
+    def in_words(self) -> str:
+        """One line for a terminal: what it is, how many runs, how much."""
+        states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in self.runs).items())
+        runs = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}" + (f" ({states})" if states else "")
+        title = "".join(filter(str.isprintable, self.title)) or self.name
+        return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {self.n_bytes / 1e6:.1f} MB"
+
+
+def look(file: Path | str | BinaryIO) -> Contents:
+    """What is inside a zip file; writes nothing.
+
+    Raises ValueError, in one line, for anything hostile or foreign that names, headers, specs, configs and states show;
+    every other byte is read and checked by `bring_in`.
+    """
+    with _opened(file) as archive:
+        return _contents(archive, _members(archive))
+
+
+@contextmanager
+def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
+    name = "the file" if hasattr(file, "read") else Path(file).name
+    try:
+        archive = zipfile.ZipFile(file)
+    except FileNotFoundError:
+        raise ValueError(f"{file}: there is no such file") from None
+    except Exception as error:
+        raise ValueError(f"{name} is not a zip file that can be read: {_line(error)}") from None
+    with archive:
+        yield archive
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The files inside by their names, all of which are an experiment's. Raises ValueError for any other."""
+    if len(archive.infolist()) > MAX_FILES:
+        raise ValueError(f"there are {len(archive.infolist()):,} files inside; an experiment has at most {MAX_FILES:,}")
+    members: dict[str, zipfile.ZipInfo] = {}
+    spelled: dict[str, str] = {}  # file and folder names as a file system without upper and lower case has them
+    for info in archive.infolist():
+        name, folder = info.orig_filename, info.filename.endswith("/")
+        shown = ascii(name)[1:-1][:200]
+        place = PLACE.fullmatch(name.rstrip("/") + "/." if folder else name)
+        if not place or name != info.filename:
+            raise ValueError(f"{shown} is no path inside an experiment")
+        if info.flag_bits & 0x1:
+            raise ValueError(f"{shown} is encrypted")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
+            raise ValueError(f"{shown} is a link or a device, not a file")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{shown} is packed in an unusual way; zip it again without options")
+        if folder:
+            if info.file_size:
+                raise ValueError(f"{shown} is a folder with content of its own")
+            continue
+        if name in members:
+            raise ValueError(f"{shown} is there twice")
+        file = place["file"]
+        if not (file in RUN_FILES if place["run"] else file == "experiment.json" or SHEET.fullmatch(file)):
+            raise ValueError(f"{shown} is no file of an experiment")
+        for part in (name, *filter(None, (place["run"] and f"{place['experiment']}/{place['run']}/", f"{place['experiment']}/"))):
+            if spelled.setdefault(part.rstrip("/").casefold(), part) != part:
+                raise ValueError(f"{shown} and {spelled[part.rstrip('/').casefold()]} would be one file on some machines")
+        members[name] = info
+    if len({name.partition("/")[0] for name in members}) > 1:
+        raise ValueError("there are several experiments inside; import them one by one")
+    _check_size(archive, sum(info.file_size for info in members.values()))
+    return members
+
+
+def _check_size(archive: zipfile.ZipFile, n_bytes: int) -> None:
+    packed = archive.fp.seek(0, os.SEEK_END)
+    if n_bytes > MAX_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_BYTES / 1e9:.0f} GB")
+    if n_bytes > FREE_BYTES + MAX_RATIO * packed:
+        raise ValueError(f"it unpacks to more than {MAX_RATIO} times its size, as no experiment does")
+
+
+def _contents(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Contents:
+    (name,) = {name.partition("/")[0] for name in members} or {""}
+    if f"{name}/experiment.json" not in members:
+        raise ValueError("there is no experiment.json inside: this is no exported experiment")
+    spec = _model(vetting.SpecInside, f"{name}/experiment.json", _bytes(archive, members[f"{name}/experiment.json"]))
+    runs = []
+    for run in sorted({name.split("/")[1] for name in members if name.count("/") == 2}):
+        if f"{name}/{run}/config.json" not in members:
+            raise ValueError(f"{name}/{run} has no config.json: it is no run")
+        inside = {file: _bytes(archive, members[place]) for file in ("config.json", "status.json") if (place := f"{name}/{run}/{file}") in members}
+        config = _model(RunConfig, f"{name}/{run}/config.json", inside["config.json"])
+        status = _model(vetting.StatusInside, f"{name}/{run}/status.json", inside.get("status.json", b'{"state": "interrupted"}'))
+        runs.append(RunInside(run, config.method, as_imported(status).state))
+    return Contents(
+        name=name,
+        title=spec.title,
+        question=spec.question,
+        runs=tuple(runs),
+        n_files=len(members),
+        n_bytes=sum(info.file_size for info in members.values()),
+        checkpoints=any(Path(place).name in WEIGHTS for place in members),
+    )
+
+
+def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    if info.file_size > MAX_TEXT:
+        raise ValueError(f"{info.filename} is too large to be read")
+    return b"".join(_chunks(archive, info))
+
+
+def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    """A member's content, with its checksum compared; what the reader says of a damaged one comes as ValueError."""
+    with _naming(info.filename), archive.open(info) as source:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
+def _model(model: type[Model], name: str, content: bytes) -> Model:
+    with _naming(name):
+        return model.model_validate(vetting.json_object(content))
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Whatever a parser has to say against a hostile file is a reason to refuse it, in one line."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{name}: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return "".join(filter(str.isprintable, " ".join(text.split())))[:300] or type(error).__name__
+
+
+# -- In ------------------------------------------------------------------------
+
+
+def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
+    """Add the experiment in a zip file to the store under a free name, whole or not at all.
+
+    Runs that were queued or running elsewhere are interrupted here. Raises ValueError, in one line, for whatever is no
+    experiment's file, hostile or damaged.
+    """
+    with _opened(file) as archive:
+        members = _members(archive)
+        contents = _contents(archive, members)
+        store.root.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=store.root, prefix=".import-"))
+        try:
+            temporary.chmod(0o755)
+            unpacked = 0
+            for name, info in members.items():
+                path = temporary / name.partition("/")[2]
+                path.parent.mkdir(exist_ok=True)
+                with path.open("xb") as target:
+                    for chunk in _chunks(archive, info):
+                        unpacked += len(chunk)
+                        _check_size(archive, unpacked)
+                        target.write(chunk)
+                with _naming(name):
+                    vetting.check(path)
+            for run in Experiment(temporary).runs():
+                run.write_status(as_imported(run.recorded_status()))
+            return _place(store, temporary, contents.name)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
+    while True:
+        name = store.free_name(wanted)
+        try:
+            temporary.rename(store.root / name)
+            return store.experiment(name)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # taken by somebody else a moment ago
+                raise
+
+
+def as_imported(status: Status) -> Status:
+    """A run's status on another machine: no process of this one trains it."""
+    ended = {"state": "interrupted", "eta_seconds": None} if status.state in ("queued", "running") else {}
+    gone = ("host", "pid", "pid_started", "process", "engine", "job_id", "script", "partition", "slot", "heartbeat")
+    return status.model_copy(update={**ended, **dict.fromkeys(gone)})

@@ -1,0 +1,193 @@
+"""Random views of a whole batch, drawn on the device that trains.
+
+The transformations, their parameters and their order are those of SimCLR
+(Chen et al. 2020, appendix A; BYOL, appendix B, adds solarization), each with
+the distribution of torchvision's transform of the same settings. Every image
+draws its own parameters; only the order in which ColorJitter's four changes
+follow each other is drawn once a call. All random numbers come from torch's
+global generators, so that whoever seeds a step seeds its views.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sslcore.config import Augment
+from sslcore.distributed import random_rows
+
+JITTER_PROBABILITY = 0.8
+GRAY = (0.2989, 0.587, 0.114)  # luma weights, as torchvision's
+
+
+class Views:
+    """uint8 images in, normalised random views out."""
+
+    def __init__(self, settings: Augment, mean: Sequence[float], std: Sequence[float], device: torch.device | str = "cpu"):
+        """`mean` and `std`: three numbers each, of the training images scaled to [0, 1]."""
+        self.settings = settings
+        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, images: Tensor, second: bool = False) -> Tensor:
+        """One random view of each image: uint8 (N, S, S, 3) -> float32 (N, 3, S, S), channels last."""
+        return self.normalise(draw(images, self.settings, second))
+
+    def plain(self, images: Tensor) -> Tensor:
+        """The images themselves, as the encoder is evaluated: same shapes as a view."""
+        return self.normalise(to_float(images))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        return ((x - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255
+
+
+def draw(images: Tensor, settings: Augment, second: bool = False) -> Tensor:
+    """One random view of each image, not yet normalised: uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [0, 1]."""
+    x = crop_and_flip(images, settings.crop_min, settings.flip)
+    if settings.jitter or settings.hue:
+        x = color_jitter(x, settings.jitter, settings.hue)
+    if settings.grayscale:
+        x = torch.where(chance(x, settings.grayscale), gray(x), x)
+    if settings.blur:
+        x = gaussian_blur(x, settings.blur)
+    if settings.solarize and second:
+        x = torch.where(chance(x, settings.solarize) & (x >= 0.5), 1 - x, x)
+    return x
+
+
+def chance(x: Tensor, probability: float) -> Tensor:
+    """One coin an image: bool (N, 1, 1, 1)."""
+    return random_rows(torch.rand, len(x), 1, 1, 1, device=x.device) < probability
+
+
+def uniform(x: Tensor, low: float, high: float) -> Tensor:
+    """One number an image: (N, 1, 1, 1)."""
+    return random_rows(within(low, high), len(x), 1, 1, 1, device=x.device)
+
+
+def within(low: float, high: float) -> Callable[..., Tensor]:
+    return lambda *shape, device: torch.empty(*shape, device=device).uniform_(low, high)
+
+
+# -- Crop ----------------------------------------------------------------------
+
+
+def crop_and_flip(images: Tensor, crop_min: float, flip: float) -> Tensor:
+    """RandomResizedCrop and RandomHorizontalFlip: uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [0, 1].
+
+    Resizing is linear and separable: a matrix for the rows, one for the columns.
+    """
+    n, size = images.shape[:2]
+    top, left, height, width = random_boxes(n, size, crop_min, images.device)
+    rows = bilinear(top, height, size)  # (N, S, S)
+    columns = bilinear(left, width, size)
+    mirrored = random_rows(torch.rand, n, 1, 1, device=images.device) < flip
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    x = rows @ (images.float() / 255).view(n, size, size * 3)
+    x = x.view(n, size, size, 3).transpose(1, 2).reshape(n, size, size * 3)
+    x = columns @ x  # (N, S columns, S rows * 3)
+    return x.view(n, size, size, 3).permute(0, 3, 2, 1).contiguous()
+
+
+def random_boxes(n: int, size: int, crop_min: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width (N,) of crops: area uniform in [crop_min, 1], log aspect ratio in ±log 4/3.
+
+    Ten tries an image to fit inside it, then the whole image, as torchvision.
+    """
+    area = random_rows(within(crop_min, 1), n, 10, device=device) * size**2
+    ratio = random_rows(within(-math.log(4 / 3), math.log(4 / 3)), n, 10, device=device).exp()
+    width, height = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (width <= size) & (height <= size) & (width > 0) & (height > 0)
+    first = fits.int().argmax(1, keepdim=True)
+    found = fits.gather(1, first)
+    width = torch.where(found, width.gather(1, first), size).squeeze(1)
+    height = torch.where(found, height.gather(1, first), size).squeeze(1)
+    top = (random_rows(torch.rand, n, device=device) * (size - height + 1)).floor()
+    left = (random_rows(torch.rand, n, device=device) * (size - width + 1)).floor()
+    return top, left, height, width
+
+
+def bilinear(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Matrices (N, size, size) that stretch `length` pixels from `start` (both (N,)) over `size` pixels."""
+    pixel = torch.arange(size, device=start.device, dtype=torch.float32)
+    start, length = start[:, None], length[:, None]
+    position = start + (pixel + 0.5) * length / size - 0.5
+    position = torch.minimum(torch.maximum(position, start), start + length - 1)  # the crop's edge repeats
+    return (1 - (position[:, :, None] - pixel).abs()).clamp(min=0)
+
+
+# -- Colour --------------------------------------------------------------------
+
+
+def color_jitter(x: Tensor, strength: float, hue: float) -> Tensor:
+    """ColorJitter(strength, strength, strength, hue) with probability 0.8: (N, 3, S, S) in [0, 1]."""
+    drawn = chance(x, JITTER_PROBABILITY)
+
+    def factor() -> Tensor:
+        return torch.where(drawn, uniform(x, max(0.0, 1 - strength), 1 + strength), 1.0)
+
+    def blend(x: Tensor, other: Tensor | float) -> Tensor:
+        share = factor()
+        return (share * x + (1 - share) * other).clamp(0, 1)
+
+    changes = []
+    if strength:
+        changes += [
+            lambda x: blend(x, 0.0),  # brightness
+            lambda x: blend(x, gray(x).mean((1, 2, 3), keepdim=True)),  # contrast
+            lambda x: blend(x, gray(x)),  # saturation
+        ]
+    if hue:
+        changes += [lambda x: turn_hue(x, torch.where(drawn, uniform(x, -hue, hue), 0.0))]
+    for i in torch.randperm(len(changes)).tolist():
+        x = changes[i](x)
+    return x
+
+
+def gray(x: Tensor) -> Tensor:
+    """Luma: (N, 3, S, S) -> (N, 1, S, S)."""
+    red, green, blue = x.unbind(1)
+    return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue).unsqueeze(1)
+
+
+def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
+    """Add `turn` (N, 1, 1, 1), in turns, to the hue of HSV; value and saturation stay: (N, 3, S, S)."""
+    red, green, blue = x.unbind(1)
+    value, chroma = x.amax(1), x.amax(1) - x.amin(1)
+    safe = chroma.clamp(min=1e-8)
+    sixth = torch.where(
+        value == red, (green - blue) / safe, torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
+    )
+    sixth = sixth + 6 * turn.squeeze(1)  # (N, S, S), the hue in sixths of a turn
+    channels = []
+    for offset in (5, 3, 1):  # red, green, blue of HSV's hexagon
+        k = (sixth + offset) % 6
+        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
+    return torch.stack(channels, 1)
+
+
+# -- Blur ----------------------------------------------------------------------
+
+
+def gaussian_blur(x: Tensor, probability: float) -> Tensor:
+    """Blur with sigma uniform in [0.1, 2] pixels and a kernel of a tenth of the image: (N, 3, S, S).
+
+    One matrix (N, S, S) an image, the same for rows and columns; the border is reflected.
+    """
+    n, _, size, _ = x.shape
+    radius = max(1, round(size / 20))
+    tap = torch.arange(-radius, radius + 1, device=x.device)
+    sigma = uniform(x, 0.1, 2.0).view(n, 1)
+    weight = torch.softmax(-0.5 * (tap / sigma) ** 2, dim=1)  # (N, taps)
+    weight = torch.where(chance(x, probability).view(n, 1), weight, (tap == 0).float())
+    source = torch.arange(size, device=x.device)[:, None] + tap  # (S, taps)
+    source = (size - 1) - ((size - 1) - source.abs()).abs()
+    blur = torch.zeros(n, size, size, device=x.device)
+    blur.scatter_add_(2, source.expand(n, -1, -1), weight[:, None, :].expand(-1, size, -1))
+    return blur[:, None] @ x @ blur[:, None].mT

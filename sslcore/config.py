@@ -1,0 +1,242 @@
+"""What a run is: every option's name, type, bounds, default and help, said once.
+
+The launch form, the command line, the docs and the report are drawn from these
+models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from sslcore.methods import METHODS
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run.
+
+    `problems` maps each setting's dotted name to what is wrong with it, so that
+    a form can show the message beside the field and the shell can print a line.
+    """
+
+    def __init__(self, problems: Mapping[str, str]):
+        self.problems = dict(problems)
+        super().__init__("; ".join(f"{name}: {what}" for name, what in self.problems.items()))
+
+
+class Settings(BaseModel):
+    """Base of all groups: unknown names, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Augment(Settings):
+    """The random views of an image (SimCLR, section 3 and appendix A)."""
+
+    crop_min: float = Field(0.2, gt=0, le=1, description="Smallest share of an image's area that a random crop may keep.")
+    flip: Probability = Field(0.5, description="Probability of a horizontal flip.")
+    jitter: float = Field(0.4, ge=0, le=1, description="Strength of brightness, contrast and saturation changes; applied with probability 0.8.")
+    hue: float = Field(0.1, ge=0, le=0.5, description="Largest turn of the hue, as a share of the colour circle; applied together with jitter.")
+    grayscale: Probability = Field(0.2, description="Probability that a view loses its colour.")
+    blur: Probability = Field(0.0, description="Probability of a Gaussian blur (sigma 0.1 to 2 pixels); little use on images of 32 px.")
+    solarize: Probability = Field(0.0, description="Probability that pixels above one half are inverted, in the second view only (BYOL, appendix B).")
+
+
+class Head(Settings):
+    """The projection head between h, which is probed, and z, which the loss sees."""
+
+    kind: Literal["none", "linear", "mlp"] = Field("mlp", description="none: the loss sees h itself; linear: one layer; mlp: two layers (MoCo v2, SimCLR, BYOL).")
+    hidden: int = Field(512, ge=1, le=16384, description="Width of the hidden layer of an mlp head.")
+    dim: int = Field(128, ge=2, le=16384, description="Length of z.")
+
+
+class MoCo(Settings):
+    """Momentum contrast (He et al. 2020; v2: Chen et al. 2020)."""
+
+    queue_size: int = Field(4096, ge=1, le=1048576, description="K: keys kept as negatives; any number, not only multiples of the batch.")
+    momentum: Probability = Field(0.99, description="m of the key encoder's moving average; 1 freezes it, 0 copies the query encoder.")
+    temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
+    symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
+    negatives: Literal["queue", "memory_bank", "batch"] = Field("queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1.")
+    bn_splits: int = Field(8, ge=1, le=1024, description="Groups of the batch that BatchNorm sees apart, in place of shuffle BN over that many GPUs; 1 is ordinary BatchNorm.")
+
+
+class SimCLR(Settings):
+    """Contrast within the batch (Chen et al. 2020)."""
+
+    temperature: float = Field(0.5, gt=0, le=10, description="Temperature of NT-Xent's softmax.")
+    negatives: int | None = Field(None, ge=1, description="Negatives a positive, drawn anew each step; empty means all 2N-2 of the batch.")
+
+
+class BYOL(Settings):
+    """Bootstrap your own latent (Grill et al. 2020)."""
+
+    momentum: Probability = Field(0.99, description="Target's moving average at the start; it rises to 1 along a cosine.")
+    predictor_hidden: int = Field(512, ge=1, le=16384, description="Width of the predictor's hidden layer.")
+
+
+class Evaluate(Settings):
+    """What is measured, while training and after."""
+
+    knn_every: int = Field(1, ge=0, description="Epochs between two online evaluations (kNN, alignment, uniformity, effective rank, std); 0 for none.")
+    knn_k: int = Field(20, ge=1, le=1000, description="Neighbours that vote, weighted by exp(cosine / temperature).")
+    knn_temperature: float = Field(0.1, gt=0, le=10, description="Temperature of the vote's weights.")
+    knn_train: int = Field(5000, ge=2, description="Training images used as neighbours by the online kNN; the final one uses all.")
+    sample: int = Field(2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP.")
+    snapshots: int = Field(0, ge=0, description="Epochs between two kept embeddings of the sample, for the epoch slider; 0 keeps the last alone. Each takes about 2 bytes an entry of h.")
+    labels: bool = Field(True, description="Label efficiency: fit the linear probe with 1 and 10 % of the training labels, too.")
+    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs have; 0 for none.")
+    heads: bool = Field(True, description="Probe z beside h, and for both which change of an image (grey, other colours, rotated, flipped) they can tell.")
+    log_every: int = Field(5, ge=1, description="Optimizer steps between two rows of metrics.")
+
+
+class RunConfig(Settings):
+    """One training: everything that decides its result."""
+
+    method: str = Field("simclr", description="Self-supervised method, or the supervised reference.")
+    dataset: str = Field("photos", min_length=1, description="Name of a data set, path of an .npz file, or path of a folder of images.")
+    image_size: int = Field(32, ge=8, le=1024, description="Side of the square images that the encoder sees, in pixels.")
+    encoder: Literal["small", "resnet18", "resnet34", "resnet50"] = Field("small", description="Backbone: a small ResNet for CPUs, or torchvision's, with the CIFAR stem up to 64 px.")
+    epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training images.")
+    batch_size: int = Field(256, ge=2, le=1_048_576, description="Images an optimizer step (each gives two views).")
+    micro_batch_size: int | None = Field(None, ge=2, description="Images that pass through the networks at a time; smaller needs less memory and gives the same loss. Empty: the whole batch.")
+    learning_rate: float = Field(0.06, gt=0, le=1000, description="Peak learning rate at batch size 256, before scaling.")
+    lr_scaling: Literal["none", "sqrt", "linear"] = Field("linear", description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not.")
+    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW.")
+    weight_decay: float = Field(5e-4, ge=0, le=10, description="Weight decay; biases and BatchNorm are left out.")
+    warmup_epochs: float = Field(2, ge=0, description="Epochs of linear warm-up (at most half of the training) before the cosine to 0.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the networks; losses are always float32. auto: bfloat16 on GPUs that have it and, for the wide encoders, on CPUs with AMX; else float32.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
+    devices: int = Field(1, ge=1, le=512, description="GPUs a run; the batch is shared out evenly among them, and the result is that of one. With device=cpu: processes, for trying it out.")
+
+    augment: Augment = Augment()
+    head: Head = Head()
+    moco: MoCo = MoCo()
+    simclr: SimCLR = SimCLR()
+    byol: BYOL = BYOL()
+    evaluate: Evaluate = Evaluate()
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, name: str) -> str:
+        if name not in METHODS:
+            raise PydanticCustomError("method", "Input should be one of {known}", {"known": ", ".join(METHODS)})
+        return name
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _within_batch(cls, size: int | None, info) -> int | None:
+        batch = info.data.get("batch_size")
+        if size is not None and batch is not None and size > batch:
+            raise PydanticCustomError("micro", "Input should be at most batch_size, {batch}", {"batch": batch})
+        return size
+
+    @field_validator("devices")
+    @classmethod
+    def _share_batch(cls, devices: int, info) -> int:
+        batch = info.data.get("batch_size")
+        if batch is not None and (batch % devices or batch < 2 * devices):
+            raise PydanticCustomError("devices", "Input should divide batch_size, {batch}, into equal shares of two images or more", {"batch": batch})
+        return devices
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after scaling to the batch size, at the end of warm-up."""
+        ratio = self.batch_size / 256
+        return self.learning_rate * {"none": 1.0, "sqrt": ratio**0.5, "linear": ratio}[self.lr_scaling]
+
+
+# -- Names ---------------------------------------------------------------------
+
+
+def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every option as (dotted name, field), in the order in which they are declared."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from options(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+OPTIONS: dict[str, FieldInfo] = dict(options())
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested (or already dotted) settings as {dotted name: value}."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """The opposite of `flatten`."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *groups, last = name.split(".")
+        inner = nested
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[last] = value
+    return nested
+
+
+def get(config: RunConfig, name: str) -> Any:
+    """The value of one option by its dotted name."""
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+# -- From settings to a config -------------------------------------------------
+
+
+def check_names(settings: Mapping[str, Any]) -> None:
+    """Raise ConfigError for names that no option has, with the closest one that exists."""
+    problems = {}
+    for name in settings:
+        if name not in OPTIONS:
+            close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
+            ending = [option for option in OPTIONS if option.endswith(f".{name}")]
+            hint = f"; did you mean {(ending or close)[0]}?" if ending or close else ""
+            problems[name] = f"there is no such setting{hint}"
+    if problems:
+        raise ConfigError(problems)
+
+
+def resolve(settings: Mapping[str, Any]) -> RunConfig:
+    """The complete config for some settings, over the method's and the data set's defaults.
+
+    `settings` may be nested or dotted. Raises ConfigError, one message a setting.
+    """
+    from sslcore import datasets
+
+    flat = flatten(settings)
+    check_names(flat)
+    method = flat.get("method", RunConfig.model_fields["method"].default)
+    dataset = flat.get("dataset", RunConfig.model_fields["dataset"].default)
+    recipe = METHODS[method].defaults if isinstance(method, str) and method in METHODS else {}
+    suited = datasets.defaults(dataset) if isinstance(dataset, str) else {}
+    try:
+        return RunConfig.model_validate(nest({**recipe, **suited, **flat}))
+    except ValidationError as error:
+        raise ConfigError({_dotted(e): _in_words(e) for e in error.errors()}) from None
+
+
+def _dotted(error: Mapping[str, Any]) -> str:
+    return ".".join(part for part in error["loc"] if isinstance(part, str))
+
+
+def _in_words(error: Mapping[str, Any]) -> str:
+    message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    return f"{message}, not {error['input']!r}"

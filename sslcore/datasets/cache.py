@@ -1,0 +1,208 @@
+"""Each data set is decoded once for each image size, into a folder of arrays that every later reader memory-maps.
+
+$TRIPTYCH_DATA/decoded/<name>-<path's hash>-<size>px-<fingerprint>/
+    images.npy    uint8 (N, S, S, 3), train first
+    labels.npy    int64 (N,), where there are labels
+    about.json    how many are for training, the classes, the files that were skipped, sizes and checksums
+
+One process decodes, with a thread a core (Pillow works outside of Python's lock: processes were no faster); others that
+want the same set wait. What is decoded so far lies in a folder .part beside the others, with a line in its journal for
+each block: whoever goes on after a stop or a kill begins behind the last whole block.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslcore.datasets.source import Report, Source, decode_all
+
+VERSION = 2  # of what decoding does; raise it and every set is decoded anew
+BLOCK = 256  # images
+READ_THROUGH = 256 << 20  # bytes; smaller files are checked against their checksums at every use, larger ones when their time differs
+WAIT_SECONDS = 0.2
+
+
+def home() -> Path:
+    """Where downloads and decoded arrays lie: TRIPTYCH_DATA, else ~/.cache/triptych."""
+    return Path(os.environ.get("TRIPTYCH_DATA") or "~/.cache/triptych").expanduser().absolute()
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One process at a time; the others wait, and call `waiting` meanwhile. The kernel lets go when the holder dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(WAIT_SECONDS)
+        yield
+
+
+def folder(dataset: str, fingerprint: object, size: int) -> Path:
+    """Where the decoded arrays of a data set with this fingerprint lie, or will."""
+    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in Path(dataset).name)[:40]
+    return home() / "decoded" / f"{name}-{_short(dataset)}-{size}px-{_short((VERSION, fingerprint))}"
+
+
+def _short(thing: object) -> str:
+    return hashlib.sha256(repr(thing).encode(errors="surrogateescape")).hexdigest()[:10]
+
+
+def build(target: Path, source: Callable[[], Source], size: int, report: Report) -> None:
+    """Decode into `target`, whole or not at all, unless another process has done so or is doing so.
+
+    Raises ValueError where no image for training, or none for testing, can be read.
+    """
+    unfinished = target.with_name(f".{target.name}.part")
+
+    def waiting() -> None:
+        done = journal(unfinished)
+        report("waiting for another process that decodes these images", done[-1]["upto"] / done[-1]["of"] if done else 0.0)
+
+    with locked(target.with_name(f".{target.name}.lock"), waiting):
+        if sound(target):
+            return
+        if target.exists():
+            report("the decoded images are damaged and are decoded again", 0.0)
+            shutil.rmtree(target)
+        report("preparing the images", 0.0)
+        try:
+            unfinished.mkdir(exist_ok=True)
+            _write(unfinished, source(), size, report)
+        except ValueError:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        unfinished.rename(target)
+        same_set, _, _ = target.name.rpartition("-")
+        for outdated in [*target.parent.glob(f"{same_set}-*"), *target.parent.glob(f".{same_set}-*.part")]:
+            if outdated != target:  # whoever maps it keeps it until he closes it
+                shutil.rmtree(outdated, ignore_errors=True)
+
+
+def _write(path: Path, source: Source, size: int, report: Report) -> None:
+    total, skipped, count = len(source.images), {}, 0
+    blocks = whole_blocks(path, size)
+    (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks))
+    images = path / "images.npy"
+    with images.open("r+b" if blocks else "wb") as file, (path / "journal.jsonl").open("a") as lines, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        _header(file, 0, size)
+        for block in blocks:
+            skipped |= block["skipped"]
+            count += block["images"]
+        file.seek(count * size * size * 3, os.SEEK_CUR)
+        file.truncate()
+        for start in range(blocks[-1]["upto"] if blocks else 0, total, BLOCK):
+            report("decoding images", start / total)
+            some = decode_all(source.images[start : start + BLOCK], size, pool)
+            failed = {str(start + k): " ".join(str(e).split()) or type(e).__name__ for k, e in enumerate(some) if isinstance(e, Exception)}
+            pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
+            file.write(pixels)
+            file.flush()
+            blocks.append({"upto": start + len(some), "of": total, "images": len(some) - len(failed), "crc": zlib.crc32(pixels), "skipped": failed})
+            lines.write(json.dumps(blocks[-1]) + "\n")
+            lines.flush()
+            skipped |= failed
+            count += len(some) - len(failed)
+        file.seek(0)
+        _header(file, count, size)  # numpy pads headers, so that the first axis may grow
+        file.flush()
+        os.fsync(file.fileno())
+    report("decoding images", 1.0)
+    kept = [index for index in range(total) if str(index) not in skipped]
+    train = sum(index < source.train for index in kept)
+    said = [*source.left_out, *(f"{source.images[int(index)]}: {why}" for index, why in skipped.items())]
+    if not 0 < train < len(kept):
+        part, first = "training" if train == 0 else "test", said[len(source.left_out)]
+        raise ValueError(f"none of the {part} images can be read; the first: {first}")
+    if source.labels is not None:
+        np.save(path / "labels.npy", source.labels[kept])
+    about = {
+        "train": train,
+        "classes": source.classes,
+        "skipped": said,
+        "size": size,
+        "blocks": [[block["images"], block["crc"]] for block in blocks],
+        "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
+        "written": images.stat().st_mtime_ns,
+    }
+    (path / "about.json").write_text(json.dumps(about))
+    (path / "journal.jsonl").unlink()
+
+
+def _header(file, count: int, size: int) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)})
+
+
+# -- What is whole ---------------------------------------------------------------
+
+
+def journal(path: Path) -> list[dict[str, Any]]:
+    """The blocks that an unfinished folder says it has; a torn last line is left out."""
+    blocks = []
+    try:
+        for line in (path / "journal.jsonl").read_text().splitlines():
+            blocks.append(json.loads(line))  # noqa: PERF401  those before a torn one count
+    except (OSError, ValueError):
+        pass
+    return blocks
+
+
+def whole_blocks(path: Path, size: int) -> list[dict[str, Any]]:
+    """Those of them whose pixels are there, from the first on."""
+    whole = []
+    try:
+        with (path / "images.npy").open("rb") as file:
+            _skip_header(file)
+            for block in journal(path):
+                if zlib.crc32(file.read(block["images"] * size * size * 3)) != block["crc"]:
+                    break
+                whole.append(block)
+    except (OSError, ValueError):
+        pass
+    return whole
+
+
+def sound(path: Path) -> bool:
+    """Whether a decoded folder is there and is as it was written: not cut, nothing in it changed."""
+    try:
+        about = json.loads((path / "about.json").read_text())
+        size, blocks = about["size"], about["blocks"]
+        if about["labels"] is not None and zlib.crc32((path / "labels.npy").read_bytes()) != about["labels"]:
+            return False
+        with (path / "images.npy").open("rb") as file:
+            shape = _skip_header(file)
+            stat = os.fstat(file.fileno())
+            pixels = sum(count for count, _ in blocks) * size * size * 3
+            if shape != (sum(count for count, _ in blocks), size, size, 3) or stat.st_size != file.tell() + pixels:
+                return False
+            if stat.st_size > READ_THROUGH and stat.st_mtime_ns == about["written"]:
+                return True
+            if any(zlib.crc32(file.read(count * size * size * 3)) != crc for count, crc in blocks):
+                return False
+        if stat.st_mtime_ns != about["written"]:
+            with suppress(OSError):
+                os.utime(path / "images.npy", ns=(stat.st_atime_ns, about["written"]))  # copied, and now read through
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _skip_header(file) -> tuple[int, ...]:
+    """The shape; the pixels come next. Raises ValueError."""
+    np.lib.format.read_magic(file)
+    return np.lib.format.read_array_header_1_0(file)[0]

@@ -1,0 +1,172 @@
+"""Any folder of class folders, with or without train/ and test/ (or val/) above them, or of bare images without labels.
+
+    photos/cat/1.jpg                          a fifth of each class is split off for testing
+    photos/train/cat/1.jpg  photos/test/cat/2.jpg
+    photos/1.jpg                              no labels
+
+A class folder's own subfolders count as part of it. Hidden files and folders are passed over.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslcore.datasets.source import Info, Report, Source, split
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
+MAX_ENTRIES = 3_000_000  # a path such as / is given up in seconds
+
+
+@dataclass
+class Part:
+    """The images of a folder by class, or without classes."""
+
+    classes: dict[str, list[Path]] = field(default_factory=dict)  # by the class folder's name; those without images are left out
+    loose: list[Path] = field(default_factory=list)  # images in no class folder
+
+    @property
+    def files(self) -> list[Path]:
+        return [file for files in self.classes.values() for file in files] or self.loose
+
+
+def info(path: str) -> Info:
+    found = source(path)
+    return Info(path, found.train, len(found.images) - found.train, found.classes, None)
+
+
+def defaults(path: str) -> dict[str, Any]:
+    return {"image_size": 64}
+
+
+def fingerprint(path: str) -> object:
+    """Names, sizes and times of all files."""
+    found = source(path)
+    return [(str(file), *_stat(file)) for file in found.images], found.train
+
+
+def source(path: str, report: Report | None = None) -> Source:
+    """Lists the files; opens none. Raises ValueError where there are too few images."""
+    whole = _scan(Path(path))
+    train, test, left_out = _halves(whole, Path(path))
+    if test is None:
+        files, classes = train.files, tuple(train.classes)
+        labels = _labels(train, classes)
+        if len(files) < 2:
+            held = f"a single image, {files[0].name}" if files else "no images"
+            raise ValueError(f"holds {held}; looked for {', '.join(IMAGES)}")
+        first, second = split(labels)
+        order, n = np.concatenate([first, second]), len(first)
+        files, labels = [files[i] for i in order], labels[order]
+    else:
+        files, n = train.files + test.files, len(train.files)
+        classes = tuple(sorted({*train.classes, *test.classes}))
+        labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
+    return Source(files, n, labels if classes else None, classes, tuple(left_out))
+
+
+def _halves(whole: Part, root: Path) -> tuple[Part, Part | None, list[str]]:
+    """(train, test, what is left out); test is None where it must be split off.
+
+    A folder called train is a class like any other, unless it is alone or has a test folder beside it.
+    """
+    by_name = {name.lower(): name for name in whole.classes}
+    train = next((by_name[name] for name in TRAIN if name in by_name), None)
+    tests = [by_name[name] for name in TEST if name in by_name]
+    if train is None or (not tests and len(whole.classes) > 1):
+        return whole, None, _loose(whole, root)
+    left_out = [f"{root / name}: neither train nor test" for name in whole.classes if name != train and name not in tests]
+    first, second = _scan(root / train), None
+    for name in tests:
+        candidate = _scan(root / name)
+        if second is None and bool(candidate.classes) == bool(first.classes):
+            second = candidate
+        else:
+            unlike = f"has {'' if candidate.classes else 'no '}class folders, unlike {train}"
+            left_out.append(f"{root / name}: {'another folder is used for testing' if second else unlike}")
+    left_out += _loose(whole, root) + _loose(first, root / train)
+    return first, second, left_out
+
+
+def _loose(part: Part, folder: Path) -> list[str]:
+    return [f"{folder}: {len(part.loose)} images in no class folder"] if part.classes and part.loose else []
+
+
+def _labels(part: Part, classes: tuple[str, ...]) -> np.ndarray:
+    """int64, one a file of the part; zeros where there are no classes."""
+    counts = [len(files) for files in part.classes.values()] or [len(part.loose)]
+    numbers = [classes.index(name) for name in part.classes] or [0]
+    return np.repeat(np.array(numbers, dtype=np.int64), counts)
+
+
+def _scan(root: Path) -> Part:
+    """The images below a folder. Each real folder is entered once a class, so links that form a loop end."""
+    part, budget = Part(), [MAX_ENTRIES]
+    for entry in _entries(root, budget):
+        if _is_folder(entry):
+            if files := _images_below(entry.path, root, budget):
+                part.classes[entry.name] = files
+        elif _is_image(entry):
+            part.loose.append(Path(entry.path))
+    return part
+
+
+def _images_below(folder: str, root: Path, budget: list[int]) -> list[Path]:
+    """All images below a class folder, sorted by path."""
+    found, waiting, entered = [], [folder], {_identity(root)}
+    while waiting:
+        current = waiting.pop()
+        identity = _identity(current)
+        if identity in entered:
+            continue
+        entered.add(identity)
+        for entry in _entries(current, budget):
+            if _is_folder(entry):
+                waiting.append(entry.path)
+            elif _is_image(entry):
+                found.append(Path(entry.path))
+    return sorted(found)
+
+
+def _entries(folder: str | Path, budget: list[int]) -> list[os.DirEntry]:
+    """What a folder holds, by name, without what is hidden; nothing where it may not be read."""
+    try:
+        with os.scandir(folder) as scan:
+            entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    budget[0] -= len(entries)
+    if budget[0] < 0:
+        raise ValueError(f"has more than {MAX_ENTRIES:,} files and folders below it; give a folder that holds images alone")
+    return entries
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into what may not be read
+        return False
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    try:
+        return entry.name.lower().endswith(IMAGES) and entry.is_file()
+    except OSError:
+        return False
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    stat = os.stat(folder)
+    return stat.st_dev, stat.st_ino
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    try:
+        stat = file.stat()
+        return stat.st_size, stat.st_mtime_ns
+    except OSError:
+        return -1, -1

@@ -1,0 +1,132 @@
+"""Any .npz file with x_train and, where there are, y_train, x_test, y_test.
+
+Images: uint8, or floats from 0 to 1 (converted); (N, H, W, 3), (N, H, W, 1) or (N, H, W). Labels: whole numbers, (N,) or (N, 1).
+Where x_test is missing a fifth of the images is split off.
+"""
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslcore.datasets.source import Info, Report, Source, split
+
+# what zipfile and numpy raise on a file that is damaged, encrypted or something else
+BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+
+
+def info(path: str) -> Info:
+    """From the headers of the images and from the labels. Raises ValueError, in one line, where the file cannot be used."""
+    headers = _headers(path)
+    labels, classes = _labels(path, headers)
+    train, test = headers["x_train"][0][0], headers["x_test"][0][0] if "x_test" in headers else 0
+    if "x_test" not in headers:
+        train, test = map(len, split(labels if labels is not None else np.zeros(train)))
+    return Info(path, train, test, classes, headers["x_train"][0][1:3])
+
+
+def defaults(path: str) -> dict[str, Any]:
+    """Image size and augmentation after the images' own shape."""
+    shape, _ = _headers(path)["x_train"]
+    grey = len(shape) == 3 or shape[3] == 1
+    return {"image_size": min(max(16, *shape[1:3]), 64)} | ({"augment.hue": 0.0, "augment.grayscale": 0.0} if grey else {})
+
+
+def fingerprint(path: str) -> object:
+    stat = Path(path).stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def source(path: str, report: Report) -> Source:
+    """Raises ValueError, in one line, where the file cannot be used."""
+    headers = _headers(path)
+    labels, classes = _labels(path, headers)
+    report("reading images", 0.0)
+    images = [image for part in ("x_train", "x_test") if part in headers for image in _images(path, part)]
+    train = headers["x_train"][0][0]
+    if "x_test" not in headers:
+        chosen = split(labels if labels is not None else np.zeros(train))
+        train, order = len(chosen[0]), np.concatenate(chosen)
+        images, labels = [images[i] for i in order], labels[order] if labels is not None else None
+    return Source(images, train, labels, classes)
+
+
+def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """(shape, dtype) of each array, checked."""
+    try:
+        headers = {}
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    version = np.lib.format.read_magic(file)
+                    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                    shape, _, dtype = read(file)
+                    promised = math.prod(shape) * dtype.itemsize
+                    if not dtype.hasobject and promised != member.file_size - file.tell():
+                        raise ValueError("the array is cut short")
+                headers[member.filename.removesuffix(".npy")] = shape, dtype
+    except BROKEN:
+        raise ValueError("not a readable .npz file") from None
+    if "x_train" not in headers:
+        raise ValueError(f"has no x_train (it has {', '.join(sorted(headers)) or 'nothing'})")
+    for part in {"x_train", "x_test"} & set(headers):
+        shape, dtype = headers[part]
+        if not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
+            raise ValueError(f"{part} has shape {shape}; expected (N, H, W, 3), (N, H, W, 1) or (N, H, W)")
+        if dtype != np.uint8 and dtype.kind != "f":
+            raise ValueError(f"{part} is {dtype}; expected uint8, or floats from 0 to 1")
+        if 0 in shape:
+            raise ValueError(f"{part} is empty, its shape is {shape}")
+    if "x_test" not in headers and headers["x_train"][0][0] < 2:
+        raise ValueError("has one image; at least two are needed")
+    return headers
+
+
+def _labels(path: str, headers: dict) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """All labels, train first, as indices into the classes; (None, ()) where there are none."""
+    parts = [part for part in ("train", "test") if f"x_{part}" in headers]
+    having = [part for part in ("train", "test") if f"y_{part}" in headers]
+    if not having:
+        return None, ()
+    if having != parts:
+        wanted = " and ".join(f"y_{part}" for part in parts)
+        raise ValueError(f"has {' and '.join(f'y_{part}' for part in having)}; expected {wanted}, or no labels at all")
+    found = []
+    for part in parts:
+        shape, dtype = headers[f"y_{part}"]
+        count = headers[f"x_{part}"][0][0]
+        if shape not in ((count,), (count, 1)):
+            raise ValueError(f"y_{part} has shape {shape}; expected ({count},), one label an image of x_{part}")
+        if dtype.kind not in "iuf":
+            raise ValueError(f"y_{part} is {dtype}; labels must be whole numbers")
+        labels = _read(path, f"y_{part}").ravel()
+        whole = np.isfinite(labels) & (labels == np.floor(labels))
+        if not whole.all():
+            raise ValueError(f"y_{part} holds {labels[~whole][0]}; labels must be whole numbers")
+        found.append(labels)
+    values, indices = np.unique(np.concatenate(found), return_inverse=True)
+    return indices.astype(np.int64), tuple(str(int(value)) for value in values)
+
+
+def _images(path: str, part: str) -> np.ndarray:
+    """uint8 (N, H, W[, C])."""
+    images = _read(path, part)
+    if images.dtype == np.uint8:
+        return images
+    low, high = float(images.min()), float(images.max())
+    if math.isnan(low) or low < 0 or high > 1:
+        raise ValueError(f"{part} holds floats from {low:g} to {high:g}; expected 0 to 1, or uint8 from 0 to 255")
+    return np.round(images * 255).astype(np.uint8)
+
+
+def _read(path: str, name: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name]
+    except MemoryError:
+        raise ValueError(f"{name} does not fit into memory; a folder of images is read piece by piece") from None
+    except BROKEN:
+        raise ValueError(f"{name} cannot be read; is the file complete?") from None

@@ -1,0 +1,100 @@
+"""What every kind of data set is read into first: images not yet of one size, and their labels."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 100_000_000  # a file that claims more is skipped, not decoded
+TEST_SHARE = 0.2
+
+Report = Callable[[str, float], None]  # what is being done, and which share of it is done
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of a data set before anything is decoded or downloaded."""
+
+    name: str
+    train: int
+    test: int
+    classes: tuple[str, ...]  # () where there are no labels
+    shape: tuple[int, int] | None  # (H, W) of the images; None where they differ
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images as they lie in their files, train first, then test."""
+
+    images: Sequence[np.ndarray | Path]  # uint8 (H, W), (H, W, 1) or (H, W, 3), or the path of a file
+    train: int  # how many of them are for training
+    labels: np.ndarray | None  # int64 (len(images),), indices into classes
+    classes: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # files that are no part of the set, each with the reason
+
+
+def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np.ndarray]:
+    """(train, test) indices, int64 and sorted, the same at every call.
+
+    Stratified: of each class `share` goes to test, at least one image where the class has two,
+    and never the class's last image. For images without labels give zeros.
+    Raises ValueError where no class has two images.
+    """
+    generator = np.random.default_rng(0)
+    test = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        if len(members) > 1:
+            test[members[: max(1, round(share * len(members)))]] = True
+    if not test.any():
+        raise ValueError("no class has two images, so that none can be held out for testing")
+    return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
+    """One image as uint8 (size, size, 3): the shorter side is resized, the centre is kept.
+
+    Raises whatever Pillow raises on a file that it cannot read, and ValueError on one that it should not.
+    """
+    if isinstance(image, np.ndarray):
+        if image.shape == (size, size, 3):
+            return image
+        return _fit(Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image), size)
+    with Image.open(image) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f"{opened.width} x {opened.height} pixels are more than the {MAX_PIXELS:,} that are decoded")
+        opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no larger than needed
+        return _fit(ImageOps.exif_transpose(opened), size)
+
+
+def _fit(image: Image.Image, size: int) -> np.ndarray:
+    return np.asarray(ImageOps.fit(_rgb(image), (size, size), Image.Resampling.BICUBIC))
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey
+        return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> list[np.ndarray | Exception]:
+    """Each image decoded, in order; the exception where one could not be."""
+
+    def attempt(image: np.ndarray | Path) -> np.ndarray | Exception:
+        try:
+            return decode(image, size)
+        except Exception as error:  # a broken file raises nearly anything: OSError, SyntaxError, struct.error, ...
+            return error
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters is raised
+        return list(pool.map(attempt, images))

@@ -1,0 +1,145 @@
+"""Backbones that turn images into h, and the heads that turn h into z.
+
+Backbones are torchvision's ResNets without their classifier, so that their
+weights load into torchvision's model of that name.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from sslcore import distributed
+from sslcore.config import Head
+from sslcore.convolution import hasten
+
+CIFAR_STEM_UP_TO = 64  # pixels
+Norm = Callable[[int], nn.Module]  # channels -> a normalising layer
+
+
+def build_encoder(name: str, image_size: int, norm: Norm = nn.BatchNorm2d) -> nn.Module:
+    """A backbone (N, 3, S, S) -> h (N, encoder.dim).
+
+    Up to 64 px the ResNets take the CIFAR stem: a 3x3 convolution of stride 1
+    and no max-pool (SimCLR, appendix B.9).
+    """
+    if name == "small":
+        return hasten(SmallResNet(norm))
+    encoder = getattr(resnet, name)(norm_layer=norm)
+    encoder.dim = encoder.fc.in_features
+    encoder.fc = nn.Identity()
+    if image_size <= CIFAR_STEM_UP_TO:
+        encoder.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(encoder.conv1.weight, mode="fan_out", nonlinearity="relu")
+        encoder.maxpool = nn.Identity()
+    return hasten(encoder)
+
+
+class SmallResNet(nn.Sequential):
+    """A ResNet of four basic blocks, 32 to 256 channels, for CPUs: h has 256 numbers.
+
+    Its stem halves the image, which is where most of a CPU's time would go.
+    """
+
+    dim = 256
+
+    def __init__(self, norm: Norm):
+        widths = [32, 64, 128, 256]
+        layers = [
+            ("conv1", nn.Conv2d(3, widths[0], kernel_size=3, stride=2, padding=1, bias=False)),
+            ("bn1", norm(widths[0])),
+            ("relu", nn.ReLU(inplace=True)),
+        ]
+        inner = widths[0]
+        for i, width in enumerate(widths, start=1):
+            layers.append((f"layer{i}", basic_block(inner, width, 1 if i == 1 else 2, norm)))
+            inner = width
+        layers += [("avgpool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten(1))]
+        super().__init__(OrderedDict(layers))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def basic_block(inner: int, width: int, stride: int, norm: Norm) -> resnet.BasicBlock:
+    """torchvision's block of two 3x3 convolutions, with a 1x1 shortcut where the shape changes."""
+    shortcut = None
+    if stride != 1 or inner != width:
+        shortcut = nn.Sequential(nn.Conv2d(inner, width, kernel_size=1, stride=stride, bias=False), norm(width))
+    return resnet.BasicBlock(inner, width, stride, shortcut, norm_layer=norm)
+
+
+class SplitBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm that sees the batch in groups, as over several GPUs (MoCo, section 3.3).
+
+    Any batch splits: groups differ by one image at most. Together they move the
+    running statistics by the mean of their own.
+    """
+
+    def __init__(self, channels: int, splits: int):
+        super().__init__(channels)
+        self.splits = splits
+
+    def forward(self, x: Tensor) -> Tensor:
+        splits = min(self.splits, len(x) // 2)  # a group needs two images
+        if not self.training or splits < 2:
+            return super().forward(x)
+        share, over = divmod(len(x), splits)
+        groups = x.split([share + 1] * over + [share] * (splits - over))
+        normalised = []
+        for place, group in enumerate(groups, start=1):
+            momentum = self.momentum / (splits - (splits - place) * self.momentum)  # every group counts the same in the end
+            statistics = (self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
+            normalised.append(nn.functional.batch_norm(group, *statistics))
+        return torch.cat(normalised)
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """BatchNorm over the whole batch, wherever its rows are; torch's own does so on GPUs alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda or not self.training or distributed.world() == 1:
+            return super().forward(x)
+        others = [dim for dim in range(x.ndim) if dim != 1]
+        count = distributed.world() * x.numel() // x.shape[1]  # shares of a batch are equal
+        wide = x if x.dtype == torch.float64 else x.float()
+        mean = distributed.Total.apply(wide.sum(others)) / count
+        centred = wide - mean.view(1, -1, *[1] * (x.ndim - 2))
+        variance = distributed.Total.apply(centred.square().sum(others)) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        y = centred * scale.view(1, -1, *[1] * (x.ndim - 2)) + self.bias.view(1, -1, *[1] * (x.ndim - 2))
+        return y.to(x.dtype)
+
+
+def synchronise(module: nn.Module) -> None:
+    """Let every plain BatchNorm inside see the whole batch; its parameters and buffers stay the same objects."""
+    for name, child in module.named_children():
+        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            wide = SyncBatchNorm(child.num_features, child.eps, child.momentum)
+            wide.weight, wide.bias = child.weight, child.bias
+            wide.running_mean, wide.running_var, wide.num_batches_tracked = child.running_mean, child.running_var, child.num_batches_tracked
+            setattr(module, name, wide)
+        else:
+            synchronise(child)
+
+
+def mlp(inner: int, hidden: int, out: int, batch_norm: bool) -> nn.Sequential:
+    """Two layers, with BatchNorm after the first where the paper has it."""
+    norm = [nn.BatchNorm1d(hidden)] if batch_norm else []
+    return nn.Sequential(nn.Linear(inner, hidden, bias=not batch_norm), *norm, nn.ReLU(inplace=True), nn.Linear(hidden, out))
+
+
+def build_head(settings: Head, inner: int, batch_norm: bool) -> tuple[nn.Module, int]:
+    """(The projection head h -> z, the length of z)."""
+    if settings.kind == "none":
+        return nn.Identity(), inner
+    if settings.kind == "linear":
+        return nn.Linear(inner, settings.dim), settings.dim
+    return mlp(inner, settings.hidden, settings.dim, batch_norm), settings.dim
+

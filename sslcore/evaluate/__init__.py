@@ -1,0 +1,1 @@
+"""What a representation is worth: probe, kNN, geometry, and its picture."""

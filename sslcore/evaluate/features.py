@@ -1,0 +1,49 @@
+"""h of many images, from an encoder that stays as it is."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from sslcore import distributed
+from sslcore.augment import Views
+from sslcore.datasets import Images
+from sslcore.stream import in_order
+
+BATCH = 512
+PIXELS = 512 * 64 * 64  # a batch, at most
+
+
+@torch.no_grad()
+def features(encoder: nn.Module, images: Images, views: Views, device: torch.device, precision: torch.dtype) -> Tensor:
+    """h (N, D) in float32, on the device, of uint8 images (N, S, S, 3), without augmentation.
+
+    The encoder runs in eval mode; its weights, buffers and mode are untouched. Of several processes each encodes
+    its share of the images.
+    """
+    mine = images[distributed.share(len(images), distributed.rank())]
+    h = [encode(encoder, views.plain(x), precision) for x in batches(mine, device)]
+    return distributed.gather_shares(torch.cat(h) if h else torch.zeros(0, encoder.dim, device=device), len(images))
+
+
+@torch.no_grad()
+def encode_shared(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tensor:
+    """`encode` of images that all processes have, each its share."""
+    return distributed.gather_shares(encode(encoder, distributed.own(x), precision), len(x))
+
+
+@torch.no_grad()
+def encode(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tensor:
+    """h (n, D) in float32 of normalised images (n, 3, S, S), in eval mode."""
+    training = encoder.training
+    encoder.eval()
+    try:
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+            return encoder(x).float()
+    finally:
+        encoder.train(training)
+
+
+def batches(images: Images, device: torch.device) -> Iterator[Tensor]:
+    """The images as tensors on the device, some hundred at a time, each valid until the next; large ones fewer at a time."""
+    return in_order(images, device, max(1, min(BATCH, PIXELS // (images.shape[1] * images.shape[2]))))

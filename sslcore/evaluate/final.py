@@ -1,0 +1,185 @@
+"""What is measured after training: results.json, predictions.npz, embeddings.npz, umap.parquet."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from sslcore import datasets
+from sslcore.analysis.layouts import pca
+from sslcore.augment import Views, to_float
+from sslcore.config import RunConfig
+from sslcore.datasets import Data
+from sslcore.evaluate.embed import (
+    LAYOUT_PROTOCOL,
+    METRIC,
+    MIN_DIST,
+    NEIGHBOURS,
+    layout_frame,
+    measures,
+    read_snapshots,
+    silhouette,
+    umap_layout,
+    umap_layouts,
+)
+from sslcore.evaluate.features import batches, features
+from sslcore.evaluate.heads import HEADS_PROTOCOL, forgets, project
+from sslcore.evaluate.knn import knn_predict
+from sslcore.evaluate.labels import EFFICIENCY_PROTOCOL, label_efficiency
+from sslcore.evaluate.online import OnlineEvaluation
+from sslcore.evaluate.probe import Probe, fit_probe, score
+from sslcore.experiment import Run, replacing
+from sslcore.stream import fits
+
+LINEAR_PROTOCOL = (
+    "multinomial logistic regression (L-BFGS) on frozen, standardised h of the last epoch; lambda chosen on a held-out "
+    "fifth of train, then fitted on all of train; accuracy on the whole test set, with Wilson's 95 % interval"
+)
+KNN_PROTOCOL = (
+    "the k training images of highest cosine in h of the last epoch vote, weighted by exp(cosine / temperature); "
+    "all of train against the whole test set"
+)
+RANDOM_PROTOCOL = "the same probes of the same encoder with the weights it started from"
+
+SMALL_SIDE = 32  # of images whose raw pixels are compared, where they are too many at their own size
+
+Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, each (test images,)
+
+
+class FinalEvaluation:
+    """Everything that is measured of one encoder on its data set."""
+
+    def __init__(self, config: RunConfig, data: Data, views: Views, device: torch.device, precision: torch.dtype):
+        self.config, self.data, self.views, self.device, self.precision = config, data, views, device, precision
+        self.labelled = data.y_train is not None and data.y_test is not None and len(data.x_test) > 0
+        if self.labelled:
+            self.y_train = torch.from_numpy(np.array(data.y_train)).to(device)
+            self.y_test = np.array(data.y_test)
+
+    def h(self, encoder: nn.Module, images: np.ndarray) -> torch.Tensor:
+        return features(encoder, images, self.views, self.device, self.precision)
+
+    # -- Stage probe
+
+    def results(
+        self, encoder: nn.Module, untrained: nn.Module, head: nn.Module | None = None
+    ) -> tuple[dict, Probe | None, Predictions | None]:
+        """(results.json without its cost, the linear probe of h, what the probes said of every test image).
+
+        With the trained `head`, z is measured beside h.
+        """
+        geometry = OnlineEvaluation(self.config, self.data, self.views, self.device, self.precision).geometry(encoder)
+        if not self.labelled:
+            nothing = dict.fromkeys(("linear", "knn", "baselines"))
+            results = nothing | {"geometry": geometry, "note": "the data set has no labels: nothing can be probed"}
+            if head is not None and self.config.evaluate.heads:
+                results["heads"] = self.heads(encoder, head, None)
+            return results, None, None
+
+        h_train, h_test = self.h(encoder, self.data.x_train), self.h(encoder, self.data.x_test)
+        linear, probe = self.linear(h_train, h_test)
+        neighbours = self.knn(h_train, h_test)
+        sizes = {"n_train": len(self.data.x_train), "n_test": len(self.data.x_test)}
+        settings = self.config.evaluate
+        knn = {"accuracy": self.share_right(neighbours), "k": settings.knn_k, "temperature": settings.knn_temperature}
+
+        r_train, r_test = self.h(untrained, self.data.x_train), self.h(untrained, self.data.x_test)
+        pixels, side = self.pixels()
+        r_linear = self.linear(r_train, r_test)[0]
+        baselines = {
+            "random_encoder": {"knn": self.share_right(self.knn(r_train, r_test)), "linear": r_linear["accuracy"]},
+            "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side},
+            "protocol": RANDOM_PROTOCOL,
+        }
+        predictions = {
+            "index": len(self.data.x_train) + np.arange(len(self.data.x_test)),
+            "label": self.y_test,
+            "linear": probe.predict(h_test).cpu().numpy(),
+            "knn": neighbours,
+        }
+        results = {
+            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": LINEAR_PROTOCOL},
+            "knn": knn | sizes | {"protocol": KNN_PROTOCOL},
+            "baselines": baselines,
+            "geometry": geometry,
+        }
+        if settings.labels:
+            ends = (h_train, h_test, linear["accuracy"]), (r_train, r_test, r_linear["accuracy"])
+            results["label_efficiency"] = label_efficiency(*ends, self.y_train, self.y_test, len(self.data.classes))
+            results["label_efficiency_protocol"] = EFFICIENCY_PROTOCOL
+        if head is not None and settings.heads:
+            same = isinstance(head, nn.Identity)
+            z = linear if same else self.linear(project(head, h_train), project(head, h_test))[0]
+            results["heads"] = self.heads(encoder, head, {"h": linear["accuracy"], "z": z["accuracy"]})
+        return results, probe, predictions
+
+    def pixels(self) -> tuple[list[torch.Tensor], int]:
+        """(The pixels of train and test, (N, side * side * 3) each, the side): images too many for memory are shrunk to 32 px or less."""
+        sets = self.data.x_train, self.data.x_test
+        side = self.config.image_size
+        while side > SMALL_SIDE and not fits(4 * sum(len(x) for x in sets) * side * side * 3, self.device):
+            side = max(SMALL_SIDE, side // 2)
+        flat = []
+        for images in sets:
+            small = (adaptive_avg_pool2d(to_float(x), side) for x in batches(images, self.device))
+            flat.append(torch.cat([x.flatten(1) for x in small]))
+        return flat, side
+
+    def heads(self, encoder: nn.Module, head: nn.Module, linear: dict | None) -> dict:
+        forgotten = forgets(encoder, head, self.data, self.config.evaluate.sample, self.views, self.device, self.precision)
+        return {"linear": linear, "forgets": forgotten, "protocol": HEADS_PROTOCOL}
+
+    def linear(self, h_train: torch.Tensor, h_test: torch.Tensor) -> tuple[dict, Probe]:
+        probe = fit_probe(h_train, self.y_train, len(self.data.classes))
+        return score(probe.predict(h_test).cpu().numpy(), self.y_test, self.data.classes), probe
+
+    def knn(self, train: torch.Tensor, test: torch.Tensor) -> np.ndarray:
+        """Predicted class of every test image."""
+        settings = self.config.evaluate
+        predicted = knn_predict(
+            train, self.y_train, test, settings.knn_k, settings.knn_temperature, len(self.data.classes)
+        )
+        return predicted.cpu().numpy()
+
+    def share_right(self, predicted: np.ndarray) -> float:
+        return float((predicted == self.y_test).mean())
+
+    @staticmethod
+    def keep_predictions(predictions: Predictions | None, run: Run) -> None:
+        """Write predictions.npz, by which two runs are compared image by image; none without labels."""
+        if predictions is None:
+            run.predictions_file.unlink(missing_ok=True)
+            return
+        with replacing(run.predictions_file) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **{name: values.astype(np.int64) for name, values in predictions.items()})
+
+    # -- Stage embed
+
+    def embed(self, encoder: nn.Module, probe: Probe | None, run: Run) -> dict:
+        """Write embeddings.npz and umap.parquet of the fixed evaluation sample. Returns results.json's `umap` and `pca`."""
+        import pandas as pd
+
+        indices = datasets.sample(self.data, self.config.evaluate.sample)
+        h = self.h(encoder, self.data.images(indices))
+        predicted = probe.predict(h).cpu().numpy() if probe else np.full(len(h), -1)
+        labels = self.data.labels(indices)
+        h = h.cpu().numpy()
+        with replacing(run.embeddings_file) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, h=shortened(h), index=indices, prediction=predicted, label=-1 if labels is None else labels, train=indices < len(self.data.x_train))
+        layout = umap_layout(h)
+        layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
+        with replacing(run.umap_file) as temporary:
+            frames = [layout_frame(points, indices, labels, epoch) for epoch, points in layouts.items()]
+            pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
+        components, explained = pca(h)
+        common = {"k": min(NEIGHBOURS, len(h) - 1), "n": len(indices), "silhouette_h": silhouette(h, labels, METRIC), "protocol": LAYOUT_PROTOCOL}
+        made = {"n_neighbors": NEIGHBOURS, "min_dist": MIN_DIST, "metric": METRIC}
+        return {
+            "umap": measures(h, layout, labels) | made | common,
+            "pca": measures(h, components, labels) | {"explained_variance": explained.tolist()} | common,
+        }
+
+
+def shortened(h: np.ndarray) -> np.ndarray:
+    """float32 h rounded to 10 bits of mantissa, as precise as half floats without their bounds: it packs three times smaller."""
+    return ((np.ascontiguousarray(h).view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)

@@ -1,0 +1,102 @@
+"""h against z: what the projection head keeps of h, and what it throws away (SimCLR, section 4.2 and Table 3)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslcore import checkpoint, datasets
+from sslcore.augment import Views, gray, to_float, turn_hue
+from sslcore.datasets import Data
+from sslcore.evaluate.features import batches, encode_shared
+from sslcore.evaluate.probe import fit_probe
+from sslcore.experiment import Run
+
+HEADS_PROTOCOL = (
+    "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the whole test set. "
+    "forgets: a linear probe tells which of equally many changes was made to an image (grayscale: none, grey; colour: none, half as bright, twice as saturated, "
+    "hue turned half round; rotation: 0, 90, 180, 270 degrees; flip: none, mirrored), fitted on the training images of the fixed evaluation sample, "
+    "accuracy on its test images. SimCLR's Table 3 trains MLPs instead"
+)
+
+Change = Callable[[Tensor], Tensor]  # (N, 3, S, S) in [0, 1] -> the same
+
+
+def unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def half_turn(x: Tensor) -> Tensor:
+    return turn_hue(x, x.new_full((len(x), 1, 1, 1), 0.5))
+
+
+OF_COLOUR: dict[str, tuple[Change, ...]] = {
+    "grayscale": (unchanged, lambda x: gray(x).expand_as(x)),
+    "colour": (unchanged, lambda x: x / 2, lambda x: (2 * x - gray(x)).clamp(0, 1), half_turn),
+}
+OF_ORIENTATION: dict[str, tuple[Change, ...]] = {
+    "rotation": tuple(lambda x, quarters=quarters: x.rot90(quarters, (2, 3)) for quarters in range(4)),
+    "flip": (unchanged, lambda x: x.flip(3)),
+}
+
+
+@torch.no_grad()
+def project(head: nn.Module, h: Tensor) -> Tensor:
+    """z (N, d) of h (N, D), in eval mode; the head's weights, buffers and mode are untouched."""
+    training = head.training
+    head.eval()
+    try:
+        return head(h)
+    finally:
+        head.train(training)
+
+
+def restore_head(head: nn.Module, run: Run) -> bool:
+    """Load the trained head's weights from the run's checkpoint. False where there is none that can be read."""
+    try:
+        kept = checkpoint.read(run)[0]["method"]
+    except ValueError:
+        return False
+    head.load_state_dict({name.removeprefix("head."): value for name, value in kept.items() if name.startswith("head.")})
+    return True
+
+
+def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, device: torch.device, precision: torch.dtype) -> dict:
+    """{task: {h, z, chance, n_train, n_test}}: accuracies with which h and z tell the changes of a task apart.
+
+    {} without test images. Tasks of colour are left out where the images have none.
+    """
+    indices = datasets.sample(data, sample)
+    sides = [data.images(some) for some in (indices[indices < len(data.x_train)], indices[indices >= len(data.x_train)])]
+    if not all(map(len, sides)):
+        return {}
+    coloured = any(bool((x[..., :1] != x[..., 1:]).any()) for images in sides for x in batches(images, device))
+    results = {}
+    for task, changes in ((OF_COLOUR if coloured else {}) | OF_ORIENTATION).items():
+        (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, device, precision) for images in sides)
+        accuracies = {}
+        for name, x, x_test in (("h", h, h_test), ("z", project(head, h), project(head, h_test))):
+            if name == "z" and isinstance(head, nn.Identity):
+                accuracies["z"] = accuracies["h"]
+            else:
+                accuracies[name] = float((fit_probe(x, y, len(changes)).predict(x_test) == y_test).double().mean())
+        chance = float(y_test.bincount().max() / len(y_test))
+        results[task] = accuracies | {"chance": chance, "n_train": len(y), "n_test": len(y_test)}
+    return results
+
+
+def changed(
+    encoder: nn.Module, images: np.ndarray, changes: tuple[Change, ...], views: Views, device: torch.device, precision: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """(h (N, D) of uint8 images (N, S, S, 3), each changed in one way, which way (N,)): the same ways at every call."""
+    y = torch.arange(len(images)) % len(changes)
+    y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].to(device)
+    h, start = [], 0
+    for batch in batches(images, device):
+        x, ways = to_float(batch), y[start : start + len(batch)]
+        for way, change in enumerate(changes):
+            x[ways == way] = change(x[ways == way])
+        h.append(encode_shared(encoder, views.normalise(x), precision))
+        start += len(batch)
+    return torch.cat(h), y

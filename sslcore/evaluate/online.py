@@ -1,0 +1,55 @@
+"""What is measured while a run trains: every few epochs, on the same images for every run."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from sslcore.augment import Views
+from sslcore.config import RunConfig
+from sslcore.datasets import Data, Rows
+from sslcore.evaluate.features import batches, encode_shared, features
+from sslcore.evaluate.geometry import geometry
+from sslcore.evaluate.knn import knn_predict
+
+COLLAPSED_RANK = 2.0
+COLLAPSED_STD = 0.05
+
+
+class OnlineEvaluation:
+    """kNN and geometry of h, with a fixed choice of neighbours, queries and views."""
+
+    def __init__(self, config: RunConfig, data: Data, views: Views, device: torch.device, precision: torch.dtype):
+        self.config, self.views, self.device, self.precision = config, views, device, precision
+        self.classes = len(data.classes)
+        order = np.random.default_rng(0)
+        self.neighbours = np.sort(order.permutation(len(data.x_train))[: config.evaluate.knn_train])
+        held_out = data.x_test if len(data.x_test) else data.x_train
+        self.queries = np.sort(order.permutation(len(held_out))[: config.evaluate.sample])
+        self.x_neighbours, self.x_queries = Rows(data.x_train, self.neighbours), Rows(held_out, self.queries)
+        if data.y_train is not None and data.y_test is not None:
+            self.y_neighbours = torch.from_numpy(np.asarray(data.y_train)[self.neighbours]).to(device)
+            self.y_queries = torch.from_numpy(np.asarray(data.y_test)[self.queries]).to(device)
+        else:
+            self.y_neighbours = None
+
+    def __call__(self, encoder: nn.Module) -> dict[str, float]:
+        """`knn` (where there are labels), `alignment`, `uniformity`, `effective_rank`, `std` of h."""
+        measured = {}
+        if self.y_neighbours is not None:
+            settings = self.config.evaluate
+            train = features(encoder, self.x_neighbours, self.views, self.device, self.precision)
+            queries = features(encoder, self.x_queries, self.views, self.device, self.precision)
+            predicted = knn_predict(
+                train, self.y_neighbours, queries, settings.knn_k, settings.knn_temperature, self.classes
+            )
+            measured["knn"] = float((predicted == self.y_queries).float().mean())
+        return measured | self.geometry(encoder)
+
+    def geometry(self, encoder: nn.Module) -> dict[str, float]:
+        """Of two random views of each query, the same ones at every call."""
+        torch.manual_seed(0)
+        h1, h2 = (
+            torch.cat([encode_shared(encoder, self.views(x, second), self.precision) for x in batches(self.x_queries, self.device)])
+            for second in (False, True)
+        )
+        return geometry(h1, h2)

@@ -1,0 +1,89 @@
+"""The linear probe: how much of the classes a straight cut through h can tell."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
+HELD_OUT = 0.2
+ITERATIONS = 100  # from the minimum at the lambda before
+
+
+@dataclass
+class Probe:
+    """A fitted probe: standardise, then W and b."""
+
+    mean: Tensor  # (D,)
+    std: Tensor  # (D,)
+    weight: Tensor  # (classes, D)
+    bias: Tensor  # (classes,)
+    regularisation: float
+
+    def predict(self, h: Tensor) -> Tensor:
+        """h (N, D) -> classes (N,)."""
+        return (((h - self.mean) / self.std) @ self.weight.T + self.bias).argmax(1)
+
+
+def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
+    """Multinomial logistic regression on standardised h (N, D) with labels y (N,).
+
+    Lambda is the one of REGULARISATION with the best accuracy on a held-out fifth
+    of these (training) images; the probe is then fitted on all of them. Test
+    images play no part.
+    """
+    mean, std = h.mean(0), h.std(0, correction=0).clamp(min=1e-6)
+    x = (h - mean) / std
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
+    held_out, rest = order.split([round(HELD_OUT * len(x)), len(x) - round(HELD_OUT * len(x))])
+
+    best, chosen, start, of_chosen = -1.0, REGULARISATION[0], None, None
+    for regularisation in REGULARISATION:
+        start = minimise(x[rest], y[rest], classes, regularisation, start)
+        weight, bias = start
+        accuracy = float(((x[held_out] @ weight.T + bias).argmax(1) == y[held_out]).float().mean()) if len(held_out) else 0.0
+        if accuracy > best:
+            best, chosen, of_chosen = accuracy, regularisation, start
+    weight, bias = minimise(x, y, classes, chosen, of_chosen)
+    return Probe(mean, std, weight, bias, chosen)
+
+
+def minimise(
+    x: Tensor, y: Tensor, classes: int, regularisation: float, start: tuple[Tensor, Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,)."""
+    weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
+    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    truth = F.one_hot(y, classes).to(x.dtype)  # (N, classes)
+    optimizer = torch.optim.LBFGS(
+        [weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        log_p = (x @ weight.T + bias).log_softmax(1)
+        slope = (log_p.exp() - truth) / len(x)  # of the logits
+        weight.grad, bias.grad = slope.T @ x + regularisation * weight, slope.sum(0)
+        return -(log_p * truth).sum() / len(x) + regularisation / 2 * weight.square().sum()
+
+    optimizer.step(torch.no_grad()(loss))
+    return weight.detach(), bias.detach()
+
+
+def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
+    """Accuracy with Wilson's 95 % interval, recall a class, and the confusion matrix (rows: truth)."""
+    from scipy.stats import binomtest  # seconds to import: training starts without it
+
+    right = int((predicted == truth).sum())
+    interval = binomtest(right, len(truth)).proportion_ci(method="wilson")
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(confusion, (truth, predicted), 1)
+    seen = confusion.sum(1)
+    return {
+        "accuracy": right / len(truth),
+        "ci95": [float(interval.low), float(interval.high)],
+        "per_class": {name: confusion[i, i] / int(seen[i]) if seen[i] else None for i, name in enumerate(classes)},
+        "confusion": confusion.tolist(),
+        "classes": list(classes),
+    }

@@ -1,0 +1,686 @@
+"""The experiment folder: the only file that knows what files a run has.
+
+A store is a folder of experiments, an experiment a folder of runs; see
+`experiments/README.md` for every file and key. Whatever is read here may have
+been written by another process, another version or another person: readers skip
+what they cannot read, and nothing is ever unpickled.
+"""
+
+import errno
+import json
+import math
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sslcore.config import RunConfig
+from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, beats, holding, lives, process_is
+
+__all__ = ["HEARTBEAT_LIMIT", "HEARTBEAT_SECONDS", "DiskFull", "Experiment", "Run", "Spec", "Status", "Store", "process_is"]
+
+SCHEMA_VERSION = 1
+JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
+
+EDIT_SECONDS = 30.0
+COMPACTED = b"metrics.jsonl bytes"  # in metrics.parquet: how long the file was that it was made of
+
+TRASH_SECONDS = 7 * 24 * 3600.0
+TRASH_STAMP = "%Y%m%d-%H%M%S"
+
+State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
+Stage = Literal["pretrain", "probe", "embed"]
+ENDED = ("finished", "failed", "stopped", "interrupted")
+RESUMABLE = ("failed", "stopped", "interrupted")
+
+
+# -- Writing, and a disk that is full --------------------------------------------
+
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "no file may be that large here (ulimit -f)",
+}
+
+
+class DiskFull(OSError):
+    """There is no room for a file; the message says where, and how much it takes."""
+
+
+@contextmanager
+def room_for(path: Path, size: int = 0) -> Iterator[None]:
+    """What fails in the block for want of room is told as DiskFull; `size` is how many bytes `path` takes, where known."""
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:
+        if (why := _full(error, path, size)) is None:
+            raise
+        written = path.stat().st_size if path.exists() else 0
+        needed = f"{_bytes(size)}" if size > written else f"more than {_bytes(written)}"
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {_bytes(free)} are free") from error
+
+
+def _full(error: Exception, path: Path, size: int) -> int | None:
+    """The errno that says so. Libraries that write by themselves lose it: what they could not write is asked for again."""
+    if isinstance(error, OSError):
+        return error.errno if error.errno in FULL else None
+    try:
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, max(size, file.tell() + 65536))
+    except OSError as again:
+        return again.errno if again.errno in FULL else None
+    return None
+
+
+def _called(path: Path) -> str:
+    """A temporary file is called by the name that it would get."""
+    return path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.{0 if unit == 'B' else 1}f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+@contextmanager
+def replacing(path: Path, size: int = 0) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block succeeds.
+
+    Raises DiskFull where there is no room for it; `size` is how many bytes it will take, where that is known.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with room_for(temporary, size):
+            yield temporary
+            temporary.chmod(0o644)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# -- JSON ----------------------------------------------------------------------
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity as None, at any depth: JSON has no word for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The file's value, or None where it is missing or torn."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The file's JSON object, or None where it is missing, torn or no object."""
+    value = read_json(path)
+    return value if isinstance(value, dict) else None
+
+
+def logged_rows(content: bytes) -> list[dict[str, Any]]:
+    """The JSON objects, one a line; lines that are none (the last one, after a crash) are skipped."""
+    rows = []
+    for line in content.decode(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+# -- Status --------------------------------------------------------------------
+
+
+class Status(BaseModel):
+    """Where a run stands. Written by whoever holds the run; see `Run.status` for the truth."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    state: State = "queued"
+    stage: Stage | None = None
+    progress: float = 0.0  # of the whole run, 0 to 1
+    eta_seconds: float | None = None
+    attempt: int = 0  # how often it was started
+    host: str | None = None
+    pid: int | None = None
+    pid_started: float | None = None  # the process's start time tells a reused pid apart
+    process: str | None = None  # the same by the machine's boot and ticks since then, see `locks`: no set clock changes it
+    engine: str | None = None  # "slurm"; else this machine's agent, or a hand, trains it
+    job_id: str | None = None  # Slurm's, as <array>_<task>
+    script: str | None = None  # the job's script, a file of the experiment's .slurm/
+    partition: str | None = None
+    requeues: int = 0  # how often Slurm queued the job again
+    slot: str | None = None  # "cpu", "gpu0", "gpu0,gpu1", ...
+    heartbeat: float | None = None
+    queued_at: float | None = None
+    started_at: float | None = None  # of the latest attempt
+    ended_at: float | None = None
+    error: str | None = None
+    warnings: list[str] = Field(default_factory=list)
+
+
+# -- A run ---------------------------------------------------------------------
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.status_file = self.path / "status.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.compact_file = self.path / "metrics.parquet"
+        self.log_file = self.path / "log.txt"
+        self.checkpoint_file = self.path / "checkpoint.pt"
+        self.previous_checkpoint_file = self.path / "checkpoint.previous.pt"
+        self.encoder_file = self.path / "encoder.safetensors"
+        self.results_file = self.path / "results.json"
+        self.predictions_file = self.path / "predictions.npz"
+        self.embeddings_file = self.path / "embeddings.npz"
+        self.snapshots_file = self.path / "snapshots.npz"
+        self.umap_file = self.path / "umap.parquet"
+        self.environment_file = self.path / "environment.json"
+        self.views_file = self.path / "views.webp"
+        self.stop_file = self.path / ".stop"
+        self.reserve_file = self.path / ".reserve"
+        self.exit_file = self.path / ".exit"
+
+    def __repr__(self) -> str:
+        return f"Run({self.id})"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def id(self) -> str:
+        """experiment/run, the words by which the command line and the URL name it."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+    @property
+    def experiment(self) -> "Experiment":
+        return Experiment(self.path.parent)
+
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def files(self) -> list[Path]:
+        """The files that are the run, there or not: every *_file, without the hidden ones, which are of the moment."""
+        return [path for name, path in vars(self).items() if name.endswith("_file") and not path.name.startswith(".")]
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """Raises ValueError, in one line, where config.json is missing or not a valid config."""
+        try:
+            return RunConfig.model_validate_json(self.config_file.read_text())
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} is not a run: it has no config.json") from None
+        except (OSError, UnicodeError) as error:
+            raise ValueError(f"{self.config_file} cannot be read: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{self.config_file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    # Status
+
+    def recorded_status(self) -> Status:
+        """status.json as it stands, true or not."""
+        try:
+            return Status.model_validate(json.loads(self.status_file.read_text()))
+        except FileNotFoundError:
+            return Status(state="interrupted", error="status.json is missing")
+        except (OSError, ValueError):
+            return Status(state="interrupted", error="status.json could not be read")
+
+    def status(self) -> Status:
+        """The status, with a run whose process is gone told as interrupted."""
+        status = self.recorded_status()
+        if status.state == "running" and not self.alive(status):
+            return status.model_copy(update={"state": "interrupted", "eta_seconds": None})
+        return status
+
+    def alive(self, status: Status) -> bool:
+        """Whether the process that `status` names runs: seen on its own machine, elsewhere by its heartbeat."""
+        if status.engine == "slurm":  # only Slurm knows whether a silent job is lost or queued again; the agent asks it
+            return status.heartbeat is not None and beats(self.path, status.heartbeat, JOB_HEARTBEAT_LIMIT)
+        if status.process and f"/{status.pid}/" in status.process:
+            known = lives(status.process)
+        else:  # of an older version
+            known = process_is(status.pid, status.pid_started) if status.host == socket.gethostname() else None
+        if known is not None:
+            return known
+        with suppress(OSError):
+            os.scandir(self.path).close()  # a network file system looks anew at a folder that is opened
+            status = self.recorded_status()
+        return status.heartbeat is not None and beats(self.path, status.heartbeat)
+
+    def write_status(self, status: Status) -> None:
+        write_json(self.status_file, status.model_dump())
+
+    def update_status(self, **changes: Any) -> Status:
+        """Change some fields. Only for whoever holds the run: its process, else the launcher."""
+        status = self.recorded_status().model_copy(update=changes)
+        self.write_status(status)
+        return status
+
+    def request_stop(self) -> None:
+        """Ask the agent to stop the run's process. The request names it, so that a stale one stops no later process."""
+        status = self.recorded_status()
+        write_json(self.stop_file, {"pid": status.pid, "pid_started": status.pid_started})
+
+    def stopping(self, status: Status) -> bool:
+        """Whether a stop was asked of the process that `status` names."""
+        asked = {"pid": status.pid, "pid_started": status.pid_started}
+        return status.state == "running" and read_json(self.stop_file) == asked
+
+    @contextmanager
+    def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> Iterator[Claim]:
+        """Hold the run: one process at a time trains it or changes its files.
+
+        Raises BlockingIOError where another process holds it for longer than `patience` seconds, or than `elsewhere`
+        seconds if it is another machine's. Who dies lets go, however he dies.
+        """
+        with holding(self.path, patience, elsewhere) as claim:
+            yield claim
+
+    def sweep(self) -> None:
+        """Take away what a killed process left half written. Only for whoever holds the run."""
+        for file in self.files():
+            for left in self.path.glob(f".{file.name}.*"):
+                left.unlink(missing_ok=True)
+
+    # What a run leaves behind
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        with room_for(self.metrics_file), self.metrics_file.open("a") as file:
+            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+
+    def sync_metrics(self) -> None:
+        """Have the rows on the disk, before a checkpoint says that they are there."""
+        with suppress(FileNotFoundError), self.metrics_file.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged rows; a torn line (the last one, after a crash) is skipped."""
+        try:
+            return logged_rows(self.metrics_file.read_bytes())
+        except OSError:
+            return []
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop the rows after `step`: a resumed run will write them again."""
+        if self.metrics_file.exists():
+            rows = [row for row in self.metrics() if row.get("step", 0) <= step]
+            self.compact_file.unlink(missing_ok=True)
+            with replacing(self.metrics_file) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def compact_metrics(self) -> None:
+        """Write the numbers of metrics.jsonl, once it is complete, as a table that is read ten times as fast.
+
+        The table names the size of the file that it was made of: with one of another size, it is out of date.
+        """
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            content = self.metrics_file.read_bytes()
+        except FileNotFoundError:
+            return
+        rows = logged_rows(content)
+        names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value))
+        numbers = {name: [value if _is_number(value := row.get(name)) else None for row in rows] for name in names}
+        table = pyarrow.table({name: pyarrow.array(column, None if all(isinstance(v, (int, type(None))) for v in column) else pyarrow.float64()) for name, column in numbers.items()})
+        with replacing(self.compact_file) as temporary:
+            parquet.write_table(table.replace_schema_metadata({COMPACTED: str(len(content))}), temporary, compression="zstd")
+
+    def compacted(self) -> bool:
+        """Whether metrics.parquet holds what metrics.jsonl says now."""
+        from pyarrow import ArrowException, parquet
+
+        try:
+            return int(parquet.read_schema(self.compact_file).metadata[COMPACTED]) == self.metrics_file.stat().st_size
+        except (OSError, ArrowException, LookupError, TypeError, ValueError):  # missing, or foreign
+            return False
+
+    def results(self) -> dict[str, Any] | None:
+        return read_object(self.results_file)
+
+    def environment(self) -> dict[str, Any] | None:
+        return read_object(self.environment_file)
+
+    def log_tail(self, characters: int = 8000) -> str:
+        try:
+            with self.log_file.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - characters))
+                return file.read().decode(errors="replace")
+        except OSError:
+            return ""
+
+
+# -- An experiment -------------------------------------------------------------
+
+
+class Spec(BaseModel):
+    """experiment.json: one question, and the grid of runs that is to answer it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    schema_version: int = SCHEMA_VERSION
+    title: str = ""
+    question: str = ""
+    notes: str = ""  # Markdown
+    tags: list[str] = Field(default_factory=list)
+    archived: bool = False  # lists leave it out unless asked for
+    pinned: list[str] = Field(default_factory=list)  # names of runs that come first
+    hidden: list[str] = Field(default_factory=list)  # names of runs that tables and figures leave out
+    base: dict[str, Any] = Field(default_factory=dict)  # settings of every run
+    by_method: dict[str, dict[str, Any]] = Field(default_factory=dict)  # settings of one method's runs
+    axes: dict[str, list[Any]] = Field(default_factory=dict)  # settings that vary, with their values
+    created: float | None = None
+    command: str | None = None  # how to launch it again
+
+
+def _into_place(folder: Path, path: Path, taken: str) -> Path:
+    """Rename a folder that is whole. Raises FileExistsError, with the words `taken`, where another has just got the name."""
+    try:
+        return folder.rename(path)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(taken) from None
+        raise
+
+
+def slug(text: str) -> str:
+    """A folder name made of lower-case letters, digits, dots, dashes and underscores."""
+    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:80]
+
+
+class Experiment:
+    """One experiment's folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.spec_file = self.path / "experiment.json"
+
+    def __repr__(self) -> str:
+        return f"Experiment({self.name})"
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def store(self) -> "Store":
+        return Store(self.path.parent)
+
+    def exists(self) -> bool:
+        return self.spec_file.is_file()
+
+    def spec(self) -> Spec:
+        """The spec; where it cannot be read, one that says so."""
+        try:
+            return self.read_spec()
+        except ValueError:
+            return Spec(title=self.name, question="experiment.json could not be read")
+
+    def read_spec(self) -> Spec:
+        """Raises ValueError, in one line, where the file cannot be read: nothing is to be written over it."""
+        try:
+            return Spec.model_validate_json(self.spec_file.read_text())
+        except (OSError, ValueError):
+            raise ValueError(f"{self.spec_file} cannot be read, so it is not changed") from None
+
+    def write_spec(self, spec: Spec) -> None:
+        write_json(self.spec_file, spec.model_dump())
+
+    @contextmanager
+    def editing(self) -> Iterator[Spec]:
+        """The spec as it stands now, to be changed in the block and written after it.
+
+        One editor at a time, so that two who change different fields both have their way. Keys that this version does
+        not know are kept. Raises ValueError where the file cannot be read (nothing is to be written over it), and
+        BlockingIOError where another editor takes longer than EDIT_SECONDS.
+        """
+        with holding(self.path, patience=EDIT_SECONDS):
+            spec, stands = self.read_spec(), read_json(self.spec_file)
+            yield spec
+            write_json(self.spec_file, stands | Spec.model_validate(dict(spec)).model_dump())
+
+    def run(self, name: str) -> Run:
+        return Run(self.path / name)
+
+    def runs(self) -> list[Run]:
+        """The runs, by name."""
+        folders = sorted(p for p in self.path.iterdir() if not p.name.startswith(".")) if self.path.is_dir() else []
+        return [run for run in map(Run, folders) if run.exists()]
+
+    def files(self) -> list[Path]:
+        """The experiment's own files, its runs' not among them."""
+        return [self.spec_file, *sorted(self.path.glob("sample-*.webp"))]
+
+    def add(self, configs: Mapping[str, RunConfig], engine: str | None = None) -> list[Run]:
+        """More runs, queued in this order for an engine (see Status): all of them or none.
+
+        Raises FileExistsError where one of the names is taken.
+        """
+        temporary = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
+        added: list[Path] = []
+        try:
+            now = time.time()
+            for place, (name, config) in enumerate(configs.items()):
+                if (self.path / name).exists():
+                    raise FileExistsError(f"{self.name}/{name} is there already")
+                Store._make_run(temporary / name, config, now + place / 1000, engine)
+            for name in configs:
+                added.append(_into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already"))  # noqa: PERF401  what is in place must be known
+        except BaseException:
+            for path in added:
+                path.rename(temporary / path.name)
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return [Run(path) for path in added]
+
+    def sample_sheet(self, dataset: str) -> Path:
+        """Where the thumbnails of a data set's fixed evaluation sample lie, one sheet."""
+        return self.path / f"sample-{slug(Path(dataset).name) or 'data'}.webp"
+
+
+class Store:
+    """A folder of experiments."""
+
+    def __init__(self, root: Path | str | None = None):
+        """`root` defaults to the environment variable TRIPTYCH_EXPERIMENTS, else to experiments/."""
+        self.root = Path(root or os.environ.get("TRIPTYCH_EXPERIMENTS") or "experiments").resolve()
+
+    def __repr__(self) -> str:
+        return f"Store({self.root})"
+
+    def experiment(self, name: str) -> Experiment:
+        return Experiment(self.root / name)
+
+    def experiments(self) -> list[Experiment]:
+        """The experiments, the newest first."""
+        if not self.root.is_dir():
+            return []
+        found = [Experiment(p) for p in self.root.iterdir() if not p.name.startswith(".")]
+        return sorted((e for e in found if e.exists()), key=lambda e: e.spec().created or 0, reverse=True)
+
+    def runs(self) -> list[Run]:
+        """All runs of all experiments."""
+        return [run for experiment in self.experiments() for run in experiment.runs()]
+
+    def find(self, name: str) -> list[Run]:
+        """The runs that EXPERIMENT or EXPERIMENT/RUN names. Raises ValueError where there are none."""
+        parts = Path(name).parts
+        if len(parts) in (1, 2) and not any(part.startswith(".") or part == os.sep for part in parts):
+            experiment = self.experiment(parts[0])
+            if experiment.exists():
+                runs = experiment.runs() if len(parts) == 1 else [experiment.run(parts[1])]
+                if all(run.exists() for run in runs):
+                    return runs
+        raise ValueError(f"{name}: no such experiment or run in {self.root}")
+
+    def free_name(self, wanted: str) -> str:
+        """`wanted` as a folder name, with a number where it is taken."""
+        base = slug(wanted) or "experiment"
+        name, number = base, 2
+        while (self.root / name).exists():
+            name, number = f"{base}-{number}", number + 1
+        return name
+
+    def create(self, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str | None = None) -> Experiment:
+        """A new experiment with its runs queued for an engine (see Status), whole or not at all.
+
+        Raises FileExistsError where the name is taken.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        if (self.root / name).exists():
+            raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
+        temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))
+        try:
+            temporary.chmod(0o755)
+            now = time.time()
+            fresh = {"created": now, "archived": False, "pinned": [], "hidden": []}  # of a copied spec, these are the original's
+            Experiment(temporary).write_spec(spec.model_copy(update=fresh))
+            for place, (run_name, config) in enumerate(configs.items()):
+                self._make_run(temporary / run_name, config, now + place / 1000, engine)  # trained in this order
+            _into_place(temporary, self.root / name, f"{name}: an experiment of this name exists in {self.root}")
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return self.experiment(name)
+
+    @staticmethod
+    def _make_run(path: Path, config: RunConfig, now: float, engine: str | None) -> Run:
+        path.mkdir()
+        run = Run(path)
+        write_json(run.config_file, config.model_dump())
+        run.write_status(Status(queued_at=now, engine=engine))
+        return run
+
+    # Trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own
+
+    def discard(self, thing: Experiment | Run) -> Path:
+        """Move to the store's trash, from where `restore` or a hand can move it back.
+
+        Raises BlockingIOError where a process is training one of its runs.
+        """
+        trash = self.root / ".trash"
+        trash.mkdir(exist_ok=True)
+        with ExitStack() as held:
+            for run in [thing] if isinstance(thing, Run) else thing.runs():
+                try:
+                    held.enter_context(run.hold())
+                except BlockingIOError:
+                    raise BlockingIOError(f"{run.id} is running") from None
+            folder = Path(tempfile.mkdtemp(dir=trash, prefix=time.strftime(f"{TRASH_STAMP}-")))
+            folder.chmod(0o755)
+            kept = folder / thing.path.relative_to(self.root)
+            kept.parent.mkdir(exist_ok=True)
+            return thing.path.rename(kept)
+
+    def trash(self) -> list["Discarded"]:
+        """What lies in the trash and can be put back, the latest first."""
+        found = []
+        for folder, when in self._trash_folders():
+            for experiment in map(Experiment, folder.iterdir()):
+                found += [Discarded(thing, when) for thing in ([experiment] if experiment.exists() else experiment.runs())]
+        return sorted(found, key=lambda discarded: discarded.when, reverse=True)
+
+    def _trash_folders(self) -> Iterator[tuple[Path, float]]:
+        trash = self.root / ".trash"
+        for folder in trash.iterdir() if trash.is_dir() else ():
+            with suppress(ValueError):
+                when = time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
+                if folder.is_dir():
+                    yield folder, when
+
+    def restore(self, discarded: "Discarded") -> Experiment | Run:
+        """Move back from the trash: a run to its experiment; an experiment under a free name where its own is taken.
+
+        Raises ValueError, in one line, where the run's experiment is gone or its name is taken.
+        """
+        thing = discarded.thing
+        if isinstance(thing, Experiment):
+            taken = (self.root / thing.name).exists()
+            back = self.experiment(self.free_name(thing.name) if taken else thing.name)
+        else:
+            back = self.experiment(thing.path.parent.name).run(thing.name)
+            if not back.experiment.exists():
+                raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
+            if back.path.exists():
+                raise ValueError(f"there is a run {back.id} again; rename it first")
+        thing.path.rename(back.path)
+        emptied = list(thing.path.relative_to(self.root / ".trash").parents)[:-1]
+        with suppress(OSError):
+            for folder in emptied:
+                (self.root / ".trash" / folder).rmdir()
+        return back
+
+    def empty_trash(self, kept_seconds: float = TRASH_SECONDS) -> None:
+        """Delete for good what has lain in the trash for longer, and what a killed process left half made."""
+        for folder, when in list(self._trash_folders()):
+            if time.time() - when > kept_seconds:
+                shutil.rmtree(folder, ignore_errors=True)
+        for left in (*self.root.glob(".new-*"), *self.root.glob(".import-*"), *self.root.glob("*/.new-*")):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > kept_seconds:
+                    shutil.rmtree(left, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """Something in the trash."""
+
+    thing: Experiment | Run  # where it lies now
+    when: float  # it was put there, in seconds since 1970
+
+    @property
+    def id(self) -> str:
+        """experiment or experiment/run, as it was called."""
+        return self.thing.name if isinstance(self.thing, Experiment) else self.thing.id

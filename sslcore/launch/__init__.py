@@ -1,0 +1,223 @@
+"""Launchers: what sees to it that queued runs are trained.
+
+A run's folder says all there is to say: a launcher starts `python -m sslcore train
+RUN_FOLDER` for what is queued, which writes the rest. There are two engines, this
+machine's agent (`agent.py`) and Slurm (`slurm.py`), and the functions below serve
+both: status.json says which of them a run belongs to.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import sslcore
+from sslcore import plan
+from sslcore.config import ConfigError, RunConfig
+from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store, write_json
+from sslcore.launch import agent, slurm
+from sslcore.launch.slots import CPU, HOST, folder, gpus, holder
+from sslcore.locks import take
+
+START_SECONDS = 20.0
+ENGINES = {"local": "this machine", "slurm": "Slurm"}
+
+
+class Slot(NamedTuple):
+    """A place where one run at a time is trained."""
+
+    name: str  # "cpu", "gpu0", ...
+    label: str
+    run_id: str | None  # the run that holds it
+
+
+def agent_alive(store: Store) -> bool:
+    """Whether this machine's agent of the store is at work."""
+    return agent.alive(store)
+
+
+def start(store: Store) -> None:
+    """Make sure that an agent works for the store: a detached process, one however many ask for it.
+
+    Raises RuntimeError, in words, where it does not come up.
+    """
+    if agent.alive(store):
+        return
+    home = folder(store)
+    home.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 2 * START_SECONDS
+    while (lock := take(home / "start.lock")) is None:  # another starts one
+        if agent.alive(store):
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"another process has been starting an agent for {2 * START_SECONDS:.0f} s; {home / 'agent.log'} may say why")
+        time.sleep(0.02)
+    with open(lock):
+        if agent.alive(store):
+            return
+        path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        with (home / "agent.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie where the asker outlives it
+        deadline = time.monotonic() + START_SECONDS
+        while not agent.alive(store):
+            if process.returncode is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
+            time.sleep(0.02)
+
+
+def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str = "local") -> Experiment:
+    """A new experiment, whose runs are trained by an engine; with Slurm as one job array.
+
+    Raises FileExistsError where the name is taken and, from Slurm, ValueError or RuntimeError, in words: then nothing
+    is made.
+    """
+    if engine != "slurm":
+        experiment = store.create(name, spec, configs)
+    else:
+        slurm.check(store)
+        experiment = store.create(name, spec, configs, engine)
+        try:
+            slurm.submit([experiment.run(run) for run in configs])
+        except BaseException:
+            shutil.rmtree(experiment.path)
+            raise
+    start(store)
+    return experiment
+
+
+def stop(run: Run) -> None:
+    """Take a queued run off the queue; have a running one write a checkpoint and end.
+
+    The agent does the latter, within seconds, or by force after a grace time. Raises ValueError, in words,
+    where there is nothing to stop, and RuntimeError where Slurm has a queued run and does not answer.
+    """
+    status = run.status()
+    if status.state == "queued":
+        if status.engine == "slurm":
+            slurm.cancel(run)
+        with suppress(BlockingIOError), run.hold(patience=1):  # the agent may be starting it at this moment
+            if run.recorded_status().state == "queued":
+                run.update_status(state="stopped", ended_at=time.time())
+                return
+    status = run.status()
+    if status.state != "running":
+        raise ValueError(f"{run.id} is {status.state}: there is nothing to stop")
+    run.request_stop()
+    if status.host == HOST or status.engine == "slurm":
+        start(run.experiment.store)
+
+
+def resume(run: Run, engine: str | None = None) -> None:
+    """Queue a run again; it goes on from its checkpoint where it has one, else from the start.
+
+    The engine is the one that it had, unless another is given. Raises ValueError, in words, where it cannot, and
+    RuntimeError where Slurm does not answer; then it is as it was.
+    """
+    status = run.status()
+    if status.state != "queued":
+        engine = engine or status.engine or "local"
+        if engine == "slurm":
+            slurm.check(run.experiment.store)
+        if status.engine == "slurm" and not slurm.missing():
+            slurm.check_gone([run])
+        if engine == "slurm":
+            _to_slurm([run])
+        else:
+            _queue(run, engine)
+    start(run.experiment.store)
+
+
+def _queue(run: Run, engine: str) -> Status:
+    """Record an ended run as queued for an engine; returns the status that it had."""
+    status = run.status()
+    if status.state not in RESUMABLE:
+        raise ValueError(f"{run.id} is {status.state}: only {', '.join(RESUMABLE)} runs can be resumed")
+    run.config  # noqa: B018  a broken config is told now, not by the agent
+    try:
+        with run.hold(patience=5):  # a process that has said its last word may take a moment to go
+            run.update_status(
+                state="queued", queued_at=time.time(), ended_at=None, error=None, eta_seconds=None, host=None, pid=None,
+                pid_started=None, process=None, slot=None, engine="slurm" if engine == "slurm" else None, job_id=None, script=None,
+                partition=None, requeues=0,
+            )  # fmt: skip
+    except BlockingIOError:
+        raise ValueError(f"{run.id} is still held by a process; try again when that has ended") from None
+    return status
+
+
+def _to_slurm(again: Sequence[Run], added: Sequence[Run] = ()) -> None:
+    """Have Slurm train ended runs again, and new ones that are queued for it, as one array: all of them or none."""
+    before: list[tuple[Run, Status]] = []
+    try:
+        for run in again:
+            before.append((run, _queue(run, "slurm")))  # noqa: PERF401  what has been changed must be known
+        slurm.submit([*added, *again])
+    except BaseException:
+        for run, status in before:
+            run.write_status(status)
+        for run in added:
+            shutil.rmtree(run.path)
+        raise
+
+
+def complete(experiment: Experiment, names: Collection[str] | None = None, engine: str | None = None) -> list[Run]:
+    """Queue what an experiment's grid lacks, or of that the runs named; returns what was queued.
+
+    Runs that were planned and never made are made; those that were stopped, interrupted or failed are resumed. A
+    config.json that cannot be read is written anew. Slurm trains them, as one more array, if it has trained any run of
+    the experiment, unless an engine is given. Raises ValueError, in words, where that cannot be done, and RuntimeError
+    where Slurm does not answer.
+    """
+    planned = plan.plan(experiment.read_spec())
+    made = [run for run in experiment.runs() if names is None or run.name in names]
+    there = {run.name for run in experiment.runs()}
+    new = {name: config for name, config in planned.configs.items() if name not in there and (names is None or name in names)}
+    if new and planned.problems:
+        raise ConfigError(planned.problems)
+    for run in made:
+        if run.name in planned.configs and not readable(run):
+            with run.hold():
+                write_json(run.config_file, planned.configs[run.name].model_dump())
+    again = [run for run in made if run.status().state in RESUMABLE]
+    if engine is None and any(run.recorded_status().engine == "slurm" for run in experiment.runs()):
+        engine = "slurm"
+    if engine == "slurm" and (new or again):
+        slurm.check(experiment.store)
+        slurm.check_gone(again)
+        queued = experiment.add(new, "slurm") if new else []
+        _to_slurm(again, queued)
+        queued += again
+    else:
+        queued = experiment.add(new) if new else []
+        for run in again:
+            resume(run, engine)
+            queued.append(run)
+    if queued or any(run.recorded_status().state == "queued" for run in made):
+        start(experiment.store)
+    return queued
+
+
+def readable(run: Run) -> bool:
+    try:
+        return bool(run.config)
+    except ValueError:
+        return False
+
+
+def slots(store: Store) -> list[Slot]:
+    """What this machine can train on, and what holds it now."""
+    return [Slot(device.name, device.label, holder(device.lock_file(store))) for device in (*gpus(), CPU)]

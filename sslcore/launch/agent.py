@@ -1,0 +1,274 @@
+"""The local agent: one process a store and host that trains queued runs in order.
+
+It keeps nothing in memory that matters: what is to be done stands in the runs'
+folders, and the kernel knows who holds a slot (see `slots.py`). It may therefore
+die at any moment: its runs go on, and the next agent finds them.
+
+    <root>/.agent/<host>/agent.lock    held by the agent
+                         agent.json    its pid and start time, while it takes orders
+                         agent.log
+                         start.lock    held by whoever starts an agent
+"""
+
+import logging
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from sslcore.experiment import Run, Status, Store, process_is, read_object, write_json
+from sslcore.launch import slurm
+from sslcore.launch.process import Watch, how_it_ended
+from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
+from sslcore.locks import lives, process_name, take
+
+TICK_SECONDS = 0.3
+IDLE_SECONDS = 20.0
+BROKEN_SECONDS = 30.0
+GRACE_SECONDS = float(os.environ.get("TRIPTYCH_STOP_GRACE", "30"))  # from SIGTERM to SIGKILL: time for a checkpoint
+TRAIN = (sys.executable, "-m", "sslcore", "train")
+
+log = logging.getLogger("agent")
+
+
+def alive(store: Store) -> bool:
+    """Whether this host's agent takes orders."""
+    who = read_object(folder(store) / "agent.json") or {}
+    name = who.get("process")  # None of an older version
+    return bool(lives(name)) if isinstance(name, str) else process_is(who.get("pid"), who.get("pid_started"))
+
+
+class Agent:
+    def __init__(
+        self,
+        store: Store,
+        command: Sequence[str] = TRAIN,
+        idle_seconds: float = IDLE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+    ):
+        """`command` trains the run whose folder is appended to it."""
+        self.store = store
+        self.command = list(command)
+        self.idle_seconds = idle_seconds
+        self.grace_seconds = grace_seconds
+        self.folder = folder(store)
+        self.known: dict[Path, tuple[tuple[int, int], Run, Status]] = {}  # as last read, with the status file's stamp
+        self.watched: dict[Path, Watch] = {}
+        self.slurm = threading.Thread()  # the latest question to Slurm
+        self.slurm_at = -math.inf  # time.monotonic() of it
+        self.slurm_missed: dict[Path, float] = {}  # see slurm.look
+        self.broken: dict[Path, float] = {}  # runs whose folder cannot be worked with, and until when they are left alone
+
+    def serve(self) -> None:
+        """Work until there was nothing to do for `idle_seconds`. Returns at once where another agent is at work."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        while (lock := take(self.folder / "agent.lock")) is None:
+            if alive(self.store):  # else its holder is about to go, see `retire`
+                log.info("another agent is at work")
+                return
+            time.sleep(0.05)
+        try:
+            log.info("agent %d works for %s", os.getpid(), self.store.root)
+            busy = time.monotonic()
+            while True:
+                self.announce()
+                if self.look():
+                    busy = time.monotonic()
+                elif time.monotonic() - busy > self.idle_seconds and self.retire():
+                    log.info("agent %d leaves: nothing to do", os.getpid())
+                    return
+                time.sleep(TICK_SECONDS)
+        finally:
+            self.leave()
+            os.close(lock)
+
+    def announce(self) -> None:
+        """Say who takes orders, again where the file that says so was deleted or damaged."""
+        me = psutil.Process()
+        who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
+        if read_object(self.folder / "agent.json") != who:
+            write_json(self.folder / "agent.json", who)
+
+    def leave(self) -> None:
+        """Take no more orders."""
+        if (read_object(self.folder / "agent.json") or {}).get("pid") == os.getpid():
+            (self.folder / "agent.json").unlink(missing_ok=True)
+
+    def retire(self) -> bool:
+        """Take no more orders, unless one came at the last moment (its giver saw this agent and started no other)."""
+        self.leave()
+        if self.look():
+            self.announce()
+            return False
+        return True
+
+    def look(self) -> bool:
+        """One look at every run. True while there is something to do."""
+        queued, on_slurm = [], []
+        for run, status in self.runs():
+            if status.engine == "slurm":
+                on_slurm.append((run, status))
+            elif status.state == "queued":
+                queued.append((status.queued_at or 0.0, run.name, run))
+            elif status.state == "running" and status.host == HOST and status.pid and run.path not in self.watched:
+                self.watched[run.path] = Watch(run, status.pid, status.pid_started or 0.0, status.process)
+        for watch in list(self.watched.values()):
+            with self.surviving(watch.run):
+                self.attend(watch)
+        taken: set[Device] = set()
+        for _, _, run in sorted(queued, key=lambda entry: entry[:2]):
+            if taken.issuperset({*gpus(), CPU}):
+                break
+            with self.surviving(run):
+                self.find_place(run, taken)
+        asking = self.ask_slurm(on_slurm)
+        return bool(self.watched or queued or asking)
+
+    def ask_slurm(self, runs: list[tuple[Run, Status]]) -> bool:
+        """See how the runs do that Slurm trains, now and then, and aside: it may not answer. True while any is to end."""
+        if not any(status.state in ("queued", "running") for _, status in runs) or slurm.missing():
+            return False
+        if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > slurm.ASK_SECONDS:
+            self.slurm_at = time.monotonic()
+            look = [self.store, runs, self.slurm_missed, self.grace_seconds]
+            self.slurm = threading.Thread(target=slurm.look, args=look, daemon=True)
+            self.slurm.start()
+        return True
+
+    def runs(self) -> Iterator[tuple[Run, Status]]:
+        """Every run that can be worked with, and its recorded status; only what changed is read again."""
+        for run in self.store.runs():
+            if time.monotonic() < self.broken.get(run.path, 0):
+                continue
+            with self.surviving(run):
+                stat = run.status_file.stat()
+                stamp = (stat.st_mtime_ns, stat.st_ino)
+                if run.path not in self.known or self.known[run.path][0] != stamp:
+                    self.known[run.path] = (stamp, run, run.recorded_status())
+                yield self.known[run.path][1:]
+
+    @contextmanager
+    def surviving(self, run: Run) -> Iterator[None]:
+        """Whatever is wrong with one folder, the other runs go on."""
+        try:
+            yield
+        except Exception:
+            log.exception("%s cannot be worked with; left alone for %g s", run, BROKEN_SECONDS)
+            self.broken[run.path] = time.monotonic() + BROKEN_SECONDS
+            self.watched.pop(run.path, None)
+
+    def find_place(self, run: Run, taken: set[Device]) -> None:
+        """Start a queued run where all slots that it needs are free; note in `taken` the slots that are not.
+
+        Slots that are too few for it wait for the others: no run behind it in the queue takes them.
+        """
+        try:
+            devices, wanted = devices_for(run), slots_for(run)
+        except ValueError as error:
+            self.refuse(run, str(error))
+            return
+        free: dict[Device, int] = {}
+        try:
+            for device in devices:
+                slot = None if device in taken else take(device.lock_file(self.store))
+                if slot is None:
+                    taken.add(device)
+                    continue
+                free[device] = slot
+                if len(free) == wanted:
+                    self.start(run, free)
+                    return
+            taken.update(free)
+        finally:
+            for slot in free.values():
+                os.close(slot)
+
+    def refuse(self, run: Run, why: str) -> None:
+        with suppress(BlockingIOError), run.hold():
+            if run.recorded_status().state == "queued":
+                log.info("%s refused: %s", run.id, why)
+                run.update_status(state="failed", error=why, ended_at=time.time())
+
+    def start(self, run: Run, slots: Mapping[Device, int]) -> None:
+        """Start a run that is still queued, in a session of its own; its processes inherit the slots' locks.
+
+        The shell waits for a word before it becomes the trainer: by then the status names its pid. If the
+        agent dies in between, the shell ends and nothing has begun.
+        """
+        child = None
+        names = ",".join(device.name for device in slots)
+        try:
+            with run.hold():
+                if run.recorded_status().state != "queued":
+                    return
+                with run.log_file.open("ab") as output:
+                    child = subprocess.Popen(
+                        ["/bin/sh", "-c", 'read go && exec "$@"', "sh", *self.command, str(run.path)],
+                        stdin=subprocess.PIPE,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                        pass_fds=list(slots.values()),
+                        env={**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(d.visible for d in slots), "TRIPTYCH_SLOT": names},
+                    )
+                born, name = psutil.Process(child.pid).create_time(), process_name(child.pid)
+                for slot in slots.values():
+                    os.ftruncate(slot, 0)
+                    os.pwrite(slot, run.id.encode(), 0)
+                run.stop_file.unlink(missing_ok=True)
+                now = time.time()
+                run.update_status(
+                    state="running", stage=None, host=HOST, pid=child.pid, pid_started=born, process=name, slot=names,
+                    heartbeat=now, started_at=now, ended_at=None, error=None,
+                )  # fmt: skip
+        except BlockingIOError:
+            return  # another process holds it: it is being trained by hand
+        except BaseException:
+            if child:
+                child.kill()
+                child.wait()
+            raise
+        self.watched[run.path] = Watch(run, child.pid, born, name, child)
+        with suppress(BrokenPipeError), child.stdin:
+            child.stdin.write(b"go\n")
+        log.info("%s started on %s, pid %d", run.id, names, child.pid)
+
+    def attend(self, watch: Watch) -> None:
+        """Pass on a stop; record the end of a run whose process is gone."""
+        if watch.alive():
+            if watch.asked_to_stop is None:
+                if watch.run.stopping(watch.run.recorded_status()):
+                    log.info("%s: asked to stop", watch.run.id)
+                    watch.terminate()
+                    watch.asked_to_stop = time.monotonic()
+            elif time.monotonic() - watch.asked_to_stop > self.grace_seconds:
+                log.info("%s: killed, it did not stop within %g s", watch.run.id, self.grace_seconds)
+                watch.kill()
+            return
+        watch.kill()  # what it left behind
+        if watch.child:
+            watch.child.poll()
+        run = watch.run
+        if not run.path.is_dir():
+            log.info("%s ended: its folder is gone", run.id)
+            del self.watched[run.path]
+            return
+        try:
+            with run.hold():
+                status = run.recorded_status()
+                if status.state == "running" and status.pid == watch.pid:
+                    state, why = how_it_ended(watch)
+                    status = run.update_status(state=state, error=why, eta_seconds=None, ended_at=time.time())
+                run.stop_file.unlink(missing_ok=True)
+                log.info("%s ended: %s", run.id, status.state)
+        except BlockingIOError:
+            if run.recorded_status().pid == watch.pid:
+                return  # one of its processes is still on its way out; look again
+        del self.watched[run.path]

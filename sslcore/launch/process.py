@@ -1,0 +1,91 @@
+"""A run's process: whether it lives, how to end it, and how it ended."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psutil
+
+from sslcore.experiment import Run, process_is
+from sslcore.locks import lives, process_name
+
+
+@dataclass
+class Watch:
+    """A run on this host whose process is, or was, alive."""
+
+    run: Run
+    pid: int
+    pid_started: float
+    process: str | None = None  # the same by `locks.process_name`; None of an older version
+    child: subprocess.Popen | None = None  # None for a run that another process started
+    asked_to_stop: float | None = None  # time.monotonic() of the SIGTERM
+
+    def alive(self) -> bool:
+        """False, too, of a process from before this machine was restarted."""
+        return bool(lives(self.process)) if self.process else process_is(self.pid, self.pid_started)
+
+    def of_this_boot(self) -> bool:
+        return lives(self.process) is not None if self.process else self.pid_started > psutil.boot_time()
+
+    def reused(self) -> bool:
+        """Whether the pid belongs to another process by now."""
+        if self.process:
+            return process_name(self.pid) not in (None, self.process)
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.pid_started) >= 1
+        except psutil.Error:
+            return False
+
+    def left(self) -> Iterator[psutil.Process]:
+        """What lives of the run: its process, and the others in the session that it leads or led."""
+        if not self.of_this_boot() or self.reused():
+            return
+        for process in psutil.process_iter():
+            try:
+                if self.alive() if process.pid == self.pid else os.getsid(process.pid) == self.pid:
+                    yield process
+            except (OSError, psutil.Error):
+                continue
+
+    def kill(self) -> None:
+        for process in self.left():
+            try:
+                process.kill()
+            except psutil.Error:
+                continue
+
+    def terminate(self) -> None:
+        try:
+            if self.alive():
+                psutil.Process(self.pid).terminate()
+        except psutil.Error:
+            return
+
+
+def last_words(run: Run) -> str:
+    """The last line of its log, as a sentence."""
+    lines = [line.strip() for line in run.log_tail().splitlines() if line.strip()]
+    return f" Its last words: {lines[-1][:300]}" if lines else ""
+
+
+def how_it_ended(watch: Watch) -> tuple[str, str]:
+    """(state, reason) of a run whose process is gone without having written an end."""
+    code = watch.child.returncode if watch.child else None
+    last = last_words(watch.run)
+    if code is not None and code > 0 and code != 75:
+        return "failed", f"The run's process ended with exit code {code} before it could say why.{last}"
+    if watch.asked_to_stop is not None:
+        return "interrupted", f"Stopped as asked, but before it could write a checkpoint.{last}"
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        may = {
+            "SIGKILL": " (the machine may have run out of memory)",
+            "SIGBUS": " (a file that it reads was cut or lost, such as its data set's)",
+        }.get(name, "")
+        return "interrupted", f"The run's process was ended by {name}{may}.{last}"
+    if not watch.of_this_boot():
+        return "interrupted", f"The machine was restarted while it ran.{last}"
+    return "interrupted", f"The run's process is gone and recorded no end.{last}"

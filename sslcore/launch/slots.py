@@ -1,0 +1,82 @@
+"""What this machine trains on: a slot a GPU and one for the CPU, each one run at a time.
+
+A slot is a locked file, <root>/.agent/<host>/gpu0.lock, that names its run. The
+lock is inherited by every process of the run, so the kernel frees it when the
+last of them is gone, and no agent's death books a device twice.
+"""
+
+import functools
+import os
+import socket
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslcore.experiment import Run, Store
+from sslcore.locks import taken
+
+HOST = socket.gethostname()
+
+
+def folder(store: Store) -> Path:
+    """Where this host's agent of a store keeps its files."""
+    return store.root / ".agent" / HOST
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something that trains one run at a time."""
+
+    name: str  # "cpu", "gpu0", ...
+    label: str
+    visible: str  # CUDA_VISIBLE_DEVICES of its run
+
+    def lock_file(self, store: Store) -> Path:
+        """Locked by the run that the device trains, and naming it."""
+        return folder(store) / f"{self.name}.lock"
+
+
+CPU = Device("cpu", f"CPU, {os.cpu_count()} cores", "")
+
+
+@functools.cache
+def gpus() -> tuple[Device, ...]:
+    """The GPUs that `nvidia-smi` lists, as far as CUDA_VISIBLE_DEVICES lets us see them."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return visible_gpus(answer, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def visible_gpus(listing: str, visible: str | None) -> tuple[Device, ...]:
+    """The devices in lines of "index, uuid, name"; `visible` is CUDA_VISIBLE_DEVICES, None where it is not set."""
+    rows = [[part.strip() for part in line.split(",", 2)] for line in listing.splitlines() if line.count(",") >= 2]
+    found = [(index, uuid, Device(f"gpu{index}", name, uuid)) for index, uuid, name in rows]
+    if visible is None:
+        return tuple(device for _, _, device in found)
+    wanted = [word.strip() for word in visible.split(",") if word.strip()]
+    named = {word: next((d for i, u, d in found if word == i or u.startswith(word)), None) for word in wanted}
+    return tuple(Device(d.name, d.label, word) for word, d in named.items() if d)
+
+
+def devices_for(run: Run) -> Sequence[Device]:
+    """Where a run may be trained. Raises ValueError, in words, where there is no such place."""
+    wanted, count = run.config.device, run.config.devices
+    if wanted == "cuda" and not gpus():
+        raise ValueError("device: cuda was asked for, and this machine has no GPU that can be seen; choose auto or cpu")
+    if wanted != "cpu" and count > max(1, len(gpus())):
+        raise ValueError(f"devices: {count} GPUs were asked for, and this machine has {len(gpus()) or 'none'}; choose fewer, or device=cpu for as many processes")
+    return [CPU] if wanted == "cpu" or not gpus() else gpus()
+
+
+def slots_for(run: Run) -> int:
+    """How many of them it takes: one a GPU, and one CPU however many processes share it."""
+    return 1 if devices_for(run) == [CPU] else run.config.devices
+
+
+def holder(lock_file: Path) -> str | None:
+    """The run that holds a slot, as experiment/run, or None where it is free."""
+    return taken(lock_file)

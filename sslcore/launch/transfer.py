@@ -1,0 +1,75 @@
+"""Probing encoders on another data set, in a process of its own, for whoever must not load torch.
+
+    <experiment>/.transfer.log    what is asked, as JSON on the first line, then what `python -m sslcore transfer` says.
+                                  Held by that process: the kernel tells whether it lives.
+
+What it measures is in the runs' results.json, whoever started it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import sslcore
+from sslcore import datasets
+from sslcore.experiment import Experiment, Run
+from sslcore.locks import take, taken
+
+LOG = ".transfer.log"
+
+
+class Transfer(NamedTuple):
+    """The last one that was started for an experiment."""
+
+    dataset: str
+    alive: bool
+    done: int  # runs that are probed
+    of: int
+    last: str  # words
+
+
+def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
+    """Probe the encoders of `runs`, of one store, on `dataset`. Raises ValueError, in words, where that cannot begin."""
+    dataset = datasets.canonical(dataset)
+    info = datasets.info(dataset)
+    if not info.classes or not info.test:
+        raise ValueError(f"{dataset}: it has no labels for training and test images, so nothing can be probed")
+    runs = [run for run in runs if run.encoder_file.exists()]
+    if not runs:
+        raise ValueError("there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints")
+    log = take(experiment.path / LOG)
+    if log is None:
+        raise ValueError("encoders of this experiment are being probed already; one at a time")
+    try:
+        os.ftruncate(log, 0)
+        os.write(log, json.dumps({"dataset": dataset, "runs": [run.id for run in runs]}).encode() + b"\n")
+        path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sslcore", "transfer", *(run.id for run in runs), "--to", dataset, "--root", str(experiment.store.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[log],
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie where the asker outlives it
+    finally:
+        os.close(log)
+
+
+def look(experiment: Experiment) -> Transfer | None:
+    """How far it is; None where none was ever started."""
+    try:
+        alive = taken(experiment.path / LOG) is not None
+        asked, *said = (experiment.path / LOG).read_text(errors="replace").splitlines()
+        asked = json.loads(asked)
+        done = sum(any(line.startswith(f"{run}: linear") for run in asked["runs"]) for line in said)
+        return Transfer(asked["dataset"], alive, done, len(asked["runs"]), said[-1].removeprefix("python -m sslcore: ") if said else "")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,107 @@
+"""MoCo: momentum contrast (He et al. 2020; v2's MLP head: Chen et al. 2020, "Improved baselines").
+
+A query (one view) must find its key (the other view, through a slowly moving copy
+of the encoder) in a dictionary of other images' keys. The dictionary is a queue of
+the latest K keys, so that its size does not depend on the batch. The two other
+mechanisms of the paper's Figure 1, a memory bank and the batch itself, differ in
+where the keys come from and in nothing else.
+"""
+
+import math
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from sslcore import distributed
+from sslcore.config import RunConfig
+from sslcore.encoders import Norm, SplitBatchNorm2d, build_head
+from sslcore.losses import info_nce, info_nce_in_batch, normalised
+from sslcore.methods.base import Batch, Method
+from sslcore.optim import follow
+
+BANK_MOMENTUM = 0.5  # of a memory bank's entry (Wu et al. 2018)
+
+
+class MoCo(Method):
+    def __init__(self, config: RunConfig, images: int, classes: int):
+        super().__init__(config, images, classes)
+        self.options = config.moco
+        self.head, dim = build_head(config.head, self.encoder.dim, batch_norm=False)
+        if self.options.negatives == "queue":
+            self.key_encoder = deepcopy(self.encoder).requires_grad_(False)
+            self.key_head = deepcopy(self.head).requires_grad_(False)
+            self.register_buffer("queue", normalised(torch.randn(self.options.queue_size, dim)))  # (K, D)
+            self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        elif self.options.negatives == "memory_bank":
+            self.register_buffer("bank", normalised(torch.randn(images, dim)))  # (images, D)
+
+    def norm_layer(self, config: RunConfig) -> Norm:
+        # groups of the batch, on one GPU or each on its own (section 3.3)
+        if config.moco.bn_splits == 1:
+            return nn.BatchNorm2d
+        return partial(SplitBatchNorm2d, splits=max(1, config.moco.bn_splits // config.devices))
+
+    def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
+        """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
+        pairs = [(view1, view2), (view2, view1)] if self.options.symmetric else [(view1, view2)]
+        rows = ()
+        for query_view, key_view in pairs:
+            rows += (self.query(query_view), *self.keys(key_view))
+        return rows
+
+    def query(self, view: Tensor) -> Tensor:
+        return self.head(self.encoder(view))  # (N, D)
+
+    def keys(self, view: Tensor) -> tuple[Tensor, ...]:
+        """One key (N, D) an image, unless the bank has it already."""
+        if self.options.negatives == "memory_bank":
+            return ()
+        if self.options.negatives == "batch":
+            return (self.query(view),)  # with gradient: end to end
+        # In an order shuffled over all GPUs, so that a key shares BatchNorm's group with other images than its query does
+        order = torch.randperm(len(view) * distributed.world(), device=view.device)
+        with torch.no_grad():
+            k = self.key_head(self.key_encoder(distributed.exchange(view, order)))
+        return (distributed.exchange(k, order.argsort()),)
+
+    def loss(self, rows: tuple[Tensor, ...], batch: Batch) -> Tensor:
+        temperature = self.options.temperature
+        if self.options.negatives == "queue":
+            losses = [info_nce(q, k, self.queue, temperature) for q, k in zip(rows[::2], rows[1::2])]
+        elif self.options.negatives == "batch":
+            losses = [info_nce_in_batch(q, k, temperature) for q, k in zip(rows[::2], rows[1::2])]
+        else:
+            positives, negatives = self.bank[batch.indices], self.bank[self.others(batch)]
+            losses = [info_nce(q, positives, negatives, temperature) for q in rows]
+        return torch.stack(losses).mean()
+
+    def others(self, batch: Batch) -> Tensor:
+        """K random images that are not in the batch, so that no positive is among the negatives: (K,)."""
+        outside = torch.ones(len(self.bank), dtype=torch.bool, device=self.bank.device)
+        outside[batch.indices] = False
+        pool = outside.nonzero().squeeze(1)
+        return pool[torch.randperm(len(pool), device=pool.device)[: self.options.queue_size]]
+
+    def chance_loss(self) -> float:
+        if self.options.negatives == "batch":
+            return math.log(self.config.batch_size)
+        return math.log(self.options.queue_size + 1)
+
+    @torch.no_grad()
+    def after_step(self, rows: tuple[Tensor, ...], batch: Batch, step: int, total: int) -> None:
+        if self.options.negatives == "queue":
+            follow(self.key_encoder, self.encoder, self.options.momentum)
+            follow(self.key_head, self.head, self.options.momentum)
+            self.enqueue(torch.cat(rows[1::2]))  # after both losses: never a negative of its own step
+        elif self.options.negatives == "memory_bank":
+            new = normalised(rows[0])
+            self.bank[batch.indices] = normalised(BANK_MOMENTUM * self.bank[batch.indices] + (1 - BANK_MOMENTUM) * new)
+
+    def enqueue(self, keys: Tensor) -> None:
+        """The keys (any number) take the place of the oldest."""
+        size = len(self.queue)
+        keys = normalised(keys)[-size:]
+        self.queue[(self.pointer + torch.arange(len(keys), device=keys.device)) % size] = keys
+        self.pointer.copy_((self.pointer + len(keys)) % size)

@@ -1,0 +1,93 @@
+"""How settings are written in the shell and in links: key=value, key=a,b,c."""
+
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import yaml
+
+from sslcore.config import ConfigError
+
+# -- Reading -----------------------------------------------------------------------
+
+
+def value_of(text: str) -> Any:
+    """The value of a YAML scalar or list; 1e-3 is a number, as the shell's user expects."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"{text!r} is not a value that YAML understands") from None
+    return _number(value)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_number(inner) for inner in value]
+    try:
+        number = float(value) if isinstance(value, str) and value[:1] in "+-.0123456789" else math.nan
+    except ValueError:
+        return value
+    return number if math.isfinite(number) else value
+
+
+def pairs(words: Iterable[str], flag: str) -> dict[str, str]:
+    """{key: text} of some key=value words. Raises ConfigError."""
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise ConfigError({flag: f"expected key=value, not {word!r}"})
+        if key in found:
+            raise ConfigError({key: f"given twice to {flag}"})
+        found[key] = text
+    return found
+
+
+def settings_of(words: Iterable[str]) -> dict[str, Any]:
+    """--set key=value ... as settings. Raises ConfigError."""
+    settings = {}
+    for key, text in pairs(words, "--set").items():
+        try:
+            settings[key] = value_of(text)
+        except ValueError as error:
+            raise ConfigError({key: str(error)}) from None
+    return settings
+
+
+def axes_of(words: Iterable[str]) -> dict[str, list[Any]]:
+    """--vary key=a,b,c ... as axes. Raises ConfigError."""
+    axes = {}
+    for key, text in pairs(words, "--vary").items():
+        try:
+            axes[key] = value_of(text if text.startswith("[") else f"[{text}]")
+        except ValueError as error:
+            raise ConfigError({key: str(error)}) from None
+    return axes
+
+
+# -- Writing -----------------------------------------------------------------------
+
+
+def settings_words(settings: Mapping[str, Any]) -> list[str]:
+    """What --set takes for these settings: the opposite of `settings_of`."""
+    return [f"{name}={_scalar(value)}" for name, value in settings.items()]
+
+
+def axes_words(axes: Mapping[str, list[Any]]) -> list[str]:
+    """What --vary takes for these axes: the opposite of `axes_of`."""
+    return [f"{name}={_list(values)}" for name, values in axes.items()]
+
+
+def _scalar(value: Any) -> str:
+    """A value as YAML writes it on one line: true, null, 0.06, text."""
+    return yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True).removesuffix("...\n").strip()
+
+
+def _list(values: list[Any]) -> str:
+    """64,256, or [a list] where a value has a comma or a bracket of its own."""
+    short = ",".join(map(_scalar, values))
+    with suppress(ConfigError):
+        if axes_of([f"a={short}"]) == {"a": values}:
+            return short
+    return _scalar(values)

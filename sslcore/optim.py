@@ -1,0 +1,83 @@
+"""Optimizers and the learning rate's course."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from sslcore.config import RunConfig
+
+MOMENTUM = 0.9
+
+
+def build_optimizer(modules: Iterable[nn.Module], config: RunConfig) -> torch.optim.Optimizer:
+    """The configured optimizer; biases and BatchNorm take no weight decay (nor LARS's adaptation)."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay, "adapt": True},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "adapt": False},
+    ]
+    rate = config.peak_learning_rate
+    fused = any(p.is_cuda for p in parameters) or None  # one kernel a step; on CPUs torch chooses
+    if config.optimizer == "lars":
+        return LARS(groups, lr=rate)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, fused=fused)
+    return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, fused=fused)
+
+
+class LARS(torch.optim.Optimizer):
+    """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), as SimCLR and BYOL use it.
+
+    A layer's step is scaled by `trust` |w| / |g|, where g includes the weight
+    decay; groups with adapt=False (biases, BatchNorm) take a plain momentum step.
+    """
+
+    def __init__(self, groups, lr: float, momentum: float = MOMENTUM, trust: float = 0.02):
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "trust": trust, "weight_decay": 0.0, "adapt": True})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        for group in self.param_groups:
+            weights = [w for w in group["params"] if w.grad is not None]
+            if not weights:
+                continue
+            g = torch._foreach_add([w.grad for w in weights], weights, alpha=group["weight_decay"])
+            if group["adapt"]:
+                w_norm, g_norm = (torch.stack(torch._foreach_norm(x)) for x in (weights, g))  # (layers,)
+                scale = torch.where((w_norm > 0) & (g_norm > 0), group["trust"] * w_norm / g_norm, 1.0)
+                torch._foreach_mul_(g, list(scale.unbind()))
+            velocities = [self.state[w].setdefault("velocity", torch.zeros_like(w)) for w in weights]
+            torch._foreach_mul_(velocities, group["momentum"])
+            torch._foreach_add_(velocities, g)
+            torch._foreach_add_(weights, velocities, alpha=-group["lr"])
+
+
+def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
+    """Linear warm-up over `warmup` steps (at most half of `total`), then a cosine to 0 (Loshchilov & Hutter 2017).
+
+    `step` counts from 0 to total - 1.
+    """
+    warmup = min(warmup, total / 2)
+    if step < warmup:
+        return peak * (step + 1) / math.ceil(warmup)
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, momentum: float) -> None:
+    """One step of the exponential moving average: every parameter, biases included; buffers keep their own statistics."""
+    pairs = list(zip(average.parameters(), network.parameters(), strict=True))
+    if pairs:
+        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - momentum)
+
+
+def cosine_momentum(step: int, total: int, start: float) -> float:
+    """BYOL's target momentum (Grill et al. 2020, section 3.3): from `start` to 1 over `total` steps."""
+    return 1 - (1 - start) * (math.cos(math.pi * step / total) + 1) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,220 @@
+"""From one question to its runs: presets, the grid, and what is wrong with it before anything starts."""
+
+import itertools
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from sslcore import datasets
+from sslcore.config import ConfigError, RunConfig, check_names, flatten, get, resolve
+from sslcore.experiment import Experiment, Spec, slug
+from sslcore.methods import METHODS
+from sslcore.notation import axes_words
+
+PRESETS = Path(__file__).parent / "presets"
+MAX_RUNS = 2000
+IN_EVERY_NAME = ("method", "batch_size", "seed")  # of a run, whether they are axes or not
+
+
+def presets() -> dict[str, Path]:
+    """The presets that come with Triptych, by name."""
+    return {path.stem: path for path in sorted(PRESETS.glob("*.yaml"))}
+
+
+def read(preset: str) -> Spec:
+    """The experiment that a preset's name or a YAML file describes: experiment.json's keys, in YAML.
+
+    Raises ValueError, in one line, where there is no such preset or the file cannot be understood.
+    """
+    path = presets().get(preset, Path(preset))
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"{preset}: neither a preset ({', '.join(presets())}) nor a readable YAML file") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{preset}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{preset}: expected settings such as 'base:' and 'axes:', found {type(content).__name__}")
+    unknown = set(content) - set(Spec.model_fields)
+    if unknown:
+        raise ValueError(f"{preset}: unknown key {sorted(map(str, unknown))[0]!r}; known are {', '.join(Spec.model_fields)}")
+    try:
+        return Spec.model_validate({"title": path.stem, **content})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{preset}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> Spec:
+    """The spec with some settings fixed and some axes varied, in place of what it says of them."""
+    settings = flatten(settings)
+    check_names({**settings, **axes})
+    for name, values in axes.items():
+        if not values:
+            raise ConfigError({name: "no values to vary over"})
+    changed = {*settings, *axes}
+    return spec.model_copy(
+        update={
+            "base": {n: v for n, v in flatten(spec.base).items() if n not in axes} | settings,
+            "by_method": {
+                method: {n: v for n, v in flatten(own).items() if n not in changed} for method, own in spec.by_method.items()
+            },
+            "axes": {n: v for n, v in spec.axes.items() if n not in changed} | dict(axes),
+        }
+    )
+
+
+def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
+    """The spec with more values on some axes: its grid grows, and every run that was in it stays.
+
+    method, batch_size and seed can grow whether they vary already or not; of any other setting, runs have the value
+    in their names only where it varies. Raises ConfigError.
+    """
+    before = plan(spec)
+    grown = {}
+    for axis, values in axes.items():
+        if axis not in spec.axes and axis not in IN_EVERY_NAME:
+            check_names({axis: values})
+            raise ConfigError({axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"})
+        had = spec.axes.get(axis) or list(dict.fromkeys(get(config, axis) for config in before.configs.values()))
+        grown[axis] = [*had, *(value for value in values if value not in had)]
+        if grown[axis] == had:
+            raise ConfigError({axis: "no value that the experiment does not have already"})
+    extended = spec.model_copy(update={"axes": spec.axes | grown})
+    after = plan(extended)
+    if after.problems:
+        raise ConfigError(after.problems)
+    if changed := [name for name, config in before.configs.items() if after.configs.get(name) != config]:
+        raise ConfigError({"axes": f"{changed[0]} would become another run; a copy of the experiment can have these values"})
+    return extended
+
+
+def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
+    """`extend` an experiment's own spec. The runs that it then lacks are made by `launch.complete`. Raises ConfigError."""
+    spec = experiment.read_spec()
+    added = shlex.join(["python", "-m", "sslcore", "complete", experiment.name, "--add", *axes_words(axes)])
+    command = f"{spec.command}\n{added}" if spec.command else None
+    experiment.write_spec(extend(spec, axes).model_copy(update={"command": command}))
+
+
+@dataclass
+class Plan:
+    """The runs of a grid, what stands in their way, and what deserves a word."""
+
+    configs: dict[str, RunConfig] = field(default_factory=dict)  # by run name
+    problems: dict[str, str] = field(default_factory=dict)  # by setting; nothing may start while there are any
+    warnings: list[str] = field(default_factory=list)
+
+
+def plan(spec: Spec) -> Plan:
+    """Every cell of the grid, resolved and checked against its data set. Makes no file."""
+    result = Plan()
+    grids = axes_by_method(spec)
+    size = sum(math.prod(map(len, axes.values())) for axes in grids)
+    if size > MAX_RUNS:
+        result.problems["axes"] = f"{size} runs; at most {MAX_RUNS} are possible in one experiment"
+        return result
+    base = flatten(spec.base)
+    for cell in cells(spec):
+        own = flatten(spec.by_method.get(_method(spec, cell), {}))
+        try:
+            config = resolve({**base, **own, **flatten(cell)})
+        except ConfigError as error:
+            result.problems |= error.problems
+            continue
+        name = run_name(config, cell)
+        if name in result.configs:
+            result.problems["axes"] = f"two runs would both be called {name}; is a value listed twice?"
+        result.configs[name] = config
+    for axis in spec.axes:
+        if size and not any(axis in axes for axes in grids):
+            owner = axis.partition(".")[0]
+            result.warnings.append(f"{axis} varies, and no run is {METHODS[owner].title}'s: it makes no difference")
+            for value in spec.axes[axis]:
+                try:
+                    resolve({"method": owner, **flatten({axis: value})})
+                except ConfigError as error:
+                    result.problems |= error.problems
+    for config in result.configs.values():
+        problems, warnings = check(config)
+        result.problems |= problems
+        result.warnings += [warning for warning in warnings if warning not in result.warnings]
+    return result
+
+
+def cells(spec: Spec) -> list[dict[str, Any]]:
+    """The grid: each cell as {axis: value}, in the order of the axes' values.
+
+    An axis of one method's own settings (`moco.queue_size`) multiplies that method's runs alone. An axis may also be
+    the name of a group (`augment`), whose values are settings within it: `[{}, {flip: 0}, {jitter: 0, hue: 0}]`.
+    """
+    found = [dict(zip(axes, values)) for axes in axes_by_method(spec) for values in itertools.product(*axes.values())]
+    places = {axis: {repr(value): place for place, value in enumerate(values)} for axis, values in spec.axes.items()}
+    return sorted(found, key=lambda cell: [places[axis][repr(cell[axis])] if axis in cell else 0 for axis in spec.axes])
+
+
+def axes_by_method(spec: Spec) -> list[dict[str, list[Any]]]:
+    """The axes that the runs of each method have, in the order of the methods."""
+    grids = []
+    for method in spec.axes.get("method", [_method(spec, {})]):
+        others = [other for other in METHODS if other != method]
+        axes = {axis: values for axis, values in spec.axes.items() if axis.partition(".")[0] not in others}
+        grids.append({axis: [method] if axis == "method" else values for axis, values in axes.items()})
+    return grids
+
+
+def _method(spec: Spec, cell: Mapping[str, Any]) -> str | None:
+    method = cell.get("method", flatten(spec.base).get("method", RunConfig.model_fields["method"].default))
+    return method if isinstance(method, str) else None
+
+
+def run_name(config: RunConfig, cell: Mapping[str, Any]) -> str:
+    """method-bsN-(other axes)-sSEED, such as byol-bs256-s0."""
+    parts = [config.method, f"bs{config.batch_size}"]
+    for name, value in cell.items():
+        if name not in IN_EVERY_NAME:
+            parts.append(_word(name, value))
+    return "-".join([*parts, f"s{config.seed}"])
+
+
+def _word(name: str, value: Any) -> str:
+    """What a cell's value adds to the run's name."""
+    if isinstance(value, Mapping):  # an axis of a group
+        return "-".join(_word(inner, changed) for inner, changed in value.items()) or f"{name}-as-is"
+    short = Path(value).name if name == "dataset" else value
+    return slug(f"{name.rpartition('.')[2]}{short}")
+
+
+def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
+    """(problems by setting, warnings) of one config against its data set."""
+    try:
+        info = datasets.info(config.dataset)
+    except ValueError as error:
+        return {"dataset": str(error)}, []
+    problems, warnings = {}, []
+    if config.batch_size > info.train:
+        problems["batch_size"] = f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+    if info.classes and len(info.classes) == 1:
+        problems["dataset"] = f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a folder of bare images)"
+    if info.classes and config.evaluate.knn_k > info.train:
+        problems["evaluate.knn_k"] = f"{config.evaluate.knn_k} neighbours are more than the {info.train} training images; choose fewer"
+    if not info.classes:
+        if config.method == "supervised":
+            problems["method"] = "supervised needs labels, and this data set has none"
+        warnings.append(f"{config.dataset} has no labels: the runs train, and nothing can be probed")
+    if config.method == "moco" and config.moco.negatives != "batch":
+        available = info.train - (config.batch_size if config.moco.negatives == "memory_bank" else 0)
+        if config.moco.queue_size > available:
+            if config.moco.negatives == "memory_bank":
+                problems["moco.queue_size"] = f"the memory bank can offer {available} other images as negatives; choose at most that"
+            else:
+                warnings.append(f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the same images from earlier epochs")
+    if config.method == "simclr" and config.simclr.negatives is not None and config.simclr.negatives > 2 * config.batch_size - 2:
+        problems["simclr.negatives"] = f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
+    return problems, warnings

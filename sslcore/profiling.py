@@ -1,0 +1,41 @@
+"""Where the time of a training step goes, by PyTorch's profiler."""
+
+import time
+from pathlib import Path
+
+from torch.profiler import ProfilerActivity, profile
+
+from sslcore import datasets
+from sslcore.config import RunConfig
+from sslcore.train import Training, pick_device
+
+WARM_UP = 3  # steps
+ROWS = 20
+
+
+def report(config: RunConfig, steps: int, trace: Path | None) -> str:
+    """A table of the operators that take most of `steps` training steps of a config, from its first weights on.
+
+    With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it.
+    """
+    data = datasets.load(config.dataset, config.image_size)
+    if config.batch_size > len(data.x_train):
+        raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(data.x_train)} training images)")
+    training = Training(config, data, pick_device(config))
+    for _ in range(WARM_UP):
+        loss, _ = training.take_step()
+    loss.item()  # the device is done with them
+    on_gpu = training.device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as seen:
+        began = time.perf_counter()
+        for _ in range(steps):
+            loss, _ = training.take_step()
+        loss.item()
+        seconds = time.perf_counter() - began
+    if trace is not None:
+        seen.export_chrome_trace(str(trace))
+    order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
+    table = seen.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=45)
+    what = f"{config.method}, {config.encoder}, batch {config.batch_size}, {config.image_size} px, {training.device}, {training.precision}"
+    speed = f"{seconds / steps:.3f} s a step, {steps * config.batch_size / seconds:,.0f} images/s, the profiler's own time included"
+    return f"{table}\n{what}: {speed}"

@@ -1,0 +1,155 @@
+"""Runs on a terminal: bars while they train, a table of results at the end."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from sslcore import launch
+from sslcore.analysis.summary import by_seed, run_rows
+from sslcore.config import OPTIONS
+from sslcore.experiment import ENDED, Experiment, Run, Status
+from sslcore.launch import slurm
+
+REFRESH_SECONDS = 0.5
+AGENT_CHECK_SECONDS = 5.0
+
+
+def console() -> Console:
+    """Standard output; as wide as it takes where it is no terminal."""
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def wait(experiment: Experiment, out: Console) -> bool:
+    """Show the runs until all have ended. True if all of them finished."""
+    runs = experiment.runs()
+    show = Bars(out) if out.is_terminal else Lines(out)
+    checked = time.monotonic()
+    with show:
+        while True:
+            statuses = [run.status() for run in runs]
+            for run, status in zip(runs, statuses):
+                show(run, status)
+            if all(status.state in ENDED for status in statuses):
+                return all(status.state == "finished" for status in statuses)
+            if time.monotonic() - checked > AGENT_CHECK_SECONDS:
+                launch.start(experiment.store)  # in case it was killed with runs still queued
+                checked = time.monotonic()
+            time.sleep(REFRESH_SECONDS)
+
+
+class Bars:
+    """One bar a run."""
+
+    def __init__(self, out: Console):
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[what]}", markup=False),
+            console=out,
+        )
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self):
+        self.progress.start()
+
+    def __exit__(self, *_):
+        self.progress.stop()
+
+    def __call__(self, run: Run, status: Status) -> None:
+        if run.name not in self.tasks:
+            self.tasks[run.name] = self.progress.add_task(run.name, total=1.0, what="")
+        done = 1.0 if status.state == "finished" else status.progress
+        self.progress.update(self.tasks[run.name], completed=done, what=in_words(run, status))
+
+
+class Lines:
+    """One line a change of state or stage, for logs and pipes."""
+
+    def __init__(self, out: Console):
+        self.out = out
+        self.said: dict[str, tuple] = {}
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
+
+    def __call__(self, run: Run, status: Status) -> None:
+        now = (status.state, status.stage if status.state == "running" else None)
+        if self.said.get(run.name) != now:
+            self.said[run.name] = now
+            self.out.print(f"{run.name}: {in_words(run, status)}", soft_wrap=True)
+
+
+def in_words(run: Run, status: Status) -> str:
+    """Where a run stands, in one line."""
+    says = slurm.in_words(run, status) if status.engine == "slurm" else ""
+    if says:
+        return f"{status.state}: {says}"
+    if status.state != "running":
+        return f"{status.state}: {' '.join(status.error.split())}" if status.error else status.state
+    words = [status.stage or "starting"]
+    if status.stage:
+        rows = run.metrics()
+        steps = [row for row in rows if row.get("images_per_second") is not None]
+        if steps and status.stage == "pretrain":
+            words += [f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}", f"{steps[-1]['images_per_second']:,.0f} images/s"]
+        knn = [row["knn"] for row in rows if row.get("knn") is not None]
+        if knn:
+            words.append(f"kNN {100 * knn[-1]:.1f} %")
+    if status.eta_seconds is not None:
+        words.append(f"{duration(status.eta_seconds)} left")
+    return ", ".join(words)
+
+
+def duration(seconds: float) -> str:
+    """1:23 or 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def states(runs: Sequence[Run]) -> str:
+    """Such as "2 finished, 1 running"."""
+    return ", ".join(f"{count} {state}" for state, count in Counter(run.status().state for run in runs).items())
+
+
+def results(runs: Sequence[Run]) -> Table:
+    """Method and whatever else differs, against accuracies and time; mean ± std over seeds where there are several."""
+    rows = by_seed(run_rows(runs))
+    axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
+    seeds = any(len(row["runs"]) > 1 for row in rows)
+    ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)
+    table = Table(box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.")
+    for name in axes:
+        table.add_column(name, no_wrap=True)
+    numbers = {"linear": "linear", "knn": "kNN", "random_linear": "untrained\nlinear", "random_knn": "untrained\nkNN", "pixels_knn": "pixels\nkNN"}
+    for heading in ["seeds"] * seeds + [*numbers.values(), "time"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    if not ended:
+        table.add_column("state")
+    for row in rows:
+        interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
+        cells = [str(row[name]) for name in axes] + [str(len(row["runs"]))] * seeds
+        cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
+        cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
+        table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
+    return table
+
+
+def percent(row: dict[str, Any], name: str) -> str:
+    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number."""
+    if row[name] is None:
+        return "–"
+    spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
+    n = row[f"{name}_n"]
+    return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['runs']) else f' (n={n})'}"

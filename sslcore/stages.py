@@ -1,0 +1,233 @@
+"""A run's three stages, in order: pretrain, probe, embed."""
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from sslcore import datasets, distributed, energy, flops, preview
+from sslcore.config import RunConfig
+from sslcore.datasets import Data
+from sslcore.evaluate import heads, labels, transfer
+from sslcore.evaluate.final import FinalEvaluation
+from sslcore.experiment import Run, replacing, write_json
+from sslcore.stream import Streamed
+from sslcore.train import Failed, Stopped, Training, initial, pick_device, pretrain
+
+__all__ = ["Failed", "Stopped", "work"]
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "umap-learn", "pydantic", "pandas")
+
+
+def work(run: Run, pulse, evaluate_only: bool = False) -> None:
+    """Take a run through its stages, from wherever it stands. Raises Stopped or Failed.
+
+    Of several processes the first one writes all files; the others are done when nothing is left to share.
+    """
+    config = run.config
+    try:
+        data = read_data(config, pulse)
+        if distributed.first():
+            keep_sample_sheet(run, config, data)
+            keep_views(run, config, data)
+        training = Training(config, data, pick_device(config))
+        device, precision = training.device, training.precision
+        if isinstance(training.images, Streamed):
+            pulse.say(f"the images take {data.x_train.nbytes / 1e9:.1f} GB, more than half of the free memory of the device: they are read while it trains")
+        if distributed.first():
+            write_json(run.environment_file, environment(run, training))
+        if not evaluate_only:
+            pretrain(training, data, run, pulse)
+            if distributed.first():
+                keep_encoder(training, run)
+        if distributed.first():
+            run.compact_metrics()
+
+        pulse.stage("probe", 0.9)
+        evaluation = FinalEvaluation(config, data, training.views, device, precision)
+        encoder = training.method.encoder
+        if evaluate_only:
+            encoder.load_state_dict(load_file(run.encoder_file))
+        untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(device)
+        head = training.method.head
+        known = not evaluate_only or heads.restore_head(head, run)
+        results, probe, predictions = evaluation.results(encoder, untrained, head if known else None)
+        counted = {} if evaluate_only and config.devices > 1 else operations(training)  # by as many processes as train, or not at all
+        if not distributed.leave():
+            return
+        evaluation.keep_predictions(predictions, run)
+        check_stop(pulse)
+        if config.evaluate.finetune_epochs and evaluation.labelled:
+            tuned = labels.fine_tuning(config, data, training.views, device, encoder, lambda: check_stop(pulse))
+            results |= {"fine_tuning": tuned, "fine_tuning_protocol": labels.FINE_TUNING_PROTOCOL}
+        if evaluate_only:
+            before = run.results() or {}
+            results["cost"] = (before.get("cost") or {}) | counted
+            if before.get("transfer"):
+                results["transfer"] = transfer.again(run, before["transfer"], pulse)
+        else:
+            results["cost"] = cost(training) | counted
+        write_json(run.results_file, results)
+        say_results(results, pulse)
+        check_stop(pulse)
+
+        pulse.stage("embed", 0.95)
+        results |= evaluation.embed(encoder, probe, run)
+        write_json(run.results_file, results)
+        run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise Failed(memory_advice(config)) from error
+
+
+def read_data(config: RunConfig, pulse) -> Data:
+    """Raises Failed where the data set is gone or does not suit the config any more."""
+    said = ""
+
+    def report(what: str, share: float) -> None:
+        nonlocal said
+        check_stop(pulse)
+        words = f"{what} {int(share * 10) * 10} %"
+        if words != said:
+            pulse.say(said := words)
+
+    for own_turn in distributed.turns():  # the first process decodes; the others find it done, or do it on their own machine
+        if own_turn:
+            try:
+                data = datasets.load(config.dataset, config.image_size, report)
+            except ValueError as error:
+                raise Failed(f"dataset: {error}") from error
+    for skipped in data.skipped:
+        pulse.say(f"skipped {skipped}")
+    if config.batch_size > len(data.x_train):
+        raise Failed(f"batch_size {config.batch_size} is larger than the data set ({len(data.x_train)} training images)")
+    return data
+
+
+def check_stop(pulse) -> None:
+    if pulse.stop_requested:
+        raise Stopped
+
+
+# -- What is kept --------------------------------------------------------------
+
+
+def keep_sample_sheet(run: Run, config: RunConfig, data: Data) -> None:
+    """The evaluation sample's thumbnails, once an experiment: whoever has no data set still sees the images."""
+    path = run.experiment.sample_sheet(config.dataset)
+    if not path.exists():
+        images = data.images(datasets.sample(data, config.evaluate.sample))
+        with replacing(path) as temporary:
+            datasets.sheet(images).save(temporary, "WEBP", quality=85)
+
+
+def keep_views(run: Run, config: RunConfig, data: Data) -> None:
+    """views.webp: some images, and what the network sees of them."""
+    if not run.views_file.exists():
+        with replacing(run.views_file) as temporary:
+            preview.strip(config, data).save(temporary, "WEBP")
+
+
+def keep_encoder(training: Training, run: Run) -> None:
+    """encoder.safetensors: the weights alone, by torchvision's names, with what its input must look like."""
+    views = training.views
+    metadata = {
+        "encoder": training.config.encoder,
+        "image_size": str(training.config.image_size),
+        "mean": " ".join(f"{v:.6f}" for v in views.mean.flatten().tolist()),
+        "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
+    }
+    weights = {name: value.contiguous().cpu() for name, value in training.method.encoder.state_dict().items()}
+    with replacing(run.encoder_file, size=sum(w.numel() * w.element_size() for w in weights.values())) as temporary:
+        save_file(weights, temporary, metadata)
+
+
+def cost(training: Training) -> dict:
+    """What the training took. Seconds and speed leave evaluation out."""
+    on_gpu = training.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    images = training.total * training.config.batch_size
+    return {
+        "seconds": training.seconds,
+        "images_per_second": images / training.seconds if training.seconds else None,
+        "peak_memory_bytes": peak,
+        "energy_joules": training.meter.joules,
+        "device": device_name(training),
+        "protocol": "seconds of training steps, evaluation left out; images, not views, a second; "
+        + ("peak of allocated GPU memory" if on_gpu else "peak resident memory of the process")
+        + ("" if training.meter.joules is None else f"; {energy.PROTOCOL}"),
+    }
+
+
+def operations(training: Training) -> dict:
+    return {"flops_per_image": flops.flops_per_image(training), "flops_protocol": flops.PROTOCOL}
+
+
+def environment(run: Run, training: Training) -> dict:
+    """What the numbers depend on besides the config."""
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": device_name(training),
+        "precision": str(training.precision).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "images": "streamed" if isinstance(training.images, Streamed) else "resident",
+        "git_commit": git_commit(),
+        "command": f"{Path(sys.executable).name} -m sslcore train {run.id}",
+        "parameters": sum(p.numel() for p in training.method.encoder.parameters()),
+        "peak_learning_rate": training.config.peak_learning_rate,
+    }
+
+
+def device_name(training: Training) -> str:
+    count = training.config.devices
+    if training.device.type == "cuda":
+        return f"{count} × " * (count > 1) + torch.cuda.get_device_name(training.device)
+    return f"CPU, {platform.machine()}, {len(os.sched_getaffinity(0))} cores" + f", {count} processes" * (count > 1)
+
+
+def git_commit() -> str | None:
+    """The commit of this code, where it lies in a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def say_results(results: dict, pulse) -> None:
+    if results["linear"]:
+        low, high = results["linear"]["ci95"]
+        untrained = results["baselines"]["random_encoder"]
+        pulse.say(
+            f"linear probe {results['linear']['accuracy']:.1%} ({low:.1%} to {high:.1%}), kNN {results['knn']['accuracy']:.1%}; "
+            f"untrained encoder {untrained['linear']:.1%} and {untrained['knn']:.1%}; pixels kNN {results['baselines']['pixels']['knn']:.1%}"
+        )
+    else:
+        pulse.say(results["note"])
+
+
+# -- Out of memory -------------------------------------------------------------
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a GPU's, numpy's or torch's allocation failed; oneDNN, which computes on CPUs, says only what it could not create."""
+    words = ("can't allocate memory", "could not create a memory object", "could not create a primitive")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in words)
+
+
+def memory_advice(config: RunConfig) -> str:
+    tried = config.micro_batch_size or config.batch_size
+    return (
+        f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, {config.encoder}). "
+        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss as it is, or choose a smaller batch_size or image_size"
+    )

@@ -1,0 +1,351 @@
+"""The training loop, the same for every method.
+
+Every random draw of step t comes from generators seeded with (seed, t), and the
+order of an epoch from (seed, epoch): a resumed run draws what an uninterrupted
+one would have drawn, and on a CPU ends with the same bits.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sslcore import checkpoint, datasets, distributed
+from sslcore.augment import Views
+from sslcore.config import RunConfig
+from sslcore.datasets import Data, Images
+from sslcore.encoders import SplitBatchNorm2d, synchronise
+from sslcore.energy import Meter
+from sslcore.evaluate.embed import keep_snapshots
+from sslcore.evaluate.features import features
+from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, OnlineEvaluation
+from sslcore.experiment import Run
+from sslcore.methods import load
+from sslcore.methods.base import Batch, Method
+from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
+from sslcore.stream import Resident, Streamed, fits
+
+CHECKPOINT_SECONDS = float(os.environ.get("TRIPTYCH_CHECKPOINT_SECONDS", "30"))
+CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
+
+
+class Failed(Exception):
+    """The run cannot go on; the message says why and what to do, in words."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has kept a checkpoint."""
+
+
+def pick_device(config: RunConfig) -> torch.device:
+    """Raises Failed where a GPU is asked for and there is none."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise Failed("device: cuda was asked for, but PyTorch finds no GPU here; set device=auto or device=cpu")
+    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def pick_precision(config: RunConfig, device: torch.device) -> torch.dtype:
+    """The networks' arithmetic: what `precision` says, or for auto the faster one that is known to train as well.
+
+    On CPUs bfloat16 pays where they multiply matrices of it (AMX) and the encoder is wide.
+    """
+    if config.precision != "auto":
+        return getattr(torch, config.precision)
+    if device.type == "cuda":
+        faster = torch.cuda.is_bf16_supported()
+    else:
+        faster = torch.cpu.get_capabilities().get("amx_bf16", False) and config.encoder != "small"
+    return torch.bfloat16 if faster else torch.float32
+
+
+def seed_everything(*words: int) -> None:
+    """Seed torch's generators, on every device, from a few numbers."""
+    torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1))
+
+
+def initial(config: RunConfig, images: int, classes: int) -> Method:
+    """The method with the weights that it starts from."""
+    seed_everything(config.seed, 0)
+    return load(config.method)(config, images, classes)
+
+
+def channel_statistics(images: Images, pixels: int = 50_000_000) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of about 10,000 images, fewer where they are large."""
+    at_most = max(1, min(10_000, pixels // (images.shape[1] * images.shape[2])))
+    some = images[:: max(1, len(images) // at_most)]
+    counts = np.zeros((3, 256))  # of each value
+    for start in range(0, len(some), 256):
+        part = np.asarray(some[start : start + 256])
+        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(3)]
+    value, share = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
+    mean = share @ value
+    std = np.sqrt((share * (value - mean[:, None]) ** 2).sum(1))
+    return mean.tolist(), np.maximum(std, 1e-3).tolist()
+
+
+class Training:
+    """A method, its optimizer and how far they have come: what a checkpoint holds."""
+
+    def __init__(self, config: RunConfig, data: Data, device: torch.device):
+        self.config, self.device = config, device
+        self.precision = pick_precision(config, device)
+        self.size = len(data.x_train)
+        resident = fits(data.x_train.nbytes, device)
+        self.images = Resident(data.x_train, device) if resident else Streamed(data.x_train, device, self.own_rows)
+        self.labels = None if data.y_train is None else torch.from_numpy(np.array(data.y_train)).to(device)
+        self.views = Views(config.augment, *channel_statistics(data.x_train), device=device)
+        method = initial(config, self.size, len(data.classes))
+        if distributed.world() > 1:
+            synchronise(method)
+        self.method = method.to(device, memory_format=torch.channels_last).train()
+        distributed.copy_first(self.method.state_dict().values())
+        self.optimizer = build_optimizer([self.method], config)
+        self.steps_per_epoch = self.size // config.batch_size
+        self.total = config.epochs * self.steps_per_epoch
+        self.step = 0  # optimizer steps taken
+        self.known_order = (-1, torch.empty(0))  # (epoch, its order), where images are read ahead
+        self.seconds = 0.0  # spent in training, evaluation left out
+        here = device.type == "cuda" and config.devices <= torch.cuda.device_count()  # other nodes' GPUs cannot be read
+        gpus = range(config.devices) if here else ()
+        self.meter = Meter([f"GPU-{torch.cuda.get_device_properties(gpu).uuid}" for gpu in gpus])
+        self.snapshots: dict[int, Tensor] = {}  # epoch -> h (n, D) float16 of the evaluation sample
+
+    # -- One step
+
+    def order_of(self, epoch: int) -> Tensor:
+        """The order in which an epoch takes the images, on the CPU."""
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.config.seed, 1, epoch]).generate_state(1)[0]))
+        return torch.randperm(self.size, generator=generator)
+
+    def own_rows(self, step: int) -> Tensor | None:
+        """Which images this process takes at a step, on the CPU; None after the last step."""
+        if step >= self.total:
+            return None
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self.known_order[0] != epoch:
+            self.known_order = (epoch, self.order_of(epoch))
+        return distributed.own(self.known_order[1][place * self.config.batch_size :][: self.config.batch_size])
+
+    def take_step(self) -> tuple[Tensor, Tensor]:
+        """Train on the next batch. Returns (the loss, z (N, D)), both detached and on the device."""
+        config = self.config
+        epoch, place = divmod(self.step, self.steps_per_epoch)
+        if place == 0 or not hasattr(self, "order"):
+            self.order = self.order_of(epoch).to(self.device)
+        seed_everything(config.seed, 2, self.step)
+        indices = self.order[place * config.batch_size :][: config.batch_size]
+        batch = Batch(indices, None if self.labels is None else self.labels[indices])
+        images = self.images.take(self.step, distributed.own(indices))
+        with distributed.one_batch():
+            view1, view2 = self.views(images), self.views(images, second=True)
+
+        rate = learning_rate(
+            self.step, self.total, config.warmup_epochs * self.steps_per_epoch, config.peak_learning_rate
+        )
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.zero_grad()
+        loss, rows = self.backward(view1, view2, batch)
+        self.optimizer.step()
+        split = [module for module in self.method.modules() if isinstance(module, SplitBatchNorm2d)]  # a process sees its own groups
+        distributed.add_up([b for norm in split for b in (norm.running_mean, norm.running_var)], 1 / distributed.world())
+        self.step += 1
+        self.method.after_step(rows, batch, self.step, self.total)
+        return loss, rows[0]
+
+    def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+            return self.method.embed(view1, view2)
+
+    def backward(self, view1: Tensor, view2: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The gradient of the loss over the whole batch, in one pass or in micro-batches.
+
+        In micro-batches the gradient is that of the whole batch's loss, negatives
+        included (GradCache, Gao et al. 2021, section 3): first all rows without
+        gradient, then the loss's gradient at the rows, then each micro-batch again,
+        with it. Only BatchNorm differs: it sees a micro-batch at a time.
+        """
+        micro = self.config.micro_batch_size or len(view1)
+        if micro >= len(view1):
+            rows = tuple(distributed.gather(row) for row in self.embed(view1, view2))
+            loss = self.method.loss(rows, batch)
+            loss.backward()
+            self.add_up_gradients()
+            return loss.detach(), tuple(row.detach() for row in rows)
+
+        parts = list(zip(view1.split(micro), view2.split(micro)))
+        with torch.no_grad():
+            pieces = [self.embed(*part) for part in parts]
+        rows = tuple(distributed.gather(torch.cat(row)).requires_grad_() for row in zip(*pieces))  # each (N, ...)
+        loss = self.method.loss(rows, batch)
+        loss.backward()
+        slopes = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
+        slopes = zip(*(distributed.own(slope).split(micro) for slope in slopes))
+        for part, slope in zip(parts, slopes):
+            with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), slope) if row.requires_grad]
+            torch.autograd.backward(*zip(*with_gradient))
+        self.add_up_gradients()
+        return loss.detach(), tuple(row.detach() for row in rows)
+
+    def add_up_gradients(self) -> None:
+        """Each process has the gradient through its own rows of the batch; their sum is the whole."""
+        distributed.add_up([p.grad for p in self.method.parameters() if p.grad is not None])
+
+    # -- Checkpoints
+
+    def save(self, run: Run) -> None:
+        checkpoint.write(
+            run,
+            {
+                "step": self.step,
+                "seconds": self.seconds,
+                "joules": self.meter.joules,
+                "method": self.method.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "snapshots": self.snapshots,
+            },
+        )
+
+    def restore(self, run: Run) -> str:
+        """Go on from the latest checkpoint that is whole. Returns what is to be said where that is not checkpoint.pt.
+
+        Raises Failed where there is none, or it is of another network.
+        """
+        try:
+            kept, said = checkpoint.read(run, self.device)
+            self.method.load_state_dict(kept["method"])
+            self.optimizer.load_state_dict(kept["optimizer"])
+            self.step, self.seconds = kept["step"], kept["seconds"]
+            self.meter.joules = kept.get("joules") if self.meter.joules is not None else None  # known of all attempts, or of none
+            self.snapshots = kept.get("snapshots", {})
+        except Exception as error:
+            raise Failed(f"checkpoint.pt cannot be resumed ({error}); delete it to start this run again") from error
+        if said:
+            run.checkpoint_file.unlink(missing_ok=True)  # damaged, it is not to become the previous one
+        return said
+
+
+def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
+    """Train to the last epoch, from the checkpoint where there is one.
+
+    `pulse` (worker.Pulse) is told how far the training has come and knows whether
+    it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept.
+    """
+    config = training.config
+    evaluation = OnlineEvaluation(config, data, training.views, training.device, training.precision)
+    if distributed.agree(checkpoint.exists(run)):
+        for own_turn in distributed.turns():
+            if own_turn and (said := training.restore(run)):
+                pulse.say(said)
+        pulse.say(f"resumed after step {training.step} of {training.total}")
+    if distributed.first():
+        run.keep_metrics_until(training.step)
+    check_floors = collapse_watch(pulse)
+
+    every_snapshot = config.evaluate.snapshots
+    sample = datasets.sample(data, config.evaluate.sample)
+
+    def keep_snapshot(epoch: int) -> None:
+        h = features(training.method.encoder, data.images(sample), training.views, training.device, training.precision)
+        training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
+
+    if every_snapshot and training.step == 0:
+        keep_snapshot(0)
+
+    training.meter.start()
+    began, began_at = time.monotonic(), training.step  # of this attempt
+    saved = clock = time.monotonic()  # since `clock`, all time went into training steps
+    logged_at, logged_seconds = training.step, training.seconds
+    every_seconds = CHECKPOINT_SECONDS
+    finite = torch.ones((), dtype=torch.bool, device=training.device)
+
+    def keep() -> None:
+        if not finite:
+            raise Failed(
+                f"the loss became NaN or infinite before step {training.step}; the last good checkpoint is kept. "
+                "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
+            )
+        if distributed.first():
+            training.save(run)
+
+    def log(row: dict) -> None:
+        if distributed.first():
+            run.append_metrics(row)
+
+    while training.step < training.total:
+        loss, z = training.take_step()
+        finite &= torch.isfinite(loss)
+        ended_epoch = training.step % training.steps_per_epoch == 0
+        epoch = training.step / training.steps_per_epoch
+        place = {"step": training.step, "epoch": epoch, "images_seen": training.step * config.batch_size}
+
+        if training.step % config.evaluate.log_every == 0 or ended_epoch:
+            value, spread = loss.item(), float(torch.nn.functional.normalize(z.float(), dim=1).std(0).mean())
+            now = time.monotonic()
+            training.seconds, clock = training.seconds + now - clock, now
+            training.meter.lap()
+            speed = (training.step - logged_at) * config.batch_size / (training.seconds - logged_seconds)
+            logged_at, logged_seconds = training.step, training.seconds
+            log(
+                place
+                | {
+                    "seconds": training.seconds,
+                    "loss": value,
+                    "chance_loss": training.method.chance_loss(),
+                    "learning_rate": training.optimizer.param_groups[0]["lr"],
+                    "images_per_second": speed,
+                    "std_z": spread,
+                }
+                | ({} if training.meter.joules is None else {"joules": training.meter.joules})
+            )
+            left = (now - began) / (training.step - began_at) * (training.total - training.step)
+            pulse.training(training.step / training.total, left)
+            if not np.isfinite(value):
+                keep()  # raises
+
+        if ended_epoch:
+            words = f"epoch {int(epoch)} of {config.epochs}: loss {value:.3f}, {speed:.0f} images/s"
+            every = config.evaluate.knn_every
+            if every and (int(epoch) % every == 0 or training.step == training.total):
+                seen = evaluation(training.method.encoder)
+                log(place | {"seconds": training.seconds} | seen)
+                check_floors(seen)
+                words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
+            if every_snapshot and int(epoch) % every_snapshot == 0 and training.step < training.total:
+                keep_snapshot(int(epoch))
+            clock = time.monotonic()  # evaluation is no training time
+            training.meter.start()
+            pulse.say(words)
+
+        now = time.monotonic()
+        stop = distributed.agree(pulse.stop_requested)
+        if stop or training.step == training.total or now - saved > every_seconds:
+            training.seconds += now - clock
+            training.meter.lap()
+            keep()
+            saved = clock = time.monotonic()  # nor is this
+            training.meter.start()
+            every_seconds = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
+            if stop:
+                raise Stopped
+    if training.snapshots and distributed.first():
+        keep_snapshots(run, {epoch: h.numpy() for epoch, h in training.snapshots.items()}, sample)
+
+
+def collapse_watch(pulse) -> Callable[[dict[str, float]], None]:
+    """Warns, once, when h has lost its variety: all images then look the same to the encoder."""
+    warned = False
+
+    def check(seen: dict[str, float]) -> None:
+        nonlocal warned
+        if not warned and (seen["effective_rank"] < COLLAPSED_RANK or seen["std"] < COLLAPSED_STD):
+            warned = True
+            pulse.warn(
+                f"the representation has collapsed: effective rank {seen['effective_rank']:.2f} (floor {COLLAPSED_RANK}), "
+                f"std {seen['std']:.2g} (floor {COLLAPSED_STD}). Nearly all images get the same h; "
+                "try a lower learning_rate, or for BYOL a momentum between 0.9 and 0.999"
+            )
+
+    return check

@@ -1,0 +1,229 @@
+"""One run in a process of its own: `python -m sslcore train RUN_FOLDER`.
+
+Holds the run, tells its status while it lives, and records how it ended. torch is
+imported only after the status says that the run has started.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from sslcore import ranks
+from sslcore.experiment import DiskFull, Run, room_for
+from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
+
+FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
+PRETRAIN_SHARE = 0.9  # of the progress bar
+RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
+PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm.py
+
+
+class Pulse:
+    """Tells the run's status while this process holds it, and hears the request to stop."""
+
+    def __init__(self, run: Run, claim: Claim | None = None):
+        self.run, self.claim = run, claim
+        self.stop_requested = False
+        self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
+        self.status = run.recorded_status()
+        self.writing = threading.Lock()
+        self.silent = threading.Event()
+        self.beating = threading.Thread(target=self.beat, daemon=True)
+
+    def start(self) -> None:
+        with room_for(self.run.reserve_file):
+            self.run.reserve_file.write_bytes(bytes(RESERVE))
+        me = psutil.Process()
+        now = time.time()
+        self.write(
+            state="running",
+            stage="pretrain",
+            attempt=self.status.attempt + 1,
+            host=socket.gethostname(),
+            pid=me.pid,
+            pid_started=me.create_time(),
+            process=process_name(me.pid),
+            slot=os.environ.get("TRIPTYCH_SLOT"),
+            **job(),
+            started_at=now,
+            ended_at=None,
+            error=None,
+            warnings=[],
+        )
+        self.beating.start()
+
+    def beat(self) -> None:
+        """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
+        written = time.monotonic()
+        while not self.silent.wait(HEARTBEAT_SECONDS):
+            if self.claim.lost():
+                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
+            if self.status.engine == "slurm" and self.run.stopping(self.status):  # the agent is on another machine
+                self.stop_requested = True
+            try:
+                self.write()
+                self.claim.touch()
+                written = time.monotonic()
+            except OSError as error:
+                print(f"status.json could not be written: {error}", file=sys.stderr, flush=True)
+                if time.monotonic() - written > HEARTBEAT_LIMIT:
+                    with suppress(OSError):
+                        self.end(state="failed", error=f"status.json could not be written for {HEARTBEAT_LIMIT:.0f} s: {error}")
+                    self.give_up(f"its folder could not be written to for {HEARTBEAT_LIMIT:.0f} s: {error}")
+
+    def give_up(self, why: str) -> None:
+        """End at once, with all processes that this one started, in the middle of whatever they are doing."""
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                child.kill()
+        with suppress(OSError):
+            print(f"{self.run.id}: {why}", file=sys.stderr, flush=True)
+        os._exit(FAILED)
+
+    def write(self, **changes: Any) -> None:
+        with self.writing:
+            self.status = self.status.model_copy(update={**changes, "heartbeat": time.time()})
+            self.run.write_status(self.status)
+
+    def hush(self) -> None:
+        """No heartbeat from here on."""
+        self.silent.set()
+        if self.beating.is_alive() and threading.current_thread() is not self.beating:
+            self.beating.join()  # it is not to see the claim go
+        self.run.reserve_file.unlink(missing_ok=True)
+
+    def end(self, **changes: Any) -> None:
+        self.hush()
+        self.write(eta_seconds=None, ended_at=time.time(), **changes)
+
+    def gives_way(self) -> bool:
+        """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
+        if not self.requeued or self.run.stopping(self.status):
+            return False
+        self.hush()
+        self.write(state="queued", eta_seconds=None, queued_at=time.time(), requeues=self.status.requeues + 1)
+        self.say("made room; Slurm queues the run again, and it goes on from the checkpoint")
+        return True
+
+    # What the loop says
+
+    def training(self, share: float, seconds_left: float) -> None:
+        """Progress of pre-training; goes out with the next heartbeat."""
+        with self.writing:
+            self.status = self.status.model_copy(update={"progress": PRETRAIN_SHARE * share, "eta_seconds": seconds_left})
+
+    def stage(self, stage: str, progress: float) -> None:
+        self.write(stage=stage, progress=progress, eta_seconds=None)
+
+    def warn(self, words: str) -> None:
+        self.write(warnings=[*self.status.warnings, words])
+        self.say(f"warning: {words}")
+
+    def say(self, words: str) -> None:
+        """A line for log.txt, and for the terminal where the run is in the foreground."""
+        line = f"{time.strftime('%H:%M:%S')} {words}"
+        with room_for(self.run.log_file):
+            print(line, flush=True)
+            if not self.logged_already():
+                with self.run.log_file.open("a") as log:
+                    log.write(line + "\n")
+
+    def logged_already(self) -> bool:
+        """Whether standard output is log.txt itself, as the agent has it."""
+        try:
+            return os.path.samestat(os.fstat(sys.stdout.fileno()), self.run.log_file.stat())
+        except (OSError, ValueError):
+            return False
+
+
+def job() -> dict[str, Any]:
+    """What status.json says of the Slurm job that this process is; its script, see launch/slurm.py, names it."""
+    said = os.environ.get
+    return {
+        "engine": "slurm" if said("TRIPTYCH_JOB") else None,
+        "job_id": said("TRIPTYCH_JOB"),
+        "script": said("TRIPTYCH_SCRIPT"),
+        "partition": said("SLURM_JOB_PARTITION") if said("TRIPTYCH_JOB") else None,
+        "requeues": int(said("SLURM_RESTART_COUNT") or 0) if said("TRIPTYCH_JOB") else 0,
+    }
+
+
+def main(run: Run, evaluate_only: bool = False) -> int:
+    """Train (or resume) a run and measure it; with `evaluate_only`, measure it again. Returns the exit code."""
+    try:
+        several = run.config.devices > 1 and not evaluate_only  # raises what is wrong with the config
+        if several:
+            ranks.command(run, os.environ)  # raises where so many cannot be had here
+    except ValueError as error:
+        print(f"python -m sslcore: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    if job()["job_id"] and run.recorded_status().state == "finished":
+        return FINISHED  # it finished at the very moment at which Slurm made it give way
+    try:
+        with run.hold(PATIENCE if job()["job_id"] else 0.0, elsewhere=HEARTBEAT_LIMIT + 2 * HEARTBEAT_SECONDS) as claim:
+            return hold_and_work(run, claim, evaluate_only, several)
+    except BlockingIOError:
+        print(f"python -m sslcore: error: {run.id} is being trained by another process", file=sys.stderr)
+        return BAD_INPUT
+
+
+def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) -> int:
+    pulse = Pulse(run, claim)
+
+    def request_stop(signum: int, frame: Any) -> None:
+        pulse.stop_requested = True
+
+    def make_room(signum: int, frame: Any) -> None:
+        pulse.stop_requested = pulse.requeued = True
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, request_stop)
+    if job()["job_id"]:
+        signal.signal(signal.SIGUSR1, make_room)
+    run.sweep()
+    try:
+        pulse.start()
+        if several:
+            state, why = ranks.train(run, pulse)
+            if state in ("stopped", "interrupted") and pulse.gives_way():  # Slurm may end ranks before they have heard of it
+                return STOPPED
+            code = {"finished": FINISHED, "stopped": STOPPED}.get(state, FAILED)
+            done = {"progress": 1.0} if state == "finished" else {}
+            return last_words(pulse, code, f"{state}: {why}" if why else state, state=state, error=why, **done)
+        from sslcore.stages import Failed, Stopped, work
+
+        try:
+            work(run, pulse, evaluate_only)
+            return last_words(pulse, FINISHED, "finished", state="finished", progress=1.0)
+        except Stopped:
+            if pulse.gives_way():
+                return STOPPED
+            return last_words(pulse, STOPPED, "stopped; resume goes on from the checkpoint", state="stopped")
+        except Failed as error:
+            return last_words(pulse, FAILED, f"failed: {error}", state="failed", error=str(error))
+    except DiskFull as error:
+        why = ranks.in_words(error)
+        return last_words(pulse, FAILED, f"failed: {why}", state="failed", error=why)
+    except Exception as error:
+        words = f"failed: {''.join(traceback.format_exception(error))}"
+        return last_words(pulse, FAILED, words, state="failed", error=ranks.in_words(error))
+
+
+def last_words(pulse: Pulse, code: int, words: str, **changes: Any) -> int:
+    """Record how the run ended, as far as its folder takes it: gone or read-only, it is told as interrupted."""
+    try:
+        pulse.end(**changes)
+    except OSError as error:
+        print(f"{pulse.run.id}: {words}\nThis could not be recorded: {error}", file=sys.stderr, flush=True)
+        return FAILED
+    with suppress(OSError):
+        pulse.say(words)
+    return code

@@ -1,0 +1,24 @@
+"""The app object: `streamlit run streamlit_app.py` and `python -m dashboard` both serve this."""
+
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from dashboard import access, login
+from dashboard.guard import Guard
+from dashboard.routes import ROUTES
+
+
+@asynccontextmanager
+async def telling(app: st.App):
+    """Say on the terminal, before anybody is served, why not everything can be done here."""
+    for why in (login.problem(), access.of({}).why):
+        if why:
+            print(why, file=sys.stderr)
+    yield
+
+
+app = st.App(Path(__file__).parent / "dashboard" / "main.py", routes=ROUTES, middleware=[Middleware(Guard)], lifespan=telling)

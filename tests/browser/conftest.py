@@ -1,0 +1,116 @@
+"""The app as a reader has it: `python -m dashboard` on a store of its own, and a browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = os.environ.get("TRIPTYCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@dataclass
+class App:
+    """A running dashboard: where it is, and the store that it shows."""
+
+    url: str
+    store: Path
+
+
+def start(store: Path, port: int, app: Path | None = None) -> subprocess.Popen:
+    """Start the dashboard, or a Streamlit app of the test's own, and wait until it answers."""
+    log = store.parent / f"dashboard-{port}.log"
+    arguments = ["dashboard", "--port", str(port), "--root", str(store)] if app is None else ["streamlit", "run", str(app), "--server.port", str(port)]
+    environment = os.environ | {"TRIPTYCH_EXPERIMENTS": str(store)}
+    process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).status == 200:
+                return process
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    stop(process)
+    raise RuntimeError(f"the dashboard did not start:\n{log.read_text()}")
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory, data_cache) -> Iterator[App]:
+    store = tmp_path_factory.mktemp("browser") / "store"
+    store.mkdir()
+    port = free_port()
+    process = start(store, port)
+    yield App(f"http://127.0.0.1:{port}", store)
+    stop(process)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium found; TRIPTYCH_CHROMIUM names one")
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=180_000)  # a busy machine is slow; a test waits for what it wants to see
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A test that fails on a page tells what stood there."""
+    outcome = yield
+    page = getattr(item, "funcargs", {}).get("page")
+    if call.when == "call" and call.excinfo and page:
+        with suppress(Exception):  # of a page that has crashed there is nothing to tell
+            outcome.get_result().sections.append(("the page", f"{page.url}\n{page.inner_text('body')[-3000:]}"))
+
+
+@pytest.fixture
+def page(browser):
+    """A fresh browser profile's page. Fails the test for errors on the console and requests to other machines."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    problems = []
+    page.on("request", lambda request: None if _is_local(request.url) else problems.append(f"asked for {request.url}"))
+    page.on("pageerror", lambda error: problems.append(f"threw {error}"))
+    page.on("console", lambda message: problems.append(f"logged {message.text} ({message.location.get('url')})") if _is_error(message) else None)
+    yield page
+    context.close()
+    assert not problems
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+
+
+def _is_error(message) -> bool:
+    """Streamlit itself looks for its server below the page's own path first, and finds nothing there."""
+    return message.type == "error" and "/_stcore/" not in message.location.get("url", "")

@@ -1,0 +1,113 @@
+"""Compare and Probe in a browser: live curves keep the reader's zoom, and links say everything."""
+
+import re
+
+import pytest
+
+from tests import synthetic
+
+NODE = "[class*=st-key-compare_loss_moco] .js-plotly-plot"
+
+
+@pytest.fixture(scope="module")
+def finished(app):
+    return synthetic.store(app.store, name="finished", seeds=(0, 1))
+
+
+def range_of(page, selector=NODE):
+    return page.evaluate("s => document.querySelector(s).layout.xaxis.range.slice()", selector)
+
+
+def length_of(page, selector=NODE):
+    """The largest x of all curves."""
+    return page.evaluate("s => Math.max(...document.querySelector(s).calcdata.flat().map(p => p.x).filter(Number.isFinite))", selector)
+
+
+def test_zoom_survives_growing_data(app, page):
+    experiment = synthetic.store(app.store, name="growing", methods=("moco", "byol"), seeds=(0,))
+    run = experiment.run("moco-bs256-s0")
+    synthetic.running(run, steps=100)
+    page.goto(f"{app.url}/compare?experiment=growing")
+    page.wait_for_selector(f"{NODE} .main-svg")
+    assert length_of(page) == 100
+    page.evaluate(f"window.kept = document.querySelector('{NODE}')")
+
+    drag = page.locator(f"{NODE} .nsewdrag").first
+    drag.scroll_into_view_if_needed()
+    box = drag.bounding_box()
+    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('{NODE}').layout.xaxis.range[0] > 10")
+    zoomed = range_of(page)
+
+    for steps in (200, 300, 390):
+        synthetic.write_metrics(run, steps, first=steps - 100 if steps < 390 else 300)
+        page.wait_for_function(
+            f"() => Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === {steps}"
+        )
+        assert range_of(page) == zoomed
+        assert page.evaluate(f"window.kept === document.querySelector('{NODE}')")
+
+    synthetic.write_results(run)
+    run.write_status(synthetic.status(run, "finished", progress=1.0))
+    page.get_by_text("1 still to finish").wait_for(state="detached")
+    assert range_of(page) == zoomed
+
+
+def test_link_shows_the_same_in_a_fresh_browser(app, page, browser, finished):
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_selector(f"{NODE} .main-svg")
+    page.get_by_role("radio", name="Images seen").click()
+    page.get_by_role("radio", name="each run").click()
+    page.get_by_role("slider", name="Smoothing").press("End")
+    page.wait_for_url(re.compile("compare_smoothing=0.99"))
+    page.wait_for_url(re.compile("compare_x=Images"))
+    page.wait_for_function(f"document.querySelector('{NODE}').layout.xaxis.title.text === 'images seen'")
+    described = "s => { const n = document.querySelector(s); return [n.layout.xaxis.title.text, n.data.length, n.data.map(t => t.name)] }"
+    page.wait_for_function(f"({described})('{NODE}')[1] === 6")  # two runs, raw and smooth; the legend's line; chance
+
+    fresh = browser.new_context().new_page()
+    fresh.set_default_timeout(120_000)
+    fresh.goto(page.url)
+    fresh.wait_for_selector(f"{NODE} .main-svg")
+    assert fresh.evaluate(described, NODE) == page.evaluate(described, NODE)
+    fresh.context.close()
+
+
+def test_experiment_follows_through_the_pages(app, page, finished):
+    synthetic.store(app.store, name="newest", methods=("byol",), seeds=(0,))
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_selector(f"{NODE} .main-svg")
+    for title in ("Probe", "Watch", "Experiments", "Compare"):
+        page.get_by_role("link", name=title, exact=True).first.click()
+        page.wait_for_url(re.compile("experiment=finished"))
+        page.get_by_role("heading", name=title, exact=True).wait_for()
+
+
+def test_probe_table_and_confusion(app, page, finished):
+    page.goto(f"{app.url}/probe?experiment=finished&probe_run=byol-bs256-s1")
+    page.wait_for_selector("[class*=st-key-probe_confusion] .main-svg")
+    table = page.get_by_test_id("stTable")
+    for title in ("MoCo", "SimCLR", "BYOL"):
+        row = table.get_by_role("row", name=re.compile(title))
+        assert re.search(r"\d\d\.\d\s±\s\d\.\d\s%", row.inner_text())
+    assert page.evaluate("document.querySelector('[class*=st-key-probe_confusion] .js-plotly-plot').layout.title.text") == "What byol-bs256-s1 confuses"
+
+
+def test_theme_changes_the_text_of_charts(app, page, finished):
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{app.url}/probe?experiment=finished")
+    tick = "[class*=st-key-probe_accuracy] .xtick text"
+    page.wait_for_selector(tick)
+    colour = page.evaluate(f"getComputedStyle(document.querySelector('{tick}')).fill")
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(f"getComputedStyle(document.querySelector('{tick}')).fill !== '{colour}'")
+
+
+def test_unlabelled_runs_say_what_can_be_seen_instead(app, page):
+    experiment = synthetic.store(app.store, name="unlabelled", methods=("byol",), seeds=(0,))
+    synthetic.write_results(experiment.runs()[0], labelled=False)
+    page.goto(f"{app.url}/probe?experiment=unlabelled")
+    page.get_by_text("nothing can be probed").wait_for()

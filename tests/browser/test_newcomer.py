@@ -1,0 +1,161 @@
+"""The newcomer's path: an empty store, three methods launched from the form, watched, probed, and shown to somebody else."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from sslcore import launch
+from sslcore.experiment import Store
+from tests.browser.conftest import free_port, start, stop
+
+LIMIT = 240  # seconds for three small runs on a busy machine; they take under one minute on two idle cores
+KNN = "[class*=st-key-watch_knn] .js-plotly-plot"
+POINTS = f"document.querySelector('{KNN}').calcdata.flat().filter(p => Number.isFinite(p.x)).length"
+
+
+@pytest.fixture
+def store(tmp_path) -> Iterator[Store]:
+    store = Store(tmp_path / "store")
+    store.root.mkdir()
+    yield store
+    for run in store.runs():  # nothing of a test that went wrong goes on
+        if run.status().state in ("queued", "running"):
+            launch.stop(run)
+
+
+class Dashboard:
+    """A dashboard of a test's own, which the test may kill and start again."""
+
+    def __init__(self, store: Store):
+        self.root, self.port = store.root, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = start(self.root, self.port)
+
+    def restart(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process = start(self.root, self.port)
+
+
+@pytest.fixture
+def dashboard(store, data_cache) -> Iterator[Dashboard]:
+    dashboard = Dashboard(store)
+    yield dashboard
+    stop(dashboard.process)
+
+
+def drag_a_rectangle(page: Page, selector: str) -> list[float]:
+    """Zoom into the middle of a chart as a reader does; the range of x that is then shown."""
+    before = page.evaluate(f"document.querySelector('{selector}').layout.xaxis.range.slice()")
+    pad = page.locator(f"{selector} .nsewdrag").first
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_function(f"document.querySelector('{selector}').layout.xaxis.range[0] !== {before[0]}")
+    return page.evaluate(f"document.querySelector('{selector}').layout.xaxis.range.slice()")
+
+
+def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, browser):
+    # Home, empty: one button to begin with, and the way to one's own settings.
+    page.goto(dashboard.url)
+    expect(page.get_by_role("button", name="Run the two-minute comparison")).to_be_visible()
+    page.get_by_role("link", name="Choose your own images and settings").click()
+
+    # The form: a preset, fewer epochs, launch.
+    expect(page.get_by_role("heading", name="New experiment")).to_be_visible()
+    page.get_by_role("combobox", name="Start from the preset").click()
+    page.get_by_role("option", name="quick", exact=True).click()
+    page.wait_for_url(re.compile("new_preset=quick"))
+    title = page.get_by_role("textbox", name="Title", exact=True)
+    expect(title).to_have_value("A quick check on digits")
+    title.fill("First look")
+    title.press("Enter")
+    epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
+    epochs.fill("4")
+    epochs.press("Enter")
+    page.get_by_text("Evaluation", exact=True).click()
+    sample = page.get_by_role("spinbutton", name="Sample", exact=True)
+    sample.fill("200")
+    sample.press("Enter")
+    page.get_by_text("The same from the shell").click()
+    expect(page.get_by_text(re.compile("launch quick --name first-look .*epochs=4 evaluate.sample=200"))).to_be_visible()
+    page.get_by_role("button", name="Launch 3 runs").click()
+
+    # Watch: it runs, curves grow, and the chart stays as the reader zoomed it.
+    expect(page.get_by_role("heading", name="Watch")).to_be_visible()
+    page.wait_for_url(re.compile("experiment=first-look"))
+    expect(page.get_by_text("1 running").first).to_be_visible(timeout=180_000)
+    page.wait_for_function(f"document.querySelector('{KNN}')?.calcdata && {POINTS} >= 2", timeout=1000 * LIMIT)
+    page.evaluate(f"window.kept = document.querySelector('{KNN}')")
+    zoomed = drag_a_rectangle(page, KNN)
+    points = page.evaluate(POINTS)
+    page.wait_for_function(f"{POINTS} > {points}", timeout=1000 * LIMIT)
+    assert page.evaluate(f"document.querySelector('{KNN}').layout.xaxis.range.slice()") == zoomed
+    assert page.evaluate(f"window.kept === document.querySelector('{KNN}')")
+
+    # The dashboard dies; the runs do not, and the next dashboard shows them.
+    unfinished = [run for run in store.runs() if run.status().state in ("queued", "running")]
+    assert unfinished, "all runs ended before the dashboard could be killed"
+    page.goto("about:blank")
+    dashboard.restart()
+    page.goto(f"{dashboard.url}/watch?experiment=first-look")
+    expect(page.get_by_text("3 finished")).to_be_visible(timeout=1000 * LIMIT)
+    assert {run.status().attempt for run in store.runs()} == {1}
+
+    # Probe: a line a method, with the numbers of the folders.
+    page.get_by_role("link", name="Probe", exact=True).click()
+    expect(page.get_by_role("heading", name="Probe")).to_be_visible()
+    table = page.get_by_test_id("stTable")
+    expect(table).to_be_visible()
+    for run in store.runs():
+        expect(table).to_contain_text(f"{100 * run.results()['linear']['accuracy']:.1f}")
+    assert "experiment=first-look" in page.url
+
+    # Somebody else opens the link.
+    fresh = browser.new_context().new_page()
+    fresh.set_default_timeout(120_000)
+    fresh.goto(page.url)
+    expect(fresh.get_by_test_id("stTable")).to_have_text(table.inner_text(), use_inner_text=True)
+    fresh.context.close()
+
+
+def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
+    page.goto(f"{dashboard.url}/new?new_preset=quick")
+    epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
+    epochs.fill("5000")
+    epochs.press("Enter")
+    methods = page.get_by_role("button", name="BYOL", exact=True), page.get_by_role("button", name="SimCLR", exact=True)
+    for method in methods:
+        method.click()
+    page.get_by_role("button", name="Launch 1 run").click()
+    expect(page.get_by_text("1 running").first).to_be_visible(timeout=180_000)
+    (run,) = store.runs()
+    menu = page.locator("[class*=st-key-watch_menu] button")
+    menu.click()
+    page.get_by_text("Stop", exact=True).click()
+    expect(page.get_by_text("1 stopped").first).to_be_visible(timeout=180_000)  # the log may say so too
+    assert run.status().state == "stopped"
+
+    menu.click()
+    page.get_by_text("Resume", exact=True).click()
+    expect(page.get_by_text("1 running").first).to_be_visible(timeout=180_000)
+    for _ in range(900):  # its process has yet to start
+        if run.status().attempt == 2:
+            break
+        page.wait_for_timeout(200)
+    assert run.status().attempt == 2
+    menu.click()
+    page.get_by_text("Stop", exact=True).click()
+    expect(page.get_by_text("1 stopped").first).to_be_visible(timeout=180_000)
+
+    menu.click()
+    page.get_by_text("Delete", exact=True).click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.get_by_text("This experiment has no runs")).to_be_visible()
+    assert not run.exists()
+    assert list((store.root / ".trash").iterdir())

@@ -1,0 +1,148 @@
+"""The report in a browser: with the network off, as a file, and as the app serves it."""
+
+import shutil
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dashboard import report, tables
+from dashboard.figures import style
+from sslcore.experiment import Store
+from tests import synthetic
+
+HOSTILE = "<img src=x onerror='window.ran = true'><script>window.ran = true</script>"
+DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg .xaxislayer-above'))"
+
+
+def until(page, condition: str, argument=None) -> None:
+    """Wait until a function of the page's says so. (Playwright's own wait_for_function needs eval, which the report forbids.)"""
+    page.evaluate(
+        f"""argument => new Promise((resolve, reject) => {{
+            const end = Date.now() + 60000
+            const look = () => ({condition})(argument) ? resolve() : Date.now() > end ? reject(new Error("it did not happen")) : setTimeout(look, 50)
+            look()
+        }})""",
+        argument,
+    )
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, data_cache):
+    experiment = synthetic.store(tmp_path_factory.mktemp("store"), seeds=(0,), steps=200)
+    synthetic.embed(experiment)
+    with experiment.editing() as spec:
+        spec.title, spec.notes = HOSTILE, f"**Bold**\n\n{HOSTILE}\n\n[link](javascript:window.ran=true)"
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def file(experiment, tmp_path_factory):
+    path = tmp_path_factory.mktemp("sent") / "report.html"
+    path.write_text(report.html(experiment))
+    return path
+
+
+@pytest.fixture
+def opened(browser, file):
+    """The report, open in a browser without a network."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    context.set_offline(True)
+    page = context.new_page()
+    problems = []
+    page.on("request", lambda request: None if request.url.startswith(("data:", "blob:", file.as_uri())) else problems.append(f"asked for {request.url}"))
+    page.on("pageerror", lambda error: problems.append(f"threw {error}"))
+    page.on("console", lambda message: problems.append(f"logged {message.text}") if message.type == "error" else None)
+    page.goto(file.as_uri())
+    until(page, DRAWN)
+    yield page
+    context.close()
+    assert not problems
+
+
+def test_it_opens_without_a_network_and_shows_the_folders_curves(opened, experiment):
+    for run in experiment.runs():
+        method = run.config.method
+        logged = tables.metrics(run).dropna(subset=["loss"])
+        name = f"{style.title(method)}, seed 0"
+        curves = opened.evaluate(
+            "name => document.querySelector(`.chart[data-name='${name}'] .js-plotly-plot`)._fullData.map(t => ({ name: t.name, x: [...(t.x ?? [])], y: [...(t.y ?? [])], colour: t.line.color }))",
+            f"loss-{method}",
+        )
+        (curve,) = (one for one in curves if one["name"] == name and len(one["x"]) > 1)
+        assert np.array_equal(np.float32(curve["x"]), logged["step"].to_numpy(np.float32))
+        assert np.array_equal(np.float32(curve["y"]), logged["loss"].to_numpy(np.float32))
+        assert curve["colour"] == style.colour(method)
+
+
+def test_texts_of_the_folder_run_nothing(opened):
+    assert opened.locator("h1").inner_text() == HOSTILE
+    assert opened.locator(".notes strong").inner_text() == "Bold"
+    assert opened.locator(".notes :is(script, img, a)").count() == 0
+    opened.evaluate("document.body.insertAdjacentHTML('beforeend', '<p id=last>')")  # whatever was queued before this has run
+    assert opened.evaluate("window.ran") is None
+
+
+def test_a_point_shows_its_own_image(opened, experiment):
+    run = experiment.runs()[0]
+    sheet = np.asarray(Image.open(experiment.sample_sheet(run.config.dataset)).convert("RGB"), dtype=float)
+    side = sheet.shape[1] // 100
+    with np.load(run.embeddings_file) as kept:
+        places = kept["index"].tolist()
+    plot = f"document.querySelector(`.chart[data-name='umap-{run.name}'] .js-plotly-plot`)"
+    x, y = opened.evaluate(
+        f"""() => {{
+            const plot = {plot}, {{ xaxis, yaxis }} = plot._fullLayout, trace = plot._fullData.find(trace => trace.meta?.dataset)
+            plot.scrollIntoView({{ block: "center", behavior: "instant" }})
+            const frame = plot.querySelector(".nsewdrag").getBoundingClientRect()
+            return [frame.left + xaxis.d2p(trace.x[7]), frame.top + yaxis.d2p(trace.y[7])]
+        }}"""
+    )
+    opened.mouse.move(x - 3, y)
+    opened.mouse.move(x, y)
+    shown = opened.locator(f".chart[data-name='umap-{run.name}'] .chart-thumbnail img")
+    shown.wait_for()
+    index = int(shown.get_attribute("alt").removeprefix("image "))
+    assert f"image {index}" in opened.locator(f".chart[data-name='umap-{run.name}'] .hovertext").text_content()
+    until(opened, "node => node.complete && node.naturalWidth", shown.element_handle())
+    pixels = shown.evaluate(
+        "node => { const c = document.createElement('canvas'); c.width = node.naturalWidth; c.height = node.naturalHeight;"
+        " const d = c.getContext('2d'); d.drawImage(node, 0, 0); return [c.width, ...d.getImageData(0, 0, c.width, c.height).data] }"
+    )
+    assert pixels[0] == side
+    seen = np.array(pixels[1:], dtype=float).reshape(side, side, 4)[..., :3]
+    tiles = [sheet[k // 100 * side :, k % 100 * side :][:side, :side] for k in range(len(places))]
+    errors = [abs(tile - seen).mean() for tile in tiles]
+    assert int(np.argmin(errors)) == places.index(index) and min(errors) < 6  # two decoders of one WebP differ a little
+
+
+def test_the_theme_follows_the_reader_and_paper_is_light(opened):
+    text = "getComputedStyle(document.querySelector('.chart .xtick text')).fill"
+    light = opened.evaluate(text)
+    opened.emulate_media(color_scheme="dark")
+    until(opened, f"() => {text} !== '{light}'")
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    opened.emulate_media(color_scheme="dark", media="print")
+    until(opened, f"() => {text} === '{light}'")
+    assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(opened):
+    opened.set_viewport_size({"width": 390, "height": 800})
+    until(opened, "() => [...document.querySelectorAll('.chart .main-svg')].every(svg => svg.getBoundingClientRect().right <= 390)")
+    assert opened.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_app_serves_it(app, page, experiment):
+    name = Store(app.store).free_name("reported")
+    shutil.copytree(experiment.path, app.store / name)
+    with urllib.request.urlopen(f"{app.url}/report/{name}", timeout=300) as answer:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff" and report.policy() in answer.headers["Content-Security-Policy"]
+    page.goto(f"{app.url}/report/{name}")
+    until(page, DRAWN)
+    assert page.locator("h1").inner_text() == HOSTILE
+    for unknown in ("nothing", "..", "%2e%2e", ".trash", f"{name}%2f..", f"..%2f{app.store.name}%2f{name}"):
+        with pytest.raises(urllib.error.HTTPError, match=r"40[04]"):
+            urllib.request.urlopen(f"{app.url}/report/{unknown}", timeout=300)

@@ -1,0 +1,71 @@
+"""What the app serves beside its pages."""
+
+import io
+import urllib.error
+import urllib.request
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from dashboard.routes import PLOTLY_URL
+from sslcore import datasets
+from sslcore.config import resolve
+from sslcore.experiment import Spec, Store
+
+
+def get(url: str, **headers: str):
+    """(status, headers, body) of an address."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=300) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def test_plotly_is_sent_once(app):
+    status, headers, body = get(app.url + PLOTLY_URL)
+    assert status == 200 and b"plotly.js" in body[:300]
+    assert get(app.url + PLOTLY_URL, **{"If-None-Match": headers["ETag"]})[0] == 304
+
+
+def test_thumbnail_is_the_image_of_that_index(app, shapes):
+    data = datasets.load(shapes, 16)
+    address = f"{app.url}/thumb/{quote(shapes, safe='')}"
+    assert get(f"{address}/0.png")[0] == 404  # decoded, but no run of the store uses it
+    Store(app.store).create("with-thumbnails", Spec(), {"run": resolve({"dataset": shapes, "image_size": 16})})
+    for index in (0, len(data.x_train)):  # the first of train, the first of test
+        status, headers, body = get(f"{address}/{index}.png")
+        assert status == 200 and headers["Content-Type"] == "image/png" and "max-age" in headers["Cache-Control"]
+        assert np.array_equal(np.array(Image.open(io.BytesIO(body)).convert("RGB")), data.images([index])[0])
+    assert get(f"{address}/99999.png")[0] == 404
+    for index in ("-1", "1.5", "٣", "9" * 15, "9" * 5000):
+        assert get(f"{address}/{quote(index)}.png")[0] == 404
+
+
+def test_thumbnail_of_a_data_set_that_is_elsewhere_is_its_tile(app):
+    indices = np.array([3, 5, 8, 200])
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)  # one colour each
+
+    def experiment(name: str, dataset: str, samples=(1000,), indices=indices):
+        configs = {f"run{n}": resolve({"dataset": dataset, "evaluate.sample": n}) for n in samples}
+        experiment = Store(app.store).create(name, Spec(), configs)
+        datasets.sheet(images).save(experiment.sample_sheet(dataset), "WEBP", quality=100)
+        for run in experiment.runs():
+            np.savez(run.embeddings_file, index=indices)
+
+    experiment("imported", "/elsewhere/birds")
+    for k, index in enumerate(indices):
+        status, _, body = get(f"{app.url}/thumb/{quote('/elsewhere/birds', safe='')}/{index}.png")
+        assert status == 200 and abs(np.median(Image.open(io.BytesIO(body)), axis=(0, 1)) - images[k, 0, 0]).max() < 16
+    assert get(f"{app.url}/thumb/{quote('/elsewhere/birds', safe='')}/4.png")[0] == 404  # not in the sample
+
+    experiment("samples-differ", "/elsewhere/cats", samples=(1000, 2000))
+    experiment("sheet-of-another-sample", "/elsewhere/dogs", indices=np.arange(150))
+    for dataset in ("/elsewhere/cats", "/elsewhere/dogs", "/other/birds"):
+        assert get(f"{app.url}/thumb/{quote(dataset, safe='')}/3.png")[0] == 404
+
+
+def test_thumbnail_opens_no_path(app):
+    for path in ("../../etc/passwd", "/etc/passwd", "\0", "%2e%2e", "", "photos/../photos"):
+        assert get(f"{app.url}/thumb/{quote(path, safe='')}/0.png")[0] in (400, 404)

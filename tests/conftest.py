@@ -1,0 +1,43 @@
+"""Every test has a store of its own and all share one data cache, so that nothing is left in the tree or at home."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("triptych", deadline=None, derandomize=True)  # the same verdict each time, on slow machines too
+settings.load_profile("triptych")
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for torch here and in every process that a test starts: small nets gain nothing from more
+os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # nor small layouts; and this one survives a fork
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRIPTYCH_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory) -> str:
+    """A small labelled data set, as the path of an .npz: 96 + 48 images of 16 px, three classes told apart by a pattern."""
+    random = np.random.default_rng(0)
+
+    def images(n):
+        labels = np.arange(n) % 3
+        rows, columns = np.mgrid[:16, :16]
+        patterns = np.stack([rows % 4 < 2, columns % 4 < 2, (rows + columns) % 6 < 3])  # (3, 16, 16)
+        x = patterns[labels][..., None] * random.integers(80, 160, (n, 1, 1, 3)) + random.integers(0, 60, (n, 16, 16, 3))
+        return x.astype(np.uint8), labels
+
+    path = tmp_path_factory.mktemp("shapes") / "shapes.npz"
+    (x_train, y_train), (x_test, y_test) = images(96), images(48)
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    return str(path)

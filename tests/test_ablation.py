@@ -1,0 +1,315 @@
+"""Ablations: every run of the grid in one cell, present or missing, and figures that show what was measured and what was not."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from dashboard.figures import ablation as figures
+from sslcore import datasets, plan
+from sslcore.analysis import ablation
+from sslcore.analysis.ablation import NOT_RUN, Entry
+from sslcore.analysis.summary import NUMBERS
+from sslcore.config import get, resolve
+from sslcore.experiment import Spec, Store
+from tests import synthetic
+
+
+def entry(seed=0, linear=0.5, state="finished", experiment="e", progress=0.0, error=None, speed=1000.0, **settings) -> Entry:
+    config = resolve({"dataset": "digits", "seed": seed, **{name.replace("__", "."): value for name, value in settings.items()}})
+    numbers = dict.fromkeys(NUMBERS) | ({} if linear is None else {"linear": linear, "images_per_second": speed, "seconds": 10.0})
+    return Entry(experiment, f"{config.method}-{seed}", config, state, progress, error, numbers)
+
+
+VALUES = {
+    "method": ["moco", "simclr", "byol", "supervised"],
+    "batch_size": [16, 32, 64],
+    "seed": [0, 1, 2],
+    "moco.queue_size": [16, 64],
+    "simclr.negatives": [None, 2, 10],
+    "byol.momentum": [0.0, 0.9],
+    "moco.momentum": [0.0, 0.9, 1.0],
+    "moco.negatives": ["queue", "batch"],
+    "head.kind": ["none", "linear", "mlp"],
+    "augment": [{}, {"flip": 0}, {"jitter": 0, "hue": 0}, {"grayscale": 0}],
+    "lr_scaling": ["none", "linear"],
+}
+
+
+@st.composite
+def grids(draw) -> list[Entry]:
+    """The entries of a grid over up to four axes, some of them without a result."""
+    names = draw(st.lists(st.sampled_from(list(VALUES)), max_size=4, unique=True))
+    assume(not {"moco.queue_size", "moco.negatives"} <= set(names))  # the batch has no K: such runs would be the same
+    axes = {name: draw(st.lists(st.sampled_from(VALUES[name]), min_size=1, unique_by=repr)) for name in names}
+    planned = plan.plan(Spec(base={"dataset": "digits", "batch_size": 64, "augment": {"flip": 0.5, "hue": 0.1, "grayscale": 0.2}}, axes=axes)).configs
+    linear = draw(st.lists(st.none() | st.floats(0, 1), min_size=len(planned), max_size=len(planned)))
+    return [
+        Entry("e", name, config, NOT_RUN if value is None else "finished", 0.0, None, dict.fromkeys(NUMBERS) | {"linear": value})
+        for (name, config), value in zip(planned.items(), linear)
+    ]
+
+
+# -- Cells -------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(grids(), st.data())
+def test_every_run_of_the_grid_is_in_exactly_one_cell_measured_or_missing(entries, data):
+    offered = ablation.axes(entries)
+    assume(offered)
+    axes = data.draw(st.lists(st.sampled_from(offered), min_size=1, max_size=2, unique=True))
+    cells = ablation.cells(entries, axes)
+    assert sorted(e.run for cell in cells for e in cell.entries) == sorted(e.run for e in entries)
+    assert len({(*cell.line, cell.at) for cell in cells}) == len(cells)
+    for cell in cells:
+        seen = cell.measured("linear")
+        assert seen.n + len(seen.missing) == len(cell.entries)
+        assert len({e.config.seed for e in cell.entries}) == len(cell.entries), "a cell's runs differ in their seed"
+
+
+@settings(deadline=None)
+@given(grids(), st.data())
+def test_a_cell_pools_nothing_but_seeds(entries, data):
+    offered = ablation.axes(entries)
+    assume(offered)
+    for cell in ablation.cells(entries, [data.draw(st.sampled_from(offered))]):
+        settings = [{n: v for n, v in e.settings.items() if n not in ("seed", "simclr.negatives")} for e in cell.entries]
+        assert all(one == settings[0] for one in settings)
+
+
+@settings(deadline=None)
+@given(grids())
+def test_mean_spread_and_drop_are_what_numpy_says(entries):
+    for axis in ablation.axes(entries)[:1]:
+        cells = ablation.cells(entries, [axis])
+        best = ablation.best(cells, "linear")
+        for cell in cells:
+            seen = cell.measured("linear")
+            values = [e.numbers["linear"] for e in cell.entries if e.numbers["linear"] is not None]
+            assert seen.n == len(values)
+            assert seen.mean == (pytest.approx(np.mean(values)) if values else None)
+            assert seen.std == (pytest.approx(np.std(values, ddof=1), abs=1e-12) if len(values) > 1 else None)
+        for line, own in ablation.lines(cells).items():
+            drops = [best[line] - mean for cell in own if (mean := cell.measured("linear").mean) is not None]
+            assert min(drops, default=0) == 0 and (line in best) == bool(drops)
+
+
+def test_runs_of_one_seed_in_two_experiments_are_not_two_seeds():
+    entries = [entry(experiment=name, batch_size=size, method="byol") for name in ("a", "b") for size in (16, 32)]
+    cells = ablation.cells(entries, ["batch_size"])
+    assert len(cells) == 4 and {cell.rest for cell in cells} == {(("experiment", "a"),), (("experiment", "b"),)}
+    apart = [entry(experiment="a", batch_size=16), entry(experiment="b", batch_size=16, seed=1), entry(batch_size=32)]
+    assert [len(cell.entries) for cell in ablation.cells(apart, ["batch_size"])] == [2, 1]
+
+
+def test_words_make_lines_of_their_own_and_numbers_may_follow_the_axis():
+    followed = [entry(batch_size=size, learning_rate=size / 1000, epochs=3) for size in (16, 32, 64)]
+    assert ablation.axes(followed) == ["batch_size", "negatives"]
+    assert len(ablation.lines(ablation.cells(followed, ["batch_size"]))) == 1
+    mixed = [entry(batch_size=16, optimizer="sgd"), entry(batch_size=32, optimizer="lars")]
+    assert len(ablation.lines(ablation.cells(mixed, ["batch_size"]))) == 2
+    crossed = [entry(batch_size=size, epochs=epochs) for size in (16, 32) for epochs in (1, 2)]
+    assert [cell.rest for cell in ablation.cells(crossed, ["batch_size"])] == [(("epochs", 1),)] * 2 + [(("epochs", 2),)] * 2
+
+
+# -- Axes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "number"),
+    [
+        ({"method": "moco", "moco.queue_size": 100}, 100),
+        ({"method": "moco", "moco.queue_size": 100, "moco.negatives": "memory_bank"}, 100),
+        ({"method": "moco", "moco.queue_size": 100, "moco.negatives": "batch"}, 63),
+        ({"method": "simclr"}, 126),
+        ({"method": "simclr", "simclr.negatives": 5}, 5),
+        ({"method": "byol"}, None),
+        ({"method": "supervised"}, None),
+    ],
+)
+def test_negatives_a_positive(settings, number):
+    assert ablation.negatives(resolve({"dataset": "digits", "batch_size": 64, **settings})) == number
+
+
+def test_methods_share_an_axis_that_each_has_for_itself():
+    entries = [entry(method="moco", moco__momentum=m) for m in (0.5, 0.9)] + [entry(method="byol", byol__momentum=m) for m in (0.5, 0.9)]
+    entries += [entry(method="simclr")]
+    assert ablation.axes(entries) == ["momentum"]
+    cells = ablation.cells(entries, ["momentum"])
+    assert [(cell.method, cell.at) for cell in cells] == [("moco", (0.5,)), ("moco", (0.9,)), ("simclr", (None,)), ("byol", (0.5,)), ("byol", (0.9,))]
+
+
+def test_settings_of_a_group_that_do_not_vary_freely_are_one_axis():
+    changes = [{}, {"augment.flip": 0}, {"augment.jitter": 0, "augment.hue": 0}]
+    entries = [entry(**{"augment.flip": 0.5, "augment.hue": 0.1, **change}) for change in changes]
+    assert ablation.axes(entries) == ["augment"]
+    assert [cell.at[0] for cell in ablation.cells(entries, ["augment"])] == ["as is", "no flip", "no jitter, no hue"]
+    product = [entry(augment__flip=flip, augment__blur=blur) for flip in (0, 0.5) for blur in (0, 0.5)]
+    assert ablation.axes(product) == ["augment.flip", "augment.blur"]
+
+
+def test_choices_stand_as_their_option_lists_them():
+    assert ablation.in_order("head.kind", ["mlp", "none", "linear", "mlp"]) == ["none", "linear", "mlp"]
+    assert ablation.in_order("batch_size", [64, 8, 512]) == [8, 64, 512]
+
+
+# -- From a store --------------------------------------------------------------------
+
+
+def test_what_was_planned_and_never_made_is_not_run_and_what_is_hidden_is_not_missing():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), axes={"batch_size": [16, 32]}, steps=20)
+    shutil.rmtree(experiment.run("byol-bs16-s1").path)
+    synthetic.failed(experiment.run("byol-bs32-s0"), "out of memory")
+    visible = [run for run in experiment.runs() if run.name != "byol-bs32-s1"]
+    entries = ablation.entries(experiment, visible)
+    assert ablation.axes(entries) == ["batch_size"], "a config as planned and the same as read from its file do not differ"
+    assert {e.run: e.state for e in entries} == {"byol-bs16-s0": "finished", "byol-bs16-s1": NOT_RUN, "byol-bs32-s0": "failed"}
+    assert {e.run for e in ablation.to_run(entries, experiment.name)} == {"byol-bs16-s1", "byol-bs32-s0"}
+    small, large = (cell.measured("linear") for cell in ablation.cells(entries, ["batch_size"]))
+    assert small.why == "not run (seed 1)" and large.why == "failed: out of memory (seed 0)" and large.states == "failed (seed 0)"
+
+
+def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike():
+    images = datasets.info("digits").train
+    measured = [entry(method="moco", speed=100.0), entry(method="byol", speed=300.0, batch_size=64), entry(method="byol", speed=200.0)]
+    assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None)], measured) == pytest.approx(4 * images / 200)
+    assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None, progress=0.75)], measured) == pytest.approx(images / 200)
+    assert ablation.seconds_to_run([entry(method="byol", epochs=1, batch_size=32, linear=None)], measured) == pytest.approx(images / 300)
+    both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
+    assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)
+    assert ablation.seconds_to_run(both, both) is None
+    gone = replace(both[0], config=both[0].config.model_copy(update={"dataset": "/no/such/folder"}))
+    assert ablation.seconds_to_run([gone], measured) is None
+
+
+# -- The learning rate, and what others published ---------------------------------------
+
+
+def test_the_learning_rate_rule_says_what_it_came_to():
+    sizes = (64, 512)
+    linear = [entry(method="moco", batch_size=size) for size in sizes]
+    assert ablation.learning_rate_rule(linear) == ["SGD, learning rate 0.06 × batch/256: 0.015 to 0.12"]
+    fixed = [entry(method="moco", batch_size=size, optimizer="adamw", learning_rate=0.002, lr_scaling="none") for size in sizes]
+    assert ablation.learning_rate_rule(fixed) == ["AdamW, learning rate 0.002 at every batch size"]
+    root = [entry(method="byol", batch_size=size, lr_scaling="sqrt") for size in sizes]
+    assert ablation.learning_rate_rule(linear + root) == [
+        "MoCo: SGD, learning rate 0.06 × batch/256: 0.015 to 0.12",
+        "BYOL: SGD, learning rate 0.06 × √(batch/256): 0.03 to 0.0849",
+    ]
+
+
+def test_published_curves_have_a_source_and_read_as_drops():
+    curves = ablation.published()
+    assert {(curve.axis, curve.method) for curve in curves} == {("batch_size", "simclr"), ("batch_size", "byol"), ("negatives", "simclr"), ("negatives", "moco")}
+    for curve in curves:
+        assert "et al." in curve.source and min(curve.drops.values()) == 0 and max(curve.points.values()) < 1
+    simclr = [curve.points for curve in curves if curve.method == "simclr"]
+    assert {256: 0.575}.items() <= simclr[0].items() and 510 in simclr[1] and simclr[1][510] == simclr[0][256]
+
+
+# -- Figures -----------------------------------------------------------------------
+
+
+def traces(figure, name=None) -> list:
+    return [trace for trace in figure.data if name is None or trace.name == name]
+
+
+def means(figure, name):
+    """(x, y) of a line's means."""
+    (trace,) = [t for t in traces(figure, name) if t.mode in ("lines+markers", "markers") and t.showlegend is None]
+    return list(trace.x), [None if np.isnan(y) else round(float(y), 6) for y in trace.y]
+
+
+GRID = [entry(seed, 0.5 + 0.01 * seed + k / 10, method="byol", batch_size=size) for k, size in enumerate((16, 32, 128)) for seed in (0, 2)]
+
+
+def test_a_line_has_every_seed_its_mean_and_its_band():
+    figure = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear", notes=["the rule"])
+    assert means(figure, "BYOL") == ([16, 32, 128], [51, 61, 71])
+    assert figure.layout.xaxis.type == "log" and list(figure.layout.xaxis.ticktext) == ["16", "32", "128"]
+    (dots,) = [t for t in traces(figure) if t.mode == "markers" and t.text]
+    assert sorted(np.round(dots.y, 6)) == [50, 52, 60, 62, 70, 72] and len(dots.x) == 6
+    low, high = (t for t in traces(figure) if t.mode == "lines")
+    std = 100 * np.std([0.5, 0.52], ddof=1)
+    assert np.allclose(np.array(high.y) - low.y, 2 * std) and np.allclose(np.array(high.y) + low.y, [102, 122, 142])
+    subtitle = figure.layout.title.subtitle.text
+    assert "the rule" in subtitle and "N = 2" in subtitle and "standard deviation" in subtitle
+
+
+def test_with_one_seed_there_is_no_band_and_the_chart_says_so():
+    figure = figures.against(ablation.cells(GRID[::2], ["batch_size"]), "batch_size", "linear")
+    assert not [t for t in traces(figure) if t.fill or t.mode == "lines"]
+    assert "N = 1" in figure.layout.title.subtitle.text and "no band" in figure.layout.title.subtitle.text
+
+
+def test_what_is_missing_breaks_the_line_and_leaves_a_hollow_mark_with_its_reason():
+    lost = [replace(e, numbers=dict.fromkeys(NUMBERS), state="failed", error="<b>out</b> of memory") for e in GRID[2:4]]
+    lost += [replace(GRID[4], numbers=dict.fromkeys(NUMBERS), state=NOT_RUN)]
+    figure = figures.against(ablation.cells([*GRID[:2], *lost, GRID[5]], ["batch_size"]), "batch_size", "linear")
+    assert means(figure, "BYOL") == ([16, 32, 128], [51, None, 72])
+    marks = {float(t.x[0]): t for t in traces(figure) if t.yaxis == "y2"}
+    assert set(marks) == {32.0, 128.0} and all(t.marker.symbol.endswith("-open") for t in marks.values())
+    assert "&lt;b&gt;out" in marks[32.0].hovertemplate and "<b>" not in marks[32.0].hovertemplate
+    assert "1 of 2 seeds missing" in marks[128.0].hovertemplate and "not run (seed 0)" in marks[128.0].hovertemplate
+    assert traces(figure, "missing")
+
+
+def test_a_drop_is_counted_from_the_lines_own_best_and_published_curves_lie_under_drops_alone():
+    cells = ablation.cells(GRID, ["batch_size"])
+    curves = [curve for curve in ablation.published() if curve.axis == "batch_size"]
+    drop = figures.against(cells, "batch_size", "linear", drop=True, published=curves)
+    assert means(drop, "BYOL")[1] == [20, 10, 0] and drop.layout.yaxis.autorange == "reversed"
+    laid = [t for t in traces(drop) if t.name and "published" in t.name]
+    assert len(laid) == len(curves) and all("et al." in t.hovertemplate and t.line.dash for t in laid)
+    assert not [t for t in traces(figures.against(cells, "batch_size", "linear", published=curves)) if t.name and "published" in t.name]
+
+
+def test_a_method_to_which_the_axis_does_not_apply_is_a_level_line_over_the_whole_range():
+    entries = [entry(method="moco", moco__queue_size=k) for k in (16, 1024)] + [entry(s, 0.6 + s / 10, method="byol") for s in (0, 1)]
+    figure = figures.against(ablation.cells(entries, ["negatives"]), "negatives", "linear")
+    (level,) = traces(figure, "BYOL (level)")
+    assert min(level.x) < 16 and max(level.x) > 1024 and np.allclose(level.y, 65)
+    assert "N = 2" in level.hovertemplate
+
+
+@pytest.mark.parametrize(("values", "kind"), [([16, 32, 64], "linear"), ([16, 32, 128], "log"), ([0, 0.9, 0.99, 1], "even"), (["sgd", "lars"], "words"), ([True, False], "words")])
+def test_how_places_are_laid_out(values, kind):
+    scale = figures.Scale.of("optimizer", values)
+    assert scale.kind == kind
+    low, high = scale.ends()
+    at = [np.log10(scale.x(v)) if kind == "log" else scale.x(v) for v in values]
+    assert all(low < x < high for x in at) and len(set(at)) == len(at)
+
+
+def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
+    entries = [entry(s, 0.1 * k + 0.2 * j, method="moco", batch_size=b, head__kind=h) for j, b in enumerate((16, 32)) for k, h in enumerate(("none", "mlp")) for s in (0, 1)]
+    entries[-2:] = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in entries[-2:]]
+    cells = ablation.cells(entries, ["batch_size", "head.kind"])
+    figure = figures.heat(cells, ["batch_size", "head.kind"], "linear", figures.ends(cells, "linear", False))
+    heat, values, missing = figure.data
+    assert np.allclose(heat.z, [[0, 20], [10, np.nan]], equal_nan=True) and (heat.zmin, heat.zmax) == (0, pytest.approx(20))
+    assert list(missing.text) == ["<i>not run</i>"] and (missing.x[0], missing.y[0]) == (1, 1)
+    assert sorted(values.text) == ["0.0", "10.0", "20.0"]
+    drop = figures.heat(cells, ["batch_size", "head.kind"], "linear", figures.ends(cells, "linear", True), drop=True)
+    assert np.nanmin(drop.data[0].z) == 0 and np.nanmax(drop.data[0].z) == pytest.approx(20)
+
+
+@settings(deadline=None, max_examples=40)
+@given(grids(), st.sampled_from(["linear", "seconds"]), st.booleans())
+def test_any_grid_can_be_drawn(entries, measure, drop):
+    for axis in ablation.axes(entries):
+        cells = ablation.cells(entries, [axis])
+        figure = figures.against(cells, axis, measure, drop=drop and measure == "linear", published=ablation.published()[:2], notes=ablation.learning_rate_rule(entries))
+        hollow = {(t.x[0], t.marker.symbol) for t in figure.data if t.yaxis == "y2"}
+        assert len(hollow) <= len(cells) and bool(hollow) == any(cell.measured(measure).missing and cell.at[0] is not None for cell in cells)
+        figure.to_json()
+
+
+def test_records_hold_every_run_once_with_what_tells_it_apart():
+    cells = ablation.cells(GRID, ["batch_size"])
+    records = ablation.records(cells, ["batch_size"])
+    assert [(r["batch_size"], r["seed"], r["linear"]) for r in records] == [(get(e.config, "batch_size"), e.config.seed, e.numbers["linear"]) for e in GRID]

@@ -1,0 +1,107 @@
+"""The Ablations page as a reader drives it, without a browser."""
+
+import shutil
+
+import pytest
+
+from sslcore import plan
+from sslcore.experiment import Store
+from tests import synthetic
+from tests.test_views import clean, launched, open_page, texts
+
+__all__ = ["launched"]  # a fixture: no agent is started
+
+
+@pytest.fixture
+def experiment():
+    return synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [16, 64]}, steps=20, name="sizes")
+
+
+def tables(app) -> str:
+    return "\n".join(table.value.to_string() for table in app.dataframe)
+
+
+def test_where_nothing_varies_ready_made_ablations_are_offered():
+    synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20)
+    app = open_page("ablations", experiment="photos")
+    shown = texts(app)
+    assert "Nothing varies" in shown and plan.read("batch-size").title in shown.replace("\\", "")
+    for name in ("batch-size", "negatives", "temperature", "momentum", "heads", "augmentations", "augmentation-pairs", "averaged-gradients", "optimizer"):
+        assert plan.read(name).question in shown
+
+
+def test_a_complete_grid_says_so_and_offers_no_runs(experiment):
+    app = open_page("ablations", experiment="sizes")
+    assert "8 of 8 runs" in texts(app) and "Every run of the grid has a result" in texts(app)
+    assert "ablations_run" not in [button.key for button in app.button]
+    assert "±" in tables(app)
+
+
+def test_what_is_missing_is_told_with_its_cost_and_one_button_runs_it(experiment, launched):
+    shutil.rmtree(experiment.run("byol-bs16-s1").path)
+    synthetic.failed(experiment.run("moco-bs64-s0"), error="out of memory")
+    app = open_page("ablations", experiment="sizes")
+    assert "6 of 8 runs" in texts(app) and "of training, one after another" in texts(app)
+    assert "failed: out of memory" in tables(app) and "not run (seed 1)" in tables(app)
+    app.button(key="ablations_run").click().run()
+    clean(app)
+    states = {run.name: run.status().state for run in experiment.runs()}
+    assert states == dict.fromkeys(plan.plan(experiment.spec()).configs, "finished") | {"byol-bs16-s1": "queued", "moco-bs64-s0": "queued"}
+    assert launched and "2 queued" in texts(app)
+
+
+def test_some_of_what_is_missing_can_be_run_alone(experiment):
+    for name in ("byol-bs16-s1", "moco-bs64-s0"):
+        shutil.rmtree(experiment.run(name).path)
+    app = open_page("ablations", experiment="sizes")
+    app.multiselect(key="ablations_only").set_value(["byol-bs16-s1"]).run()
+    app.button(key="ablations_run").click().run()
+    clean(app)
+    assert experiment.run("byol-bs16-s1").exists() and not experiment.run("moco-bs64-s0").exists()
+
+
+def test_values_added_to_an_axis_appear_as_missing_and_bad_ones_are_refused(experiment):
+    app = open_page("ablations", experiment="sizes")
+    before = experiment.spec()
+    for typed, says in (("100000", "larger than the data set"), ("16", "already"), ("", "already"), ("many", "many")):
+        app.text_input(key="ablations_grow_values").set_value(typed)
+        app.selectbox(key="ablations_grow_axis").set_value("batch_size")
+        app.button(key="ablations_grow_add").click().run()
+        assert any(says in error.value for error in clean(app).error)
+        assert experiment.spec() == before
+    app.text_input(key="ablations_grow_values").set_value("32, 128")
+    app.selectbox(key="ablations_grow_axis").set_value("batch_size")
+    app.button(key="ablations_grow_add").click().run()
+    assert experiment.spec().axes["batch_size"] == [16, 64, 32, 128] and len(experiment.runs()) == 8
+    assert "8 of 16 runs" in texts(clean(app)) and "not run (seed 0, 1)" in tables(app)
+
+
+@pytest.mark.parametrize("measure", ["Linear probe", "kNN", "Alignment"])
+def test_every_choice_is_in_the_link(experiment, measure):
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"batch_size": [16, 64], "head.kind": ["none", "mlp"]}, steps=20, name="two")
+    link = {"ablations_axis": "Head kind", "ablations_measure": measure, "ablations_reading": "drop from the best", "ablations_second": "Batch size"}
+    app = open_page("ablations", experiment="two", **link)
+    assert app.selectbox(key="ablations_axis").value == "head.kind" and app.selectbox(key="ablations_second").value == "batch_size"
+    assert app.selectbox(key="ablations_measure").value == {"Linear probe": "linear", "kNN": "knn", "Alignment": "alignment"}[measure]
+    assert app.subheader[0].value == f"{measure}: head kind and batch size"
+    assert ("0 is the highest mean" in texts(app)) == (measure != "Alignment"), "only accuracies can be read as drops"
+
+
+def test_a_link_to_an_axis_that_does_not_vary_here_shows_one_that_does(experiment):
+    app = open_page("ablations", experiment="sizes", ablations_axis="Momentum", ablations_second="Momentum")
+    assert "8 of 8 runs" in texts(app)
+
+
+def test_text_from_a_folder_is_shown_as_it_is(experiment):
+    synthetic.failed(experiment.run("moco-bs64-s0"), error="![x](http://example.org/x.png) <b>b</b>")
+    app = open_page("ablations", experiment="sizes")
+    assert all("](http" not in element.value for element in [*app.markdown, *app.caption])
+
+
+@pytest.mark.parametrize("preset", ["augmentations", "negatives"])
+def test_the_form_launches_a_ready_made_ablation_whole(preset):
+    app = open_page("new", new_preset=preset)
+    app.button(key="new_launch").click().run()
+    clean(app)
+    (experiment,) = Store().experiments()
+    assert {run.name: run.config for run in experiment.runs()} == plan.plan(plan.read(preset)).configs

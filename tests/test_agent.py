@@ -1,0 +1,487 @@
+"""The local agent, with real processes; only the trainer is a stand-in, so that a test can say what it does."""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sslcore import launch
+from sslcore.config import resolve
+from sslcore.experiment import Run, Spec, Status, Store, process_is
+from sslcore.launch import agent as agent_module
+from sslcore.launch.agent import Agent
+from sslcore.launch.slots import folder, holder, visible_gpus
+
+ROOT = Path(__file__).parents[1]
+TRAINER = '''
+import os, signal, subprocess, sys, time
+from pathlib import Path
+import psutil
+from sslcore.experiment import Run
+
+run = Run(Path(sys.argv[1]))
+does = (run.path / "does").read_text()
+diary = run.path.parent / "diary"
+
+def note(word):
+    with diary.open("a") as file:
+        file.write(f"{word} {run.name}\\n")
+
+def stop(*_):
+    run.update_status(state="stopped")
+    sys.exit(75)
+
+if does == "crash":
+    print("first line")
+    sys.exit("the reason on the last line")
+with run.hold():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if does == "stubborn" else stop)
+    if does in ("stubborn", "leave a child"):
+        child = os.fork()  # inherits the lock of the slot
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        (run.path / "child").write_text(str(child))
+    me = psutil.Process()
+    run.update_status(state="running", pid=me.pid, pid_started=me.create_time(), attempt=run.recorded_status().attempt + 1)
+    (run.path / "environment").write_text(os.environ["CUDA_VISIBLE_DEVICES"] + "/" + os.environ["TRIPTYCH_SLOT"])
+    note("begin")
+    while does in ("wait", "stubborn") and not (run.path / "go").exists():
+        time.sleep(0.02)
+    note("end")
+    run.update_status(state="finished")
+'''
+
+
+def until(condition, seconds=300):
+    """Wait for something to become true; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.03)
+    return value
+
+
+def _names(process: psutil.Process, *words: str) -> bool:
+    """Whether the process's command has these words."""
+    try:
+        return set(words) <= set(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+class Lab:
+    """A store, agents that can be killed, and runs that do as they are told."""
+
+    def __init__(self, tmp_path: Path):
+        self.store = Store(tmp_path / "store")
+        self.trainer = tmp_path / "trainer.py"
+        self.trainer.write_text(TRAINER)
+        self.diary = self.store.root / "e" / "diary"
+        self.processes: list[subprocess.Popen] = []
+        self.env = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def runs(self, device="cpu", **does: str) -> list[Run]:
+        """An experiment "e" with one run a keyword, queued in that order."""
+        config = resolve({"dataset": "digits", "device": device})
+        experiment = self.store.create("e", Spec(), dict.fromkeys(does, config))
+        for place, (name, what) in enumerate(does.items()):
+            run = experiment.run(name)
+            (run.path / "does").write_text(what)
+            run.update_status(queued_at=1000.0 + place)
+        return [experiment.run(name) for name in does]
+
+    def agent(self, grace=20.0, idle=60.0) -> subprocess.Popen:
+        code = (
+            "import sys, logging; from sslcore.launch.agent import Agent; from sslcore.experiment import Store;"
+            "logging.basicConfig(level=logging.INFO);"
+            f"Agent(Store({str(self.store.root)!r}), [sys.executable, {str(self.trainer)!r}], {idle}, {grace}).serve()"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], env=self.env)
+        self.processes.append(process)
+        return process
+
+    def begun(self, run: Run) -> None:
+        until(lambda: self.diary.exists() and f"begin {run.name}" in self.diary.read_text())
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        who = json.loads((folder(self.store) / "agent.json").read_text()) if launch.agent_alive(self.store) else None
+        if who:
+            psutil.Process(who["pid"]).kill()
+        for run in self.store.runs():
+            status = run.recorded_status()
+            if process_is(status.pid, status.pid_started) and status.pid != os.getpid():
+                os.killpg(status.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    lab = Lab(tmp_path)
+    yield lab
+    lab.close()
+
+
+def test_runs_are_trained_in_the_order_of_the_queue_one_at_a_time(lab):
+    runs = lab.runs(c="finish", a="finish", b="finish")
+    lab.agent()
+    until(lambda: all(run.status().state == "finished" for run in runs))
+    assert lab.diary.read_text().split("\n")[:-1] == ["begin c", "end c", "begin a", "end a", "begin b", "end b"]
+    assert (runs[0].path / "environment").read_text() == "/cpu"
+
+
+def test_the_status_names_the_process_and_the_slot_names_the_run(lab):
+    (run,) = lab.runs(a="wait")
+    lab.agent()
+    lab.begun(run)
+    status = run.recorded_status()
+    assert status.state == run.status().state == "running" and status.slot == "cpu"
+    assert str(run.path) in psutil.Process(status.pid).cmdline()
+    assert os.getsid(status.pid) == status.pid, "a session of its own"
+    assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == ["e/a"]
+    (run.path / "go").touch()
+    until(lambda: run.status().state == "finished")
+    until(lambda: [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == [None])
+
+
+def test_a_crash_and_a_kill_are_recorded_in_words(lab):
+    crashed, killed, after = lab.runs(a="crash", b="wait", c="finish")
+    lab.agent()
+    lab.begun(killed)
+    os.kill(killed.status().pid, signal.SIGKILL)
+    until(lambda: after.status().state == "finished")
+    assert crashed.recorded_status().state == "failed"
+    assert "exit code 1" in crashed.recorded_status().error and "the reason on the last line" in crashed.recorded_status().error
+    assert killed.recorded_status().state == "interrupted" and "SIGKILL" in killed.recorded_status().error
+
+
+def test_stop_of_a_queued_run_takes_it_off_the_queue_and_needs_no_agent(lab):
+    (run,) = lab.runs(a="finish")
+    launch.stop(run)
+    assert run.recorded_status().state == "stopped" and not launch.agent_alive(lab.store)
+    with pytest.raises(ValueError, match="stopped"):
+        launch.stop(run)
+
+
+def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
+    (run,) = lab.runs(a="wait")
+    lab.agent()
+    lab.begun(run)
+    launch.stop(run)
+    assert run.stopping(run.status()) or run.status().state == "stopped"
+    until(lambda: run.status().state == "stopped")
+    until(lambda: not run.stop_file.exists())
+    (run.path / "go").touch()
+    launch.resume(run)
+    until(lambda: run.status().state == "finished")
+    assert run.recorded_status().attempt == 2
+    with pytest.raises(ValueError, match="finished"):
+        launch.resume(run)
+
+
+def test_what_does_not_stop_in_time_is_killed_with_its_children(lab):
+    stubborn, after = lab.runs(a="stubborn", b="finish")
+    lab.agent(grace=0.5)
+    lab.begun(stubborn)
+    child = psutil.Process(int((stubborn.path / "child").read_text()))
+    launch.stop(stubborn)
+    until(lambda: stubborn.recorded_status().state == "interrupted")
+    assert "asked" in stubborn.recorded_status().error
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: after.status().state == "finished")
+
+
+def test_what_a_run_leaves_behind_does_not_keep_its_slot(lab):
+    leaving, after = lab.runs(a="leave a child", b="finish")
+    lab.agent()
+    until(lambda: after.status().state == "finished")
+    assert leaving.status().state == "finished"
+
+
+def test_a_run_outlives_its_agent_and_the_next_one_adopts_it(lab):
+    first, second = lab.runs(a="wait", b="finish")
+    agent = lab.agent()
+    lab.begun(first)
+    agent.kill()
+    agent.wait()
+    assert first.status().state == "running", "an agent's death kills no run"
+    lab.agent()
+    until(lambda: launch.agent_alive(lab.store))
+    time.sleep(3 * agent_module.TICK_SECONDS)
+    assert second.status().state == "queued", "the slot is still taken"
+    (first.path / "go").touch()
+    until(lambda: second.status().state == "finished")
+    assert lab.diary.read_text().split("\n")[:-1] == ["begin a", "end a", "begin b", "end b"]
+
+
+def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab):
+    first, second = lab.runs(a="wait", b="wait")
+    for run in (first, second):
+        agent = lab.agent()
+        lab.begun(run)
+        agent.kill()
+        agent.wait()
+        if run is first:
+            lab.agent()
+            until(lambda: launch.agent_alive(lab.store))
+            launch.stop(run)
+            until(lambda: first.recorded_status().state == "stopped")
+            lab.processes[-1].kill()
+            lab.processes[-1].wait()
+    os.kill(second.recorded_status().pid, signal.SIGKILL)
+    until(lambda: second.status().state == "interrupted", 5)  # told at once, before anyone has written it
+    assert second.recorded_status().state == "running"
+    lab.agent()
+    until(lambda: second.recorded_status().state == "interrupted")
+    assert "gone" in second.recorded_status().error
+
+
+def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab):
+    first, second = lab.runs(a="wait", b="finish")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for killed in (["dashboard"], ["agent"], ["dashboard", "agent", "trainer"]):
+        if "dashboard" in killed:
+            serve = [sys.executable, "-m", "dashboard", "--port", str(port), "--root", str(lab.store.root)]
+            dashboard = subprocess.Popen(serve, env=lab.env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            lab.processes.append(dashboard)
+            until(lambda: healthy(port))
+        if not launch.agent_alive(lab.store):
+            agent = lab.agent()
+        lab.begun(first)
+        until(lambda: launch.agent_alive(lab.store))
+        trainer = psutil.Process(first.recorded_status().pid)
+        for process in [{"dashboard": dashboard, "agent": agent, "trainer": trainer}[name] for name in killed]:
+            process.kill()
+        at = time.monotonic()
+        expected = "interrupted" if "trainer" in killed else "running"
+        until(lambda: first.status().state == expected)  # noqa: B023
+        assert time.monotonic() - at < 10 and second.status().state == "queued"
+        for process in {dashboard, agent} if "trainer" in killed else ():
+            process.wait()
+    assert first.recorded_status().state == "running", "nobody is left to write it"
+    lab.agent()
+    until(lambda: second.status().state == "finished")
+    assert first.recorded_status().state == "interrupted"
+    (first.path / "go").touch()
+    launch.resume(first)
+    until(lambda: first.status().state == "finished")
+
+
+def healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"pid": 1, "process": "x/1/2/3"}', None])
+def test_an_agent_whose_file_is_torn_or_gone_says_again_that_it_works(lab, content):
+    lab.store.root.mkdir()
+    lab.agent()
+    until(lambda: launch.agent_alive(lab.store))
+    who = folder(lab.store) / "agent.json"
+    who.unlink() if content is None else who.write_text(content)
+    launch.start(lab.store)  # starts none, or one that leaves at once
+    until(lambda: launch.agent_alive(lab.store) and json.loads(who.read_text())["pid"] == lab.processes[0].pid)
+    assert lab.processes[0].poll() is None
+
+
+def test_an_agent_that_dies_while_it_starts_a_run_has_begun_nothing(lab):
+    """The shell that becomes the trainer waits for its agent's word."""
+    (run,) = lab.runs(a="finish")
+    code = (
+        "import os, sys; from sslcore.launch.agent import Agent; from sslcore.experiment import Run, Store;"
+        "Run.update_status = lambda *_, **__: os._exit(9);"
+        f"Agent(Store({str(lab.store.root)!r}), [sys.executable, {str(lab.trainer)!r}]).serve()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], env=lab.env, check=False).returncode == 9
+    until(lambda: not any(_names(process, str(run.path)) for process in psutil.process_iter()))
+    assert run.recorded_status().state == "queued" and not lab.diary.exists()
+
+
+def test_a_start_that_fails_half_way_leaves_no_process(lab):
+    (run,) = lab.runs(a="finish")
+    agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    agent.folder.mkdir(parents=True)
+    run.write_status = lambda status: (_ for _ in ()).throw(OSError("disk full"))
+    with agent.surviving(run):
+        agent.find_place(run, set())
+    assert run.path in agent.broken and run.recorded_status().state == "queued" and not lab.diary.exists()
+    assert not any(_names(process, str(run.path)) for process in psutil.process_iter())
+
+
+def test_what_was_taken_off_the_queue_a_moment_ago_is_not_started(lab):
+    (run,) = lab.runs(a="finish")
+    agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    agent.folder.mkdir(parents=True)
+    launch.stop(run)  # after the agent's look, before its hand
+    agent.find_place(run, set())
+    assert not agent.watched and run.recorded_status().state == "stopped"
+
+
+def test_a_pid_that_another_process_has_by_now_is_not_trusted(lab):
+    (run,) = lab.runs(a="finish")
+    stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    lab.processes.append(stranger)
+    born = psutil.Process(stranger.pid).create_time() - 100
+    run.update_status(state="running", host=launch.HOST, pid=stranger.pid, pid_started=born)
+    assert run.status().state == "interrupted"
+    with pytest.raises(ValueError, match="interrupted"):
+        launch.stop(run)
+    run.request_stop()
+    lab.agent()
+    until(lambda: run.recorded_status().state == "interrupted")
+    time.sleep(2 * agent_module.TICK_SECONDS)
+    assert stranger.poll() is None
+
+
+def test_an_old_request_stops_no_later_process(lab):
+    (run,) = lab.runs(a="wait")
+    run.update_status(pid=1, pid_started=1.0)
+    run.request_stop()
+    assert not run.stopping(Status(state="running", pid=2, pid_started=2.0))
+    lab.agent()
+    lab.begun(run)
+    time.sleep(3 * agent_module.TICK_SECONDS)
+    assert run.status().state == "running"
+    (run.path / "go").touch()
+    until(lambda: run.status().state == "finished")
+
+
+def test_two_starters_get_one_agent_and_it_leaves_when_idle(lab):
+    lab.store.root.mkdir()
+    starters = [threading.Thread(target=launch.start, args=[lab.store]) for _ in range(4)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    assert launch.agent_alive(lab.store)
+    agents = [p for p in psutil.process_iter() if _names(p, "agent", str(lab.store.root))]
+    assert len(agents) == 1
+    assert os.getsid(agents[0].pid) == agents[0].pid, "it outlives whoever started it"
+    assert lab.agent().wait(timeout=300) == 0, "one more leaves at once"
+    assert launch.agent_alive(lab.store)
+
+
+def test_an_idle_agent_leaves_and_another_can_be_started(lab):
+    lab.store.root.mkdir()
+    for _ in range(2):
+        assert lab.agent(idle=0.2).wait(timeout=300) == 0
+        assert not launch.agent_alive(lab.store)
+
+
+def test_an_order_at_the_last_moment_is_not_lost(lab, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (run,) = lab.runs(a="finish")
+    agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    agent.folder.mkdir(parents=True)
+    agent.announce()
+    assert agent.retire() is False and launch.agent_alive(lab.store)
+    (agent.folder / "agent.json").unlink()
+    until(lambda: agent.look() is False)
+    assert run.status().state == "finished" and agent.retire() is True
+
+
+def test_broken_folders_do_not_keep_the_others_from_training(lab):
+    torn, invalid, unreadable, no_gpu, healthy = lab.runs(a="finish", b="finish", c="finish", d="finish", e="finish")
+    torn.status_file.write_text('{"state": "que')
+    invalid.config_file.write_text('{"epochs": "many"}')
+    unreadable.status_file.unlink()
+    unreadable.status_file.mkdir()
+    no_gpu.config_file.write_text(resolve({"dataset": "digits", "device": "cuda"}).model_dump_json())
+    lab.env["CUDA_VISIBLE_DEVICES"] = ""
+    agent = lab.agent()
+    until(lambda: healthy.status().state == "finished")
+    assert torn.status().state == "interrupted"
+    assert invalid.status().state == "failed" and "epochs" in invalid.status().error
+    assert no_gpu.status().state == "failed" and "no GPU" in no_gpu.status().error
+    assert agent.poll() is None
+
+
+def test_a_run_that_is_trained_by_hand_is_left_alone(lab):
+    by_hand, other = lab.runs(a="finish", b="finish")
+    with by_hand.hold():
+        lab.agent()
+        until(lambda: other.status().state == "finished")
+        assert by_hand.recorded_status().state == "queued"
+    until(lambda: by_hand.status().state == "finished")
+
+
+def test_each_gpu_trains_one_run(lab, tmp_path):
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-aaaa, Fast\n1, GPU-bbbb, Fast, too'\n")
+    (bin / "nvidia-smi").chmod(0o755)
+    lab.env |= {"PATH": f"{bin}:{os.environ['PATH']}"}
+    lab.env.pop("CUDA_VISIBLE_DEVICES", None)
+    one, two, three = lab.runs(device="auto", a="wait", b="wait", c="finish")
+    three.config_file.write_text(resolve({"dataset": "digits", "device": "cpu"}).model_dump_json())
+    lab.agent()
+    lab.begun(one)
+    lab.begun(two)
+    until(lambda: three.status().state == "finished")
+    seen = [(run.path / "environment").read_text() for run in (one, two, three)]
+    assert seen == ["GPU-aaaa/gpu0", "GPU-bbbb/gpu1", "/cpu"]
+    for run in (one, two):
+        (run.path / "go").touch()
+    until(lambda: all(run.status().state == "finished" for run in (one, two)))
+
+
+def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_path):
+    bin = tmp_path / "bin"
+    bin.mkdir()
+    (bin / "nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-aaaa, Fast\n1, GPU-bbbb, Fast'\n")
+    (bin / "nvidia-smi").chmod(0o755)
+    lab.env |= {"PATH": f"{bin}:{os.environ['PATH']}"}
+    lab.env.pop("CUDA_VISIBLE_DEVICES", None)
+    one, both, again, behind, three, cpu = lab.runs(device="auto", a="wait", b="wait", c="finish", d="finish", e="finish", f="finish")
+    settings = {both: {"devices": 2}, again: {"devices": 2}, three: {"devices": 4}, cpu: {"devices": 2, "device": "cpu"}}
+    for run, changes in settings.items():
+        run.config_file.write_text(resolve({"dataset": "digits", **changes}).model_dump_json())
+    lab.agent()
+    lab.begun(one)
+    until(lambda: cpu.status().state == "finished" and three.status().state == "failed")
+    assert "4 GPUs" in three.status().error and "has 2" in three.status().error
+    assert {run.status().state for run in (both, again, behind)} == {"queued"}, "the free GPU waits for the run that needs two"
+    (one.path / "go").touch()
+    lab.begun(both)
+    assert (both.path / "environment").read_text() == "GPU-aaaa,GPU-bbbb/gpu0,gpu1"
+    assert {holder(folder(lab.store) / f"gpu{k}.lock") for k in (0, 1)} == {"e/b"}
+    assert again.status().state == behind.status().state == "queued"
+    (both.path / "go").touch()
+    until(lambda: all(run.status().state == "finished" for run in (both, again, behind)))
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [(None, ["GPU-aa", "GPU-bb"]), ("1", ["1"]), ("GPU-b", ["GPU-b"]), ("", []), ("-1", []), ("1,0", ["1", "0"])],
+)
+def test_gpus_are_those_that_cuda_may_see(visible, expected):
+    listing = "0, GPU-aa, Card A\n1, GPU-bb, Card B\nNo devices were found\n"
+    assert [device.visible for device in visible_gpus(listing, visible)] == expected
+
+
+def test_the_slot_of_a_dead_process_is_free(lab):
+    """The lock, not the file's content, says who holds a slot."""
+    folder(lab.store).mkdir(parents=True)
+    lock_file = folder(lab.store) / "cpu.lock"
+    lock_file.write_text("e/gone")
+    assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == [None]
+    with lock_file.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == ["e/gone"]

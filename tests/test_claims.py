@@ -1,0 +1,255 @@
+"""Claims: every verdict of every rule, from synthetic runs; and what noise alone is called."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+
+from sslcore import plan
+from sslcore.analysis import ablation, claims
+from sslcore.analysis.claims import Claim, Evidence, judge
+from sslcore.analysis.summary import NUMBERS
+from sslcore.config import resolve
+from sslcore.experiment import Store, write_json
+from tests import synthetic
+
+SEEDS = range(4)
+
+
+def entries(accuracy, values: dict[str, list[dict]], seeds=SEEDS, untrained=0.3, noise=0.002) -> Evidence:
+    """A run for each method, settings and seed; `accuracy(method, settings)` and a little noise."""
+    rng = np.random.default_rng(0)
+    found = []
+    for method, all_settings in values.items():
+        for k, settings in enumerate(all_settings):
+            for seed in seeds:
+                config = resolve({"method": method, "seed": seed, **settings})
+                value = accuracy(method, settings) + rng.normal(0, noise)
+                numbers = dict.fromkeys(NUMBERS) | {"linear": value, "knn": value, "random_linear": untrained, "random_knn": untrained}
+                found.append(ablation.Entry("made", f"{method}-{k}-s{seed}", config, "finished", 1.0, None, numbers))
+    return Evidence(found, [])
+
+
+def claim(*parts: dict, **more) -> Claim:
+    return Claim(claim="it is so", source="a test", parts=list(parts), **more)
+
+
+BATCHES = [{"batch_size": size} for size in (16, 64, 256)]
+THREE = dict.fromkeys(("simclr", "moco", "byol"), BATCHES)
+SENSITIVE = {"rule": "sensitivity_order", "axis": "batch_size", "methods": ["simclr", "moco", "byol"], "values": 3}
+
+
+def losing(**per_halving):
+    return lambda method, settings: 0.8 - per_halving[method] * math.log2(256 / settings["batch_size"])
+
+
+def keyed(key: str, levels: dict):
+    """Accuracy by a setting, the same for all methods."""
+    return lambda method, settings: levels[settings[key]]
+
+
+def momenta(method: str) -> list[dict]:
+    return [{f"{method}.momentum": m} for m in (0, 0.9, 0.99, 1)]
+
+
+QUEUES = [{"moco.queue_size": k} for k in (16, 64, 256, 1024)]
+HEADS = [{"head.kind": kind} for kind in ("none", "linear", "mlp")]
+EPOCHS = [{"epochs": n} for n in (4, 16)]
+SATURATES = {"rule": "gain_then_saturates", "axis": "negatives", "method": "moco"}
+INTERIOR = {"rule": "interior_best", "axis": "momentum", "method": "moco"}
+FAILS = {"rule": "fails", "axis": "momentum", "method": "byol", "at": [0, 1]}
+WORKS = {"rule": "works_without", "axis": "batch_size", "method": "byol", "at_most": 64}
+AHEAD = {"rule": "ahead", "axis": "head.kind", "ahead": "mlp", "of": ["linear", "none"]}
+LONGER = {"rule": "gain_more", "axis": "epochs", "methods": ["simclr"], "than": "supervised"}
+
+
+def longer(ssl: float, supervised: float):
+    return lambda method, settings: 0.5 + (supervised if method == "supervised" else ssl) * math.log2(settings["epochs"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "accuracy", "values", "verdict"),
+    [
+        (SENSITIVE, losing(simclr=0.05, moco=0.02, byol=0.005), THREE, "supported"),
+        (SENSITIVE, losing(simclr=0.005, moco=0.02, byol=0.05), THREE, "contradicted"),
+        (SENSITIVE, losing(simclr=0.05, moco=0.02, byol=0.02), THREE, "undecided"),
+        (SATURATES, keyed("moco.queue_size", {16: 0.5, 64: 0.6, 256: 0.66, 1024: 0.66}), {"moco": QUEUES}, "supported"),
+        (SATURATES, keyed("moco.queue_size", {16: 0.66, 64: 0.6, 256: 0.5, 1024: 0.5}), {"moco": QUEUES}, "contradicted"),
+        (SATURATES, keyed("moco.queue_size", {16: 0.5, 64: 0.6, 256: 0.7, 1024: 0.75}), {"moco": QUEUES}, "undecided"),  # still gains
+        (INTERIOR, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"moco": momenta("moco")}, "supported"),
+        (INTERIOR, keyed("moco.momentum", {0: 0.7, 0.9: 0.6, 0.99: 0.5, 1: 0.4}), {"moco": momenta("moco")}, "contradicted"),
+        (INTERIOR, keyed("moco.momentum", {0: 0.6, 0.9: 0.6, 0.99: 0.6, 1: 0.6}), {"moco": momenta("moco")}, "undecided"),
+        (FAILS, keyed("byol.momentum", {0: 0.32, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "supported"),
+        (FAILS, keyed("byol.momentum", {0: 0.68, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "contradicted"),
+        (FAILS, keyed("byol.momentum", {0: 0.5, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"byol": momenta("byol")}, "undecided"),
+        (WORKS, losing(byol=0.01), {"byol": BATCHES}, "supported"),
+        (WORKS, losing(byol=0.12), {"byol": BATCHES}, "contradicted"),
+        (WORKS, losing(byol=0.0625), {"byol": BATCHES}, "undecided"),
+        (AHEAD, keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS, "byol": HEADS}, "supported"),
+        (AHEAD, keyed("head.kind", {"none": 0.5, "linear": 0.8, "mlp": 0.7}), {"moco": HEADS, "byol": HEADS}, "contradicted"),
+        (AHEAD, keyed("head.kind", {"none": 0.5, "linear": 0.7, "mlp": 0.7}), {"moco": HEADS, "byol": HEADS}, "undecided"),
+        (LONGER, longer(0.05, 0.01), {"simclr": EPOCHS, "supervised": EPOCHS}, "supported"),
+        (LONGER, longer(0.01, 0.05), {"simclr": EPOCHS, "supervised": EPOCHS}, "contradicted"),
+        (LONGER, longer(0.03, 0.03), {"simclr": EPOCHS, "supervised": EPOCHS}, "undecided"),
+    ],
+)
+def test_verdicts_follow_from_the_runs(rule, accuracy, values, verdict):
+    found = judge(claim(rule), entries(accuracy, values))
+    assert found.word == verdict, found.reason
+    assert found.reason
+
+
+@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, FAILS, WORKS, AHEAD, LONGER])
+def test_one_seed_and_no_runs_decide_nothing(rule):
+    values = {method: [*BATCHES] for method in ("simclr", "moco", "byol")}
+    assert judge(claim(rule), Evidence([], [])).word == "undecided"
+    one = judge(claim(rule), entries(losing(simclr=0.05, moco=0.02, byol=0.005), values, seeds=[0]))
+    assert one.word == "undecided" and ("one seed" in one.reason or "Not decided" in one.reason)
+
+
+def test_what_is_missing_is_told_by_its_values():
+    two = judge(claim(SENSITIVE), entries(losing(simclr=0.05, moco=0.02, byol=0.005), dict.fromkeys(THREE, BATCHES[1:])))
+    assert two.word == "undecided" and "2 distinct values of batch size" in two.reason
+    large = judge(claim(WORKS), entries(losing(byol=0.01), {"byol": [{"batch_size": 128}, {"batch_size": 256}]}))
+    assert large.word == "undecided" and "64 or less" in large.reason
+
+
+def test_a_part_without_evidence_leaves_a_claim_undecided_and_a_contradicted_part_does_not():
+    runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS})
+    assert judge(claim(AHEAD), runs).word == "supported"
+    assert judge(claim(AHEAD, INTERIOR), runs).word == "undecided"
+    assert judge(claim({**AHEAD, "ahead": "none", "of": ["mlp"]}, INTERIOR), runs).word == "contradicted"
+
+
+@pytest.mark.parametrize("rule", [{**INTERIOR, "axis": "head.kind"}, {**SATURATES, "axis": "head.kind"}, {**WORKS, "axis": "head.kind", "method": "moco"}])
+def test_an_order_of_words_is_not_made_up(rule):
+    found = judge(claim(rule), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS}))
+    assert found.word == "undecided" and "are words" in found.reason
+
+
+def test_augmentations_are_told_by_what_is_on():
+    colour = {"augment.jitter": 0, "augment.hue": 0, "augment.grayscale": 0}
+    levels = {"crop + jitter + grayscale": 0.7, "flip + jitter + grayscale": 0.5, "crop + flip": 0.4, "crop + flip + jitter + grayscale": 0.75}
+    settings = [{}, {"augment.flip": 0}, {"augment.crop_min": 1}, colour]
+
+    def accuracy(method, settings):
+        lost = 0.75 - levels[claims.kinds(resolve({"method": method, **settings}))]
+        return 0.75 - lost * (0.3 if method == "byol" else 1)
+
+    runs = entries(accuracy, {"simclr": settings, "byol": settings})
+    pair = {"rule": "ahead", "axis": "augmentations", "ahead": "crop + jitter + grayscale", "of": ["crop + flip", "flip + jitter + grayscale"], "methods": ["simclr"]}
+    robust = {"rule": "sensitivity_order", "axis": "augmentations", "methods": ["simclr", "byol"], "start": "crop + flip + jitter + grayscale", "at": ["crop + flip"]}
+    assert judge(claim(pair, robust), runs).word == "supported"
+    assert judge(claim({**robust, "methods": ["byol", "simclr"]}), runs).word == "contradicted"
+
+
+@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, AHEAD])
+def test_noise_alone_is_seldom_called_supported_or_contradicted(rule):
+    """Identical methods: the level is 5 % for either word together, by Holm's method; 200 draws leave it below 10 %."""
+    values = {
+        "batch_size": {"simclr": BATCHES, "moco": BATCHES, "byol": BATCHES}, "negatives": {"moco": QUEUES}, "momentum": {"moco": momenta("moco")}, "head.kind": {"moco": HEADS},
+    }[rule["axis"]]  # fmt: skip
+    runs = entries(lambda *_: 0.6, values)
+    rng, words = np.random.default_rng(1), []
+    for _ in range(200):
+        for entry in runs.entries:
+            entry.numbers["linear"] = 0.6 + rng.normal(0, 0.02)
+        words.append(judge(claim(rule), runs).word)
+    assert words.count("supported") <= 0.05 * 200 + 4, words.count("supported")
+    assert words.count("contradicted") <= 0.05 * 200 + 10, words.count("contradicted")
+
+
+# -- Rules over run folders ------------------------------------------------------------
+
+
+def stored(root, results) -> Evidence:
+    experiment = synthetic.store(root, methods=("moco", "simclr", "byol"), seeds=range(3), steps=60)
+    for run in experiment.runs():
+        write_json(run.results_file, run.results() | results(run.config.method, run.config.seed))
+    runs = experiment.runs()
+    return Evidence(ablation.entries(experiment, runs), runs)
+
+
+def test_cost_order_by_what_results_say(tmp_path):
+    price = {"simclr": 3.0, "moco": 1.0, "byol": 1.5}
+
+    def costs(method, seed):
+        return {"cost": {"peak_memory_bytes": 1e8 * price[method], "flops_per_image": 1e7 * price[method]}}
+
+    evidence = stored(tmp_path, costs)
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco", "byol"], "costs": ["memory"]}
+    assert judge(claim(rule), evidence).word == "supported"
+    assert judge(claim({**rule, "dear": "moco", "cheap": ["simclr"]}), evidence).word == "contradicted"
+    assert judge(claim({**rule, "dear": "moco", "cheap": ["supervised"]}), evidence).word == "undecided"
+    assert all("accuracy that both reach" in step.says for step in judge(claim({**rule, "costs": ["seconds", "operations"]}), evidence).steps)
+    assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", "the same in few seeds is no proof of what chance has a part in"
+    assert claims.cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
+
+
+def test_energy_counts_where_it_was_measured(tmp_path):
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["energy"]}
+    evidence = stored(tmp_path, lambda method, seed: {})
+    assert judge(claim(rule), evidence).steps == []
+    watts = {"simclr": 300, "moco": 100, "byol": 100}
+    for run in evidence.runs:
+        rows = [row | {"joules": row["seconds"] * (watts[run.config.method] + run.config.seed)} for row in run.metrics()]
+        run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (step,) = judge(claim(rule), Evidence(evidence.entries, evidence.runs)).steps
+    assert "energy" in step.says and step.difference.seeds == 3
+
+
+def test_pair_ahead_and_result_ahead_by_what_results_say(tmp_path):
+    level = {"simclr": 0.6, "moco": 0.7, "byol": 0.6}
+
+    def results(method, seed):
+        rows = [{"fraction": 0.01, "accuracy": 0.5 + 0.01 * seed, "from_scratch": 0.3}, {"fraction": 0.1, "accuracy": 0.6, "from_scratch": 0.7 + 0.01 * seed}]
+        return {"linear": {"accuracy": level[method] + 0.003 * seed * (method == "moco") + 0.001 * (seed == 1)}, "fine_tuning": rows}
+
+    evidence = stored(tmp_path, results)
+    assert judge(claim({"rule": "pair_ahead", "ahead": "moco", "of": "byol"}), evidence).word == "supported"
+    assert judge(claim({"rule": "pair_ahead", "ahead": "byol", "of": "moco"}), evidence).word == "contradicted"
+    assert judge(claim({"rule": "pair_ahead", "ahead": "byol", "of": "simclr"}), evidence).word == "undecided"
+    few = {"rule": "result_ahead", "ahead": "fine_tuning.accuracy", "of": "fine_tuning.from_scratch", "says": "it is ahead"}
+    assert judge(claim({**few, "where": {"fraction": 0.01}}), evidence).word == "supported"
+    assert judge(claim({**few, "where": {"fraction": 0.1}}), evidence).word == "contradicted"
+    assert judge(claim({**few, "where": {"fraction": 0.5}}), evidence).word == "undecided"
+
+
+# -- Claims as data --------------------------------------------------------------------
+
+
+def test_the_nine_claims_can_be_read_and_name_presets_that_exist():
+    found, problems = claims.read()
+    assert len(found) == 9 and not problems
+    assert {one.make.preset for one in found} <= set(plan.presets())
+    assert all(judge(one, Evidence([], [])).word == "undecided" for one in found), "no verdict without runs"
+
+
+def test_claims_of_ones_own_are_read_and_bad_ones_are_told_in_a_line(tmp_path):
+    file = tmp_path / "claims.yaml"
+    assert claims.read(file) == ([], [])
+    good = {"claim": "mine", "source": "me", "parts": [INTERIOR]}
+    bad = [
+        {**good, "parts": []}, {**good, "parts": [{"rule": "magic"}]}, {**good, "parts": [{**INTERIOR, "axis": "luck"}]}, {**good, "verdict": "supported"}, "words",
+        {**good, "parts": [{**INTERIOR, "method": "gan"}]}, {**good, "parts": [{"rule": "result_ahead", "ahead": "a", "of": "b", "says": "c", "settings": {"no": 1}}]},
+    ]  # fmt: skip
+    file.write_text(yaml.safe_dump([good, *bad]))
+    found, problems = claims.read(file)
+    assert [one.claim for one in found] == ["mine"] and len(problems) == len(bad)
+    assert all("\n" not in problem and f"claim {k}" in problem for k, problem in enumerate(problems, 2))
+    for text in ("a: [", "just words", "\x00", "- claim: !!python/object:os.system x"):
+        file.write_text(text)
+        found, problems = claims.read(file)
+        assert not found and len(problems) == 1 and "\n" not in problems[0]
+
+
+def test_runs_that_cannot_be_read_are_left_out(tmp_path):
+    experiment = synthetic.store(Store(tmp_path).root, methods=("byol",), seeds=(0,), steps=20)
+    (run,) = experiment.runs()
+    run.config_file.write_text("{")
+    write_json(run.results_file, {"linear": 3})
+    runs = experiment.runs()
+    evidence = Evidence(ablation.entries(experiment, runs), runs)
+    assert all(judge(one, evidence).word == "undecided" for one in claims.read()[0])

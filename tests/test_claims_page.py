@@ -1,0 +1,94 @@
+"""The Claims and Methods pages as a reader drives them, without a browser."""
+
+import re
+
+import pytest
+import yaml
+
+from dashboard.claims import form
+from dashboard.figures import claims as figures
+from sslcore.analysis import claims
+from sslcore.analysis.claims import Step
+from sslcore.analysis.stats import over_seeds
+from sslcore.experiment import Store
+from tests import synthetic
+from tests.test_views import clean, launched, open_page, texts
+
+__all__ = ["launched"]  # a fixture: no agent is started
+
+
+@pytest.fixture
+def experiment():
+    return synthetic.store(Store().root, seeds=(0, 1), axes={"batch_size": [16, 64, 256]}, steps=40, name="sizes")
+
+
+def rows(app) -> list[str]:
+    """The claims' verdicts, in order."""
+    return re.findall(r":(?:green|red|gray)-badge\[:material/\w+: (\w+)\]", texts(app))
+
+
+def test_every_claim_has_a_verdict_a_reason_and_its_source(experiment):
+    app = open_page("claims", experiment="sizes")
+    shown = texts(app).replace("\\", "")
+    assert len(rows(app)) == 9 and set(rows(app)) <= set(figures.VERDICTS)
+    for claim in claims.read()[0]:
+        assert claim.claim in shown and claim.source in shown
+    assert "Energy counts where it was measured" in shown and "SimCLR loses more than MoCo as the batch size falls" in shown and "Not decided: no run was fine-tuned" in shown
+
+
+def test_one_verdict_can_be_shown_alone(experiment):
+    app = open_page("claims", experiment="sizes", claims_show=":material/help: undecided")
+    every = open_page("claims", experiment="sizes")
+    assert 0 < len(rows(every)) and set(rows(app)) <= {"undecided", *rows(every)}
+    app.segmented_control(key="claims_show").set_value("undecided").run()
+    assert rows(clean(app)) == ["undecided"] * rows(every).count("undecided")
+
+
+def test_a_button_queues_the_seeds_that_a_claim_lacks(experiment, launched):
+    app = open_page("claims", experiment="sizes")
+    buttons = [button for button in app.button if str(button.key).startswith("claims_queue_")]
+    assert buttons and "1 more seed: 9 runs" in buttons[0].label
+    buttons[0].click().run()
+    clean(app)
+    assert experiment.spec().axes["seed"] == [0, 1, 2] and sum(run.status().state == "queued" for run in experiment.runs()) == 9
+    assert launched
+
+
+def test_claims_of_ones_own_stand_beside_and_bad_ones_are_told(experiment):
+    mine = {"claim": "Mine *is* <b>odd</b>", "source": "me", "parts": [{"rule": "pair_ahead", "ahead": "byol", "of": "simclr"}]}
+    (Store().root / "claims.yaml").write_text(yaml.safe_dump([mine, {**mine, "parts": [{"rule": "magic"}]}]))
+    app = open_page("claims", experiment="sizes")
+    assert len(rows(app)) == 10 and "Left out" in app.warning[0].value
+    assert "Mine \\*is\\* \\<b\\>odd" in texts(app)
+
+
+@pytest.mark.parametrize("claim", claims.read()[0], ids=lambda claim: claim.claim[:12])
+def test_the_form_understands_what_a_claim_asks_for(claim):
+    app = open_page("new", **form(claim))
+    assert not any("does not exist" in warning.value for warning in app.warning)
+    assert app.number_input(key="new_seeds").value == claim.seeds
+    assert app.text_input(key="new_title").value == form(claim)["title"][0]
+    if claim.make.vary:
+        assert {name: app.text_input(key=f"new_values_{name}").value for name in claim.make.vary} == {name: ", ".join(map(str, values)) for name, values in claim.make.vary.items()}
+    if claim.make.methods:
+        assert app.pills(key="new_methods").value == claim.make.methods
+
+
+def test_the_forest_fills_what_is_told_apart():
+    steps = [Step("a", over_seeds([0.1, 0.11, 0.12]), p=0.01), Step("b<i>", over_seeds([0.1, -0.11, 0.12]), p=0.6), Step("c", over_seeds([0.1]))]
+    (trace,) = figures.forest(steps).data
+    assert list(trace.marker.symbol) == ["circle", "circle-open", "circle-open"]
+    assert list(trace.x) == pytest.approx([11, 3.667, 10], abs=1e-3) and trace.error_x.array[2] is None
+    assert "<i>" not in str(figures.forest(steps).layout.yaxis.ticktext)
+
+
+def test_methods_say_what_papers_and_what_the_runs_say(experiment):
+    shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
+    for said in ("Negatives a positive: 30 to 510, in 6 runs", "Negatives a positive: none, in 6 runs", "× SimCLR's", "points below the best of 16, 64, 256", "Peak memory: 900 MB"):
+        assert said in shown, said
+
+
+def test_methods_without_runs_say_so():
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20)
+    shown = texts(open_page("methods", experiment="photos")).replace("\\", "")
+    assert "no finished run of MoCo and SimCLR" in shown and "not measured here" in shown

@@ -1,0 +1,313 @@
+"""The command line: in this process where that is enough, as a real command where processes matter."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from sslcore import plan
+from sslcore.__main__ import again, main, parser
+from sslcore.config import OPTIONS
+from sslcore.experiment import Store, process_is, read_json
+from sslcore.launch.slots import folder
+from sslcore.notation import axes_of, settings_of, value_of
+
+ROOT = Path(__file__).parents[1]
+TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 device=cpu"
+
+
+def until(condition, seconds=300):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+    return value
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store in a folder that does not exist yet; agents and runs that were started for it are ended afterwards."""
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    store = Store()
+    yield store
+    who = read_json(folder(store) / "agent.json") or {}
+    processes = [(who.get("pid"), who.get("pid_started"))]
+    processes += [(status.pid, status.pid_started) for status in (run.recorded_status() for run in store.runs())]
+    for pid, started in processes:
+        if process_is(pid, started):
+            psutil.Process(pid).kill()
+
+
+@pytest.fixture
+def nothing_starts(monkeypatch):
+    monkeypatch.setattr("sslcore.launch.start", lambda store: None)
+
+
+def shell(command: str, **kwargs) -> subprocess.Popen:
+    words = [sys.executable, "-m", "sslcore", *shlex.split(command)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+
+
+# -- Bad input -------------------------------------------------------------------
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Folders of images that cannot be used, each in a way of its own."""
+    (tmp_path / "empty").mkdir()
+    for name, classes in {"single": ["cat"], "few": ["cat", "dog"]}.items():
+        for kind in classes:
+            (tmp_path / name / kind).mkdir(parents=True)
+            for k in range(6):
+                Image.fromarray(np.full((16, 16, 3), 20 * k, np.uint8)).save(tmp_path / name / kind / f"{k}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("launch", "PRESET"),
+        ("lunch photos", "lunch"),
+        ("launch nowhere.yaml", "nowhere.yaml"),
+        ("launch photos --set epoch=3", "epoch: there is no such setting; did you mean epochs?"),
+        ("launch photos --set queue_size=3", "did you mean moco.queue_size?"),
+        ("launch photos --set epochs=0", "epochs: must be greater than or equal to 1, not 0"),
+        ("launch photos --set epochs=many", "epochs: must be a valid integer"),
+        ("launch photos --set epochs", "expected key=value, not 'epochs'"),
+        ("launch photos --set epochs=[", "epochs: "),
+        ("launch photos --set epochs=3 epochs=4", "epochs: given twice"),
+        ("launch photos --set seed=3 --vary seed=4,5", "seed: "),
+        ("launch photos --vary seed=", "seed: no values"),
+        ("launch photos --vary seed=1,1", "listed twice"),
+        ("launch photos --vary method=simsiam", "method: must be one of moco, simclr"),
+        ("launch photos --set batch_size=100000", "batch_size: 100000 is larger than the data set"),
+        ("launch photos --set dataset=missing", "missing"),
+        ("launch photos --set dataset={pictures}/empty", "empty"),
+        ("launch photos --set dataset={pictures}/single batch_size=2 evaluate.knn_k=1", "single class"),
+        ("launch photos --set dataset={pictures}/few batch_size=2", "evaluate.knn_k: 20 neighbours are more than"),
+        ("launch photos --name ...", "--name: "),
+        ("train nowhere", "nowhere is not a run"),
+        ("status nothing", "nothing: no such experiment or run"),
+        ("stop nothing/here", "nothing/here: no such experiment or run"),
+        ("resume ../etc", "no such experiment or run"),
+        ("evaluate", "only finished runs can be evaluated"),
+        ("complete nothing", "nothing: no such experiment"),
+        ("views --out x.webp --set epochs=0", "epochs: "),
+        ("profile nothing", "nothing: no such experiment or run"),
+        ("profile --steps 0", "--steps: at least 1"),
+    ],
+)
+def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, store, pictures, capsys):
+    try:
+        code = main(shlex.split(arguments.format(pictures=pictures)))
+    except SystemExit as ended:  # argparse ends by itself
+        code = ended.code
+    told = capsys.readouterr()
+    assert code == 2 and not told.out
+    assert says in told.err
+    assert all(line.startswith("python -m sslcore: error: ") for line in told.err.splitlines())
+    assert not store.root.exists()
+
+
+def test_all_problems_are_told_at_once(store, capsys):
+    assert main(shlex.split("launch photos --set epochs=0 seed=-1 head.dim=1")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[2] for line in lines] == ["epochs", "seed", "head.dim"]
+
+
+def test_a_taken_name_is_refused_and_a_preset_name_is_numbered(store, nothing_starts, capsys):
+    assert main(shlex.split("launch photos --name mine")) == 0
+    assert main(shlex.split("launch photos --name mine")) == 2
+    assert "mine" in capsys.readouterr().err
+    assert main(["launch", "photos"]) == main(["launch", "photos"]) == 0
+    assert {experiment.name for experiment in store.experiments()} == {"mine", "photos", "photos-2"}
+
+
+# -- What is launched ------------------------------------------------------------
+
+
+def test_set_and_vary_replace_what_the_preset_says(store, nothing_starts):
+    command = "launch photos --name g --set epochs=3 head.dim=32 --set moco.queue_size=99 --vary method=moco batch_size=64,128 --vary seed=0,1"
+    assert main(shlex.split(command)) == 0
+    runs = store.experiment("g").runs()
+    assert [run.name for run in runs] == ["moco-bs128-s0", "moco-bs128-s1", "moco-bs64-s0", "moco-bs64-s1"]
+    assert {(run.config.epochs, run.config.head.dim, run.config.moco.queue_size) for run in runs} == {(3, 32, 99)}
+    assert {run.status().state for run in runs} == {"queued"}
+    queue = sorted(runs, key=lambda run: run.status().queued_at)
+    assert [run.name for run in queue] == ["moco-bs64-s0", "moco-bs64-s1", "moco-bs128-s0", "moco-bs128-s1"], "in the grid's order"
+
+
+@pytest.mark.parametrize("command", ["--root {root} launch photos --name r", "launch photos --name r --root {root}"])
+def test_root_may_stand_before_or_after_the_command(command, store, tmp_path, nothing_starts):
+    assert main(shlex.split(command.format(root=tmp_path / "elsewhere"))) == 0
+    assert (tmp_path / "elsewhere" / "r").is_dir() and not store.root.exists()
+
+
+def test_warnings_are_told_and_do_not_stop(store, nothing_starts, capsys):
+    assert main(shlex.split("launch photos --vary method=moco --set moco.queue_size=1000000")) == 0
+    assert "warning: moco.queue_size" in capsys.readouterr().err
+
+
+def test_a_data_set_is_found_from_any_folder(store, pictures, nothing_starts, monkeypatch):
+    monkeypatch.chdir(pictures)
+    assert main(shlex.split("launch photos --name p --set dataset=few batch_size=2 evaluate.knn_k=2")) == 0
+    assert {run.config.dataset for run in store.experiment("p").runs()} == {str(pictures / "few")}
+
+
+def test_the_kept_command_makes_the_same_experiment_again(store, pictures, nothing_starts, monkeypatch, tmp_path):
+    monkeypatch.chdir(pictures)
+    Path("my own.yaml").write_text("base: {dataset: photos, epochs: 2}\naxes: {method: [byol, simclr]}\n")
+    given_ = "launch 'my own.yaml' --title 'What  now?' --set learning_rate=1e-3 simclr.negatives= head.kind=none --vary seed=1,2"
+    assert main(shlex.split(given_)) == 0
+    first = store.experiment("my-own")
+    command = shlex.split(first.spec().command)
+    assert command[:3] == ["python", "-m", "sslcore"]
+    monkeypatch.chdir("/")
+    assert main([*command[3:], "--root", str(tmp_path / "again")]) == 0
+    second = Store(tmp_path / "again").experiment("my-own")
+    for this in (first, second):
+        assert len(this.runs()) == 4
+    assert [run.config for run in first.runs()] == [run.config for run in second.runs()]
+    assert first.spec().model_dump(exclude={"created"}) == second.spec().model_dump(exclude={"created"})
+
+
+values = st.one_of(
+    st.integers(-(10**9), 10**9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.none(),
+    st.text("abc/., '[]{}:#\"-1e~\\", min_size=1, max_size=8),
+).filter(lambda value: value_of(json.dumps(value)) == value or not isinstance(value, str))
+names = st.sampled_from(sorted(set(OPTIONS) - {"dataset"}))
+
+
+@given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, st.lists(values, min_size=1, max_size=3), max_size=3))
+def test_any_settings_survive_the_shell(settings, axes):
+    args = parser().parse_args(["launch", "photos"])
+    words = shlex.split(again(args, settings, axes))
+    parsed = parser().parse_args(words[3:])
+    assert settings_of(parsed.set) == settings
+    assert axes_of(parsed.vary) == axes
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("3", 3), ("1e-3", 1e-3), ("-2.5", -2.5), ("true", True), ("", None), ("none", "none"), ("/a/b c", "/a/b c"), ("1.2.3", "1.2.3")],
+)
+def test_values_are_what_a_reader_would_take_them_for(text, value):
+    assert value_of(text) == value and type(value_of(text)) is type(value)
+
+
+# -- The manual ------------------------------------------------------------------
+
+
+def test_the_manual_names_every_command_and_option(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    manual = capsys.readouterr().out
+    for command in ("launch", "train", "status", "stop", "resume", "complete", "evaluate", "agent", "views", "profile", "presets", "options"):
+        assert f"\n    {command} " in manual
+    assert main(["options"]) == 0
+    told = capsys.readouterr().out
+    for name, field in OPTIONS.items():
+        assert f"{name}  (" in told and field.description in told
+    assert "moco.momentum  (float >= 0 and <= 1; default 0.99)" in told
+    assert "simclr.negatives  (int >= 1 or empty; default empty)" in told
+
+
+def test_every_preset_can_be_planned(capsys):
+    assert main(["presets"]) == 0
+    told = capsys.readouterr().out
+    for name in plan.presets():
+        assert name in told
+        planned = plan.plan(plan.read(name))
+        assert planned.configs and not planned.problems
+
+
+def test_the_examples_of_the_manual_are_valid(store, nothing_starts, monkeypatch, capsys):
+    """Every example that launches a preset which comes with Triptych makes its runs."""
+    from sslcore.__main__ import EXAMPLES
+
+    lines = [line for line in EXAMPLES.splitlines() if "{p} launch photos --vary" in line]
+    assert lines
+    for line in lines:
+        command = line.split("   ")[0].strip().removeprefix("{p} ")
+        assert main(shlex.split(command)) == 0, command
+    assert len(store.experiments()) == len(lines)
+
+
+def test_nothing_but_training_imports_torch():
+    code = (
+        "import sys, sslcore.__main__, sslcore.plan, sslcore.launch, sslcore.progress, sslcore.worker, sslcore.analysis.summary\n"
+        "sys.exit(', '.join({'torch', 'streamlit', 'plotly', 'dashboard'} & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_profile_names_the_operators_and_keeps_a_trace_and_nothing_else(store, shapes, tmp_path, capsys):
+    trace = tmp_path / "trace.json"
+    settings = f"dataset={shapes} image_size=16 batch_size=16 device=cpu"
+    assert main(shlex.split(f"profile --steps 1 --trace {trace} --set {settings}")) == 0
+    told = capsys.readouterr().out
+    assert "convolution_backward" in told and "images/s" in told
+    assert json.loads(trace.read_text())["traceEvents"] and not store.root.exists()
+
+
+# -- From end to end -------------------------------------------------------------
+
+
+def test_launch_and_wait_trains_and_prints_the_table(store):
+    process = shell(f"launch photos --name tiny --set {TINY} --vary method=simclr --wait")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    (run,) = store.experiment("tiny").runs()
+    assert run.status().state == "finished"
+    results = run.results()
+    assert f"{run.name}: pretrain" in out and f"{run.name}: finished" in out
+    assert f" {100 * results['linear']['accuracy']:.1f} [" in out
+    assert f" {100 * results['baselines']['pixels']['knn']:.1f} " in out
+    assert str(store.experiment("tiny").path) in out
+    assert len(out.splitlines()) < 20, "a line a change, not a line a tick"
+    status = shell("status tiny").communicate(timeout=300)[0]
+    assert run.name in status and "finished" in status
+
+
+def test_stop_resume_and_leaving_the_wait_from_the_shell(store):
+    waiting = shell(f"launch photos --name long --set {TINY.replace('epochs=1', 'epochs=10000')} --vary method=simclr --wait")
+    run = until(lambda: next(iter(store.runs()), None))
+    until(lambda: len(run.metrics()) > 2)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=300)
+    assert waiting.returncode == 130 and "The runs go on" in err
+    assert run.status().state == "running"
+
+    first = run.recorded_status().pid
+    assert shell("stop long").wait(timeout=300) == 0
+    until(lambda: run.status().state == "stopped")
+    assert run.checkpoint_file.exists()
+    assert shell("stop long").wait(timeout=300) == 2, "there is nothing left to stop"
+    reached = run.metrics()[-1]["step"]
+
+    assert shell("resume long/simclr-bs256-s0").wait(timeout=300) == 0
+    until(lambda: run.metrics() and run.metrics()[-1]["step"] > reached)
+    status = run.status()
+    assert status.state == "running" and status.attempt == 2 and status.pid != first
+    steps = [row["step"] for row in run.metrics() if "loss" in row]
+    assert steps == sorted(set(steps)), "no step dropped or doubled"
+    os.kill(status.pid, signal.SIGKILL)
+    until(lambda: run.recorded_status().state == "interrupted")

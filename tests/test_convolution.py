@@ -1,0 +1,52 @@
+"""Our ways to convolve give what torch's gives: the output, and both gradients."""
+
+import pytest
+import torch
+from torch import nn
+
+from sslcore.convolution import Conv3x3, Winograd, hasten, plain
+from sslcore.encoders import build_encoder
+
+SHAPES = {  # images, channels in, out, height, width, stride
+    "whole map": (3, 5, 6, 2, 2, 1),
+    "winograd, one tile": (3, 64, 70, 4, 4, 1),
+    "winograd, tiles": (2, 64, 64, 8, 4, 1),
+    "strided": (3, 7, 5, 8, 6, 2),
+    "large": (2, 4, 5, 12, 12, 1),
+    "odd": (2, 4, 5, 5, 7, 2),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_way_is_the_same_convolution(shape):
+    n, channels, out, height, width, stride = SHAPES[shape]
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(channels, out, 3, stride, 1, bias=False, dtype=torch.float64)
+    x = torch.randn(n, channels, height, width, dtype=torch.float64, requires_grad=True)
+
+    def both_ways() -> tuple[torch.Tensor, ...]:
+        y = convolution(x)
+        slope = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape)
+        return y, *torch.autograd.grad(y, (x, convolution.weight), slope)
+
+    expected = both_ways()
+    hasten(convolution)
+    assert type(convolution) is Conv3x3
+    for ours, theirs in zip(both_ways(), expected):
+        torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
+
+
+def test_in_float32_winograd_errs_as_little_as_a_sum_of_thousands():
+    torch.manual_seed(0)
+    x, weight = torch.randn(8, 256, 8, 8), torch.randn(256, 256, 3, 3) / 48
+    exact = nn.functional.conv2d(x.double(), weight.double(), padding=1)
+    assert (Winograd.apply(x, weight) - exact).abs().max() < 1e-4 * exact.std()
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18"])
+def test_an_encoder_in_training_is_torchvisions_in_training(name):
+    torch.manual_seed(0)
+    encoder, x = build_encoder(name, 32).double(), torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    ours = encoder(x)
+    assert any(isinstance(module, Conv3x3) for module in encoder.modules())
+    torch.testing.assert_close(plain(encoder)(x), ours, atol=1e-9, rtol=1e-9)

@@ -1,0 +1,65 @@
+"""What a chart is sent when its figure changes."""
+
+import base64
+import gzip
+import json
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import difference
+
+
+def applied(before: list[float], splice: dict) -> np.ndarray:
+    """As chart.js does it."""
+    put = np.frombuffer(base64.b64decode(splice["put"]["bdata"]), splice["put"]["dtype"])
+    return np.concatenate([before[: splice["at"]], put, before[splice["at"] + splice["drop"] :]])
+
+
+numbers = st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), max_size=12)
+
+
+@given(numbers, numbers)
+def test_a_change_turns_one_array_into_the_other(before, after):
+    before, after = np.array(before, np.float32), np.array(after, np.float32)
+    change = difference.between({"data": [{"y": before}], "layout": {}}, {"data": [{"y": after}], "layout": {}})
+    if np.array_equal(before, after, equal_nan=True):
+        assert change == {}
+    else:
+        np.testing.assert_array_equal(applied(before, change["data"][0]["y"]), after)
+
+
+def line(y, **layout) -> go.Figure:
+    return go.Figure(go.Scatter(x=np.arange(len(y), dtype=np.float32), y=np.array(y, np.float32), name="a"), layout)
+
+
+def test_a_curve_that_grows_sends_its_end_and_the_words_that_changed():
+    drawn = {}
+    first, change = difference.since_last(line(range(5000), title={"text": "1"}), drawn, "chart")
+    assert change is None
+    assert json.loads(gzip.decompress(difference.kept(first)))["data"][0]["name"] == "a"
+    again, change = difference.since_last(line(range(5010), title={"text": "2"}), drawn, "chart")
+    assert again == first and len(change) < 500
+    told = json.loads(change)
+    assert told["layout"] == {"title": {"text": "2"}} and told["data"]["0"]["y"]["at"] == 5000
+    assert difference.since_last(line(range(5000), title={"text": "1"}), drawn, "chart") == (first, None)
+
+
+@pytest.mark.parametrize("other", [line(np.arange(5000) + 0.5), go.Figure([*line(range(5000)).data, *line(range(3)).data])])
+def test_another_figure_is_fetched_whole(other):
+    drawn = {}
+    first, _ = difference.since_last(line(range(5000)), drawn, "chart")
+    whole, change = difference.since_last(other, drawn, "chart")
+    assert whole != first and change is None and difference.kept(whole)
+
+
+def test_the_same_figure_has_one_address_for_all_readers():
+    assert difference.since_last(line(range(9)), {}, "a")[0] == difference.since_last(line(range(9)), {}, "b")[0]
+
+
+def test_a_property_that_is_gone_is_taken_away():
+    before, after = ({"data": [{"type": "scatter", **more}], "layout": {}} for more in ({"selectedpoints": [1]}, {}))
+    assert difference.between(before, after) == {"data": {0: {"selectedpoints": None}}}

@@ -1,0 +1,149 @@
+"""The panel of points: every image once, under its own index, in the look of its class."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboard.figures import style
+from dashboard.figures.embedding import AT_MOST, COLOURS, looks, panel
+
+CLASSES = [f"thing {k}" for k in range(10)]
+
+
+def points(n: int = 60, classes=CLASSES, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % len(classes)
+    guess = np.where(rng.random(n) < 0.3, (label + 1) % len(classes), label)
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=n),
+            "y": 100 + 3 * rng.normal(size=n),
+            "index": rng.permutation(10 * n)[:n],
+            "class": [classes[k] for k in label],
+            "predicted": [classes[k] for k in guess],
+            "split": np.where(rng.random(n) < 0.5, "train", "test"),
+            "probe": np.where(label == guess, "right", "wrong"),
+        }
+    )
+
+
+def images(figure):
+    """The traces of images, without the empty one by which the page owns the selection."""
+    return [trace for trace in figure.data if trace.meta]
+
+
+@pytest.mark.parametrize("by", ["class", "predicted", "split", "probe"])
+@pytest.mark.parametrize("highlight", [(), ("thing 3", "thing 7")])
+def test_every_image_is_drawn_once_at_its_place_whatever_the_colours(by, highlight):
+    frame = points()
+    figure = panel(frame, by, classes=CLASSES, highlight=highlight, dataset="photos")
+    drawn = {int(i): (float(x), float(y)) for trace in images(figure) for i, x, y in zip(trace.customdata, trace.x, trace.y)}
+    assert sum(len(trace.x) for trace in images(figure)) == len(frame) == len(drawn)
+    assert drawn == {i: (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for i, x, y in zip(frame["index"], frame["x"], frame["y"])}
+    assert all(trace.meta == {"dataset": "photos"} for trace in images(figure))
+
+
+@pytest.mark.parametrize("by", ["class", "predicted", "split", "probe"])
+def test_a_trace_holds_the_images_of_its_name_and_no_others(by):
+    frame = points().set_index("index")
+    for trace in images(panel(points(), by, classes=CLASSES)):
+        assert set(frame.loc[np.array(trace.customdata), by]) == {trace.name}
+
+
+def test_tooltips_say_the_class_and_a_wrong_guess():
+    frame = points().set_index("index")
+    for by in ("class", "split", "probe"):
+        for trace in images(panel(points(), by, classes=CLASSES)):
+            for index, text in zip(trace.customdata, trace.text):
+                said = trace.hovertemplate.replace("%{text}", text)
+                row = frame.loc[index]
+                assert row["class"] in said and ("taken for" in said) == (row["class"] != row["predicted"])
+                assert row["class"] == row["predicted"] or f"taken for {row['predicted']}" in said
+
+
+def test_a_class_looks_the_same_in_every_panel_and_no_two_alike():
+    every = looks(CLASSES)
+    assert len(set(every.values())) == len(CLASSES)
+    few = points()[lambda frame: frame["class"].isin(CLASSES[4:6])]
+    for trace in images(panel(few, classes=CLASSES)):
+        assert (trace.marker.color, trace.marker.symbol) == every[trace.name]
+    method_colours = {style.colour(method) for method in ("moco", "simclr", "byol")}
+    assert not method_colours & set(COLOURS)
+
+
+@pytest.mark.parametrize("n", [1, 6, 7, AT_MOST, AT_MOST + 1, 100, 1000])
+def test_no_more_classes_stand_out_than_can_be_told_apart(n):
+    told = looks([str(k) for k in range(n)])
+    assert len(set(told.values())) == len(told) == (n if n <= AT_MOST else len(told)) <= AT_MOST
+    assert n <= AT_MOST or 1 < len(told) <= len(COLOURS)
+
+
+def test_highlighted_classes_have_colours_and_the_rest_is_grey():
+    figure = panel(points(), classes=CLASSES, highlight=["thing 7", "thing 3"])
+    assert [trace.name for trace in images(figure)] == ["others", "thing 3", "thing 7"]
+    assert [chip.text for chip in figure.layout.annotations] == ["thing 3", "thing 7"]
+
+
+def test_names_do_not_lie_over_each_other():
+    frame = points(300)
+    frame["x"], frame["y"] = frame["x"] / 1000, frame["y"] / 1000  # all classes in one place
+    frame.loc[0, ["x", "y"]] = 1.0
+    chips = panel(frame, classes=CLASSES).layout.annotations
+    assert len(chips) == len(CLASSES)
+    for k, one in enumerate(chips):
+        for other in chips[:k]:
+            assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
+
+
+def test_names_stand_at_the_middle_of_their_class():
+    frame = points()
+    for chip in panel(frame, classes=CLASSES).layout.annotations:
+        own = frame[frame["class"] == chip.text]
+        assert (chip.x, chip.y) == (pytest.approx(own["x"].median()), pytest.approx(own["y"].median()))
+
+
+@pytest.mark.parametrize("by", ["class", "probe"])
+def test_selected_are_these_indices_in_any_grouping(by):
+    frame = points()
+    wanted = set(frame["index"].tolist()[5:17])
+    figure = panel(frame, by, classes=CLASSES, selected=[*wanted, 10**8])
+    assert {int(trace.customdata[k]) for trace in images(figure) for k in trace.selectedpoints} == wanted
+    assert all(trace.selectedpoints is not None for trace in images(figure))  # one without any would not fade
+    assert all(isinstance(trace["selectedpoints"], list) for trace in json.loads(figure.to_json(validate=False))["data"])  # plotly.js ignores arrays there
+
+
+def test_nothing_fades_when_nothing_is_selected_yet_the_page_owns_the_selection():
+    figure = panel(points(), classes=CLASSES, selected=[])
+    assert all(trace.selectedpoints is None for trace in images(figure))
+    assert any(trace.selectedpoints == () for trace in figure.data)
+    assert not [trace for trace in panel(points(), classes=CLASSES).data if not trace.meta]
+
+
+def test_panels_are_square_and_hold_all_points():
+    frame = points()
+    layout = panel(frame, classes=CLASSES).layout
+    (x0, x1), (y0, y1) = layout.xaxis.range, layout.yaxis.range
+    assert x1 - x0 == pytest.approx(y1 - y0) and layout.yaxis.scaleanchor == "x"
+    assert x0 < frame["x"].min() and frame["x"].max() < x1 and y0 < frame["y"].min() and frame["y"].max() < y1
+
+
+def test_text_from_a_folder_is_never_markup():
+    evil = ["<img src=x>", "%{x}"]
+    figure = panel(points(classes=evil), classes=evil, title="<b>t</b>")
+    assert figure.layout.title.text == "&lt;b&gt;t&lt;/b&gt;"
+    said = figure.to_json(validate=False)
+    assert "<img" not in said and "\\u003cimg" not in said and "%{x}" not in said
+
+
+def test_10000_points_are_sent_as_arrays():
+    assert len(panel(points(10_000), classes=CLASSES, dataset="photos").to_json(validate=False)) < 500_000
+
+
+def test_without_labels_all_points_are_still_there():
+    frame = points().assign(**{"class": "", "predicted": "", "probe": ""})
+    figure = panel(frame, "split")
+    assert sum(len(trace.x) for trace in images(figure)) == len(frame) and not figure.layout.annotations
+    assert {text for trace in images(figure) for text in trace.text} == {"no label"}
+    assert sum(len(trace.x) for trace in images(panel(frame, "class"))) == len(frame)

@@ -1,0 +1,208 @@
+"""The Embeddings page as a reader drives it, without a browser."""
+
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboard import embeddings
+from sslcore.analysis.layouts import procrustes
+from sslcore.config import resolve
+from sslcore.evaluate.embed import layout_frame
+from sslcore.experiment import Run, Spec, Store
+from tests import synthetic
+from tests.test_views import clean, open_page, texts
+
+
+def embedded(name: str = "photos", **settings):
+    experiment = synthetic.store(Store().root, name=name, **{"seeds": (0,), "evaluate.sample": 60, **settings})
+    synthetic.embed(experiment)
+    return experiment
+
+
+def strips(app) -> dict[str, list[int]]:
+    """What each list of pictures is called -> the indices of its images."""
+    bodies = [element.proto.body for element in app.get("html")]
+    return {re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png", body)] for body in bodies}
+
+
+def arrays(run: Run) -> dict[str, np.ndarray]:
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        return dict(kept)
+
+
+def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
+    experiment = embedded()
+    index = arrays(experiment.runs()[0])["index"]
+    pick = sorted(index[[3, 20, 41]].tolist())
+    app = open_page("embeddings", experiment="photos", embeddings_pick=",".join(map(str, pick)))
+    assert sorted(strips(app)["Selected images"]) == pick
+    (body,) = [element.proto.body for element in app.get("html")]
+    for run in experiment.runs():
+        kept = arrays(run)
+        title = {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}[run.config.method]
+        for k in pick:
+            at = int(np.flatnonzero(kept["index"] == k)[0])
+            label, guess = (synthetic.CLASSES[kept[name][at]] for name in ("label", "prediction"))
+            card = re.search(rf'/{k}\.png" alt="image {k}, {label}".*?(?=role="listitem"|$)', body)[0]
+            assert (f"✓ {title}<" in card) if label == guess else (f"✗ {title}: {guess}<" in card)
+    app.button[0].click().run()
+    assert "Selected images" not in strips(clean(app)) and "embeddings_pick" not in app.query_params
+
+
+@pytest.mark.parametrize("pick", ["-1", "a,b", "999999", "1" * 500, ",", "٣"])
+def test_a_link_with_a_strange_selection_still_opens(pick):
+    embedded()
+    assert not strips(open_page("embeddings", experiment="photos", embeddings_pick=pick))
+
+
+def test_the_images_on_which_runs_disagree_come_first():
+    experiment = embedded()
+    kept = [arrays(run) for run in experiment.runs()]
+    index, guesses = kept[0]["index"], np.stack([k["prediction"] for k in kept])
+    kinds = dict(zip(index.tolist(), [len(set(column)) for column in guesses.T.tolist()]))
+    app = open_page("embeddings", experiment="photos", embeddings_pick=",".join(map(str, index)))
+    shown = strips(app)["Selected images"]
+    assert len(shown) == 48 and [kinds[k] for k in shown] == sorted(kinds.values(), reverse=True)[:48]
+    app.toggle(key="embeddings_all").set_value(True).run()
+    assert sorted(strips(clean(app))["Selected images"]) == index.tolist()
+
+
+def test_nearest_neighbours_of_a_given_number_in_every_method():
+    experiment = embedded()
+    image = int(arrays(experiment.runs()[0])["index"][7])
+    app = open_page("embeddings", experiment="photos", embeddings_image=str(image))
+    rows = {label: found for label, found in strips(app).items() if label.startswith("The images nearest")}
+    assert len(rows) == 3 and all(len(found) == 8 and image not in found for found in rows.values())
+    app.number_input(key="embeddings_image").set_value(image + 1 if image + 1 not in arrays(experiment.runs()[0])["index"] else 10**6).run()
+    assert "is not in the sample" in texts(clean(app)) and not strips(app)
+
+
+@pytest.mark.parametrize("layout", ["UMAP", "PCA"])
+@pytest.mark.parametrize("colour", ["class", "train or test", "right or wrong", "class predicted by"])
+def test_every_colour_and_layout_draws(layout, colour):
+    embedded(methods=("moco", "byol"))
+    app = open_page("embeddings", experiment="photos", embeddings_layout=layout, embeddings_colour=colour)
+    assert ("axes mean nothing" in texts(app)) == (layout == "UMAP") and ("straight projection" in texts(app)) == (layout == "PCA")
+    assert ("generalises" in texts(app)) == (colour == "right or wrong")
+
+
+def test_one_seed_of_each_method_until_others_are_chosen():
+    embedded(seeds=(0, 1))
+    app = open_page("embeddings", experiment="photos", embeddings_image="0")
+    assert len([label for label in strips(app) if label.startswith("The images nearest")]) in (0, 3)
+    app.multiselect(key="embeddings_runs").set_value(["byol-bs256-s0", "byol-bs256-s1"]).run()
+    app.number_input(key="embeddings_image").set_value(int(arrays(Store().find("photos")[0])["index"][0])).run()
+    near = [label for label in strips(clean(app)) if label.startswith("The images nearest")]
+    assert [label.rpartition(" of ")[2] for label in near] == ["BYOL · seed 0", "BYOL · seed 1"]
+
+
+def test_runs_without_an_embedding_are_told_with_what_to_do():
+    experiment = embedded(methods=("moco", "simclr", "byol", "supervised"))
+    moco, simclr = experiment.run("moco-bs256-s0"), experiment.run("simclr-bs256-s0")
+    moco.embeddings_file.unlink()
+    simclr.embeddings_file.write_bytes(b"PK half a file")
+    synthetic.running(experiment.run("supervised-bs256-s0"))
+    app = open_page("embeddings", experiment="photos")
+    said = texts(app)
+    assert "moco-bs256-s0: embeddings.npz is missing; python -m sslcore evaluate photos/moco-bs256-s0 makes it again" in said
+    assert "simclr-bs256-s0: embeddings.npz cannot be read" in said and "supervised-bs256-s0: not finished yet" in said
+    experiment.run("byol-bs256-s0").umap_file.unlink()
+    assert "PCA needs none" in texts(open_page("embeddings", experiment="photos"))
+    experiment.run("byol-bs256-s0").embeddings_file.unlink()
+    assert "No run has an embedding yet" in texts(open_page("embeddings", experiment="photos"))
+
+
+def test_without_labels_points_are_coloured_by_split():
+    experiment = embedded(methods=("byol",))
+    synthetic.embed(experiment, labelled=False)
+    synthetic.write_results(experiment.runs()[0], labelled=False)
+    kept = arrays(experiment.runs()[0])["index"].tolist()
+    app = open_page("embeddings", experiment="photos", embeddings_image=str(kept[0]), embeddings_pick=str(kept[1]))
+    assert "no labels" in texts(app) and "share its label" not in texts(app)
+    assert strips(app)["Selected images"] == [kept[1]]
+
+
+def test_data_sets_are_shown_one_at_a_time():
+    embedded()
+    other = Store().create("digits", Spec(), {"run": resolve({"dataset": "digits", "evaluate.sample": 60})})
+    synthetic.write_results(other.runs()[0])
+    synthetic.embed(other)
+    other.runs()[0].write_status(synthetic.status(other.runs()[0], "finished", progress=1.0))
+    app = open_page("embeddings", experiment="photos", also="digits")
+    assert app.selectbox(key="embeddings_dataset").value == "photos" and len(app.multiselect(key="embeddings_runs").options) == 3
+    app.selectbox(key="embeddings_dataset").set_value("digits").run()
+    assert clean(app).multiselect(key="embeddings_runs").options == ["digits/run"]
+
+
+def test_epochs_can_be_looked_at_where_they_were_kept():
+    experiment = embedded(methods=("moco", "byol"))
+    run = experiment.run("byol-bs256-s0")
+    last = pd.read_parquet(run.umap_file)
+    early = layout_frame(last[["x", "y"]].to_numpy()[::-1], last["index"].to_numpy(), last["label"].to_numpy(), 5)
+    pd.concat([early, last]).to_parquet(run.umap_file, index=False)
+    app = open_page("embeddings", experiment="photos")
+    assert app.select_slider(key="embeddings_epoch").options == ["5", "last"]
+    assert "trustworthiness" in texts(app) and "at the last epoch only" not in texts(app)
+    app.select_slider(key="embeddings_epoch").set_value("5").run()
+    assert "at the last epoch only" in texts(clean(app))
+
+
+def test_text_from_a_folder_is_never_markup():
+    experiment = embedded(methods=("byol",))
+    run = experiment.runs()[0]
+    evil = '"><img src=x onerror=alert(1)>'
+    results = run.results()
+    results["linear"]["classes"] = [evil] * 5
+    results["umap"] = ["no mapping"]
+    synthetic.write_json(run.results_file, results)
+    index = arrays(run)["index"]
+    app = open_page("embeddings", experiment="photos", embeddings_pick=str(index[0]), embeddings_image=str(index[1]))
+    assert strips(app) and all("<img src=x" not in element.proto.body for element in app.get("html"))
+
+
+# -- Reading -----------------------------------------------------------------------------
+
+
+def test_what_is_read_is_what_was_written_and_again_after_a_change():
+    run = embedded(methods=("byol",)).runs()[0]
+    kept, read = arrays(run), embeddings.read(run)
+    assert all(np.array_equal(getattr(read, name), kept[name]) for name in ("h", "index", "label", "prediction", "train"))
+    assert list(read.umap) == [20] and embeddings.read(run) is read
+    np.savez(run.embeddings_file, **kept | {"prediction": 1 - kept["prediction"]})
+    assert np.array_equal(embeddings.read(run).prediction, 1 - kept["prediction"])
+
+
+@pytest.mark.parametrize("change", [{"h": np.zeros((3, 2))}, {"index": np.zeros(60, int)}, {"label": np.zeros((60, 2))}, {"h": np.array(["a"] * 60)}])
+def test_arrays_that_do_not_fit_are_refused_in_words(change):
+    run = embedded(methods=("byol",)).runs()[0]
+    np.savez(run.embeddings_file, **arrays(run) | change)
+    with pytest.raises(ValueError, match=r"embeddings.npz .* makes it again"):
+        embeddings.read(run)
+
+
+def test_pickled_arrays_are_refused():
+    run = embedded(methods=("byol",)).runs()[0]
+    np.savez(run.embeddings_file, **arrays(run) | {"label": np.array([{}] * 60, dtype=object)})
+    with pytest.raises(ValueError, match="cannot be read"):
+        embeddings.read(run)
+
+
+def test_panels_are_laid_over_the_first_by_the_images_they_share():
+    experiment = embedded(methods=("moco", "byol"))
+    first, other = (embeddings.read(run) for run in experiment.runs())
+    layout = first.umap[20]
+    turned = embeddings.Embedding(other.index[10:], other.h[10:], other.label[10:], other.prediction[10:], other.train[10:], {20: -2 * layout[10:, ::-1] + 7})
+    np.testing.assert_allclose(embeddings.laid_over(turned, turned.umap[20], first), layout[10:], atol=1e-4)
+    assert embeddings.laid_over(first, layout, first) is layout
+    np.testing.assert_allclose(embeddings.laid_over(other, other.umap[20], first), procrustes(other.umap[20], layout), atol=1e-6)
+
+
+def test_a_copied_experiment_shows_the_same():
+    experiment = embedded(methods=("byol",))
+    index = arrays(experiment.runs()[0])["index"]
+    shutil.copytree(experiment.path, Store().root / "copy")
+    both = [strips(open_page("embeddings", experiment=name, embeddings_pick=str(index[0]), embeddings_image=str(index[1]))) for name in ("photos", "copy")]
+    assert both[0] == both[1] and both[0]

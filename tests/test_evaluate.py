@@ -1,0 +1,186 @@
+"""Probe, kNN, geometry and layout, against references and against their own definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from sslcore import datasets
+from sslcore.augment import Views
+from sslcore.config import resolve
+from sslcore.encoders import build_encoder
+from sslcore.evaluate import probe as probe_module
+from sslcore.evaluate.embed import faithfulness, umap_layout
+from sslcore.evaluate.features import features
+from sslcore.evaluate.final import FinalEvaluation, shortened
+from sslcore.evaluate.geometry import alignment, effective_rank, spread, uniformity
+from sslcore.evaluate.knn import knn_predict
+from sslcore.evaluate.probe import fit_probe, minimise, score
+
+
+def clusters(n: int, classes: int = 4, d: int = 20, noise: float = 1.5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    centres = torch.randn(classes, d, generator=generator)
+    generator.manual_seed(seed)
+    y = torch.arange(n) % classes
+    return centres[y] + noise * torch.randn(n, d, generator=generator), y
+
+
+# -- kNN
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_knn_is_scikit_learns_with_cosine_distance_and_these_weights(k):
+    train, y = clusters(200)
+    queries, _ = clusters(90, seed=1)
+    theirs = KNeighborsClassifier(k, metric="cosine", weights=lambda d: np.exp(-d / 0.1)).fit(train.numpy(), y.numpy())
+    ours = knn_predict(train, y, queries, k, 0.1, classes=4)
+    assert (ours.numpy() == theirs.predict(queries.numpy())).mean() > 0.98  # ties may fall differently
+
+
+def test_knn_ignores_the_length_of_h_and_takes_any_k():
+    train, y = clusters(30)
+    queries, _ = clusters(20, seed=1)
+    longer = queries * torch.rand(20, 1) * 10
+    assert torch.equal(knn_predict(train, y, queries, 5, 0.1, 4), knn_predict(train, y, longer, 5, 0.1, 4))
+    assert len(knn_predict(train, y, queries, 1000, 0.1, 4)) == 20
+
+
+# -- Linear probe
+
+
+@pytest.mark.parametrize("regularisation", [1e-1, 1e-3])
+def test_the_minimum_is_scikit_learns(regularisation):
+    h, y = clusters(300)
+    x = torch.from_numpy(StandardScaler().fit_transform(h.numpy()))
+    weight, bias = minimise(x, y, 4, regularisation)
+    theirs = LogisticRegression(C=1 / (regularisation * len(x)), tol=1e-8, max_iter=2000).fit(x.numpy(), y.numpy())
+    ours_p = (x @ weight.T + bias).softmax(1).numpy()
+    np.testing.assert_allclose(ours_p, theirs.predict_proba(x.numpy()), atol=5e-3)
+
+
+def test_the_probe_standardises_by_train_and_predicts_as_well_as_scikit_learn():
+    h, y = clusters(400)
+    test, truth = clusters(200, seed=1)
+    shift, scale = torch.randn(20) * 50, torch.rand(20) * 100 + 0.1
+    probe = fit_probe(h * scale + shift, y, 4)
+    theirs = LogisticRegression(max_iter=2000).fit(h.numpy(), y.numpy()).score(test.numpy(), truth.numpy())
+    ours = float((probe.predict(test * scale + shift) == truth).float().mean())
+    assert ours > theirs - 0.03
+
+
+def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
+    """Pure noise: only the strongest lambda generalises; and no call ever sees the whole of train before the last."""
+    torch.manual_seed(0)
+    h, y = torch.randn(100, 60), torch.randint(0, 3, (100,))
+    h[:, 0] += 2 * y
+    sizes = []
+    original = probe_module.minimise
+
+    def spy(x, *rest):
+        sizes.append(len(x))
+        return original(x, *rest)
+
+    monkeypatch.setattr(probe_module, "minimise", spy)
+    chosen = fit_probe(h, y, 3).regularisation
+    assert sizes == [80] * len(probe_module.REGULARISATION) + [100]
+    assert chosen >= 1e-2
+
+
+def test_scores_add_up_and_the_interval_is_wilsons():
+    truth = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
+    predicted = np.array([0, 0, 1, 1, 1, 2, 2, 2, 0, 2])
+    result = score(predicted, truth, ("a", "b", "c", "never"))
+    p, n, z = 0.8, 10, 1.959964
+    centre, half = (p + z**2 / (2 * n)) / (1 + z**2 / n), z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert result["accuracy"] == 0.8
+    assert result["ci95"] == pytest.approx([centre - half, centre + half], abs=1e-6)
+    assert np.sum(result["confusion"]) == 10 and np.trace(result["confusion"]) == 8
+    assert result["confusion"][0][1] == 1  # rows are the truth
+    assert result["per_class"] == {"a": pytest.approx(2 / 3), "b": 1.0, "c": pytest.approx(0.8), "never": None}
+
+
+# -- The encoder stays as it is
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, training):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8})
+    data = datasets.load(shapes, 16)
+    encoder = build_encoder("small", 16).train(training)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    views = Views(config.augment, [0.5] * 3, [0.25] * 3)
+    evaluation = FinalEvaluation(config, data, views, torch.device("cpu"), torch.float32)
+    results, _, predictions = evaluation.results(encoder, build_encoder("small", 16))
+    assert encoder.training == training
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert 0 <= results["linear"]["ci95"][0] <= results["linear"]["accuracy"] <= results["linear"]["ci95"][1] <= 1
+    for name in ("linear", "knn"):
+        assert (predictions[name] == predictions["label"]).mean() == results[name]["accuracy"]
+    assert np.array_equal(predictions["label"], data.labels(predictions["index"])) and len(predictions["index"]) == len(data.x_test)
+
+
+def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
+    data = datasets.load(shapes, 16)
+    encoder, views = build_encoder("small", 16), Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)
+    whole = features(encoder, data.x_train, views, torch.device("cpu"), torch.float32)
+    monkeypatch.setattr("sslcore.evaluate.features.BATCH", 7)
+    torch.testing.assert_close(features(encoder, data.x_train, views, torch.device("cpu"), torch.float32), whole)
+
+
+# -- Geometry
+
+
+def test_geometry_at_its_extremes():
+    torch.manual_seed(0)
+    spread_out, same = torch.randn(400, 32), torch.ones(400, 32)
+    assert alignment(spread_out, spread_out * 3) == pytest.approx(0, abs=1e-6)
+    assert alignment(spread_out, torch.randn(400, 32)) == pytest.approx(2, abs=0.05)
+    assert uniformity(same) == pytest.approx(0, abs=1e-5)
+    assert uniformity(spread_out) == pytest.approx(-4, abs=0.3)
+    assert effective_rank(same) == pytest.approx(1, abs=1e-2)
+    assert 28 < effective_rank(spread_out) <= 32
+    assert spread(same) == pytest.approx(0, abs=1e-6)
+    assert spread(spread_out) == pytest.approx(1, abs=0.02)
+
+
+def test_effective_rank_counts_directions():
+    torch.manual_seed(0)
+    basis = torch.linalg.qr(torch.randn(32, 5)).Q
+    h = torch.randn(500, 5) @ basis.T
+    assert effective_rank(h) == pytest.approx(5, abs=0.3)
+
+
+# -- Layout
+
+
+def test_umap_keeps_neighbourhoods_and_is_the_same_for_the_same_h():
+    h = clusters(120, noise=0.3)[0].numpy()
+    layout = umap_layout(h)
+    assert layout.shape == (120, 2) and np.isfinite(layout).all()
+    assert np.array_equal(layout, umap_layout(h))
+    assert faithfulness(h, layout) > 0.85
+    assert faithfulness(h, np.random.default_rng(0).normal(size=(120, 2))) < 0.6
+
+
+@pytest.mark.parametrize("n", [8, 17])
+def test_umap_takes_samples_smaller_than_its_neighbourhoods(n):
+    h, _ = clusters(n)
+    layout = umap_layout(h.numpy())
+    assert layout.shape == (n, 2) and 0 <= faithfulness(h.numpy(), layout) <= 1
+
+
+@given(st.lists(st.floats(0, 2.0**100, width=32, allow_subnormal=False), min_size=1, max_size=20))
+def test_shortened_numbers_are_as_precise_as_half_floats(numbers):
+    h = np.array([numbers, numbers], dtype=np.float32)
+    short = shortened(h)
+    assert short.dtype == np.float32 and short.shape == h.shape
+    np.testing.assert_allclose(short, h, rtol=2**-11)
+    np.testing.assert_array_equal(shortened(short), short)

@@ -1,0 +1,180 @@
+"""The page Evidence, and its figures."""
+
+import re
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import link
+from dashboard.figures import evidence, style
+from sslcore.analysis import stats
+from sslcore.experiment import Spec, Store, write_json
+from sslcore.plan import plan
+from tests import synthetic
+
+
+def open_page(experiment: str = "photos", **params: str) -> AppTest:
+    app = AppTest.from_file(str(link.VIEWS.parent / "main.py"), default_timeout=180)
+    app.query_params["experiment"] = experiment
+    app.run()
+    app.switch_page("views/evidence.py")
+    app.query_params.update({"experiment": experiment, **params})
+    return clean(app.run())
+
+
+def clean(app: AppTest) -> AppTest:
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    kinds = ("subheader", "markdown", "text", "caption", "warning", "info")
+    return re.sub(r"\\(.)", r"\1", "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind)))
+
+
+def tables(app: AppTest) -> dict[str, "object"]:
+    return {table.value.index.name: table.value for table in app.table}
+
+
+def said(app: AppTest) -> list[str]:
+    return [re.sub(r"\\(.)", r"\1", text) for text in tables(app)["Pair"]["What may be said"]]
+
+
+def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
+    runs = synthetic.store(Store().root, seeds=(0, 1, 2), methods=("moco", "byol")).runs()
+    app = open_page()
+    of = {method: [run.results()["linear"]["accuracy"] for run in runs if run.config.method == method] for method in ("moco", "byol")}
+    made = stats.aggregate(of["byol"])
+    row = tables(app)["Method"].loc["BYOL"]
+    assert row["N"] == "3" and f"{100 * made.mean:.1f}" in row["Mean ± std"] and f"{100 * made.std:.1f}" in row["Mean ± std"]
+    assert row["95 % interval of the mean"].replace("\N{NO-BREAK SPACE}", " ") == f"{100 * made.low:.1f} – {100 * made.high:.1f} %"
+    difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
+    assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
+    assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
+
+
+def test_with_one_seed_the_page_speaks_of_two_networks_alone():
+    synthetic.store(Store().root, seeds=(0,))
+    app = open_page()
+    assert len(said(app)) == 3 and all("says nothing about another training" in sentence for sentence in said(app))
+    assert set(tables(app)["Pair"]["Test"]) == {"McNemar over images"}
+    assert "Holm" in texts(app)
+    assert "95 % interval of the mean" not in tables(app)["Method"]
+
+
+@pytest.fixture
+def grid():
+    spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "batch_size": [64, 256], "seed": [0, 1]})
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 100)
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    return experiment
+
+
+def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
+    app = open_page()
+    assert "each seed's difference is the mean over 2 settings (of batch size)" in texts(app)
+    app.selectbox(key="evidence_at_batch_size").set_value("64").run()
+    assert "the mean over" not in texts(clean(app)) and list(tables(app)["Method"]["N"]) == ["2", "2"]
+    app = open_page()
+    app.selectbox(key="evidence_by").set_value("batch_size").run()
+    assert len(said(clean(app))) == 1 and "Batch size" in said(app)[0]
+
+
+def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
+    table = tables(open_page())["At equal"]
+    steps = {name: max(run.metrics()[-1]["images_seen"] for run in grid.runs() if run.config.batch_size == int(name)) for name in ("64", "256")}
+    (images,) = [column for column in table if column.startswith("Images seen")]
+    assert images.endswith(f"{steps['64']:,}")  # the cheapest run's
+    small, large = (float(table.loc[f"BYOL · batch {n}", images].split()[0]) for n in ("64", "256"))
+    assert large < small
+    assert any(column.startswith("Operations") for column in table)
+
+
+def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_is_there_where_it_was_measured(grid):
+    for run in grid.runs():
+        results = run.results()
+        del results["cost"]["flops_per_image"]
+        results["cost"]["energy_joules"] = 12345.0
+        write_json(run.results_file, results)
+    app = open_page()
+    assert "Operations" not in tables(app)["Method"] and set(tables(app)["Method"]["Energy"]) == {"12.3\N{NO-BREAK SPACE}kJ"}
+    assert "python -m sslcore evaluate" in texts(app)
+    app.segmented_control(key="evidence_cost").set_value("flops").run()
+    assert "left out" in texts(clean(app))
+    app.segmented_control(key="evidence_cost").set_value("energy_joules").run()
+    assert "left out" not in texts(clean(app))
+
+
+def test_seed_by_seed_every_matched_pair_is_tested_on_its_images():
+    runs = {run.name: run for run in synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()}
+    app = open_page()
+    app.toggle(key="evidence_seeds").set_value(True).run()
+    (frame,) = clean(app).dataframe
+    assert list(frame.value["seed"]) == [0, 1] and frame.value["runs"][0] == "byol-bs256-s0 / moco-bs256-s0"
+    accuracy = [runs[name].results()["linear"]["accuracy"] for name in ("byol-bs256-s0", "moco-bs256-s0")]
+    assert frame.value["points"][0] == pytest.approx(100 * (accuracy[0] - accuracy[1]), abs=0.05)
+
+
+def test_without_predictions_the_accuracies_are_still_compared():
+    for run in synthetic.store(Store().root, seeds=(0, 1)).runs():
+        run.predictions_file.unlink()
+    app = open_page()
+    assert len(said(app)) == 3 and "predictions.npz" in texts(app)
+
+
+def test_without_labels_nothing_can_be_probed():
+    for run in synthetic.store(Store().root, seeds=(0,)).runs():
+        synthetic.write_results(run, labelled=False)
+    assert "nothing can be probed" in texts(open_page())
+
+
+def test_before_anything_has_finished_there_is_a_word_on_what_to_do():
+    for run in synthetic.store(Store().root, seeds=(0,)).runs():
+        synthetic.running(run)
+    assert "No run has finished yet" in texts(open_page())
+
+
+def test_one_method_alone_is_compared_with_nothing():
+    synthetic.store(Store().root, methods=("byol",), seeds=(0, 1))
+    assert "nothing to compare it with" in texts(open_page())
+
+
+@pytest.mark.parametrize("results", [{"linear": {"accuracy": "much"}}, {"linear": [1]}, [], {"linear": {"accuracy": 0.5}}, {"linear": {"accuracy": 0.5}, "knn": 3, "cost": []}])
+def test_results_from_elsewhere_do_not_take_the_page_down(results):
+    runs = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()
+    write_json(runs[-1].results_file, results)  # MoCo's, which comes first on the page
+    app = open_page()
+    if app.segmented_control:
+        clean(app.segmented_control(key="evidence_measure").set_value("knn").run())
+
+
+# -- Figures
+
+
+def difference(mean: float, half: float | None = 0.02) -> stats.Difference:
+    ends = (None, None) if half is None else (mean - half, mean + half)
+    return stats.Difference(mean, *ends, 0.01, "seeds", 3)
+
+
+def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
+    rows = [evidence.Row("A − B", difference(0.05), True, "#0072b2", "", [0.04, 0.06]), evidence.Row("C <b>", difference(0.01, None), False, "#009e73", "")]
+    figure = evidence.differences(rows, "t", "s", "points")
+    marks = [trace for trace in figure.data if trace.name]
+    assert [trace.x[0] for trace in marks] == pytest.approx([5, 1])
+    assert marks[0].error_x.array[0] == pytest.approx(2) == pytest.approx(marks[0].error_x.arrayminus[0])
+    assert marks[1].error_x.array is None
+    assert marks[0].marker.color == "#0072b2" and marks[1].marker.color == "rgba(0,0,0,0)"
+    assert "<b>" not in figure.to_json() and list(figure.data[0].x) == pytest.approx([4, 6])
+
+
+def test_the_pareto_line_joins_what_none_beats():
+    points = [evidence.Point(name, "byol", style.colour("byol"), cost, worth, 1) for name, cost, worth in (("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.7))]
+    line = evidence.cost(points, "Accuracy", "s").data[0]
+    assert list(line.x) == [1, 3] and list(line.y) == [0.5, 0.7]
+    assert evidence.cost(points, "Accuracy", "s").layout.xaxis.type is None
+    far = [evidence.Point("a", "byol", "#009e73", 1, 0.5, 1), evidence.Point("b", "byol", "#009e73", 100, 0.6, 1)]
+    assert evidence.cost(far, "Accuracy", "s").layout.xaxis.type == "log"

@@ -1,0 +1,343 @@
+"""The experiment folder: whole or not at all, readable whatever happened to its writer."""
+
+import json
+import math
+import os
+import threading
+import time
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslcore.config import resolve
+from sslcore.experiment import HEARTBEAT_LIMIT, Run, Spec, Status, Store, process_is, read_json, slug, write_json
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def run(store):
+    return store.create("e", Spec(), {"a": resolve({"dataset": "digits"})}).run("a")
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    path = tmp_path / "status.json"
+    value = {"words": "x" * 50_000}
+    write_json(path, {"n": 0} | value)
+    seen, torn, over = [], [], threading.Event()
+
+    def read():
+        while not over.is_set():
+            text = path.read_text()
+            try:
+                seen.append(json.loads(text)["n"])
+            except ValueError:
+                torn.append(text)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    deadline = time.monotonic() + 30
+    n = 0
+    while len(set(seen)) < 20 and not torn and time.monotonic() < deadline:
+        n += 1
+        write_json(path, {"n": n} | value)
+    over.set()
+    reader.join()
+    assert not torn and len(set(seen)) >= 20 and seen == sorted(seen)
+    assert [p.name for p in tmp_path.iterdir()] == ["status.json"], "nothing is left beside it"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.json"
+    write_json(path, {"n": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"n": object()})
+    assert read_json(path) == {"n": 1} and len(list(tmp_path.iterdir())) == 1
+
+
+@given(st.recursive(st.none() | st.floats() | st.integers(-(2**53), 2**53) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+def test_json_has_no_nan_and_keeps_everything_else(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("j") / "a.json"
+    write_json(path, {"value": value})
+    read = json.loads(path.read_text(), parse_constant=pytest.fail)["value"]
+    assert read == _without_nan(value)
+
+
+def _without_nan(value):
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [_without_nan(inner) for inner in value]
+    return {key: _without_nan(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+# -- Metrics -----------------------------------------------------------------------
+
+
+def test_a_torn_last_line_is_skipped_and_nan_is_null(run):
+    run.append_metrics({"step": 1, "loss": 2.5})
+    run.append_metrics({"step": 2, "loss": math.nan})
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 3, "lo')
+    assert run.metrics() == [{"step": 1, "loss": 2.5}, {"step": 2, "loss": None}]
+    assert "NaN" not in run.metrics_file.read_text()
+
+
+def test_rows_after_a_step_are_dropped_for_a_resumed_run(run):
+    for step in range(1, 6):
+        run.append_metrics({"step": step})
+    with run.metrics_file.open("a") as file:
+        file.write('{"torn')
+    run.keep_metrics_until(3)
+    run.append_metrics({"step": 4, "again": True})
+    assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4] and run.metrics()[-1]["again"]
+
+
+def test_a_run_that_has_said_nothing_has_no_rows(run):
+    assert run.metrics() == [] and run.results() is None and run.log_tail() == ""
+    run.keep_metrics_until(3)
+    assert not run.metrics_file.exists()
+
+
+# -- Status ------------------------------------------------------------------------
+
+
+def here(**changes) -> Status:
+    me = psutil.Process()
+    return Status(state="running", host=os.uname().nodename, pid=me.pid, pid_started=me.create_time(), **changes)
+
+
+def test_a_run_is_running_as_long_as_its_very_process_lives(run):
+    run.write_status(here())
+    assert run.status().state == "running"
+    run.update_status(pid_started=psutil.Process().create_time() - 60)
+    assert run.status().state == "interrupted", "the pid is another process's by now"
+    run.update_status(pid=None)
+    assert run.status().state == "interrupted"
+
+
+def test_a_run_elsewhere_is_lost_when_it_is_silent_for_too_long(run):
+    run.write_status(Status(state="running", host="elsewhere", pid=1, pid_started=1.0, heartbeat=time.time()))
+    assert run.status().state == "running"
+    run.update_status(heartbeat=time.time() - HEARTBEAT_LIMIT - 1)
+    assert run.status().state == "interrupted"
+
+
+@pytest.mark.parametrize("state", ["queued", "finished", "failed", "stopped"])
+def test_other_states_are_as_they_are_written(run, state):
+    run.update_status(state=state)
+    assert run.status().state == state
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"state": "flying"}', '{"progress": []}'])
+def test_a_status_that_cannot_be_read_is_an_interrupted_run(run, content):
+    run.status_file.write_text(content)
+    assert run.status().state == "interrupted"
+    run.status_file.unlink()
+    assert run.status().state == "interrupted"
+
+
+def test_a_child_that_has_ended_does_not_run_though_nobody_has_reaped_it():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    try:
+        started = psutil.Process(child).create_time()
+        deadline = time.monotonic() + 30
+        while process_is(child, started):
+            assert time.monotonic() < deadline
+    finally:
+        os.waitpid(child, 0)
+    assert not process_is(child, started)
+
+
+def test_one_process_at_a_time_holds_a_run(run):
+    with run.hold():
+        with pytest.raises(BlockingIOError), Run(run.path).hold():
+            pass
+    with run.hold():
+        pass
+
+
+def test_who_is_patient_gets_the_run_when_it_is_let_go(run):
+    held, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with Run(run.path).hold():
+            held.set()
+            leave.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(30)
+    threading.Timer(0.1, leave.set).start()
+    with run.hold(patience=30):
+        assert leave.is_set()
+    holder.join()
+
+
+# -- Store -------------------------------------------------------------------------
+
+
+def test_an_experiment_is_made_whole(store):
+    configs = {name: resolve({"dataset": "digits", "method": name}) for name in ("moco", "byol")}
+    experiment = store.create("e", Spec(title="T", axes={"method": list(configs)}), configs)
+    assert experiment.spec().title == "T" and experiment.spec().created
+    assert {run.name: run.config for run in experiment.runs()} == configs
+    assert {run.status().state for run in experiment.runs()} == {"queued"}
+    assert [run.name for run in sorted(experiment.runs(), key=lambda run: run.status().queued_at)] == list(configs)
+    assert [p.name for p in store.root.iterdir()] == ["e"]
+
+
+def test_an_experiment_is_made_not_at_all_where_something_fails(store):
+    config = resolve({"dataset": "digits"})
+    with pytest.raises(OSError):
+        store.create("e", Spec(), {"a": config, "b/c": config})
+    assert not list(store.root.iterdir())
+
+
+def test_runs_are_added_all_or_none(store, run):
+    config, experiment = run.config, run.experiment
+    before = sorted(path.name for path in experiment.path.iterdir())
+    for names in (["new", run.name], ["new", "a/b"]):
+        with pytest.raises(OSError):
+            experiment.add(dict.fromkeys(names, config))
+        assert sorted(path.name for path in experiment.path.iterdir()) == before
+    added = experiment.add({"z": config, "y": config})
+    assert [one.name for one in added] == ["z", "y"] and {one.status().state for one in added} == {"queued"}
+    assert added[0].status().queued_at < added[1].status().queued_at
+    assert sorted(path.name for path in experiment.path.iterdir()) == sorted([*before, "y", "z"])
+
+
+def test_a_taken_name_is_refused_and_nothing_is_overwritten(store, run):
+    with pytest.raises(FileExistsError):
+        store.create("e", Spec(title="other"), {})
+    assert run.experiment.spec().title == "" and run.exists()
+    assert store.free_name("E") == "e-2" and store.free_name("new") == "new"
+
+
+@given(st.text())
+def test_a_slug_is_one_harmless_folder_name(text):
+    name = slug(text)
+    assert "/" not in name and not name.startswith(".") and len(name) <= 80 and slug(name) == name
+
+
+def test_runs_are_found_by_name_and_only_within_the_store(store, run):
+    assert [found.id for found in store.find("e")] == [found.id for found in store.find("e/a")] == ["e/a"]
+    for name in ("", "x", "e/x", "e/a/b", "../store/e", "/etc", ".", "e/..", ".trash"):
+        with pytest.raises(ValueError):
+            store.find(name)
+
+
+def test_what_is_discarded_can_be_moved_back(store, run):
+    config = run.config
+    kept = store.discard(run)
+    assert not run.exists() and not store.experiment("e").runs() and kept.is_relative_to(store.root)
+    kept.rename(run.path)
+    assert Run(run.path).config == config
+    store.discard(store.experiment("e"))
+    assert store.experiments() == []
+
+
+def test_the_trash_gives_back_runs_and_experiments_as_they_were(store, run):
+    files, config = {path.name: path.read_bytes() for path in run.path.iterdir()}, run.config
+    store.discard(run)
+    (lost,) = store.trash()
+    assert lost.id == "e/a" and abs(lost.when - time.time()) < 60
+    assert store.restore(lost).id == "e/a"
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.name in files} == files
+    store.discard(run.experiment)
+    (lost,) = store.trash()
+    store.create("e", Spec(title="another"), {})
+    back = store.restore(lost)
+    assert back.name == "e-2" and back.runs()[0].config == config
+    assert store.experiment("e").spec().title == "another"
+    assert not list((store.root / ".trash").iterdir()), "nothing is left behind"
+
+
+def test_a_run_is_put_back_only_where_its_place_is_free(store, run):
+    store.discard(run)
+    store.discard(store.experiment("e"))
+    lost_run = next(lost for lost in store.trash() if lost.id == "e/a")
+    with pytest.raises(ValueError, match="put it back first"):
+        store.restore(lost_run)
+    store.create("e", Spec(), {"a": resolve({"dataset": "digits"})})
+    with pytest.raises(ValueError, match="there is a run e/a again"):
+        store.restore(lost_run)
+    assert len(store.trash()) == 2
+
+
+def test_a_run_at_work_is_not_discarded(store, run):
+    with run.hold(), pytest.raises(BlockingIOError, match="e/a is running"):
+        store.discard(store.experiment("e"))
+    assert run.exists() and not store.trash()
+    assert store.discard(store.experiment("e")).exists()
+
+
+def test_the_trash_forgets_after_a_week(store, run):
+    store.discard(run)
+    (folder,) = (store.root / ".trash").iterdir()
+    (store.root / ".trash" / "mine").mkdir()
+    store.empty_trash()
+    assert len(store.trash()) == 1
+    old = time.strftime("%Y%m%d-%H%M%S", time.localtime(time.time() - 8 * 24 * 3600))
+    folder.rename(folder.with_name(f"{old}-x"))
+    store.empty_trash()
+    assert [path.name for path in (store.root / ".trash").iterdir()] == ["mine"]
+
+
+def test_a_copied_spec_brings_along_neither_pins_nor_the_archive(store):
+    copied = Spec(archived=True, pinned=["a"], hidden=["b"], tags=["t"])
+    spec = store.create("copy", copied, {}).spec()
+    assert (spec.archived, spec.pinned, spec.hidden, spec.tags) == (False, [], [], ["t"])
+
+
+def test_editors_of_different_fields_all_have_their_way(store, run):
+    experiment = run.experiment
+    write_json(experiment.spec_file, {**read_json(experiment.spec_file), "of a later version": 1})
+
+    def edit(k: int) -> None:
+        for n in range(20):
+            with experiment.editing() as spec:
+                spec.tags = [*spec.tags, f"{k}-{n}"]
+
+    editors = [threading.Thread(target=edit, args=(k,)) for k in range(4)]
+    for editor in editors:
+        editor.start()
+    with experiment.editing() as spec:
+        spec.notes = "kept"
+    for editor in editors:
+        editor.join()
+    assert sorted(experiment.spec().tags) == sorted(f"{k}-{n}" for k in range(4) for n in range(20))
+    assert experiment.spec().notes == "kept" and read_json(experiment.spec_file)["of a later version"] == 1
+
+
+def test_an_edit_that_fails_or_a_broken_description_changes_nothing(store, run):
+    before = run.experiment.spec_file.read_text()
+    with pytest.raises(ZeroDivisionError), run.experiment.editing() as spec:
+        spec.title = str(1 / 0)
+    with pytest.raises(ValueError), run.experiment.editing() as spec:
+        spec.tags = "no list"
+    assert run.experiment.spec_file.read_text() == before
+    run.experiment.spec_file.write_text("{")
+    with pytest.raises(ValueError, match="cannot be read"), run.experiment.editing() as spec:
+        spec.title = "new"
+    assert run.experiment.spec_file.read_text() == "{"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"axes": 3}', "null"])
+def test_an_experiment_whose_description_is_broken_is_still_listed(store, run, content):
+    run.experiment.spec_file.write_text(content)
+    assert [(experiment.name, experiment.spec().title) for experiment in store.experiments()] == [("e", "e")]
+
+
+def test_a_broken_config_is_told_in_one_line(run):
+    run.config_file.write_text('{"epochs": "many"}')
+    with pytest.raises(ValueError, match="epochs") as error:
+        _ = Run(run.path).config
+    assert "\n" not in str(error.value)

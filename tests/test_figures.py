@@ -1,0 +1,199 @@
+"""Figures: what is drawn is what was measured."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard import tables
+from dashboard.figures import curves, probe, style
+from sslcore.methods import METHODS, Entry
+from tests import synthetic
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return synthetic.store(tmp_path_factory.mktemp("figures"), methods=("moco", "simclr", "byol", "supervised"), seeds=(0, 1, 2), steps=200)
+
+
+@pytest.fixture(scope="module")
+def rows(experiment):
+    return tables.curves(experiment.runs())
+
+
+def of(rows, **words) -> tuple[tables.Curve, ...]:
+    return tuple(curve for curve in rows if all(getattr(curve, name) == word for name, word in words.items()))
+
+
+def cut(curve, step: int) -> tables.Curve:
+    """The curve as it was at that step."""
+    n = int((curve["step"] <= step).sum())
+    values = {name: (rows[rows < n], values[: int((rows < n).sum())]) for name, (rows, values) in curve.logged.values.items()}
+    return dataclasses.replace(curve, logged=tables.Logged({name: column[:n] for name, column in curve.logged.places.items()}, values))
+
+
+def logged(experiment, method: str) -> pd.DataFrame:
+    return pd.concat([tables.metrics(run).dropna(subset=["loss"]) for run in experiment.runs() if run.config.method == method])
+
+
+def named(figure) -> list[str]:
+    return [trace.name for trace in figure.data if trace.showlegend is not False]
+
+
+def test_a_method_has_its_own_colour_and_dash_everywhere(rows):
+    for draw in (lambda r: curves.loss(r), lambda r: curves.metric(r, "knn")):
+        for method in ("moco", "byol"):
+            figure = draw(of(rows, method=method))
+            assert {trace.line.color for trace in figure.data if trace.legendgroup and trace.line.color} == {style.colour(method)}
+    methods = [name for name in METHODS if name != "supervised"]
+    assert len({style.colour(name) for name in methods}) == len({style.dash(name) for name in methods}) == len(methods)
+    assert style.colour("supervised") == style.NEUTRAL
+
+
+def test_a_fourth_method_gets_a_look_of_its_own(monkeypatch):
+    monkeypatch.setitem(METHODS, "vicreg", Entry("VICReg", "somewhere:VICReg"))
+    looks = {name: (style.colour(name), style.dash(name), style.symbol(name)) for name in METHODS}
+    assert len(set(looks.values())) == len(METHODS)
+    assert style.title("vicreg") == "VICReg"
+
+
+def test_mean_and_band_over_seeds(experiment, rows):
+    figure = curves.loss(of(rows, method="byol"))
+    mean = next(trace for trace in figure.data if trace.name == "BYOL, N = 3" and trace.customdata is not None)
+    at = logged(experiment, "byol").groupby("step")["loss"]
+    np.testing.assert_allclose(mean.y, at.mean(), rtol=1e-6)
+    np.testing.assert_allclose(mean.customdata[:, 0], at.std(), rtol=1e-5)
+    (band,) = (trace.y for trace in figure.data if trace.line.width == 0)
+    np.testing.assert_allclose(band[::-1][: len(band) // 2] - band[: len(band) // 2], 2 * at.std(), rtol=1e-4, atol=1e-6)
+    assert named(figure) == ["BYOL, N = 3"]
+
+
+def test_a_seed_that_is_ahead_makes_no_mean(experiment, rows):
+    ahead, *others = of(rows, method="byol")
+    mean = next(trace for trace in curves.loss((ahead, *(cut(curve, 100) for curve in others))).data if trace.customdata is not None)
+    at = logged(experiment, "byol").groupby("step")["loss"]
+    assert max(mean.x) == 100 and set(mean.customdata[:, 1]) == {3}
+    np.testing.assert_allclose(mean.y, at.mean().loc[:100], rtol=1e-6)
+    np.testing.assert_allclose(mean.customdata[:, 0], at.std().loc[:100], rtol=1e-4)
+
+
+def test_each_panel_names_its_chance_level(rows):
+    for method in {curve.method for curve in rows}:
+        texts = [text for trace in curves.loss(of(rows, method=method)).data for text in trace.text or () if text]
+        assert texts == [f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}"]
+
+
+def test_losses_on_one_axis_come_with_a_warning(rows):
+    assert "cannot be compared" in curves.loss(rows).layout.title.subtitle.text
+    assert curves.loss(of(rows, method="moco")).layout.title.subtitle.text is None
+
+
+@pytest.mark.parametrize("x", curves.X_AXES)
+def test_every_horizontal_axis(experiment, rows, x):
+    run = experiment.run("byol-bs256-s0")
+    figure = curves.loss(of(rows, run=run.name), x)
+    one = tables.metrics(run).dropna(subset=["loss"])
+    expected = one["images_seen"] * synthetic.FLOPS["byol"] if x == "flops" else one[x]
+    np.testing.assert_allclose(figure.data[0].x, expected.astype(float), rtol=1e-6)
+    assert figure.layout.xaxis.title.text.startswith(curves.X_AXES[x])
+    assert figure.layout.uirevision != curves.loss(rows, "epoch" if x != "epoch" else "step").layout.uirevision
+
+
+def test_smoothing_is_unbiased_and_keeps_what_was_logged(experiment, rows):
+    assert np.allclose(curves.smoothed(np.full(50, 3.0), 0.9), 3.0)
+    one = of(rows, run="byol-bs256-s0")
+    raw, smooth = curves.loss(one, smoothing=0.9).data[:2]
+    np.testing.assert_allclose(raw.y, tables.metrics(experiment.run("byol-bs256-s0"))["loss"].dropna(), rtol=1e-6)
+    assert np.abs(np.diff(smooth.y)).mean() < 0.5 * np.abs(np.diff(raw.y)).mean()
+    plain = curves.loss(one).data
+    assert np.array_equal(plain[0].y, raw.y)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=400), st.integers(10, 60))
+def test_long_curves_are_thinned_and_keep_their_extremes_and_both_ends(values, points):
+    values = np.array(values, np.float32)
+    places = curves.thinned(values, points)
+    assert len(places) <= max(points, 1) and (np.diff(places) > 0).all() and {0, len(values) - 1} <= set(places.tolist())
+    kept = values[places]
+    assert kept.max() == values.max() and kept.min() == values.min()
+
+
+def test_many_curves_of_a_label_are_one_trace_with_gaps(rows, monkeypatch):
+    byol = of(rows, method="byol")
+    apart = [trace for trace in curves.loss(byol).data if trace.name and ", seed " in trace.name]
+    assert len(apart) == 3
+    monkeypatch.setattr(curves, "MANY", 2)
+    curves.loss.cache_clear()
+    (joined,) = (trace for trace in curves.loss(byol).data if trace.opacity)
+    curves.loss.cache_clear()
+    gap = [np.nan]
+    np.testing.assert_array_equal(joined.y, np.concatenate([apart[0].y, gap, apart[1].y, gap, apart[2].y]))
+
+
+def test_a_curve_that_grows_keeps_most_of_its_places():
+    values = np.random.default_rng(0).normal(size=10_200).astype(np.float32)
+    before, after = (set(curves.thinned(values[:n], 200).tolist()) for n in (10_000, 10_200))
+    assert len(before - after) <= 3
+
+
+def test_numbers_travel_as_typed_arrays(rows):
+    traces = json.loads(curves.loss(rows).to_json())["data"]
+    of_seeds = [trace for trace in traces if trace.get("opacity")]
+    assert of_seeds and all("bdata" in trace[axis] for trace in of_seeds for axis in "xy")
+
+
+def test_nothing_logged_draws_an_empty_figure(rows):
+    assert named(curves.loss(())) == []
+    assert named(curves.metric((), "knn")) == []
+
+
+def test_runs_of_one_method_have_tones_of_its_colour(rows):
+    two = tuple(dataclasses.replace(curve, label="BYOL · batch 64" if curve.seed == 0 else "BYOL · batch 256") for curve in of(rows, method="byol"))
+    figure = curves.loss(two)
+    assert len({trace.line.color for trace in figure.data if trace.showlegend is not False}) == 2
+    assert named(figure) == ["BYOL · batch 64, seed 0", "BYOL · batch 256, N = 2"]
+
+
+def test_names_from_a_folder_are_no_markup():
+    counts, names = [[1, 0], [0, 1]], ["<a href='https://example.org'>cat</a>", "%{x}"]
+    figure = probe.confusion(counts, names, "<b>run</b>")
+    assert "<a" not in "".join(figure.layout.xaxis.ticktext) and "<b>" not in figure.layout.title.text
+    assert "%{" not in figure.layout.xaxis.ticktext[1]
+
+
+def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
+    summary = tables.summary(experiment.runs())
+    byol = [row for row in summary if row["method"] == "byol"]
+    several = probe.accuracy(byol)
+    means = [trace for trace in several.data if trace.error_x.array is not None]
+    assert means[0].x[0] == pytest.approx(np.mean([row["linear"] for row in byol]))
+    assert means[0].error_x.array[0] == pytest.approx(np.std([row["linear"] for row in byol], ddof=1))
+    baselines = {trace.x[0] for trace in several.data if trace.marker.symbol == "line-ns" and trace.x[0] is not None}
+    assert len(baselines) == 3 and byol[0]["pixels_knn"] in baselines
+
+    alone = next(trace for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None)
+    assert alone.x[0] + alone.error_x.array[0] == pytest.approx(byol[0]["linear_high"])
+    assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(byol[0]["linear_low"])
+
+
+def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
+    summary = tables.summary(experiment.runs())
+    many = {row["run"]: {f"class {k}": k / 100 if row["method"] == "byol" else 0.0 for k in range(100)} for row in summary}
+    figure = probe.per_class(summary, many)
+    shown = figure.layout.yaxis.ticktext
+    assert len(shown) == probe.MAX_CLASSES and shown[0] == "class 99" and "class 3" not in shown
+
+    one = probe.per_class(summary, {run.name: run.results()["linear"]["per_class"] for run in experiment.runs()})
+    byol = next(trace for trace in one.data if trace.name == "BYOL")
+    values = [run.results()["linear"]["per_class"]["coffee"] for run in experiment.runs() if run.config.method == "byol"]
+    assert dict(zip(byol.text, byol.x))["coffee"] == pytest.approx(np.mean(values))
+
+
+def test_confusion_shares_sum_to_one_and_counts_are_told():
+    heat = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run").data[0]
+    assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]])
+    assert heat.customdata[0][1] == ("a", "b", 2) or list(heat.customdata[0][1]) == ["a", "b", 2]

@@ -1,0 +1,215 @@
+"""The launch form says of every option what the config model says, and means what it shows."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import yaml
+
+from dashboard import draft, forms
+from sslcore import plan
+from sslcore.__main__ import parser
+from sslcore.config import OPTIONS, ConfigError, RunConfig, get, resolve
+from sslcore.experiment import Spec, Store
+from sslcore.notation import axes_of, settings_of
+
+START = draft.Start(
+    Spec(
+        title="Start", question="Why?", base={"dataset": "digits", "epochs": 3, "moco": {"temperature": 0.1}},
+        by_method={"byol": {"learning_rate": 0.3}}, axes={"method": ["moco", "byol"], "batch_size": [32, 64]},
+    ),
+    "start.yaml",
+)  # fmt: skip
+
+
+# -- Fields ---------------------------------------------------------------------------
+
+
+def test_every_option_with_a_choice_has_exactly_one_field():
+    asked = ["method", "dataset", "seed", *forms.FIRST, *(name for _, names in forms.groups() for name in names)]
+    assert sorted(asked) == sorted(OPTIONS)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if forms.shape(name).type in (int, float)])
+def test_the_form_has_the_bounds_that_the_config_has(name):
+    of = forms.shape(name)
+
+    def accepted(value) -> bool:
+        try:
+            return get(resolve({"batch_size": 1_048_576, name: value}), name) == value
+        except ConfigError:
+            return False
+
+    if of.high is not None:
+        assert accepted(of.type(of.high)) and not accepted(of.type(of.high + 1))
+    if of.low is not None:
+        assert accepted(of.type(of.low)) and not accepted(of.type(of.low - 1))
+    if of.above is not None:
+        assert not accepted(of.type(of.above)) and accepted(of.type(of.above + 0.1))
+    assert of.optional == accepted(None)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_says_what_it_is_and_how_the_shell_calls_it(name):
+    assert OPTIONS[name].description in forms.help_text(name)
+    assert f"`{name}`" in forms.help_text(name)
+    assert "_" not in forms.label(name) and forms.label(name)[0].isupper() | forms.label(name).startswith("kNN")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_default_as_the_form_says_it_is_read_back_as_it_was(name):
+    default = get(RunConfig(), name)
+    assert forms.values(forms.typed([default]), name) == [default]
+
+
+def test_values_of_an_axis():
+    assert forms.values("64, 256,,1024 ", "batch_size") == [64, 256, 1024]
+    assert forms.values("1e-3, .5", "learning_rate") == [0.001, 0.5]
+    assert forms.values("yes, no", "moco.symmetric") == [True, False]
+    assert forms.values("none, 16", "simclr.negatives") == [None, 16]
+    assert forms.values(" , ", "batch_size") == []
+    assert forms.values("many", "batch_size") == ["many"]  # for the config to refuse, in words
+    assert "batch_size" in plan.plan(Spec(axes={"batch_size": ["many"]})).problems
+
+
+# -- What a reader changes while the page is drawn anew -------------------------------
+
+
+def followed(key: str, default, start: str):
+    forms.follow(key, default, start)
+    return st.session_state[key]
+
+
+@pytest.fixture(autouse=True)
+def session(monkeypatch):
+    monkeypatch.setattr(st, "session_state", {})
+
+
+def test_a_field_follows_its_default_until_it_is_changed():
+    assert followed("k", 8, "photos") == 8
+    assert followed("k", 9, "photos") == 9
+    st.session_state["k"] = 5
+    assert followed("k", 10, "photos") == 5
+    assert followed("k", 3, "quick") == 3  # another start begins anew
+
+
+def test_a_change_made_while_another_start_is_drawn_is_kept():
+    followed("k", 8, "photos")
+    st.session_state["k"] = 4  # typed before the page got to this field
+    assert followed("k", 3, "quick") == 4
+    assert followed("k", 3, "quick") == 4
+
+
+def test_what_the_browser_still_shows_of_the_old_start_is_no_change():
+    followed("k", 8, "photos")
+    followed("k", 3, "quick")  # interrupted: the browser never learned of the 3
+    st.session_state["k"] = 8
+    assert followed("k", 3, "quick") == 3
+
+
+def test_a_value_is_set_only_where_it_differs():
+    class Watched(dict):
+        written = []
+
+        def __setitem__(self, key, value):
+            self.written.append(key)
+            super().__setitem__(key, value)
+
+    st.session_state = Watched()
+    for _ in range(3):
+        followed("k", 8, "photos")
+        forms.drawn()
+    assert st.session_state.written.count("k") == 1  # setting it again would overwrite what is being typed
+
+
+def test_a_value_that_an_interrupted_run_set_is_set_again():
+    written = []
+
+    class Watched(dict):
+        def __setitem__(self, key, value):
+            written.append(key)
+            super().__setitem__(key, value)
+
+    st.session_state = Watched()
+    followed("k", 8, "photos")  # interrupted: Streamlit dropped the message that would have shown the 8
+    followed("k", 8, "photos")
+    assert written.count("k") == 2
+    st.session_state["k"] = 5  # the reader's own
+    assert followed("k", 8, "photos") == 5
+
+
+# -- Draft ----------------------------------------------------------------------------
+
+DRAFTS = {
+    "unchanged": draft.Draft(START, "Start", "Why?"),
+    "settings": draft.Draft(
+        START, "It's new", "Why?", {"epochs": 5, "moco.symmetric": True, "simclr.negatives": None, "learning_rate": 1e-5}
+    ),
+    "axes": draft.Draft(START, "Start", "Why?", axes={"method": ["simclr"], "seed": [0, 1, 2], "augment.blur": [0.0, 0.5]}),
+    "fixed axis": draft.Draft(START, "Start", "Why?", {"batch_size": 16}),
+    "odd path": draft.Draft(START, "Start", "Why?", {"dataset": "/no such/pl,ace [1]"}),
+    "odd paths": draft.Draft(START, "Start", "Why?", axes={"dataset": ["digits", "/a, b"]}),
+    "own": draft.Draft(START, "Start", "Why?", {"epochs": 4}, {"moco": {"learning_rate": 0.5}, "byol": {}}),
+    "question": draft.Draft(START, "Start", "Which: 'a' or \"b\"?\n"),
+    "copied run": draft.Draft(draft.Start(START.spec, None), "Start", "Why?", {"epochs": 9}),
+}
+
+
+def from_shell(command: str, folder: Path) -> Spec:
+    """The spec that `python -m sslcore launch` makes of a command, without launching it."""
+    file, _, command = command.rpartition("END\n")
+    if file:
+        heading, _, content = file.partition("\n")
+        (folder / heading.split()[2]).write_text(content)
+    args = parser().parse_args(shlex.split(command)[3:])
+    source = folder / args.preset
+    return plan.change(plan.read(str(source)), settings_of(args.set), axes_of(args.vary)).model_copy(update={"title": args.title})
+
+
+@pytest.mark.parametrize("case", DRAFTS)
+def test_the_shell_command_launches_the_same(case, tmp_path):
+    made = DRAFTS[case]
+    (tmp_path / "start.yaml").write_text(yaml.safe_dump(START.spec.model_dump(exclude_defaults=True)))
+    spec = from_shell(made.command(Store(), "some-name"), tmp_path)
+    assert (spec.title, spec.question) == (made.title, made.question)
+    wanted = plan.plan(made.spec())
+    assert wanted.configs
+    assert plan.plan(spec) == wanted
+
+
+def test_the_store_is_named_where_the_shell_would_take_another(tmp_path):
+    assert f"--root {tmp_path}" in DRAFTS["unchanged"].command(Store(tmp_path), "x")
+    assert "--root" not in DRAFTS["unchanged"].command(Store(Path("experiments")), "x")
+
+
+def test_a_setting_of_one_method_outlives_a_change_for_all():
+    spec = draft.Draft(START, "t", "q", {"learning_rate": 0.01}, {"moco": {"learning_rate": 0.5}}).spec()
+    rates = {config.method: config.learning_rate for config in plan.plan(spec).configs.values()}
+    assert rates == {"moco": 0.5, "byol": 0.01}
+
+
+def test_a_copy_of_a_run_has_its_config_and_no_more_than_it_needs(tmp_path):
+    store = Store(tmp_path)
+    planned = plan.plan(START.spec)
+    store.create("one", START.spec, planned.configs)
+    for name, config in planned.configs.items():
+        start = draft.from_clone(store, f"one/{name}")
+        assert list(plan.plan(draft.Draft(start, "again").spec()).configs.values()) == [config]
+        assert len(start.spec.base) <= 6
+
+
+def test_a_copy_of_an_experiment_plans_the_same_runs(tmp_path):
+    store = Store(tmp_path)
+    planned = plan.plan(START.spec)
+    store.create("one", START.spec, planned.configs)
+    start = draft.from_clone(store, "one")
+    assert plan.plan(draft.Draft(start, "again").spec()).configs == planned.configs
+    assert plan.plan(plan.read(start.source)).configs == planned.configs
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "one/nothing", "../one", "/etc", "one/../one"])
+def test_there_is_no_copy_of_what_is_not_there(tmp_path, name):
+    Store(tmp_path).create("one", START.spec, plan.plan(START.spec).configs)
+    with pytest.raises(ValueError, match="no such experiment or run"):
+        draft.from_clone(Store(tmp_path), name)

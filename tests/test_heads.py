@@ -1,0 +1,81 @@
+"""h against z: probes that find what is there, and say chance where nothing is."""
+
+import pytest
+import torch
+from torch import nn
+
+from sslcore import datasets
+from sslcore.augment import Views
+from sslcore.config import resolve
+from sslcore.encoders import build_encoder
+from sslcore.evaluate.final import FinalEvaluation
+from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, forgets, project, restore_head
+from sslcore.train import initial
+from tests.test_train import make_run, train
+
+CPU = torch.device("cpu")
+
+
+class Pixels(nn.Module):
+    """h is the image in the small: mean colours of the four quarters, and how far the channels differ."""
+
+    def forward(self, x):
+        return torch.cat([nn.functional.adaptive_avg_pool2d(x, 2).flatten(1), (x[:, :1] - x).abs().mean((2, 3))], 1)
+
+
+def views() -> Views:
+    return Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)
+
+
+def test_a_head_that_drops_colour_has_forgotten_it():
+    data = datasets.load("photos", 16)
+    told = forgets(Pixels(), nn.Identity(), data, 1000, views(), CPU, torch.float32)
+    assert told["grayscale"]["h"] > 0.7 and told["grayscale"]["z"] == told["grayscale"]["h"]
+    blind = nn.Linear(15, 4)
+    nn.init.zeros_(blind.weight)
+    told = forgets(Pixels(), blind, data, 1000, views(), CPU, torch.float32)
+    assert set(told) == {*OF_COLOUR, *OF_ORIENTATION}
+    for task in told.values():
+        assert task["z"] == pytest.approx(task["chance"], abs=0.02)
+
+
+def test_images_without_colour_are_asked_for_no_colour():
+    data = datasets.load("digits", 8)
+    told = forgets(nn.Flatten(), nn.Identity(), data, 600, views(), CPU, torch.float32)
+    assert set(told) == set(OF_ORIENTATION) and told["rotation"]["h"] > 0.5
+
+
+@pytest.mark.parametrize("changes", [*OF_COLOUR.values(), *OF_ORIENTATION.values()])
+def test_changes_stay_images_and_differ(changes):
+    x = torch.rand(3, 3, 8, 8)
+    changed = [change(x) for change in changes]
+    assert all(c.shape == x.shape and 0 <= c.min() and c.max() <= 1 for c in changed)
+    assert all(not torch.allclose(a, b) for i, a in enumerate(changed) for b in changed[:i])
+    assert torch.equal(changed[0], x)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "linear", "none"])
+def test_encoder_and_head_stay_bit_identical_and_z_is_measured(shapes, kind):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "head.kind": kind, "evaluate.sample": 64})
+    data = datasets.load(shapes, 16)
+    method = initial(config, len(data.x_train), len(data.classes)).train()
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    evaluation = FinalEvaluation(config, data, views(), CPU, torch.float32)
+    results, _, _ = evaluation.results(method.encoder, build_encoder("small", 16), method.head)
+    assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+    assert method.encoder.training and method.head.training
+    heads = results["heads"]
+    assert heads["linear"]["h"] == results["linear"]["accuracy"]
+    assert (heads["linear"]["z"] == heads["linear"]["h"]) or kind != "none"
+    assert results["label_efficiency"][-1]["accuracy"] == results["linear"]["accuracy"]
+
+
+def test_the_trained_head_comes_back_from_the_checkpoint(shapes):
+    run = make_run("r", shapes, method="simclr")
+    fresh = initial(run.config, 96, 3).head
+    assert not restore_head(fresh, run)
+    trained = train(run).method.head
+    h = torch.randn(4, 256)
+    assert not torch.equal(project(fresh, h), project(trained, h))
+    assert restore_head(fresh, run)
+    assert torch.equal(project(fresh, h), project(trained, h))

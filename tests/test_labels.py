@@ -1,0 +1,64 @@
+"""With few labels: draws that every run shares, the probe on them, and fine-tuning."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslcore import datasets
+from sslcore.augment import Views
+from sslcore.config import resolve
+from sslcore.encoders import build_encoder
+from sslcore.evaluate.labels import DRAWS, draw, fine_tuning, label_efficiency, supervised
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.sampled_from(list(DRAWS)), st.integers(0, 4))
+def test_a_draw_is_stratified_without_repeats_and_the_smaller_is_within_the_larger(labels, share, number):
+    labels = np.array(labels)
+    chosen = draw(labels, share, number)
+    assert len(set(chosen.tolist())) == len(chosen)
+    for label in np.unique(labels):
+        of_class = int((labels == label).sum())
+        assert (labels[chosen] == label).sum() == max(1, round(share * of_class))
+    assert set(chosen) <= set(draw(labels, 1.0, number).tolist())
+    assert set(draw(labels, 0.01, number).tolist()) <= set(chosen) or share < 0.01
+    assert np.array_equal(chosen, draw(labels, share, number))
+
+
+def test_draws_differ():
+    labels = np.arange(200) % 2
+    assert not np.array_equal(draw(labels, 0.1, 0), draw(labels, 0.1, 1))
+
+
+def test_more_labels_tell_more_and_noise_stays_at_chance():
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(1000) % 4
+    centres = torch.randn(4, 20, generator=generator)
+    h = centres[y] + 1.5 * torch.randn(1000, 20, generator=generator)
+    noise = torch.randn(1000, 20, generator=generator)
+    rows = label_efficiency((h[:800], h[800:], 0.9), (noise[:800], noise[800:], 0.25), y[:800], y[800:].numpy(), 4)
+    assert [row["fraction"] for row in rows] == [0.01, 0.1, 1.0] and [row["n"] for row in rows] == [8, 80, 800]
+    assert rows[0]["accuracy"] < rows[1]["accuracy"] and rows[0]["std"] > 0
+    assert rows[2] == {"fraction": 1.0, "n": 800, "accuracy": 0.9, "std": None, "draws": 1, "random_encoder": 0.25}
+    assert all(abs(row["random_encoder"] - 0.25) < 0.12 for row in rows)
+
+
+def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_every_share(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "epochs": 1, "evaluate.finetune_epochs": 2, "precision": "float32"})
+    data = datasets.load(shapes, 16)
+    encoder = build_encoder("small", 16)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    steps = []
+    rows = fine_tuning(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.device("cpu"), encoder, lambda: steps.append(1))
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert [row["n"] for row in rows] == [3, 9, 96] and steps
+    assert all(row["n"] * row["epochs"] == pytest.approx(2 * 96, rel=0.1) for row in rows)
+    assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "from_scratch"))
+
+
+def test_fine_tuning_keeps_the_runs_recipe_but_for_the_labels():
+    config = resolve({"method": "moco", "batch_size": 64, "micro_batch_size": 8, "evaluate.finetune_epochs": 3})
+    recipe = supervised(config, 10, 20)
+    assert (recipe.method, recipe.batch_size, recipe.epochs, recipe.micro_batch_size) == ("supervised", 20, 30, None)
+    assert (recipe.learning_rate, recipe.optimizer, recipe.augment) == (config.learning_rate, config.optimizer, config.augment)

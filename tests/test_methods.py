@@ -1,0 +1,281 @@
+"""The mistakes that published implementations make, each tried on ours."""
+
+import math
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslcore.config import resolve
+from sslcore.encoders import SplitBatchNorm2d
+from sslcore.losses import normalised
+from sslcore.methods import METHODS, Entry, load
+from sslcore.methods.base import Batch, Method
+from sslcore.optim import cosine_momentum
+from sslcore.train import Training
+
+IMAGES = 60
+
+
+def build(method: str, batch: int = 8, **settings) -> Method:
+    torch.manual_seed(0)
+    config = resolve({"method": method, "image_size": 16, "batch_size": batch, "head.hidden": 32, "head.dim": 16, **settings})
+    return load(method)(config, IMAGES, 3)
+
+
+def views(batch: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.randn(2, batch, 3, 16, 16, generator=torch.Generator().manual_seed(1)))
+
+
+def some_batch(size: int = 8) -> Batch:
+    return Batch(torch.arange(size), torch.arange(size) % 3)
+
+
+def step(method: Method, number: int = 1, total: int = 10, size: int = 8) -> tuple:
+    batch = some_batch(size)
+    rows = method.embed(*views(size))
+    loss = method.loss(rows, batch)
+    loss.backward()
+    rows = tuple(row.detach() for row in rows)
+    method.after_step(rows, batch, number, total)
+    return loss.detach(), rows
+
+
+# -- MoCo's queue
+
+
+def test_keys_are_enqueued_after_the_logits_so_the_positive_is_no_negative():
+    """With the key among the negatives the loss could not fall below ln 2 (anchors 4.2)."""
+    method = build("moco", **{"moco.queue_size": 8, "moco.temperature": 0.01})
+    q = torch.eye(8, 16)
+    method.queue.copy_(torch.eye(16)[8:])  # keys that are like no query
+    loss = method.loss((q, q), some_batch())
+    assert loss < 1e-3
+    method.after_step((q, q), some_batch(), 1, 10)
+    assert method.loss((q, q), some_batch()) == pytest.approx(math.log(2), abs=1e-3)  # what the mistake looks like
+
+
+def test_symmetric_moco_enqueues_once_after_both_losses():
+    """An image's own key of the other direction must not be its negative (lightly #564)."""
+    method = build("moco", **{"moco.queue_size": 64, "moco.symmetric": True, "moco.temperature": 0.01})
+    before = method.queue.clone()
+    rows = method.embed(*views())
+    method.loss(rows, some_batch())
+    assert torch.equal(method.queue, before)
+    method.after_step(tuple(row.detach() for row in rows), some_batch(), 1, 10)
+    torch.testing.assert_close(method.queue[:16], normalised(torch.cat([rows[1], rows[3]])).detach())
+    assert torch.equal(method.queue[16:], before[16:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.integers(1, 50), batches=st.lists(st.integers(1, 60), min_size=1, max_size=6))
+def test_a_queue_of_any_size_holds_the_latest_keys_of_any_batches(size, batches):
+    method = build("moco", **{"moco.queue_size": size})
+    keys = normalised(torch.randn(sum(batches), 16))
+    for some in keys.split(batches):
+        method.enqueue(some)
+    latest = keys[-size:]
+    assert len(method.queue) == size
+    kept = {tuple(row) for row in method.queue.tolist()}
+    assert {tuple(row) for row in normalised(latest).tolist()} <= kept  # none dropped at the wrap
+    oldest = method.queue.roll(-int(method.pointer), 0)
+    torch.testing.assert_close(oldest[-len(latest) :], latest)  # in order
+
+
+def test_the_key_encoder_follows_slowly_and_takes_no_gradient():
+    method = build("moco", **{"moco.momentum": 0.9})
+    old_key, query = deepcopy(method.key_encoder), method.encoder
+    step(method)
+    with torch.no_grad():
+        for parameter in query.parameters():
+            parameter.add_(0.1)
+    method.after_step((torch.randn(8, 16), torch.randn(8, 16)), some_batch(), 2, 10)
+    for old, new, now in zip(old_key.parameters(), method.key_encoder.parameters(), query.parameters()):
+        torch.testing.assert_close(new, 0.9 * old + 0.1 * now, atol=1e-5, rtol=1e-5)
+    assert all(p.grad is None for p in method.key_encoder.parameters())
+
+
+def test_the_shuffled_keys_come_back_in_their_own_order():
+    method = build("moco", **{"moco.bn_splits": 4}).eval()
+    _, view = views()
+    (keys,) = method.keys(view)
+    torch.testing.assert_close(keys, method.key_head(method.key_encoder(view)), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [8, 9, 13])
+def test_split_batch_norm_treats_each_group_as_a_gpu_of_its_own(size):
+    split, plain = SplitBatchNorm2d(4, splits=4), torch.nn.BatchNorm2d(4)
+    x = torch.randn(size, 4, 3, 3)
+    expected = torch.cat([plain(group) for group in x.tensor_split(4)])
+    torch.testing.assert_close(split(x), expected)
+    assert split.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(split.eval()(x)[:1], split(x[:1]))  # eval uses the running statistics, whatever the batch
+
+
+def test_memory_bank_negatives_exclude_every_image_of_the_batch():
+    method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": IMAGES - 8})
+    for _ in range(20):
+        batch = Batch(torch.randperm(IMAGES)[:8], None)
+        others = method.others(batch)
+        assert len(others) == IMAGES - 8 and not set(others.tolist()) & set(batch.indices.tolist())
+
+
+def test_memory_bank_moves_only_the_entries_of_the_batch():
+    method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": 16})
+    before = method.bank.clone()
+    step(method)
+    assert torch.equal(method.bank[8:], before[8:]) and not torch.equal(method.bank[:8], before[:8])
+    torch.testing.assert_close(method.bank.norm(dim=1), torch.ones(IMAGES))
+
+
+def test_end_to_end_negatives_send_gradient_through_the_keys():
+    method = build("moco", **{"moco.negatives": "batch"})
+    _, k = method.embed(*views())
+    assert k.requires_grad and not hasattr(method, "key_encoder")
+
+
+# -- SimCLR
+
+
+def test_simclr_sends_both_views_through_the_encoder_at_once():
+    method, seen = build("simclr"), []
+    method.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    method.embed(*views())
+    assert seen == [16]
+
+
+# -- BYOL
+
+
+def test_byol_passes_one_view_at_a_time_and_its_target_takes_no_gradient():
+    method, seen = build("byol"), []
+    method.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    step(method)
+    assert seen == [8, 8]
+    assert all(p.grad is None and not p.requires_grad for p in method.target_encoder.parameters())
+    assert all(p.grad is not None for p in method.predictor.parameters())
+
+
+def test_byols_momentum_rises_with_optimizer_steps_along_a_cosine_to_one():
+    method = build("byol", **{"byol.momentum": 0.9})
+    start = deepcopy(method.target_head)
+    with torch.no_grad():
+        for parameter in method.head.parameters():
+            parameter.add_(1.0)
+    method.after_step((), some_batch(), 5, 10)  # half-way: 1 - 0.1 * (cos(pi / 2) + 1) / 2 = 0.95
+    for old, new in zip(start.parameters(), method.target_head.parameters()):
+        torch.testing.assert_close(new, old + 0.05, atol=1e-5, rtol=1e-5)  # biases too
+    still = deepcopy(method.target_head)
+    method.after_step((), some_batch(), 10, 10)  # the end: 1
+    for old, new in zip(still.parameters(), method.target_head.parameters()):
+        assert torch.equal(old, new)
+
+
+def test_the_targets_batch_norm_keeps_statistics_of_its_own():
+    method = build("byol")
+    step(method)
+    online = dict(method.encoder.named_buffers())
+    target = dict(method.target_encoder.named_buffers())
+    assert target["bn1.num_batches_tracked"] == 2  # it ran in training mode, once a view
+    with torch.no_grad():
+        online["bn1.running_mean"].add_(5)
+    method.after_step((), some_batch(), 1, 10)
+    assert not torch.allclose(target["bn1.running_mean"], online["bn1.running_mean"], atol=1)
+
+
+# -- All
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol", "supervised"])
+@pytest.mark.parametrize("size", [2, 7, 8])
+def test_every_method_takes_any_batch(method, size):
+    loss, _ = step(build(method, size), size=size)
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("kind", ["none", "linear", "mlp"])
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol"])
+def test_every_method_takes_every_head(method, kind):
+    loss, rows = step(build(method, **{"head.kind": kind}))
+    assert torch.isfinite(loss) and rows[0].shape == (8, 256 if kind == "none" else 16)
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol", "supervised"])
+def test_the_loss_is_computed_in_float32_under_mixed_precision(method, shapes):
+    settings = {"method": method, "dataset": shapes, "image_size": 16, "batch_size": 8, "precision": "bfloat16", "device": "cpu"}
+    training = Training(resolve(settings), load_shapes(shapes), torch.device("cpu"))
+    rows = training.embed(*views())
+    assert rows[0].dtype == torch.bfloat16
+    assert training.method.loss(rows, some_batch()).dtype == torch.float32
+
+
+def load_shapes(path):
+    from sslcore import datasets
+
+    return datasets.load(path, 16)
+
+
+@pytest.mark.parametrize("settings", [{"method": "simclr"}, {"method": "moco", "moco.bn_splits": 1}, {"method": "byol"}])
+def test_micro_batches_give_the_gradient_of_the_whole_batch(settings, shapes):
+    """With BatchNorm in eval mode, where a micro-batch sees what the batch sees."""
+    whole = resolve({"dataset": shapes, "image_size": 16, "batch_size": 12, **settings})
+    found = {}
+    for micro in (None, 5, 4):
+        training = Training(whole.model_copy(update={"micro_batch_size": micro}), load_shapes(shapes), torch.device("cpu"))
+        training.method.eval()
+        batch = some_batch(12)
+        loss, rows = training.backward(*views(12), batch)
+        found[micro] = loss, rows[0], [p.grad for p in training.method.parameters() if p.requires_grad]
+    for micro in (5, 4):
+        torch.testing.assert_close(found[micro][0], found[None][0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(found[micro][1], found[None][1], atol=1e-5, rtol=1e-5)
+        for split, unsplit in zip(found[micro][2], found[None][2]):
+            torch.testing.assert_close(split, unsplit, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_micro_batches_of_byol_average_the_gradients_of_small_batches_and_move_the_target_once(size, shapes):
+    """BYOL's protocol for small batches (section 5): BatchNorm, too, sees one small batch at a time."""
+    config = resolve({"method": "byol", "dataset": shapes, "image_size": 16, "batch_size": 12, "micro_batch_size": size})
+    training = Training(config, load_shapes(shapes), torch.device("cpu"))
+    networks = [training.method.encoder, training.method.head, training.method.predictor]
+    alone = deepcopy(training.method)
+    target = deepcopy(training.method.target_encoder.state_dict())
+    view1, view2 = views(12)
+    for part1, part2 in zip(view1.split(size), view2.split(size)):
+        loss = alone.loss(alone.embed(part1, part2), some_batch(len(part1)))
+        (loss * len(part1) / 12).backward()
+
+    training.backward(view1, view2, some_batch(12))
+    for split, averaged in zip((p for network in networks for p in network.parameters()), (p for p in alone.parameters() if p.requires_grad)):
+        torch.testing.assert_close(split.grad, averaged.grad, atol=1e-6, rtol=1e-4)
+    assert all(torch.equal(value, target[name]) for name, value in training.method.target_encoder.named_parameters())
+
+    start = {name: value.clone() for name, value in training.method.target_encoder.named_parameters()}
+    training.take_step()
+    online, momentum = dict(training.method.encoder.named_parameters()), cosine_momentum(1, training.total, 0.99)
+    for name, value in training.method.target_encoder.named_parameters():
+        torch.testing.assert_close(value, momentum * start[name] + (1 - momentum) * online[name])
+
+
+class Mean(Method):
+    """A fourth method, to show what one takes: pull both views' h to their common mean."""
+
+    def embed(self, view1, view2):
+        return self.encoder(view1), self.encoder(view2)
+
+    def loss(self, rows, batch):
+        return (rows[0].float() - rows[1].float()).square().mean()
+
+    def chance_loss(self):
+        return float("nan")
+
+
+def test_a_fourth_method_is_one_class_and_one_entry_of_the_registry(monkeypatch, shapes):
+    monkeypatch.setitem(METHODS, "mean", Entry("Mean", f"{__name__}:Mean"))
+    config = resolve({"method": "mean", "dataset": shapes, "image_size": 16, "batch_size": 8})
+    training = Training(config, load_shapes(shapes), torch.device("cpu"))
+    loss, z = training.take_step()
+    assert torch.isfinite(loss) and z.shape == (8, 256)

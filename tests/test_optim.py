@@ -1,0 +1,68 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sslcore.config import RunConfig
+from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+
+
+@given(total=st.integers(1, 500), warmup=st.floats(0, 600), peak=st.floats(1e-4, 10))
+def test_the_learning_rate_rises_once_to_its_peak_and_falls_towards_zero(total, warmup, peak):
+    rates = [learning_rate(step, total, warmup, peak) for step in range(total)]
+    top = rates.index(max(rates))
+    assert all(0 < rate <= peak * (1 + 1e-9) for rate in rates)
+    assert rates[: top + 1] == sorted(rates[: top + 1]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert max(rates) > 0.5 * peak  # even where the warm-up asked for is longer than the training
+    assert learning_rate(total, total, warmup, peak) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_scaling_rules_are_the_papers():
+    assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="linear").peak_learning_rate == pytest.approx(1.2)
+    assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="sqrt").peak_learning_rate == pytest.approx(0.6)
+    assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="none").peak_learning_rate == pytest.approx(0.3)
+
+
+def test_byols_momentum_is_its_formula():
+    assert cosine_momentum(0, 100, 0.99) == pytest.approx(0.99)
+    assert cosine_momentum(50, 100, 0.99) == pytest.approx(1 - 0.01 * (math.cos(math.pi / 2) + 1) / 2)
+    assert cosine_momentum(100, 100, 0.99) == 1
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
+def test_biases_and_batch_norm_take_no_weight_decay(name):
+    """With no gradient from the loss, only what decays moves."""
+    net = network()
+    before = [p.clone() for p in net.parameters()]
+    optimizer = build_optimizer([net], RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for old, new in zip(before, net.parameters()):
+        assert torch.equal(old, new) == (old.ndim == 1)
+
+
+def test_lars_is_algorithm_1_and_leaves_vectors_to_plain_momentum():
+    w, b = nn.Parameter(torch.randn(5, 3)), nn.Parameter(torch.randn(5))
+    optimizer = LARS(
+        [{"params": [w], "weight_decay": 0.1, "adapt": True}, {"params": [b], "adapt": False}], lr=0.5, momentum=0.9, trust=0.02
+    )
+    expected_w, expected_b = w.detach().double().clone(), b.detach().double().clone()
+    v_w, v_b = torch.zeros_like(expected_w), torch.zeros_like(expected_b)
+    for _ in range(4):
+        w.grad, b.grad = torch.randn(5, 3), torch.randn(5)
+        g = w.grad.double() + 0.1 * expected_w
+        v_w = 0.9 * v_w + 0.02 * expected_w.norm() / g.norm() * g
+        v_b = 0.9 * v_b + b.grad.double()
+        expected_w, expected_b = expected_w - 0.5 * v_w, expected_b - 0.5 * v_b
+        optimizer.step()
+    torch.testing.assert_close(w.detach().double(), expected_w, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(b.detach().double(), expected_b, atol=1e-5, rtol=1e-5)

@@ -1,0 +1,254 @@
+"""The grid: as many runs as its axes make, each with a name of its own, and no file made."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslcore import launch, plan
+from sslcore.config import ConfigError, get, resolve
+from sslcore.experiment import Spec, Store
+from sslcore.methods import METHODS
+
+axes = st.fixed_dictionaries(
+    {},
+    optional={
+        "method": st.lists(st.sampled_from(["moco", "simclr", "byol", "supervised"]), min_size=1, unique=True),
+        "batch_size": st.lists(st.sampled_from([32, 64, 100]), min_size=1, unique=True),
+        "seed": st.lists(st.integers(0, 9), min_size=1, max_size=3, unique=True),
+        "moco.momentum": st.lists(st.sampled_from([0.0, 0.9, 0.99, 1.0]), min_size=1, unique=True),
+        "augment.blur": st.lists(st.sampled_from([0, 0.5]), min_size=1, unique=True),
+        "simclr.negatives": st.lists(st.sampled_from([None, 5, 50]), min_size=1, unique=True),
+    },
+)
+
+
+def expected_cells(axes: dict) -> int:
+    """Combinations, where moco.* and simclr.* count for their own method alone."""
+    of_method = {m: [v for n, v in axes.items() if n != "method" and n.partition(".")[0] in (m, "batch_size", "seed", "augment")] for m in METHODS}
+    return sum(math.prod(map(len, of_method[method])) for method in axes.get("method", ["simclr"]))
+
+
+@given(axes)
+def test_the_grid_is_the_product_of_its_axes_and_a_methods_own_axis_multiplies_it_alone(axes):
+    planned = plan.plan(Spec(base={"dataset": "digits"}, axes=axes))
+    assert not planned.problems
+    assert len(planned.configs) == expected_cells(axes), "as many names as cells"
+    shared = [name for name in axes if name.partition(".")[0] not in METHODS]
+    cells = {(*(get(config, name) for name in shared), *(get(config, name) for name in axes if name.startswith(f"{config.method}."))) for config in planned.configs.values()}
+    assert {tuple(get(config, name) for name in shared) for config in planned.configs.values()} == set(itertools.product(*(axes[name] for name in shared)))
+    assert len(cells) == len(planned.configs) or "method" not in axes
+    assert all(Path(name).name == name and not name.startswith(".") for name in planned.configs)
+
+
+def test_runs_are_trained_in_the_order_of_the_axes():
+    axes = {"moco.queue_size": [64, 16], "method": ["byol", "moco"], "seed": [1, 0]}
+    names = list(plan.plan(Spec(base={"dataset": "digits", "batch_size": 32}, axes=axes)).configs)
+    first, second = ["moco-bs32-queue_size64-s1", "moco-bs32-queue_size64-s0"], ["moco-bs32-queue_size16-s1", "moco-bs32-queue_size16-s0"]
+    assert names == ["byol-bs32-s1", "byol-bs32-s0", *first, *second]
+
+
+def test_an_axis_of_a_method_that_is_not_there_makes_no_runs_and_is_told():
+    planned = plan.plan(Spec(base={"dataset": "digits", "method": "byol"}, axes={"moco.momentum": [0.9, 0.99]}))
+    assert list(planned.configs) == ["byol-bs256-s0"] and not planned.problems
+    assert any("moco.momentum" in warning for warning in planned.warnings)
+    assert "moco.momentum" in plan.plan(Spec(base={"dataset": "digits", "method": "byol"}, axes={"moco.momentum": [7]})).problems
+    assert "moco.speed" in plan.plan(Spec(base={"dataset": "digits", "method": "byol"}, axes={"moco.speed": [7]})).problems
+
+
+def test_an_axis_of_a_group_varies_several_settings_together():
+    spec = Spec(base={"dataset": "digits", "augment.flip": 0.3, "augment.hue": 0.1}, axes={"augment": [{}, {"flip": 0}, {"jitter": 0, "hue": 0}]})
+    planned = plan.plan(spec)
+    assert {name: (c.augment.flip, c.augment.jitter, c.augment.hue) for name, c in planned.configs.items()} == {
+        "simclr-bs256-augment-as-is-s0": (0.3, 0.4, 0.1),
+        "simclr-bs256-flip0-s0": (0.0, 0.4, 0.1),
+        "simclr-bs256-jitter0-hue0-s0": (0.3, 0.0, 0.0),
+    }
+    assert "augment.flop" in plan.plan(Spec(base={"dataset": "digits"}, axes={"augment": [{"flop": 0}]})).problems
+    assert "augment" in plan.plan(Spec(base={"dataset": "digits"}, axes={"augment": [0]})).problems
+    assert "batch_size.a" in plan.plan(Spec(base={"dataset": "digits"}, axes={"batch_size": [{"a": 0}]})).problems
+
+
+# -- A grid that grows -------------------------------------------------------------
+
+
+@given(axes, axes)
+def test_a_grid_that_grows_keeps_every_run_and_gains_the_new_values(before, more):
+    spec = Spec(base={"dataset": "digits", "seed": 5}, axes=before)
+    had = plan.plan(spec).configs
+    try:
+        extended = plan.extend(spec, more)
+    except ConfigError as error:
+        nothing_new = [n for n, v in more.items() if set(v) <= {get(c, n) for c in had.values()} or set(v) <= set(before.get(n, []))]
+        cannot_begin = [n for n in more if n not in before and n not in plan.IN_EVERY_NAME]
+        assert {*error.problems} & {*nothing_new, *cannot_begin}
+        return
+    has = plan.plan(extended).configs
+    assert has.items() >= had.items()
+    for name, values in more.items():
+        if name.partition(".")[0] not in METHODS:
+            assert set(values) <= {get(config, name) for config in has.values()}
+
+
+@pytest.mark.parametrize(
+    ("more", "about"), [({"epochs": [3]}, "epochs"), ({"epoch": [3]}, "epoch"), ({"batch_size": [10_000]}, "batch_size"), ({"seed": [0]}, "seed"), ({"seed": []}, "seed")]
+)
+def test_what_cannot_grow_is_told(more, about):
+    with pytest.raises(ConfigError) as error:
+        plan.extend(Spec(base={"dataset": "digits"}, axes={"method": ["byol"]}), more)
+    assert list(error.value.problems) == [about]
+
+
+def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("sslcore.launch.start", started.append)
+    spec = Spec(base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco", "byol"]}, command="python -m sslcore launch my.yaml")
+    experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
+    moco, byol = experiment.run("moco-bs32-s0"), experiment.run("byol-bs32-s0")
+    byol.update_status(state="failed", error="out of memory")
+    moco.update_status(state="finished")
+    plan.grow(experiment, {"batch_size": [64]})
+    assert experiment.spec().command.splitlines() == ["python -m sslcore launch my.yaml", "python -m sslcore complete e --add batch_size=64"]
+    assert len(experiment.runs()) == 2, "growing makes no run"
+    assert {run.name for run in launch.complete(experiment, ["moco-bs64-s0"])} == {"moco-bs64-s0"}
+    assert {run.name for run in launch.complete(experiment)} == {"byol-bs64-s0", "byol-bs32-s0"}
+    assert byol.status().state == "queued" and byol.status().error is None and moco.status().state == "finished"
+    assert {run.name: run.config for run in experiment.runs()} == plan.plan(experiment.spec()).configs
+    assert not launch.complete(experiment) and started
+
+
+@given(st.dictionaries(st.text(max_size=12), st.lists(st.integers() | st.text(max_size=5), max_size=3), max_size=3))
+def test_any_axes_end_in_runs_or_in_problems(axes):
+    planned = plan.plan(Spec(base={"dataset": "digits"}, axes=axes))
+    assert planned.problems or len(planned.configs) == math.prod(map(len, axes.values()))
+
+
+def test_planning_makes_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "data"))
+    assert plan.plan(plan.read("photos")).configs
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("axes", [{"seed": [1, 1]}, {"batch_size": [64, "64"]}])
+def test_two_runs_of_one_name_are_refused(axes):
+    assert "twice" in plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems["axes"]
+
+
+def test_values_whose_names_look_alike_make_two_runs_or_a_problem():
+    planned = plan.plan(Spec(base={"dataset": "digits"}, axes={"learning_rate": [0.1, 0.10000001]}))
+    assert len(planned.configs) == 2 or "axes" in planned.problems
+
+
+def test_a_grid_too_large_is_refused_at_once():
+    planned = plan.plan(Spec(axes={"seed": list(range(100)), "epochs": list(range(1, 100))}))
+    assert "9900 runs" in planned.problems["axes"] and not planned.configs
+
+
+def test_settings_of_one_method_hold_for_it_alone():
+    spec = Spec(base={"dataset": "digits", "epochs": 5}, by_method={"byol": {"epochs": 7}}, axes={"method": ["moco", "byol"]})
+    assert {config.method: config.epochs for config in plan.plan(spec).configs.values()} == {"moco": 5, "byol": 7}
+
+
+# -- Replacing what a preset says --------------------------------------------------
+
+SPEC = Spec(
+    base={"dataset": "digits", "epochs": 5, "head": {"dim": 32}},
+    by_method={"byol": {"epochs": 7, "byol.momentum": 0.9}},
+    axes={"method": ["moco", "byol"], "seed": [0, 1]},
+)
+
+
+def configs(settings, axes):
+    return list(plan.plan(plan.change(SPEC, settings, axes)).configs.values())
+
+
+def test_a_fixed_setting_holds_for_every_run_whatever_the_preset_said_of_it():
+    assert {config.epochs for config in configs({"epochs": 2}, {})} == {2}
+    assert {(config.method, config.seed) for config in configs({"seed": 3}, {})} == {("moco", 3), ("byol", 3)}
+    assert {config.method for config in configs({"method": "simclr"}, {})} == {"simclr"}
+    assert {config.head.dim for config in configs({"head": {"dim": 16}}, {})} == {16}
+
+
+def test_a_varied_setting_replaces_axis_base_and_the_methods_own():
+    assert sorted(config.epochs for config in configs({}, {"epochs": [1, 2]})) == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert {config.method for config in configs({}, {"method": ["simclr"]})} == {"simclr"}
+    assert {config.byol.momentum for config in configs({}, {"epochs": [1]}) if config.method == "byol"} == {0.9}, "the rest stays"
+
+
+@pytest.mark.parametrize(("settings", "axes", "name"), [({"epoch": 1}, {}, "epoch"), ({}, {"seeds": [1]}, "seeds"), ({}, {"seed": []}, "seed")])
+def test_what_cannot_be_changed_is_told(settings, axes, name):
+    with pytest.raises(ConfigError) as error:
+        plan.change(SPEC, settings, axes)
+    assert list(error.value.problems) == [name]
+
+
+# -- Against the data set ----------------------------------------------------------
+
+
+def npz(path, labels=True, train=40):
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": rng.integers(0, 255, (train, 16, 16, 3), np.uint8), "x_test": rng.integers(0, 255, (10, 16, 16, 3), np.uint8)}
+    if labels:
+        arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2}
+    np.savez(path, **arrays)
+    return str(path)
+
+
+SMALL = {"batch_size": 8, "evaluate.knn_k": 5, "moco.queue_size": 16}
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"batch_size": 41}, "batch_size"),
+        ({"evaluate.knn_k": 41}, "evaluate.knn_k"),
+        ({"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 33}, "moco.queue_size"),
+        ({"method": "simclr", "simclr.negatives": 15}, "simclr.negatives"),
+    ],
+)
+def test_what_the_data_set_cannot_give_is_a_problem_and_one_less_is_none(tmp_path, settings, name):
+    dataset = npz(tmp_path / "a.npz")
+    problems, _ = plan.check(resolve({"dataset": dataset} | SMALL | settings))
+    assert list(problems) == [name]
+    problems, _ = plan.check(resolve({"dataset": dataset} | SMALL | settings | {name: settings[name] - 1}))
+    assert not problems
+
+
+def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_path):
+    dataset = npz(tmp_path / "a.npz", labels=False)
+    problems, warnings = plan.check(resolve({"dataset": dataset} | SMALL))
+    assert not problems and "no labels" in warnings[0]
+    assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
+
+
+def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
+    config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
+    problems, warnings = plan.check(config)
+    assert not problems and any("moco.queue_size" in warning for warning in warnings)
+
+
+# -- Presets -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("base: [", "not valid YAML"),
+        ("- a", "list"),
+        ("bases: {}", "'bases'"),
+        ("axes: {seed: 3}", "axes.seed"),
+        ("", "NoneType"),
+        ("schema_version: new", "schema_version"),
+    ],
+)
+def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, content, says):
+    (tmp_path / "p.yaml").write_text(content)
+    with pytest.raises(ValueError, match=r"p\.yaml") as error:
+        plan.read(str(tmp_path / "p.yaml"))
+    assert says in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,90 @@
+"""The Probe page's further probes: what is drawn is what was measured, and what is missing says how to get it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from dashboard import tables
+from dashboard.figures import labels, style
+from sslcore.experiment import Store, write_json
+from sslcore.launch import transfer
+from sslcore.locks import take
+from tests import synthetic
+from tests.test_views import clean, open_page, texts
+
+
+@pytest.fixture
+def experiment():
+    experiment = synthetic.store(Store().root, seeds=(0, 1), steps=100)
+    for run in experiment.runs():
+        synthetic.questions(run)
+    return experiment
+
+
+def drawn(experiment):
+    runs = tables.named(experiment.runs())
+    return tables.summary(runs.values()), {name: run.results() for name, run in runs.items()}
+
+
+def test_few_labels_are_means_over_seeds_with_the_untrained_encoder_in_grey(experiment):
+    rows, results = drawn(experiment)
+    figure = labels.few_labels(rows, results, "label_efficiency")
+    reference, *lines = figure.data
+    assert reference.line.color == style.NEUTRAL and [line.name for line in lines] == ["MoCo", "SimCLR", "BYOL"]
+    byol = [result["label_efficiency"] for name, result in results.items() if name.startswith("byol")]
+    expected = [[row["accuracy"] for row in of_run] for of_run in byol]
+    np.testing.assert_allclose(lines[2].y, np.mean(expected, axis=0))
+    np.testing.assert_allclose(lines[2].error_y.array, np.std(expected, axis=0, ddof=1))
+
+
+def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
+    rows, results = drawn(experiment)
+    pair = labels.heads(rows, results).data[0]
+    moco = [result["heads"]["linear"] for name, result in results.items() if name.startswith("moco")]
+    np.testing.assert_allclose(pair.x, [np.mean([m["z"] for m in moco]), np.mean([m["h"] for m in moco])])
+    assert list(pair.marker.symbol) == ["circle-open", "circle"]
+    assert sorted(shape.x0 for shape in labels.forgets(rows, results).layout.shapes) == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_the_page_shows_what_there_is(experiment):
+    app = open_page("probe", experiment=experiment.name)
+    words = texts(app)
+    assert "Of each class that share" in words and "The run's recipe" in words.replace("\\", "")
+    assert "Both in eval mode" in words
+    assert app.table[-1].value["On"].unique().tolist() == ["digits"] and app.table[-1].value["N"].tolist() == ["2"] * 3
+
+
+def test_runs_without_them_say_how_to_measure_them():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=100)
+    words = texts(open_page("probe", experiment=experiment.name))
+    assert "sslcore evaluate" in words and f"sslcore transfer {experiment.name} --to" in words and "finetune" in words
+
+
+@pytest.mark.parametrize("part", ["label_efficiency", "fine_tuning", "heads", "transfer"])
+@pytest.mark.parametrize("odd", [7, "words", [1, None], {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5}])
+def test_foreign_results_do_not_break_the_page(part, odd):
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=50)
+    (run,) = experiment.runs()
+    write_json(run.results_file, run.results() | {part: odd})
+    open_page("probe", experiment=experiment.name)
+
+
+def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experiment):
+    assert "probe_transfer" not in [button.key for button in open_page("probe", experiment=experiment.name).button], "no encoder is here"
+    for run in experiment.runs():
+        run.encoder_file.touch()
+    app = open_page("probe", experiment=experiment.name)
+    app.selectbox(key="probe_dataset").set_value("own images").run()
+    app.text_input(key="probe_path").set_value("/nowhere/at/all").run()
+    app.button(key="probe_transfer").click().run()
+    assert "no such file" in clean(app).error[0].value and not (experiment.path / transfer.LOG).exists()
+
+    log = take(experiment.path / transfer.LOG)  # as the process holds it
+    names = [run.id for run in experiment.runs()]
+    (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "digits", "runs": names}) + f"\n{names[0]}: linear 81.2%\n")
+    app = open_page("probe", experiment=experiment.name)
+    assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
+    os.close(log)
+    assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value

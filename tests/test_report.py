@@ -1,0 +1,312 @@
+"""The report: the folder's numbers and the app's colours in one file, in which nothing but its own scripts can run."""
+
+import base64
+import hashlib
+import json
+import re
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from plotly.offline import get_plotlyjs
+
+from dashboard import report, tables, words
+from dashboard.__main__ import main
+from dashboard.figures import style
+from sslcore.analysis import pairs
+from sslcore.experiment import Spec, Store, write_json
+from sslcore.plan import plan
+from tests import synthetic
+
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}`|# %{x}"
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory, data_cache):
+    """The default comparison, as a quick start leaves it: three methods, two seeds, every file that the screen shows."""
+    experiment = synthetic.store(tmp_path_factory.mktemp("store"))
+    synthetic.embed(experiment)
+    for run in experiment.runs():
+        synthetic.questions(run)
+    with experiment.editing() as spec:
+        spec.command = "python -m sslcore launch photos --name photos"
+    return experiment
+
+
+@pytest.fixture(scope="module")
+def page(experiment):
+    return report.html(experiment)
+
+
+class Parsed(HTMLParser):
+    """Elements with their attributes, the text outside of scripts, and the content of each script."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.words, self.scripts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.cdata_elem == "script":
+            self.scripts[-1] += data
+        elif self.cdata_elem is None:
+            self.words.append(data)
+
+    @property
+    def tags(self) -> Counter:
+        return Counter(tag for tag, _ in self.elements)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.words)
+
+
+def figures(parsed: Parsed) -> dict[str, dict]:
+    """The charts' JSON by their names."""
+    names = [attributes["data-name"] for tag, attributes in parsed.elements if attributes.get("class") == "chart"]
+    data = [script for script, (_, attributes) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"]) if attributes.get("type") == "application/json"]
+    assert len(names) == len(data) == len(set(names))
+    return {name: json.loads(text) for name, text in zip(names, data)}
+
+
+def array(value) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]) if isinstance(value, dict) else np.array(value)
+
+
+# -- What it says ------------------------------------------------------------------
+
+
+def test_it_is_small_and_points_to_nothing_outside_itself(page):
+    assert len(page.encode()) < 8_000_000
+    for tag, attributes in Parsed(page).elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base", "form")
+        assert attributes.get("src", "data:").startswith("data:"), tag
+        assert not any(name.startswith("on") for name in attributes)
+        assert attributes.get("href", "https:").startswith(("http", "mailto:", "#"))
+
+
+def test_its_policy_names_its_own_scripts_and_no_address(page):
+    parsed = Parsed(page)
+    policy = next(attributes["content"] for tag, attributes in parsed.elements if attributes.get("http-equiv") == "Content-Security-Policy")
+    executed = [script for script, (_, a) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"]) if a.get("type") != "application/json"]
+    assert len(executed) == 2 and executed[0] == get_plotlyjs()
+    allowed = {f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in executed}
+    directives = {line.split()[0]: set(line.split()[1:]) for line in policy.split(";")}
+    assert directives["default-src"] == {"'none'"} and directives["script-src"] == allowed and directives["img-src"] == {"data:", "blob:"}
+    assert "http" not in policy and "unsafe-eval" not in policy
+
+
+def test_its_curves_are_the_folders_metrics_in_the_apps_colours(experiment, page):
+    drawn = figures(Parsed(page))
+    for run in experiment.runs():
+        logged = tables.metrics(run).dropna(subset=["loss"])
+        (trace,) = (t for t in drawn[f"loss-{run.config.method}"]["data"] if str(t.get("name", "")).endswith(f", seed {run.config.seed}"))
+        assert np.array_equal(array(trace["x"]), logged["step"].to_numpy(np.float32))
+        assert np.array_equal(array(trace["y"]), logged["loss"].to_numpy(np.float32))
+        assert trace["line"]["color"] == style.colour(run.config.method) and trace["line"]["dash"] == style.dash(run.config.method)
+
+
+def test_its_table_says_what_the_folder_says(experiment, page):
+    text = " ".join(Parsed(page).text.split())
+    for row in report.by_seed(tables.summary(experiment.runs())):
+        assert " ".join([row["label"], "2", tables.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
+        assert words.duration(row["seconds"]) in text
+    for pair in pairs.compare(pairs.contestants(report._in_order(experiment.runs()), "method"), {m: style.title(m) for m in synthetic.QUALITY}, [], "linear"):
+        assert pair.sentence in text
+    assert experiment.spec().command in text and experiment.spec().question in text
+    for part in ("linear", "knn"):
+        assert experiment.runs()[0].results()[part]["protocol"] in text
+
+
+def test_the_further_probes_are_drawn_tabled_and_their_protocols_told(experiment, page):
+    drawn, parsed, written = figures(Parsed(page)), Parsed(page), report.markdown(experiment)
+    assert {"label_efficiency", "fine_tuning", "heads", "forgets"} <= set(drawn)
+    byol = [run.results() for run in experiment.runs() if run.config.method == "byol"]
+    line = next(trace for trace in drawn["fine_tuning"]["data"] if trace["name"] == "BYOL")
+    np.testing.assert_allclose(array(line["y"]), np.mean([[row["accuracy"] for row in of["fine_tuning"]] for of in byol], axis=0))
+    assert "On other images" in parsed.text and parsed.text.count("digits") == 3 and parsed.text.count("90.0 ± 0.0 %") == 3
+    means = [tables.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev))) for k in range(3)]
+    assert f"| BYOL | {' | '.join(means)} |" in written
+    assert "## h against z" in written and "| which rotation, h |" in written.replace("\\", "") and "From scratch" in written
+    for told in ("of each class that share", "the run's recipe", "both in eval mode", "resized"):
+        assert told in parsed.text and told in written.replace("\\", "")
+
+
+def test_every_label_has_its_embedding_and_the_images_are_there(experiment, page):
+    parsed = Parsed(page)
+    (sheet,) = (attributes for _, attributes in parsed.elements if attributes.get("class") == "sheet")
+    places = json.loads(sheet["data-indices"])
+    assert base64.b64decode(sheet["src"].split(",")[1]) == experiment.sample_sheet("photos").read_bytes()
+    for method in ("moco", "simclr", "byol"):
+        shown = [trace for trace in figures(parsed)[f"umap-{method}-bs256-s0"]["data"] if trace.get("meta")]
+        indices = np.concatenate([array(trace["customdata"]) for trace in shown])
+        assert sorted(indices.tolist()) == places and {trace["meta"]["dataset"] for trace in shown} == {sheet["data-dataset"]}
+        assert {trace["type"] for trace in shown} == {"scatter"}  # WebGL would need eval, which the policy forbids
+
+
+def test_hidden_runs_are_left_out_and_counted(experiment):
+    with experiment.editing() as spec:
+        spec.hidden = ["moco-bs256-s0", "moco-bs256-s1"]
+    try:
+        parsed = Parsed(report.html(experiment))
+    finally:
+        with experiment.editing() as spec:
+            spec.hidden = []
+    assert "MoCo" not in parsed.text and "loss-moco" not in figures(parsed) and "2 more left out" in parsed.text
+
+
+def test_an_ablation_is_drawn(tmp_path):
+    spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "batch_size": [64, 256], "head.dim": [64, 128]})
+    experiment = Store(tmp_path).create("grid", spec, plan(spec).configs)
+    for run in experiment.runs()[1:]:
+        synthetic.write_results(run)
+    parsed = Parsed(report.html(experiment))
+    drawn = figures(parsed)
+    assert {"batch_size-linear", "batch_size-drop", "batch_size-knn", "batch_size-seconds", "head.dim-linear", "heat-0", "heat-1"} <= drawn.keys()
+    runs = experiment.runs()
+    assert f"Without results so far: {tables.labels(runs)[runs[0].name]}." in parsed.text
+
+
+def test_an_embedding_that_is_missing_is_said_to_be(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,))
+    assert "BYOL: embeddings.npz is missing; python -m sslcore evaluate photos/byol-bs256-s0 makes it again." in Parsed(report.html(experiment)).text
+
+
+@pytest.mark.parametrize("state", ["queued", "failed", "unlabelled", "empty", "torn"])
+def test_whatever_there_is_has_a_report(tmp_path, state):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,))
+    (run,) = experiment.runs()
+    if state == "queued":
+        run.results_file.unlink()
+        run.metrics_file.unlink()
+        run.write_status(synthetic.status(run, "queued"))
+    elif state == "failed":
+        synthetic.failed(run)
+    elif state == "unlabelled":
+        synthetic.write_results(run, labelled=False)
+    elif state == "empty":
+        run.config_file.unlink()
+    else:
+        run.results_file.write_text('{"linear": {"accuracy"')
+        run.umap_file.write_bytes(b"PAR1")
+        run.embeddings_file.write_bytes(b"PK")
+        run.environment_file.write_text("[]")
+    parsed = Parsed(report.html(experiment))
+    assert experiment.spec().title in parsed.text and experiment.spec().title in report.markdown(experiment)
+    if state != "unlabelled":
+        assert "No run has been probed yet" in parsed.text
+
+
+def test_it_is_made_anew_when_a_file_changes(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=50)
+    first = report.kept_html(experiment)
+    assert report.kept_html(experiment) is first
+    synthetic.write_metrics(experiment.runs()[0], 60, first=50)
+    assert report.kept_html(experiment) != first
+    with experiment.editing() as spec:
+        spec.title = "Another title"
+    assert "<h1>Another title</h1>" in report.kept_html(experiment)
+
+
+# -- What it does not do -----------------------------------------------------------
+
+
+def spoilt(root, text: str):
+    """An experiment whose every text is `text`."""
+    experiment = synthetic.store(root, methods=("byol", "moco"), seeds=(0,))
+    with experiment.editing() as spec:
+        spec.title = spec.question = spec.command = text
+        spec.tags = [text]
+    for run in experiment.runs():
+        results = run.results()
+        linear = results["linear"]
+        linear["classes"] = [text, *linear["classes"][1:]]
+        linear["per_class"] = dict(zip(linear["classes"], linear["per_class"].values()))
+        for part in ("linear", "knn"):
+            results[part]["protocol"] = text
+        results["cost"]["device"] = text
+        results |= {"label_efficiency_protocol": text, "heads": {"protocol": text}, "transfer": {"digits": {"protocol": text}}}
+        write_json(run.results_file, results)
+        write_json(run.environment_file, {"device": text, "packages": {text: text}})
+    return experiment
+
+
+def test_texts_of_a_folder_stay_text(tmp_path):
+    hostile, harmless = (spoilt(tmp_path / str(k), text) for k, text in enumerate((HOSTILE, "harmless")))
+    seen, expected = Parsed(report.html(hostile)), Parsed(report.html(harmless))
+    assert seen.tags == expected.tags
+    assert [sorted(attributes) for _, attributes in seen.elements] == [sorted(attributes) for _, attributes in expected.elements]
+    assert seen.text.count(HOSTILE) == expected.text.count("harmless") > 5
+    for name, figure in figures(seen).items():
+        assert "<script" not in json.dumps(figure), name  # plotly knows some tags of its own
+
+    written = MarkdownIt("gfm-like", {"linkify": False}).parse(report.markdown(hostile))
+    inside = [child for token in written for child in token.children or ()]
+    assert not [token for token in [*written, *inside] if token.type.startswith("html")]
+    assert "".join(token.content for token in inside).count(HOSTILE) > 3
+
+
+SAFE_TAGS = set("h1 h2 h3 h4 h5 h6 p a em strong s code pre ul ol li blockquote hr br table thead tbody tr th td".split())
+
+
+def harmless(notes: str) -> None:
+    for tag, attributes in Parsed(report.MARKDOWN.render(notes)).elements:
+        assert tag in SAFE_TAGS, tag
+        assert set(attributes) <= {"href", "title", "start", "class", "style"}, attributes
+        assert re.fullmatch(r"(text-align:(left|right|center))?", attributes.get("style", ""))
+        assert not re.match(r"[\s\x00-\x20]*(javascript|vbscript|data|file)[\s\x00-\x20]*:", attributes.get("href", ""), re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        HOSTILE, "<b>bold</b>", "[x](javascript:alert(1))", "[x](JaVaScRiPt:alert(1))", "[x](&#106;avascript:alert(1))", "[x](java\tscript:alert(1))", "[x](\x01javascript:alert(1))",
+        "<javascript:alert(1)>", "[x]: javascript:alert(1)\n[x]", "![x](https://elsewhere/pixel.png)", "![x](data:image/svg+xml,<svg onload=alert(1)>)", '[x](http://a "onmouseover=alert(1)")',
+        "[x](data:text/html,<script>alert(1)</script>)", "```html onload=alert(1)\n<script>\n```", "| <img src=x> |\n|--|\n| <svg/onload=alert(1)> |", "[" * 5000 + "](" * 5000, ">" * 5000,
+    ],
+)  # fmt: skip
+def test_notes_become_no_more_than_words_lists_tables_and_links(notes):
+    harmless(notes)
+
+
+@given(st.text("<>[]()!`'\"\\#-*_|:&;/= \n\tabcjvsriptonl", max_size=120))
+@settings(max_examples=300, deadline=None)
+def test_no_notes_at_all_become_more(notes):
+    harmless(notes)
+
+
+def test_it_needs_neither_streamlit_nor_torch():
+    code = "import sys; from dashboard import report; print(*[name for name in ('streamlit', 'torch') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.strip() == "", done.stderr
+
+
+# -- The command line --------------------------------------------------------------
+
+
+def test_the_command_line(experiment, page, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    root = ["--root", str(experiment.path.parent)]
+    assert main(["report", "photos", *root]) == 0
+    assert (tmp_path / "photos.html").read_text() == page
+    assert main(["report", "photos", *root, "--format", "md"]) == 0
+    assert main(["report", "photos", *root, "--out", "wiki.md"]) == 0
+    assert (tmp_path / "photos.md").read_text() == (tmp_path / "wiki.md").read_text() == report.markdown(experiment)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    capsys.readouterr()
+    for words_given in (["nothing"], ["../photos"], ["photos", "--out", "no/where.html"], ["photos", "--out", str(tmp_path)]):
+        assert main(["report", *words_given, *root]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept

@@ -1,0 +1,455 @@
+"""Slurm as the engine, on a real Slurm of one node (tests/slurm/up.sh) whose GPUs are null devices.
+
+Most runs here are the real worker with a stand-in for the training, which counts, keeps its count as a checkpoint and
+ends when it is told to; one test trains a network to the end.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from safetensors.numpy import load_file
+from streamlit.testing.v1 import AppTest
+
+from sslcore import launch
+from sslcore.__main__ import main
+from sslcore.config import resolve
+from sslcore.experiment import Run, Spec, Status, Store, process_is, read_json
+from sslcore.launch import slurm
+from sslcore.launch.slots import folder
+
+ROOT = Path(__file__).parents[1]
+UP = ROOT / "tests" / "slurm" / "up.sh"
+TRAINER = """
+import os, sys, time, types
+from pathlib import Path
+from sslcore import worker
+from sslcore.experiment import Run
+
+class Stopped(Exception): pass
+class Failed(Exception): pass
+
+def work(run, pulse, evaluate_only):
+    (run.path / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    count = int(run.checkpoint_file.read_text()) if run.checkpoint_file.exists() else 0
+    pulse.say(f"from {count}")
+    while not (run.path / "go").exists():
+        if (run.path / "break").exists():
+            os._exit(3)
+        count += 1
+        if pulse.stop_requested and not (run.path / "stubborn").exists():
+            run.checkpoint_file.write_text(str(count))
+            raise Stopped
+        time.sleep(0.05)
+
+sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
+sys.exit(worker.main(Run(Path(sys.argv[1]))))
+"""
+
+
+def until(condition, seconds=240):
+    """Wait for something to become true; its value."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+    return value
+
+
+def shell(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+# -- The cluster -------------------------------------------------------------------------
+
+
+class Cluster:
+    """The Slurm that the tests use."""
+
+    def __init__(self):
+        self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
+        self.prefix.chmod(0o755)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2"}
+        self.node = socket.gethostname().partition(".")[0]
+
+    def up(self) -> None:
+        done = subprocess.run([UP], env=self.env, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+
+    def down(self) -> None:
+        subprocess.run([UP, "down"], env=self.env, timeout=120, check=True)
+        shutil.rmtree(self.prefix)
+
+    def kill(self, daemon: str) -> None:
+        psutil.Process(int((self.prefix / "run" / f"{daemon}.pid").read_text())).kill()
+
+    def start_now(self, run: Run) -> None:
+        """Without the two minutes that Slurm lets a requeued job wait, once it has requeued it."""
+        job = run.recorded_status().job_id
+
+        def waits() -> bool:
+            return subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True).stdout.strip() == "PENDING"
+
+        def begun() -> bool:
+            for words in (["release", job], ["update", f"jobid={job}", "StartTime=now"]):  # a launch on a node that has just come back may fail, and is held
+                subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
+            return not waits()
+
+        until(waits)
+        until(begun)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    ci = os.environ.get("CI")
+    if os.geteuid() != 0 and not ci:
+        pytest.skip("a Slurm of the tests' own needs root")
+    if shutil.which("slurmctld") is None and not ci:
+        pytest.skip("Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)")
+    cluster = Cluster()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(cluster.prefix / "etc" / "slurm.conf"))
+        cluster.up()
+        yield cluster
+        cluster.down()
+
+
+class Lab:
+    """A store whose runs Slurm trains, and what the agent would see of them."""
+
+    def __init__(self, root: Path):
+        self.store = Store(root)
+        self.missed: dict[Path, float] = {}
+        slurm.change(self.store, {"cpus": 1})
+
+    def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
+        config = resolve({"dataset": "digits", **settings})
+        experiment = launch.launch(self.store, name, Spec(), dict.fromkeys(names, config), "slurm")
+        return [experiment.run(name) for name in names]
+
+    def look(self, grace: float = 60.0) -> None:
+        runs = [(run, status) for run in self.store.runs() if (status := run.recorded_status()).engine == "slurm"]
+        slurm.look(self.store, runs, self.missed, grace)
+
+    def sees(self, run: Run, state: str) -> Status:
+        """Wait until the run's state is this, for whoever reads it while an agent is at work."""
+        until(lambda: self.look() or run.status().state == state)
+        return run.status()
+
+    def words(self, run: Run) -> str:
+        return slurm.in_words(run, run.status())
+
+
+@pytest.fixture
+def lab(cluster, tmp_path, monkeypatch):
+    """The agent's part is played by the test, so that it happens when it should."""
+    trainer = tmp_path / "trainer.py"
+    trainer.write_text(TRAINER)
+    monkeypatch.setattr(slurm, "TRAIN", (sys.executable, str(trainer)))
+    monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr("sslcore.launch.start", lambda store: None)
+    yield (lab := Lab(tmp_path / 'a "store" of ünits, 100%'))
+    shell("scancel", "--me", "--partition=gpu")
+    until(lambda: not slurm.queue(lab.store))
+
+
+@pytest.fixture(scope="module")
+def short(cluster, tmp_path_factory):
+    """A run whose time is up after a minute, begun before the other tests: Slurm looks at its clock twice a minute only."""
+    home = tmp_path_factory.mktemp("short")
+    (home / "trainer.py").write_text(TRAINER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(slurm, "TRAIN", (sys.executable, str(home / "trainer.py")))
+        patch.setattr("sslcore.launch.start", lambda store: None)
+        lab = Lab(home / "store")
+        slurm.change(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
+        (run,) = lab.launch("a", name="short")
+    return lab, run
+
+
+# -- One after the other -------------------------------------------------------------------
+
+
+def test_a_grid_is_one_array_whose_runs_wait_for_free_slots(short, lab, monkeypatch):
+    runs = one, two, three = lab.launch("one", "two", "three")
+    number = one.recorded_status().job_id.partition("_")[0]
+    assert [run.recorded_status().job_id for run in runs] == [f"{number}_{k}" for k in range(3)]
+    assert len(list((one.experiment.path / ".slurm").glob("*.sh"))) == 1
+    for run in (one, two):
+        assert lab.sees(run, "running").host == socket.gethostname()
+        until(lambda run=run: run.checkpoint_file.parent.joinpath("gpu").exists())
+    assert {(run.path / "gpu").read_text() for run in (one, two)} == {"0", "1"}
+    status = lab.sees(three, "queued")
+    assert status.job_id == f"{number}_2" and until(lambda: lab.look() or "waits for free resources" in lab.words(three))
+
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(lab.store.root))
+    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "watch.py"), default_timeout=300)
+    page.query_params["experiment"], page.query_params["watch_run"] = "e", "three"
+    page.run()
+    assert not page.exception
+    assert any("waits for free resources" in bar.text for bar in page.get("progress"))
+    said = [caption.value.replace("\\", "") for caption in page.caption]
+    assert f"Slurm job {number}_0 · on {one.status().host} · partition gpu" in said and f"Slurm job {number}_2" in said
+    assert any("#SBATCH --array=0-2" in code.value for code in page.code)
+
+    for run in runs:
+        (run.path / "go").touch()
+    for run in runs:
+        assert lab.sees(run, "finished").attempt == 1
+    (added,) = launch.complete(one.experiment)
+    assert added.name == "simclr-bs256-s0" and added.recorded_status().engine == "slurm", "more of a grid goes where the grid went"
+    (added.path / "go").touch()
+    lab.sees(added, "finished")
+
+
+def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(lab):
+    one, _, waiting = lab.launch("one", "two", "waiting")
+    lab.sees(one, "running")
+    with pytest.raises(ValueError, match=r"still in Slurm, as job \d+_2 \(PENDING\)"):
+        slurm.check_gone([waiting])
+    launch.stop(waiting)
+    assert waiting.recorded_status().state == "stopped" and waiting.path not in slurm.queue(lab.store)
+    launch.stop(one)
+    assert lab.sees(one, "stopped").error is None and int(one.checkpoint_file.read_text()) > 0
+    for run in (one, waiting):
+        (run.path / "go").touch()
+        launch.resume(run)
+        lab.sees(run, "finished")
+    assert one.recorded_status().attempt == 2 and f"from {one.checkpoint_file.read_text()}" in one.log_tail()
+    assert waiting.recorded_status().attempt == 1
+
+
+def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab):
+    slurm.change(lab.store, {"partition": "nowhere"})
+    with pytest.raises(ValueError, match=r"Slurm refuses: .*Invalid partition"):
+        lab.launch("one")
+    assert not lab.store.experiments()
+    slurm.change(lab.store, {"partition": ""})
+    (run,) = lab.launch("one", name="f")
+    lab.sees(run, "running")
+    launch.stop(run)
+    stopped = lab.sees(run, "stopped")
+    slurm.change(lab.store, {"partition": "nowhere"})
+    with pytest.raises(ValueError, match="Invalid partition"):
+        launch.resume(run)
+    assert run.recorded_status() == stopped
+
+
+def test_jobs_that_ended_without_a_word_are_told_without_any_accounting(lab):
+    broken, killed = lab.launch("broken", "killed")
+    (cancelled,) = lab.launch("cancelled", name="f")
+    for run in (broken, killed):
+        lab.sees(run, "running")
+    lab.sees(cancelled, "queued")
+    shell("scancel", cancelled.recorded_status().job_id)
+    (broken.path / "break").touch()
+    os.kill(killed.recorded_status().pid, signal.SIGKILL)
+    assert "exit code 3" in lab.sees(broken, "failed").error
+    assert read_json(killed.exit_file) == {"code": 137, "job_id": killed.recorded_status().job_id}
+    assert "is gone" in lab.sees(killed, "interrupted").error
+    assert "cancelled there, or lost" in lab.sees(cancelled, "interrupted").error
+
+
+def test_a_run_that_does_not_stop_is_cancelled(lab):
+    (run,) = lab.launch("one")
+    (run.path / "stubborn").touch()
+    pid = lab.sees(run, "running").pid
+    launch.stop(run)
+    lab.look(grace=60)
+    assert run.path in slurm.queue(lab.store)
+    lab.look(grace=0)
+    assert "Stopped as asked" in lab.sees(run, "interrupted").error
+    until(lambda: not process_is(pid, run.recorded_status().pid_started))
+
+
+def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(lab.store.root))
+    page = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=300).run()
+    page.switch_page("views/new.py")
+    page.query_params.update({"new_preset": "quick", "title": "From the form"})
+    page.run()
+    page.selectbox(key="new_engine").set_value("slurm").run()
+    page.text_input(key="cluster_time").set_value("2")
+    page.button(key="cluster_keep").click().run()
+    assert any("leave time to train" in error.value for error in page.error) and slurm.settings(lab.store).time == ""
+    page.text_input(key="cluster_time").set_value("1-0")
+    page.button(key="cluster_keep").click().run()
+    assert not page.error and slurm.settings(lab.store) == slurm.Settings(cpus=1, time="1-0")
+    page.button(key="new_launch").click().run()
+    assert not page.exception
+    experiment = lab.store.experiment("from-the-form")
+    assert "--engine slurm" in experiment.spec().command
+    assert set(slurm.queue(lab.store)) == {run.path for run in experiment.runs()} and len(experiment.runs()) == 3
+
+
+# -- A network, from the command line, with the real agent -----------------------------------------
+
+DIGITS = """
+base:
+  {dataset: digits, image_size: 8, epochs: 8, batch_size: 256, evaluate.knn_every: 0, evaluate.sample: 64, evaluate.labels: false,
+   evaluate.heads: false}
+axes:
+  evaluate.log_every: [1, 2]
+"""
+
+
+@pytest.fixture
+def store(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "digits.yaml").write_text(DIGITS)
+    yield (store := Store())
+    who = read_json(folder(store) / "agent.json") or {}
+    if process_is(who.get("pid"), who.get("pid_started")):
+        psutil.Process(who["pid"]).kill()
+    shell("scancel", "--me", "--partition=gpu")
+
+
+def test_a_preempted_training_ends_with_the_weights_of_an_undisturbed_one(store, tmp_path, cluster):
+    assert main(["slurm", "--set", "cpus=1"]) == 0
+    command = [sys.executable, "-m", "sslcore", "launch", str(tmp_path / "digits.yaml"), "--name", "e", "--engine", "slurm", "--wait"]
+    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    runs = until(lambda: store.experiment("e").runs())
+    until(lambda: all(run.metrics() for run in runs))
+    agent = read_json(folder(store) / "agent.json")
+    psutil.Process(agent["pid"]).kill()  # `launch --wait` starts another
+
+    shell("sbatch", "--partition=high", "--gres=gpu:1", "--output=/dev/null", "--wrap=sleep 1")
+    disturbed = until(lambda: next((run for run in runs if run.status().state == "queued"), None))
+    assert disturbed.recorded_status().requeues == 1 and disturbed.checkpoint_file.exists()
+    cluster.start_now(disturbed)
+
+    said = waiting.communicate(timeout=900)[0]
+    assert waiting.returncode == 0, said
+    assert "requeued" in said and all(run.status().state == "finished" for run in runs)
+    step, total = map(int, re.search(r"resumed after step (\d+) of (\d+)", disturbed.log_tail()).groups())
+    assert 0 < step < total
+    one, two = (load_file(run.encoder_file) for run in runs)
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_a_run_whose_time_is_up_keeps_a_checkpoint_and_is_queued_again(short, cluster):
+    lab, run = short
+    until(lambda: "made room" in run.log_tail(), 120)
+    assert run.recorded_status().requeues >= 1 and int(run.checkpoint_file.read_text()) > 0
+    (run.path / "go").touch()
+    cluster.start_now(run)
+    lab.sees(run, "finished")
+    assert int(re.findall(r"from (\d+)", run.log_tail())[-1]) > 0
+
+
+# -- When Slurm itself fails: last, since all jobs of the node suffer ---------------------------
+
+
+@pytest.mark.skipif(not os.environ.get("TRIPTYCH_NODE_FAILURE"), reason="on a busy machine the one node comes back too late, now and then; TRIPTYCH_NODE_FAILURE=1 runs it")
+def test_jobs_of_a_dead_node_are_queued_again_and_go_on(lab, cluster):
+    (run,) = lab.launch("one")
+    status = lab.sees(run, "running")
+    until(lambda: "from 0" in run.log_tail())
+    cluster.kill("slurmd")
+    trainer = psutil.Process(status.pid)
+    for process in [*trainer.parents()[1::-1], trainer]:  # Slurm's watch over the job, the script, the trainer
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    shell("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
+    until(lambda: lab.look() or run.status().requeues == 1)
+    assert lab.sees(run, "queued").job_id == status.job_id and lab.words(run).startswith("requeued, ")
+    cluster.up()
+    cluster.start_now(run)
+    (run.path / "go").touch()
+    assert lab.sees(run, "finished").attempt == 2 and run.recorded_status().requeues == 1
+
+
+def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, monkeypatch):
+    one, _, waiting = lab.launch("one", "two", "waiting")
+    for run in (one, waiting):
+        lab.sees(run, "running" if run is one else "queued")
+    before = [run.recorded_status() for run in (one, waiting)]
+    cluster.kill("slurmctld")
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(slurm, "SUBMIT_SECONDS", 1.0)
+    began = time.monotonic()
+    for _ in range(2):
+        lab.look()
+    assert time.monotonic() - began < 20, "nobody waits for a dead controller"
+    assert "state unknown: Slurm does not answer" in lab.words(waiting) and lab.words(one) == ""
+    assert [run.status().state for run in (one, waiting)] == ["running", "queued"]
+    with pytest.raises(RuntimeError, match="does not answer"):
+        launch.stop(waiting)
+    with pytest.raises(RuntimeError, match="does not answer"):
+        lab.launch("more", name="f")
+    assert not lab.store.experiment("f").exists() and waiting.recorded_status() == before[1]
+    (one.path / "go").touch()
+    until(lambda: one.status().state == "finished")  # it needs no controller to say so
+    monkeypatch.undo()
+    cluster.up()
+    lab.look()
+    assert "unknown" not in lab.words(waiting)
+    shell("scancel", "--me", "--partition=gpu")
+    until(lambda: not slurm.queue(lab.store))
+
+
+# -- Settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "minutes"), [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)])
+def test_times_are_read_as_slurm_reads_them(text, minutes):
+    assert slurm.minutes(text) == minutes
+
+
+def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
+    store = Store(tmp_path)
+    asked = {"partition": "gpu", "time": "8:00:00", "gpus": "2", "extra": "[--constraint=a100, --exclusive]", "set_up": "module load cuda\necho a: b"}
+    kept = slurm.change(store, asked)
+    assert slurm.settings(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
+    assert all(field.description in slurm.settings_file(store).read_text() for field in slurm.Settings.model_fields.values())
+    slurm.settings_file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
+    assert slurm.settings(store).time == "8:00:00"
+
+
+@pytest.mark.parametrize("word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"])
+def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    assert main(["slurm", "--set", word]) == 2
+    assert capsys.readouterr().err.startswith(f"python -m sslcore: error: {word.partition('=')[0]}: ")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
+    settings = slurm.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
+    needs = [slurm.need(resolve({"device": device, "devices": devices}), settings) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
+    assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
+    with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
+        slurm.need(resolve({"devices": 5, "batch_size": 500}), settings)
+    config = resolve({"devices": 8})
+    experiment = Store(tmp_path / "it's").create("e", Spec(), {"one": config, "two": config}, "slurm")
+    text = slurm.script(experiment.path / ".slurm" / "x.sh", experiment.runs(), settings)
+    assert "#SBATCH --nodes=2\n" in text and "#SBATCH --gres=gpu:a100:4\n" in text and "#SBATCH --cpus-per-task=12\n" in text
+    assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
+    assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    (experiment.path / "x.sh").write_text(text)
+    assert slurm.listed(experiment.path / "x.sh") == ("one", "two")
+
+
+def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    assert main(["launch", "quick", "--engine", "slurm"]) == 2
+    assert "it has no sbatch" in capsys.readouterr().err and not (tmp_path / "store").exists()
+    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "new.py"), default_timeout=300).run()
+    assert not page.exception and not [box for box in page.selectbox if box.label == "Where to train"]
+    assert any("it has no sbatch" in caption.value for caption in page.caption)

@@ -1,0 +1,26 @@
+"""Curves at the size of a word."""
+
+import xml.etree.ElementTree as ET
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from dashboard.figures import spark, style
+
+CURVE = st.integers(0, 200).flatmap(lambda n: arrays(float, n, elements=st.floats(0, 1)))
+
+
+@given(st.lists(CURVE, min_size=1, max_size=4).filter(lambda curves: any(map(len, curves))))
+def test_every_curve_lies_within_the_picture_and_rises_where_accuracy_does(accuracies):
+    methods = ["moco", "simclr", "byol", "supervised"]
+    curves = [(method, np.arange(1.0, len(y) + 1), y) for method, y in zip(methods, accuracies)]
+    lines = ET.fromstring(spark.lines(curves, end=200.0)).findall("{*}polyline")
+    assert [line.get("stroke") for line in lines] == [style.colour(method) for method, _, _ in curves]
+    for line, (_, x, y) in zip(lines, curves):
+        places = np.array([place.split(",") for place in line.get("points").split()], float).reshape(-1, 2)
+        assert (places >= 0).all() and (places <= [spark.WIDTH, spark.HEIGHT]).all()
+        assert len(places) <= spark.POINTS and (len(places) > 0) == (len(x) > 0)
+        if len(y) and y[-1] > y[0] + 0.05:
+            assert places[-1, 1] < places[0, 1]

@@ -1,0 +1,272 @@
+"""Intervals and tests against scipy and statsmodels, at their stated rates by simulation, and in words."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslcore.analysis import pairs, stats
+from sslcore.analysis.stats import aggregate, holm, more_seeds, over_images, over_seeds, sentence, told_apart
+from sslcore.experiment import Run, Spec, Store, write_json
+from sslcore.plan import plan
+from tests import synthetic
+
+SIMULATIONS = 2000
+
+
+def within(successes: int, rate: float, n: int = SIMULATIONS) -> bool:
+    """Whether a count of n trials is one that this rate gives but for one time in 1,000."""
+    return scipy.stats.binomtest(successes, n, rate).pvalue > 1e-3
+
+
+# -- Against references
+
+
+def test_an_aggregate_is_scipys():
+    values = [0.71, 0.74, 0.69, 0.75]
+    made = aggregate(values)
+    expected = scipy.stats.t.interval(0.95, 3, loc=np.mean(values), scale=scipy.stats.sem(values))
+    assert (made.mean, made.std, made.n) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)), 4)
+    assert (made.low, made.high) == pytest.approx(expected)
+    assert aggregate([]) is None
+    assert aggregate([0.7]) == stats.Aggregate(0.7, None, None, None, 1)
+    cut = aggregate([0.6, 0.9], 0, 1)
+    assert (cut.mean, cut.low, cut.high) == (0.75, 0, 1)  # two seeds leave wide open where an accuracy may lie, but within bounds
+
+
+def test_over_seeds_is_scipys_paired_t_test():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.8, 0.02, 6), rng.normal(0.78, 0.02, 6)
+    theirs = scipy.stats.ttest_rel(a, b)
+    made = over_seeds(a - b)
+    assert made.p == pytest.approx(theirs.pvalue)
+    assert (made.low, made.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+
+
+def test_over_images_is_mcnemars_exact_test():
+    contingency = pytest.importorskip("statsmodels.stats.contingency_tables")
+    rng = np.random.default_rng(0)
+    a, b = rng.random(300) < 0.8, rng.random(300) < 0.7
+    table = [[(a & b).sum(), (a & ~b).sum()], [(~a & b).sum(), (~a & ~b).sum()]]
+    made = over_images(a, b)
+    assert made.p == pytest.approx(contingency.mcnemar(table, exact=True).pvalue)
+    assert made.mean == pytest.approx(a.mean() - b.mean())
+
+
+def test_the_bootstrap_is_scipys_over_images():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(400) < 0.8, rng.random(400) < 0.72
+    theirs = scipy.stats.bootstrap((a.astype(float) - b,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
+    made = over_images(a, b)
+    assert (made.low, made.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
+    assert over_images(a, b) == made  # the same page says the same twice
+
+
+@pytest.mark.parametrize("p", [[0.04], [0.01, 0.02, 0.03], [0.6, 0.001, 0.2, 0.001], [1.0, 0.0, 0.3, 0.02, 0.021]])
+def test_holm_is_statsmodels(p):
+    multitest = pytest.importorskip("statsmodels.stats.multitest")
+    assert holm(p) == pytest.approx(multitest.multipletests(p, method="holm")[1])
+
+
+@given(st.lists(st.none() | st.floats(0, 1), max_size=8))
+def test_holm_never_makes_a_pair_more_certain_and_keeps_the_order(p):
+    adjusted = holm(p)
+    assert [value is None for value in adjusted] == [value is None for value in p]
+    tested = [(one, other) for one, other in zip(p, adjusted) if one is not None]
+    assert all(one <= other <= 1 for one, other in tested)
+    assert [other for _, other in sorted(tested)] == sorted(other for _, other in tested)
+
+
+# -- At the stated rates
+
+
+def test_the_interval_of_a_mean_covers_it_19_times_in_20():
+    rng = np.random.default_rng(1)
+    made = [aggregate(rng.normal(0.8, 0.02, 3)) for _ in range(SIMULATIONS)]
+    assert within(sum(one.low <= 0.8 <= one.high for one in made), 0.95)
+
+
+def test_the_paired_interval_covers_the_difference_whatever_the_seeds_share():
+    rng = np.random.default_rng(2)
+    shared = rng.normal(0, 0.05, (SIMULATIONS, 5))  # a good seed is good for both
+    a, b = (mean + shared + rng.normal(0, 0.01, (SIMULATIONS, 5)) for mean in (0.80, 0.78))
+    made = [over_seeds(difference) for difference in a - b]
+    assert within(sum(one.low <= 0.02 <= one.high for one in made), 0.95)
+
+
+def correlated(rng: np.random.Generator, n: int, a: float, b: float) -> tuple[np.ndarray, np.ndarray]:
+    """Which of n images two networks of these accuracies get right; the same images tend to be hard for both."""
+    hard = rng.normal(size=n)
+    return tuple(hard + rng.normal(size=n) < scipy.stats.norm.ppf(share, scale=2**0.5) for share in (a, b))
+
+
+def test_the_bootstrap_interval_covers_the_difference():
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(500):
+        made = over_images(*correlated(rng, 1000, 0.80, 0.76))
+        covered += made.low <= 0.04 <= made.high
+    assert within(covered, 0.95, 500)
+
+
+def test_identical_networks_are_told_apart_no_more_often_than_they_should():
+    rng = np.random.default_rng(4)
+    found = sum(told_apart(over_images(*correlated(rng, 400, 0.8, 0.8)).p) for _ in range(500))
+    assert scipy.stats.binomtest(found, 500, 0.05, alternative="greater").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("seeds, images", [(2, 500), (5, 500), (5, 10_000)])
+def test_identical_methods_are_told_apart_no_more_often_than_they_should(seeds, images):
+    """Any of three pairs of four methods' accuracies, which are counts of test images: at most once in 20."""
+    rng = np.random.default_rng(5)
+    found = 0
+    for _ in range(SIMULATIONS):
+        share = np.clip(rng.normal(0.8, 0.02, (4, seeds)), 0, 1)
+        measured = rng.binomial(images, share) / images
+        p = holm([over_seeds(a - b).p for a, b in itertools.combinations(measured, 2)])
+        found += any(map(told_apart, p))
+    assert scipy.stats.binomtest(found, SIMULATIONS, 0.05, alternative="greater").pvalue > 1e-3
+
+
+def test_methods_that_differ_are_told_apart():
+    rng = np.random.default_rng(6)
+    assert told_apart(over_seeds(rng.normal(0.05, 0.01, 5)).p)
+    assert told_apart(over_images(*correlated(rng, 2000, 0.85, 0.78)).p)
+
+
+def test_differences_without_spread_prove_nothing():
+    made = over_seeds([0.9 - 0.8, 0.7 - 0.6])  # the same but for rounding
+    assert made.p is made.low is None and "same in all 2 seeds" in sentence("A", "B", made, None)
+
+
+# -- How many more
+
+
+@given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6), st.integers(1, 6))
+def test_that_many_more_seeds_would_do_and_one_fewer_would_not(differences, comparisons):
+    made = over_seeds(differences)
+    needed = more_seeds(made, comparisons)
+    if needed is not None:
+        enough = stats.half_width(made.std, made.seeds + needed, 0.05 / comparisons)
+        assert enough < abs(made.mean)
+        if needed > 1:
+            assert stats.half_width(made.std, made.seeds + needed - 1, 0.05 / comparisons) >= abs(made.mean)
+
+
+# -- In words
+
+
+def test_a_difference_in_words():
+    made = over_seeds([0.020, 0.025, 0.018, 0.023, 0.019])
+    assert sentence("BYOL", "SimCLR", made, made.p) == "BYOL is ahead of SimCLR by 2.1 points, 95 % interval 1.7 to 2.5, 5 seeds."
+    back = over_seeds([-0.020, -0.025, -0.018, -0.023, -0.019])
+    assert sentence("SimCLR", "BYOL", back, back.p) == sentence("BYOL", "SimCLR", made, made.p)
+
+
+def test_what_is_not_told_apart_says_what_would_be_needed():
+    made = over_seeds([0.03, -0.01, 0.02])
+    said = sentence("BYOL", "SimCLR", made, made.p)
+    assert "not told apart by these runs" in said and f"about {more_seeds(made)} more seeds would be needed" in said
+    assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
+
+
+def test_a_pair_that_only_the_correction_leaves_undecided_says_so():
+    made = over_seeds([0.03, 0.01, 0.02, 0.03])
+    assert made.low > 0 and made.p < 0.05 < 3 * made.p
+    assert "once 3 comparisons are allowed for" in sentence("A", "B", made, 3 * made.p, 3)
+
+
+def test_one_seed_speaks_of_two_networks():
+    rng = np.random.default_rng(0)
+    made = over_images(*correlated(rng, 2000, 0.85, 0.78))
+    said = sentence("BYOL", "SimCLR", made, made.p)
+    assert "this BYOL network".lower() in said.lower() and "2,000 test images" in said and "nothing about another training" in said
+    alike = over_images(*correlated(rng, 300, 0.8, 0.8))
+    assert "not told apart" in sentence("BYOL", "SimCLR", alike, alike.p)
+    assert "once 9 comparisons are allowed for" in sentence("BYOL", "SimCLR", made, 0.06, 9)
+
+
+# -- Which runs are held against each other
+
+
+def grid(root, axes, accuracy) -> list[Run]:
+    """The runs of a grid, each with the accuracy that `accuracy(config)` gives it."""
+    spec = Spec(base={"dataset": "photos"}, axes=axes)
+    runs = Store(root).create("grid", spec, plan(spec).configs).runs()
+    for run in runs:
+        write_json(run.results_file, {"linear": {"accuracy": accuracy(run.config)}})
+    return runs
+
+
+def compared(runs, by="method"):
+    groups = pairs.contestants(runs, by)
+    equal = [name for name in ("method", *pairs.varied(runs)) if name != by]
+    return pairs.compare(groups, {one: str(one) for one in groups}, equal, "linear")
+
+
+def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
+    """Batch sizes differ by 20 points, methods by 4, seeds by 1, and by a little in how methods differ."""
+
+    def accuracy(config):
+        byol = config.method == "byol"
+        return 0.6 + 0.2 * (config.batch_size == 256) + 0.04 * byol + 0.01 * config.seed * (1 + 0.1 * byol)
+
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [64, 256], "seed": [0, 1, 2]}, accuracy)
+    (pair,) = compared(runs)
+    assert {pair.a, pair.b} == {"simclr", "byol"} and pair.settings == 2
+    assert pair.difference.seeds == 3 and abs(pair.difference.mean) == pytest.approx(0.041)
+    assert all(a.config.batch_size == b.config.batch_size for of in pair.matches.values() for a, b in of)
+    assert "byol is ahead of simclr by 4.1 points" in pair.sentence
+    (pair,) = compared(runs, by="batch_size")
+    assert abs(pair.difference.mean) == pytest.approx(0.2) and pair.difference.seeds == 3
+    assert all(a.config.method == b.config.method for of in pair.matches.values() for a, b in of)
+
+
+def test_a_seed_that_lacks_a_setting_is_left_out(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [64, 256], "seed": [0, 1, 2]}, lambda config: 0.5)
+    runs = [run for run in runs if run.name != "byol-bs64-s1"]
+    (pair,) = compared(runs)
+    assert list(pair.matches) == [0, 2]
+
+
+def test_another_methods_setting_keeps_nobody_apart(tmp_path):
+    runs = grid(tmp_path, {"method": ["moco", "byol"], "moco.queue_size": [64, 128], "seed": [0, 1]}, lambda config: 0.5 + config.seed / 10)
+    (pair,) = compared(runs)
+    assert pair.settings == 2  # each K of MoCo against the one BYOL of that seed
+    (pair,) = compared(runs, by="moco.queue_size")
+    assert {run.config.method for of in pair.matches.values() for match in of for run in match} == {"moco"}
+
+
+def test_runs_that_have_nothing_in_common_are_not_compared(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "seed": [0, 1]}, lambda config: 0.5)
+    assert not compared([run for run in runs if (run.config.method == "byol") == (run.config.seed == 1)])
+
+
+@pytest.mark.parametrize("measure", pairs.MEASURES)
+def test_one_seed_is_tested_on_the_images(tmp_path, measure):
+    runs = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20).runs()
+    groups = pairs.contestants(runs, "method")
+    (pair,) = pairs.compare(groups, {"moco": "MoCo", "byol": "BYOL"}, [], measure)
+    expected = pairs.accuracy(groups[pair.a][0], measure) - pairs.accuracy(groups[pair.b][0], measure)
+    assert pair.difference.test == "images" and pair.difference.images == 500
+    assert pair.difference.mean == pytest.approx(expected)
+
+
+def test_one_seed_that_cannot_be_tested_says_why(tmp_path):
+    runs = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20).runs()
+    said = dict(np.load(runs[0].predictions_file))
+
+    def why():
+        (pair,) = pairs.compare(pairs.contestants(runs, "method"), {"moco": "MoCo", "byol": "BYOL"}, [], "linear")
+        assert pair.p is None and pair.difference.test == "none"
+        return pair.sentence
+
+    np.savez(runs[0].predictions_file, **said | {"index": said["index"] + 1})
+    assert "different images" in why()
+    runs[0].predictions_file.write_bytes(b"PK no zip")
+    assert f"python -m sslcore evaluate {runs[0].id}" in why()
+    runs[0].predictions_file.unlink()
+    assert f"python -m sslcore evaluate {runs[0].id}" in why()

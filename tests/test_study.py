@@ -1,0 +1,40 @@
+"""The finished study of the repository still opens, on every page, and is what it says."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import link, report, study
+from sslcore import archive
+from sslcore.experiment import Store
+
+PAGES = sorted(path.stem for path in link.VIEWS.glob("*.py"))
+
+
+def test_the_study_is_small_whole_and_without_weights():
+    contents = archive.look(study.FILE)
+    assert study.FILE.stat().st_size < 3_000_000 and not contents.checkpoints
+    assert {(run.method, run.state) for run in contents.runs} == {(m, "finished") for m in ("moco", "simclr", "byol")}
+    assert len(contents.runs) == 12
+    for run in study.bring_in(Store()).runs():
+        assert run.results()["linear"]["accuracy"] > run.results()["baselines"]["random_encoder"]["linear"]
+        assert run.embeddings_file.is_file() and run.umap_file.is_file() and run.predictions_file.is_file()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_shows_the_study(page):
+    name = study.bring_in(Store()).name
+    app = AppTest.from_file(str(link.VIEWS.parent / "main.py"), default_timeout=180)
+    app.query_params["experiment"] = name
+    app.run()
+    app.switch_page(f"views/{page}.py")
+    app.query_params["experiment"] = name
+    app.run()
+    assert not app.exception, [e.value for e in app.exception]
+    assert not app.error, [e.value for e in app.error]
+    assert app.title
+
+
+def test_the_report_of_the_study_is_one_small_file():
+    text = report.html(study.bring_in(Store()))
+    assert len(text.encode()) < 8_000_000
+    assert "Batch size on photographs" in text

@@ -1,0 +1,113 @@
+"""Rows of runs, and what is folded over seeds."""
+
+import math
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows
+from sslcore.config import resolve
+from sslcore.experiment import Run, Spec, Store, write_json
+
+
+def results(linear: float, knn: float) -> dict:
+    return {
+        "linear": {"accuracy": linear, "ci95": [linear - 0.01, linear + 0.01]},
+        "knn": {"accuracy": knn},
+        "baselines": {"random_encoder": {"knn": 0.3, "linear": 0.4}, "pixels": {"knn": 0.35}},
+        "geometry": {"alignment": 0.5, "uniformity": -2.0, "effective_rank": 20.5, "std": 0.08},
+        "cost": {"seconds": 60.5, "images_per_second": 800.0, "peak_memory_bytes": 10**9, "device": "cpu"},
+    }
+
+
+def make(tmp_path, **runs: dict) -> list[Run]:
+    configs = {name: resolve({"dataset": "digits", "device": "cpu"} | settings) for name, settings in runs.items()}
+    experiment = Store(tmp_path).create("e", Spec(), configs)
+    return [experiment.run(name) for name in runs]
+
+
+def test_a_row_has_every_column_and_the_numbers_of_the_folder(tmp_path):
+    done, queued = make(tmp_path, done={"method": "byol"}, queued={"method": "moco"})
+    write_json(done.results_file, results(0.7, 0.6))
+    done.update_status(state="finished")
+    row, waiting = run_rows([done, queued])
+    assert {"experiment", "run", "state", "linear_low", "linear_high", "device", *SETTINGS, *NUMBERS} <= set(row)
+    assert (row["experiment"], row["run"], row["method"], row["state"]) == ("e", "done", "byol", "finished")
+    assert (row["linear"], row["linear_low"], row["linear_high"], row["knn"]) == pytest.approx((0.7, 0.69, 0.71, 0.6))
+    assert (row["random_knn"], row["random_linear"], row["pixels_knn"]) == (0.3, 0.4, 0.35)
+    assert (row["effective_rank"], row["seconds"], row["device"]) == (20.5, 60.5, "cpu")
+    assert set(waiting) == set(row) and waiting["state"] == "queued"
+    assert all(waiting[name] is None for name in (*NUMBERS, "linear_low", "device"))
+
+
+def test_settings_that_differ_become_columns_and_no_others(tmp_path):
+    runs = make(tmp_path, a={"moco.momentum": 0.9}, b={"moco.momentum": 0.99})
+    rows = run_rows(runs)
+    assert [row["moco.momentum"] for row in rows] == [0.9, 0.99]
+    assert not [name for name in rows[0] if "." in name and name != "moco.momentum"]
+    assert "moco.momentum" not in run_rows(runs[:1])[0]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [],
+        {"linear": None, "knn": None, "baselines": None, "note": "no labels"},
+        {"linear": "good", "cost": {"seconds": "long", "device": 3}, "knn": {"accuracy": True}},
+        {"linear": {"accuracy": None, "ci95": [1]}},
+    ],
+)
+def test_results_that_lack_something_give_none(tmp_path, kept):
+    (run,) = make(tmp_path, a={})
+    write_json(run.results_file, kept)
+    (row,) = run_rows([run])
+    assert all(row[name] is None for name in (*NUMBERS, "linear_low", "linear_high", "device"))
+
+
+def test_a_run_with_a_broken_config_keeps_its_row(tmp_path):
+    broken, fine = make(tmp_path, a={}, b={})
+    broken.config_file.write_text("{")
+    rows = run_rows([Run(broken.path), fine])
+    assert rows[0]["run"] == "a" and rows[0]["method"] is None and rows[1]["method"] == "simclr"
+
+
+def test_seeds_are_folded_and_nothing_else(tmp_path):
+    runs = make(
+        tmp_path,
+        a={"method": "byol", "seed": 0},
+        b={"method": "byol", "seed": 1},
+        c={"method": "byol", "seed": 2},
+        d={"method": "moco", "seed": 0},
+        e={"method": "moco", "seed": 0, "moco.temperature": 0.5},
+    )
+    for run, knn in zip(runs, (0.5, 0.6, None, 0.4, 0.3)):
+        if knn is not None:
+            write_json(run.results_file, results(knn + 0.1, knn))
+    byol, moco, warm = by_seed(run_rows(runs))
+    assert (byol["runs"], byol["seeds"]) == (["a", "b", "c"], [0, 1, 2])
+    assert byol["knn"] == pytest.approx(0.55) and byol["knn_n"] == 2
+    assert byol["knn_std"] == pytest.approx(0.1 / math.sqrt(2)), "the sample's standard deviation"
+    assert byol["linear_low"] is None, "an interval of one run says nothing of three"
+    assert (moco["knn"], moco["knn_std"], moco["knn_n"]) == (0.4, None, 1)
+    assert moco["linear_low"] == pytest.approx(0.49)
+    assert (moco["moco.temperature"], warm["moco.temperature"]) == (0.2, 0.5)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.none() | st.floats(0, 1)), max_size=12))
+def test_folding_loses_no_run_and_keeps_the_mean(drawn):
+    rows = [
+        {"experiment": "e", "run": str(k), "method": method, "seed": seed, "state": "finished", "device": "cpu"}
+        | {"linear_low": None, "linear_high": None}
+        | dict.fromkeys(NUMBERS)
+        | {"knn": knn}
+        for k, (method, seed, knn) in enumerate(drawn)
+    ]
+    folded = by_seed(rows)
+    assert sorted(run for fold in folded for run in fold["runs"]) == sorted(row["run"] for row in rows)
+    assert len({fold["method"] for fold in folded}) == len(folded)
+    for fold in folded:
+        values = [row["knn"] for row in rows if row["method"] == fold["method"] and row["knn"] is not None]
+        assert fold["knn_n"] == len(values)
+        assert fold["knn"] == (pytest.approx(statistics.fmean(values)) if values else None)

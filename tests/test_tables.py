@@ -1,0 +1,175 @@
+"""Experiment folders -> DataFrames."""
+
+import os
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dashboard import tables
+from sslcore.analysis.summary import by_seed
+from sslcore.experiment import Store
+from tests import synthetic
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return synthetic.store(tmp_path / "store", seeds=(0, 1), steps=100)
+
+
+def test_metrics_are_those_of_the_folder(experiment):
+    run = experiment.runs()[0]
+    frame, rows = tables.metrics(run), run.metrics()
+    assert frame["step"].tolist() == [row["step"] for row in rows]
+    for name in ("loss", "knn", "effective_rank"):
+        assert np.array_equal(frame[name].to_numpy(), np.array([row.get(name, np.nan) for row in rows]), equal_nan=True)
+
+
+def test_metrics_follow_the_file(experiment):
+    run = experiment.runs()[0]
+    before = len(tables.metrics(run))
+    assert tables.metrics(run) is tables.metrics(run)  # read once
+    run.append_metrics({"step": 105, "loss": 1.0})
+    assert len(tables.metrics(run)) == before + 1
+    run.metrics_file.unlink()
+    assert tables.metrics(run).empty
+
+
+def test_a_torn_line_is_skipped_wherever_it_is(experiment):
+    run = experiment.runs()[0]
+    before = len(tables.metrics(run))
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 105, "lo')
+    assert len(tables.metrics(run)) == before
+    with run.metrics_file.open("a") as file:
+        file.write('\n{"step": 110, "loss": NaN, "knn": "often", "new": [1]}\n')
+    assert tables.metrics(run)["step"].tolist()[-1] == 110
+    assert len(tables.metrics(run)) == before + 1
+    assert np.isnan(tables.metrics(run)["knn"].iloc[-1])
+
+
+def test_curves_are_the_metrics_of_the_folder(experiment):
+    for run, curve in zip(tables.by_method(experiment.runs()), tables.curves(experiment.runs())):
+        frame = tables.metrics(run)
+        for name in ("step", "epoch", "loss", "knn", "effective_rank"):
+            np.testing.assert_array_equal(curve[name], frame[name].to_numpy(np.float32))
+        steps, epochs, knn = curve.pairs("knn", "epoch")
+        measured = frame.dropna(subset=["knn"])
+        assert steps.tolist() == measured["step"].tolist()
+        np.testing.assert_array_equal([epochs, knn], measured[["epoch", "knn"]].to_numpy(np.float32).T)
+
+
+def test_only_what_was_appended_is_read(experiment, monkeypatch):
+    run = experiment.runs()[0]
+    before = tables.logged(run)
+    assert tables.logged(run) is before
+    read = []
+    monkeypatch.setattr(tables, "_parsed", lambda lines, parse=tables._parsed: read.append(lines) or parse(lines))
+    run.append_metrics({"step": 105, "epoch": 5.25, "loss": 1.0})
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 110, "lo')
+    assert read == [] and len(tables.logged(run)) == len(before) + 1
+    with run.metrics_file.open("a") as file:
+        file.write('ss": 2.0}\n')
+    assert tables.logged(run).values["loss"][1][-2:].tolist() == [1.0, 2.0]
+    assert len(b"".join(read)) < 200
+    np.testing.assert_array_equal(tables.logged(run).values["loss"][0][:-2], before.values["loss"][0])
+
+
+def test_a_file_that_was_cut_or_replaced_is_read_anew(experiment):
+    run = experiment.runs()[0]
+    n = len(tables.logged(run))
+    run.keep_metrics_until(50)
+    assert tables.logged(run).last("step") == 50
+    synthetic.write_metrics(run, 200, first=50)
+    assert tables.logged(run).last("step") == 200 and len(tables.logged(run)) > n
+    with run.metrics_file.open("r+") as file:
+        file.truncate(0)
+    assert len(tables.logged(run)) == 0
+    run.metrics_file.unlink()
+    assert len(tables.logged(run)) == 0 and tables.curves([run]) == ()
+
+
+def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
+    run = experiment.runs()[0]
+    plain = tables.metrics(run)
+    run.compact_metrics()
+    assert run.compacted()
+    tables._metrics.cache_clear()
+    tables._read.clear()
+    pd.testing.assert_frame_equal(tables.metrics(run), plain)
+    n = len(tables.logged(run))
+    run.append_metrics({"step": 105, "loss": 1.0})
+    assert not run.compacted() and len(tables.metrics(run)) == len(plain) + 1 == n + 1 == len(tables.logged(run))
+    run.compact_file.write_bytes(b"PAR1 no table PAR1")
+    tables._read.clear()
+    assert not run.compacted() and len(tables.logged(run)) == n + 1
+    run.keep_metrics_until(50)
+    assert not run.compact_file.exists()
+
+
+def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):
+    experiment = synthetic.store(tmp_path / "store", methods=("simclr", "byol"), seeds=(0, 1), steps=20)
+    assert set(tables.labels(experiment.runs()).values()) == {"SimCLR", "BYOL"}
+    run = experiment.runs()[0]
+    config = run.config.model_copy(update={"batch_size": 64, "byol": run.config.byol.model_copy(update={"momentum": 0.5})})
+    run.config_file.write_text(config.model_dump_json())
+    labels = tables.labels(experiment.runs())
+    assert labels["byol-bs256-s0"] == "BYOL · batch 64 · momentum 0.5"
+    assert labels["byol-bs256-s1"] == "BYOL · batch 256 · momentum 0.99"
+
+
+def test_runs_of_one_name_in_several_experiments_stay_apart(tmp_path):
+    runs = [run for name in ("a", "b") for run in synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=20, name=name).runs()]
+    assert list(tables.named(runs)) == ["a/byol-bs256-s0", "b/byol-bs256-s0"] == list(tables.settings(runs, every=True))
+    assert list(tables.labels(runs).values()) == ["BYOL · a", "BYOL · b"]
+    assert {curve.run: curve.label for curve in tables.curves(runs)} == {run.id: f"BYOL · {run.id[0]}" for run in runs}
+    assert [row["run"] for row in tables.summary(runs)] == [run.id for run in runs]
+    assert len(by_seed(tables.summary(runs))) == 2
+    assert list(tables.named(runs[:1])) == ["byol-bs256-s0"]
+
+
+def test_unreadable_run_is_left_out(experiment):
+    experiment.runs()[0].config_file.write_text('{"method": "sorcery"}')
+    assert len(tables.by_method(experiment.runs())) == len(experiment.runs()) - 1
+    assert len(tables.summary(experiment.runs())) == len(experiment.runs()) - 1
+
+
+def test_settings_show_what_differs(experiment):
+    assert list(tables.settings(experiment.runs()).index) == ["method", "seed"]
+    assert "moco.queue_size" in tables.settings(experiment.runs(), every=True).index
+    assert tables.settings(experiment.runs()[:1]).empty
+
+
+def test_image_sizes_of_the_store(experiment):
+    run = experiment.runs()[0]
+    run.config_file.write_text(run.config.model_copy(update={"image_size": 64}).model_dump_json())
+    os.utime(run.config_file, ns=(1, 1))
+    assert tables.image_sizes(Store(experiment.path.parent)) == {"photos": [64, 32]}
+
+
+def test_accuracies_as_text():
+    assert tables.share(0.8741, 0.0062) == "87.4 ± 0.6 %"
+    assert tables.share(0.8741) == "87.4 %"
+    assert tables.share(None, None) == "–"
+
+
+def test_a_printed_table_reads_as_it_should_and_holds_numbers():
+    lines = [{"Method": (name, name), "kNN": (value, said), "never": (None, "–")} for name, value, said in
+             (("a", 0.8, "80 ± 1 %"), ("b", 0.8, "80 ± 2 %"), ("c", None, "–"), ("a", 0.8, "80 ± 1 %"))]  # fmt: skip
+    table = tables.printed(lines)
+    assert table.data["kNN"].dtype == float and np.allclose(table.data["kNN"].dropna(), 0.8)
+    assert re.findall(r"<td[^>]* col1[^>]*>([^<]*)</td>", table.to_html()) == ["80 ± 1 %", "80 ± 2 %", "–", "80 ± 1 %"]
+    assert list(table.data) == ["Method", "kNN"]
+    assert tables.printed([]).data.empty
+
+
+def test_knn_over_epochs_follows_the_file(experiment):
+    run = experiment.runs()[0]
+    epochs, accuracies = tables.knn(run)
+    assert accuracies.tolist() == np.float32([row["knn"] for row in run.metrics() if "knn" in row]).tolist() and len(epochs) == len(accuracies)
+    run.append_metrics({"step": 105, "epoch": 5.5, "knn": 0.9})
+    assert tables.knn(run)[1][-1] == np.float32(0.9)
+    run.metrics_file.unlink()
+    assert len(tables.knn(run)[0]) == 0

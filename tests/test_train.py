@@ -1,0 +1,258 @@
+"""The loop and the process around it: bit-equal resume, honest endings, true states."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sslcore import datasets, plan, worker
+from sslcore.config import resolve
+from sslcore.experiment import Run, Spec, Store, write_json
+from sslcore.stages import memory_advice, out_of_memory
+from sslcore.train import Failed, Stopped, Training, pretrain
+from sslcore.worker import Pulse
+
+TIMING = ("seconds", "images_per_second")
+SMALL = {"image_size": 16, "batch_size": 16, "epochs": 3, "head.hidden": 32, "head.dim": 16, "device": "cpu"} | {
+    "evaluate.log_every": 1,
+    "evaluate.sample": 48,
+    "moco.queue_size": 50,
+}
+
+
+def make_run(name: str, dataset: str, **settings) -> Run:
+    config = resolve({"dataset": dataset, **SMALL, **settings})
+    return Store().create(name, Spec(title=name), {"run": config}).run("run")
+
+
+def train(run: Run, pulse: Pulse | None = None) -> Training:
+    data = datasets.load(run.config.dataset, run.config.image_size)
+    training = Training(run.config, data, torch.device("cpu"))
+    pretrain(training, data, run, pulse or Pulse(run))
+    return training
+
+
+class StopsAt(Pulse):
+    """Is asked to stop when a share of the training is done."""
+
+    def __init__(self, run: Run, share: float):
+        super().__init__(run)
+        self.share = share
+
+    def training(self, share: float, seconds_left: float) -> None:
+        self.stop_requested = share >= self.share
+
+
+def untimed(run: Run) -> list[dict]:
+    return [{name: value for name, value in row.items() if name not in TIMING} for row in run.metrics()]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "moco"},
+        {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 40},
+        {"method": "simclr", "optimizer": "lars", "simclr.negatives": 9},
+        {"method": "byol", "optimizer": "adamw", "micro_batch_size": 6},
+        {"method": "supervised"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(shapes, settings):
+    whole, parts = make_run("whole", shapes, **settings), make_run("parts", shapes, **settings)
+    expected = train(whole).method.state_dict()
+    for share in (0.2, 0.5, 0.75):  # within an epoch, and at the end of one
+        with pytest.raises(Stopped):
+            train(parts, StopsAt(parts, share))
+        with parts.metrics_file.open("a") as file:  # rows and half a row after the last checkpoint, as a crash leaves them
+            file.write(json.dumps({"step": 17, "loss": 0.0}) + '\n{"step": 18, "lo')
+    resumed = train(parts).method.state_dict()
+    for name, value in expected.items():  # queue, target and bank included
+        assert torch.equal(value, resumed[name]), name
+    assert untimed(parts) == untimed(whole)
+
+
+def test_other_seeds_give_other_weights_and_the_same_seed_the_same(shapes):
+    first, same, other = (train(make_run(n, shapes, seed=s, epochs=1)).method.state_dict() for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
+
+
+def test_rows_hold_what_the_screen_needs(shapes):
+    run = make_run("rows", shapes, method="simclr")
+    train(run)
+    rows = run.metrics()
+    logged, seen = [r for r in rows if "loss" in r], [r for r in rows if "knn" in r]
+    assert [r["step"] for r in logged] == list(range(1, 19)) and [r["epoch"] for r in seen] == [1, 2, 3]
+    assert {"epoch", "images_seen", "seconds", "chance_loss", "learning_rate", "images_per_second", "std_z"} <= logged[0].keys()
+    assert {"alignment", "uniformity", "effective_rank", "std"} <= seen[0].keys()
+    assert logged[0]["chance_loss"] == pytest.approx(np.log(31))
+    assert [r["seconds"] for r in logged] == sorted(r["seconds"] for r in logged)
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol"])
+def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, method):
+    run = make_run(method, shapes, method=method, epochs=8, batch_size=24)
+    train(run)
+    losses = [row["loss"] for row in run.metrics() if "loss" in row]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) or method == "moco"  # MoCo's queue is random, thus easy, at first
+    assert run.metrics()[-1]["knn"] > 0.8
+
+
+def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
+    run = make_run("nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"})
+    with pytest.raises(Stopped):
+        train(run, StopsAt(run, 0.05))
+    good = run.checkpoint_file.read_bytes()
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    training.restore(run)
+    with torch.no_grad():
+        training.method.encoder.conv1.weight.mul_(float("nan"))
+
+    def poisoned(_):
+        pass
+
+    training.restore = poisoned
+    with pytest.raises(Failed, match=r"NaN.*learning_rate"):
+        pretrain(training, datasets.load(shapes, 16), run, Pulse(run))
+    assert run.checkpoint_file.read_bytes() == good
+    assert "NaN" not in run.metrics_file.read_text() and any(row.get("loss", 0) is None for row in run.metrics())
+
+
+def test_collapse_is_said_in_words_while_it_happens(shapes):
+    run = make_run("collapse", shapes, method="byol", **{"byol.momentum": 0.0})
+    data = datasets.load(shapes, 16)
+    training, pulse = Training(run.config, data, torch.device("cpu")), Pulse(run)
+    with torch.no_grad():  # an encoder whose last block says the same of every image
+        training.method.encoder.layer4.bn2.weight.zero_()
+        training.method.encoder.layer4.downsample[1].weight.zero_()
+        for parameter in training.method.encoder.parameters():
+            parameter.requires_grad_(False)
+        training.method.encoder.layer4.bn2.bias.fill_(1.0)
+    pretrain(training, data, run, pulse)
+    (warning,) = run.recorded_status().warnings  # once, not once an epoch
+    assert "collapsed" in warning and "effective rank 1.0" in warning
+
+
+def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
+    run = make_run("torn", shapes)
+    run.checkpoint_file.write_bytes(b"half a checkpoint")
+    with pytest.raises(Failed, match="delete it to start this run again"):
+        train(run)
+
+
+def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
+    words = memory_advice(resolve({"dataset": shapes, "batch_size": 64}))
+    assert "64 images" in words and "micro_batch_size=16" in words and "smaller batch_size" in words
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    assert out_of_memory(caught.value)
+    assert not out_of_memory(RuntimeError("shape mismatch"))
+
+
+# -- The process
+
+
+def start(run: Run) -> subprocess.Popen:
+    command = [sys.executable, "-m", "sslcore", "train", str(run.path)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended with {process.returncode}: {process.stderr.read()}"
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes):
+    settings = {"method": "moco", "epochs": 30, "evaluate.knn_every": 10}
+    run, undisturbed = make_run("whole-life", shapes, **settings), make_run("undisturbed", shapes, **settings)
+
+    process = start(run)
+    wait_for(lambda: len(run.metrics()) > 3, process)
+    assert run.status().state == "running" and run.status().pid == process.pid
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == worker.STOPPED
+    assert run.status().state == "stopped" and run.checkpoint_file.exists()
+
+    stopped_after = run.metrics()[-1]["step"]
+    process = start(run)
+    wait_for(lambda: run.metrics()[-1]["step"] > stopped_after + 3, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert run.recorded_status().state == "running" and run.status().state == "interrupted"
+
+    process = start(run)
+    assert process.wait(240) == worker.FINISHED, process.stderr.read()
+    status = run.status()
+    assert status.state == "finished" and status.attempt == 3 and status.progress == 1
+    assert start(undisturbed).wait(240) == worker.FINISHED
+    assert untimed(run) == untimed(undisturbed)
+    weights, expected = load_file(run.encoder_file), load_file(undisturbed.encoder_file)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+    results = run.results()
+    assert 0 <= results["linear"]["accuracy"] <= 1 and results["cost"]["images_per_second"] > 0
+    assert {"knn", "linear"} <= results["baselines"]["random_encoder"].keys() and "knn" in results["baselines"]["pixels"]
+    assert {"alignment", "uniformity", "effective_rank", "std"} == results["geometry"].keys()
+    with np.load(run.predictions_file, allow_pickle=False) as said:
+        assert {name: said[name].dtype for name in said} == dict.fromkeys(("index", "label", "linear", "knn"), np.int64)
+        assert (said["linear"] == said["label"]).mean() == results["linear"]["accuracy"]
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        assert len(kept["h"]) == len(kept["index"]) == len(kept["prediction"]) == 48
+        layout = pd.read_parquet(run.umap_file)
+        assert list(layout.columns) == ["x", "y", "index", "label", "epoch"] and (layout["index"] == kept["index"]).all()
+    assert weights.keys() == Training(run.config, datasets.load(shapes, 16), torch.device("cpu")).method.encoder.state_dict().keys()
+    assert "python -m sslcore train" in run.environment()["command"]
+    assert run.views_file.exists() and run.experiment.sample_sheet(shapes).exists() and "finished" in run.log_tail()
+
+    # a run of an older version gets what it lacks by being evaluated again
+    assert results["cost"]["flops_per_image"] > 1e5 and "energy_joules" in results["cost"]
+    run.predictions_file.unlink()
+    write_json(run.results_file, results | {"cost": {name: results["cost"][name] for name in ("seconds", "device")}})
+    again = subprocess.run([sys.executable, "-m", "sslcore", "evaluate", run.id], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
+    assert run.results()["cost"] == {name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")}
+
+
+def test_only_one_process_trains_a_run(shapes):
+    run = make_run("held", shapes)
+    with run.hold():
+        assert worker.main(run) == worker.BAD_INPUT
+    assert run.status().state == "queued"
+
+
+def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_path):
+    x = np.random.default_rng(0).integers(0, 255, (60, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "bare.npz", x_train=x[:40], x_test=x[40:])
+    run = make_run("bare", str(tmp_path / "bare.npz"), epochs=1)
+    planned = plan.plan(Spec(base={"dataset": str(tmp_path / "bare.npz"), "batch_size": 16, "method": "byol"}))
+    assert not planned.problems and "nothing can be probed" in " ".join(planned.warnings)
+    process = start(run)
+    assert process.wait(120) == worker.FINISHED, process.stderr.read()
+    results = run.results()
+    assert results["linear"] is results["knn"] is results["baselines"] is None and "no labels" in results["note"]
+    assert not run.predictions_file.exists()
+    assert "knn" not in run.metrics()[-1] and run.umap_file.exists()
+
+
+def test_a_data_set_that_is_gone_fails_the_run_in_one_clear_line(tmp_path, shapes):
+    copy = tmp_path / "gone.npz"
+    copy.write_bytes(open(shapes, "rb").read())
+    run = make_run("gone", str(copy))
+    copy.unlink()
+    process = start(run)
+    assert process.wait(60) == worker.FAILED
+    assert run.status().state == "failed" and "gone.npz" in run.status().error and "\n" not in run.status().error

@@ -1,0 +1,86 @@
+"""Transfer: measured on the other data set, and kept beside what results.json says already."""
+
+import time
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from sslcore import datasets
+from sslcore.__main__ import main
+from sslcore.experiment import write_json
+from sslcore.launch import transfer as launched
+from sslcore.stages import keep_encoder
+from sslcore.train import Training, pick_device
+from tests.test_train import make_run
+
+
+@pytest.fixture
+def run(shapes):
+    run = make_run("r", shapes, method="byol")
+    data = datasets.load(shapes, 16)
+    keep_encoder(Training(run.config, data, pick_device(run.config)), run)
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}, "transfer": {"elsewhere": {"linear": None}}})
+    run.update_status(state="finished")
+    return run
+
+
+def transfer(run, *words) -> int:
+    return main(["transfer", run.id, *words, "--root", str(run.experiment.path.parent)])
+
+
+def test_an_encoder_is_probed_on_other_images_and_nothing_else_changes(run, capsys):
+    before = load_file(run.encoder_file)
+    assert transfer(run, "--to", "digits") == 0
+    results = run.results()
+    assert results["linear"] == {"accuracy": 0.5} and "elsewhere" in results["transfer"]
+    digits = results["transfer"]["digits"]
+    assert len(digits["linear"]["classes"]) == 10 and digits["linear"]["n_test"] == len(datasets.load("digits", 16).x_test)
+    # it was never trained: the same as the encoder it started from
+    assert digits["random_encoder"]["linear"] == pytest.approx(digits["linear"]["accuracy"], abs=0.01)
+    assert 0.2 < digits["knn"]["accuracy"] <= 1 and "channel statistics of the run's own" in digits["protocol"]
+    assert all(torch.equal(value, before[name]) for name, value in load_file(run.encoder_file).items())
+    assert f"{digits['linear']['accuracy']:.1%}" in capsys.readouterr().out
+
+
+def test_what_cannot_be_transferred_is_one_line_and_changes_nothing(run, capsys):
+    before = run.results_file.read_bytes()
+    assert transfer(run, "--to", "nowhere") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    run.encoder_file.unlink()
+    assert transfer(run, "--to", "digits") == 2
+    assert "--checkpoints" in capsys.readouterr().err
+    assert run.results_file.read_bytes() == before
+
+
+# -- In a process of its own, as the Probe page starts it
+
+
+def wait(experiment) -> launched.Transfer:
+    while (going := launched.look(experiment)).alive:
+        time.sleep(0.1)
+    return going
+
+
+def test_a_process_of_its_own_probes_says_how_far_it_is_and_keeps_others_out(run):
+    assert launched.look(run.experiment) is None
+    launched.start(run.experiment, "digits", [run])
+    with pytest.raises(ValueError, match="one at a time"):
+        launched.start(run.experiment, "digits", [run])
+    ended = wait(run.experiment)
+    assert (ended.dataset, ended.done, ended.of) == ("digits", 1, 1) and run.id in ended.last
+    assert run.results()["transfer"]["digits"]["linear"]["accuracy"] > 0.1
+
+
+def test_what_cannot_be_probed_is_told_before_anything_starts(run, tmp_path):
+    (tmp_path / "bare").mkdir()
+    for name in "abcdef":
+        Image.new("RGB", (16, 16)).save(tmp_path / "bare" / f"{name}.png")
+    for dataset, why in (("nowhere", "no such file"), (str(tmp_path / "bare"), "no labels")):
+        with pytest.raises(ValueError, match=why):
+            launched.start(run.experiment, dataset, [run])
+    run.encoder_file.unlink()
+    with pytest.raises(ValueError, match="--checkpoints"):
+        launched.start(run.experiment, "digits", [run])
+    assert launched.look(run.experiment) is None

@@ -1,0 +1,574 @@
+"""The pages as a reader drives them, without a browser."""
+
+import json
+import statistics
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as hst
+from streamlit import dataframe_util
+from streamlit.testing.v1 import AppTest
+
+from dashboard import link, machine, share, strip, study, tables, words
+from sslcore import plan
+from sslcore.experiment import Store, write_json
+from sslcore.methods import METHODS
+from tests import synthetic
+
+MAIN = str(link.VIEWS.parent / "main.py")
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch) -> list[Store]:
+    """The stores whose agent was asked for; none is started, so that the runs stay queued."""
+    asked: list[Store] = []
+    monkeypatch.setattr("sslcore.launch.start", asked.append)
+    return asked
+
+
+def open_page(name: str = "experiments", **params: str) -> AppTest:
+    app = AppTest.from_file(MAIN, default_timeout=180)
+    app.query_params.update(params)
+    app.run()
+    if name != "experiments":
+        app.switch_page(f"views/{name}.py")
+        app.query_params.update(params)
+        app.run()
+    return clean(app)
+
+
+def clean(app: AppTest) -> AppTest:
+    assert not app.exception, [e.value for e in app.exception]
+    return app
+
+
+def texts(app: AppTest) -> str:
+    """Everything that can be read on the page, in one string."""
+    kinds = ("title", "subheader", "markdown", "text", "caption", "error", "warning", "info", "code")
+    return "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
+
+
+# -- Experiments -----------------------------------------------------------------------
+
+
+def test_an_empty_store_offers_the_first_comparison_and_says_what_it_costs(launched):
+    app = open_page()
+    assert "minutes" in texts(app) and "downloads nothing" in texts(app)
+    assert not Store().experiments()
+    app.button(key="experiments_first").click().run()
+    clean(app)
+    (experiment,) = Store().experiments()
+    assert [run.config.method for run in experiment.runs()] == ["byol", "moco", "simclr"]
+    assert all(run.status().state == "queued" for run in experiment.runs())
+    assert [store.root for store in launched] == [Store().root]
+    assert app.title[0].value == "Watch"
+
+
+def test_every_experiment_is_listed_with_its_question_states_and_best_numbers():
+    done = synthetic.store(Store().root, seeds=(0,), name="done")
+    failed = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="failed")
+    synthetic.failed(failed.runs()[0])
+    app = open_page()
+    shown = texts(app)
+    assert done.spec().question in shown
+    assert "3 finished" in shown and "1 failed" in shown
+    (table,) = app.table
+    shown = numbers(table)
+    for run in done.runs():
+        row = shown.loc[METHODS[run.config.method].title]
+        assert row["linear probe"] == words.percent(run.results()["linear"]["accuracy"])
+        assert row["kNN"] == words.percent(run.results()["knn"]["accuracy"])
+        assert table.value["kNN"].dtype == float  # so that st.table sets it flush right
+
+
+def numbers(table) -> pd.DataFrame:
+    """A table as it reads, by its first column."""
+    content = dataframe_util.convert_arrow_bytes_to_pandas_df(table.proto.arrow_data.styler.display_values)
+    content.columns = table.value.columns
+    return content.set_index(content.columns[0])
+
+
+def test_text_from_a_folder_is_never_markup():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    evil = "![x](http://example.org/x.png) <b>b</b> **b** :red[r]"
+    experiment.write_spec(experiment.spec().model_copy(update={"title": evil, "question": evil}))
+    for app in (open_page(), open_page("watch", experiment="photos")):
+        for element in [*app.markdown, *app.caption]:
+            assert "](http" not in element.value.replace("\\", "\\\\").replace("\\\\]\\\\(", "") and "<b>" not in element.value
+        assert not app.get("html")
+
+
+def test_delete_asks_once_and_moves_to_the_trash():
+    synthetic.store(Store().root, seeds=(0,), name="one")
+    app = open_page()
+    menu(app, "one", "Delete")
+    assert Store().experiments()
+    app.button(key="trash_delete").click().run()
+    clean(app)
+    assert not Store().experiments()
+    assert list((Store().root / ".trash").iterdir())
+
+
+def test_an_experiment_with_a_run_alive_is_not_deleted():
+    experiment = synthetic.store(Store().root, seeds=(0,), name="one")
+    synthetic.running(experiment.runs()[0])
+    app = open_page()
+    menu(app, "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert "stop it first" in texts(app)
+    assert Store().experiments()
+
+
+def menu(app: AppTest, name: str, action: str) -> AppTest:
+    """Choose an action in the menu of an experiment's card."""
+    return clean(app.menu_button(key=f"experiments_menu_{name}").click(action).run())
+
+
+def titles(app: AppTest) -> list[str]:
+    return [element.value.removeprefix("#### ") for element in app.markdown if element.value.startswith("#### ")]
+
+
+def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="two")
+    app = open_page()
+    row = numbers(app.table[0]).loc["BYOL"]
+    accuracies = [run.results()["linear"]["accuracy"] for run in experiment.runs()]
+    assert row["N"] == "2"
+    assert row["linear probe"] == f"{50 * sum(accuracies):.1f} ± {100 * statistics.stdev(accuracies):.1f} %".replace(" ", "\N{NO-BREAK SPACE}")
+    with experiment.editing() as spec:
+        spec.hidden = ["byol-bs256-s0"]
+    assert numbers(open_page().table[0]).loc["BYOL", "N"] == "1"
+
+
+def test_details_are_edited_without_losing_what_others_changed_meanwhile():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    app = menu(open_page(), "one", "Details and notes")
+    with experiment.editing() as spec:
+        spec.question, spec.pinned = "Asked elsewhere?", ["byol-bs256-s0"]
+    app.text_input(key="details_title").set_value("  Renamed ").run()
+    app.text_area(key="details_notes").set_value("Two **seeds** are not enough.").run()
+    app.multiselect(key="details_tags").set_value(["photos"]).run()
+    clean(app.button(key="details_save").click().run())
+    spec = experiment.spec()
+    assert (spec.title, spec.notes, spec.tags) == ("Renamed", "Two **seeds** are not enough.", ["photos"])
+    assert (spec.question, spec.pinned) == ("Asked elsewhere?", ["byol-bs256-s0"])
+    assert experiment.exists() and titles(app) == ["Renamed"]
+    assert any(":gray-badge" in element.value and "photos" in element.value for element in app.markdown)
+
+
+def test_an_archived_experiment_is_listed_only_when_asked_for():
+    for name in ("one", "two"):
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, steps=20)
+    app = menu(open_page(), "one", "Archive")
+    assert Store().experiment("one").spec().archived and len(titles(app)) == 1
+    assert "one" not in open_page("compare").selectbox(key="link_experiment").options
+    assert open_page("compare", experiment="one").selectbox(key="link_experiment").value == "one"  # a link to it goes on working
+    app.toggle(key="experiments_archived").set_value(True).run()
+    assert len(titles(clean(app))) == 2
+    menu(app, "one", "Take out of the archive")
+    assert not Store().experiment("one").spec().archived
+
+
+def test_many_experiments_are_searched_and_filtered():
+    for k in range(8):
+        experiment = synthetic.store(Store().root, methods=("moco",) if k else ("byol",), seeds=(0,), name=f"e{k}", steps=20)
+        with experiment.editing() as spec:
+            spec.title, spec.tags = f"Study {k}", ["small"] if k % 2 else []
+    synthetic.failed(experiment.runs()[0])
+    app = open_page()
+    assert titles(app) == [words.plain(f"Study {k}") for k in reversed(range(8))]
+    app.text_input(key="experiments_text").set_value("study 3").run()
+    assert titles(clean(app)) == ["Study 3"]
+    app.text_input(key="experiments_text").set_value("nowhere").run()
+    assert "Nothing suits" in clean(app).info[0].value
+    app.text_input(key="experiments_text").set_value("").run()
+    app.multiselect(key="experiments_tags").set_value(["small"]).run()
+    assert len(titles(clean(app))) == 4
+    app.multiselect(key="experiments_states").set_value(["failed"]).run()
+    assert titles(clean(app)) == ["Study 7"]
+    app.multiselect(key="experiments_states").set_value([])
+    app.multiselect(key="experiments_tags").set_value([])
+    app.multiselect(key="experiments_methods").set_value(["byol"]).run()
+    assert titles(clean(app)) == ["Study 0"]
+
+
+def test_what_was_deleted_can_be_put_back_from_the_page():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    before = synthetic_files(experiment)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    (back,) = [button for button in clean(app).button if button.label == "Put back"]  # also while the store is empty
+    back.click().run()
+    clean(app)
+    assert synthetic_files(experiment) == before and titles(app)
+
+
+def synthetic_files(experiment) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in experiment.path.rglob("*") if path.is_file() and not path.name.startswith(".")}
+
+
+def test_share_and_import_give_the_same_experiment_again():
+    experiment = synthetic.store(Store().root, seeds=(0,), name="one")
+    with experiment.editing() as spec:
+        spec.archived = True
+    app = menu(open_page(experiments_archived="true"), "one", "Share")
+    assert {button.key for button in app.get("download_button")} == {"share_report", "share_zip_False", "share_zip_True"}
+    file = share.zipped(experiment, weights=False)
+
+    app = open_page()
+    app.button(key="experiments_import").click().run()
+    app.file_uploader(key="share_file").set_value(("a.zip", b"no zip", "application/zip")).run()
+    assert "cannot be imported" in clean(app).error[0].value
+    app.file_uploader(key="share_file").set_value(("one.zip", file, "application/zip")).run()
+    shown = texts(clean(app))
+    assert "3 runs of BYOL, MoCo, SimCLR" in shown and "will be one-2" in shown
+    assert len(Store().experiments()) == 1, "nothing is written before it is asked for"
+    app.button(key="share_add").click().run()
+    assert clean(app).title[0].value == "Compare"
+    ours, theirs = (tables.summary(Store().experiment(name).runs()) for name in ("one", "one-2"))
+    assert theirs == [row | {"experiment": "one-2"} for row in ours]
+    assert not Store().experiment("one-2").spec().archived, "what is new here is not put aside"
+
+
+def test_the_finished_study_is_offered_where_its_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "FILE", tmp_path / "study.zip")
+    assert "experiments_study" not in [button.key for button in open_page().button]
+    experiment = synthetic.store(tmp_path / "elsewhere", seeds=(0,), name="study")
+    study.FILE.write_bytes(share.zipped(experiment, weights=False))
+    app = open_page()
+    app.button(key="experiments_study").click().run()
+    assert clean(app).title[0].value == "Compare"
+    assert [e.spec().title for e in Store().experiments()] == [experiment.spec().title]
+
+
+@given(hst.text(alphabet="![]()<>\\`a:/\n&#!"))
+def test_notes_hold_no_pictures(text):
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark", {"html": False}).parse(words.notes(text + "![a](http://example.org/b.png)"))
+    assert "image" not in {child.type for token in tokens for child in token.children or ()}
+
+
+# -- New experiment ---------------------------------------------------------------------
+
+
+def test_the_form_launches_what_the_preset_says(launched):
+    app = open_page("new")
+    app.button(key="new_launch").click().run()
+    clean(app)
+    (experiment,) = Store().experiments()
+    wanted = plan.plan(plan.read("photos")).configs
+    assert {run.name: run.config for run in experiment.runs()} == wanted
+    assert experiment.spec().question == plan.read("photos").question
+    assert experiment.spec().command.startswith("python -m sslcore launch photos")
+    assert launched
+
+
+def test_changes_end_in_the_configs():
+    app = open_page("new", new_preset="quick")
+    app.number_input(key="new_set_epochs").set_value(7)
+    app.number_input(key="new_set_moco.temperature").set_value(0.3)
+    app.number_input(key="new_seeds").set_value(2)
+    app.multiselect(key="new_vary").set_value(["batch_size"])
+    app.run()
+    assert app.button(key="new_launch").disabled  # nothing typed for the batch size yet
+    app.text_input(key="new_values_batch_size").set_value("32, 64").run()
+    app.text_input(key="new_title").set_value("My title").run()
+    app.button(key="new_launch").click().run()
+    clean(app)
+    runs = Store().experiment("my-title").runs()
+    assert len(runs) == 3 * 2 * 2
+    assert {run.config.epochs for run in runs} == {7}
+    assert {run.config.moco.temperature for run in runs} == {0.3}
+    assert {(run.config.batch_size, run.config.seed) for run in runs} == {(32, 0), (32, 1), (64, 0), (64, 1)}
+
+
+def test_one_method_can_have_a_setting_for_itself():
+    app = open_page("new", new_preset="quick")
+    app.multiselect(key="new_own_byol").set_value(["learning_rate"]).run()
+    app.number_input(key="new_set_byol_learning_rate").set_value(0.5).run()
+    app.button(key="new_launch").click().run()
+    clean(app)
+    rates = {run.config.method: run.config.learning_rate for run in Store().runs()}
+    usual = {config.method: config.learning_rate for config in plan.plan(plan.read("quick")).configs.values()}
+    assert rates == usual | {"byol": 0.5}
+
+
+def test_problems_stand_beside_their_field_and_nothing_can_start():
+    app = open_page("new")
+    app.number_input(key="new_set_batch_size").set_value(100_000).run()
+    assert any("larger than the data set" in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled
+    app.number_input(key="new_set_batch_size").set_value(64).run()
+    assert not app.error and not app.button(key="new_launch").disabled
+
+
+@pytest.mark.parametrize("path, says", [("", "path"), ("/no/such/folder", "no such")])
+def test_own_images_need_a_path_that_is_there(path, says):
+    app = open_page("new", new_dataset="own images", new_path=path)
+    app.text_input(key="new_path").set_value(path).run()
+    assert any(says in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled
+
+
+def test_own_images_are_found(shapes):
+    app = open_page("new")
+    app.selectbox(key="new_dataset").set_value("own images").run()
+    app.text_input(key="new_path").set_value(shapes).run()
+    assert "96 training and 48 test images" in texts(app) and "3 classes" in texts(app)
+    app.number_input(key="new_set_batch_size").set_value(100).run()
+    assert any("larger than the data set" in error.value for error in app.error)
+    app.number_input(key="new_set_batch_size").set_value(32).run()
+    assert not app.button(key="new_launch").disabled
+
+
+def test_without_methods_there_is_nothing_to_launch():
+    app = open_page("new")
+    app.button_group(key="new_methods").set_value([]).run()
+    assert clean(app).button(key="new_launch").disabled
+
+
+def test_what_the_reader_changed_stays_when_the_data_set_changes():
+    app = open_page("new")
+    app.number_input(key="new_set_epochs").set_value(3).run()
+    app.selectbox(key="new_dataset").set_value("digits").run()
+    assert app.number_input(key="new_set_epochs").value == 3
+    assert app.number_input(key="new_set_image_size").value == 16  # a default of digits, not changed by hand
+    app.selectbox(key="new_preset").set_value("quick").run()
+    assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
+
+
+def test_a_copy_of_a_run_fills_in_the_form():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(3,), epochs=9)
+    (run,) = experiment.runs()
+    app = open_page("new", clone=run.id)
+    assert app.number_input(key="new_set_epochs").value == 9
+    app.button(key="new_launch").click().run()
+    clean(app)
+    (copied,) = [other for other in Store().runs() if other.id != run.id]
+    assert copied.config == run.config
+
+
+def test_a_link_fills_in_the_form_with_every_change():
+    app = open_page("new", new_preset="quick")
+    app.number_input(key="new_set_epochs").set_value(7)
+    app.selectbox(key="new_set_moco.symmetric").set_value(True)
+    app.number_input(key="new_seeds").set_value(2)
+    app.multiselect(key="new_vary").set_value(["batch_size", "learning_rate"])
+    app.multiselect(key="new_own_byol").set_value(["weight_decay"])
+    app.text_input(key="new_title").set_value("Ours & theirs = all")
+    app.text_input(key="new_question").set_value("Why?").run()
+    app.text_input(key="new_values_batch_size").set_value("32, 64")
+    app.text_input(key="new_values_learning_rate").set_value("0.001")
+    app.number_input(key="new_set_byol_weight_decay").set_value(0.25).run()
+    launched = plan_of(app)
+    assert len(launched) == 3 * 2 * 2
+
+    params = {name: value for name, value in app.query_params.items() if name != "experiment"}
+    again = open_page("new", **params)
+    assert plan_of(again) == launched
+    assert again.text_input(key="new_title").value == "Ours & theirs = all"
+    assert again.query_params == app.query_params
+
+    again.multiselect(key="new_vary").set_value([]).run()  # what the link asked for can be taken back
+    assert len(plan_of(again)) == 3 * 2
+
+
+def plan_of(app: AppTest) -> list:
+    """The configs that the form would launch, as its table lists them."""
+    assert not app.button(key="new_launch").disabled, texts(app)
+    return app.dataframe[0].value.to_dict("records")
+
+
+@pytest.mark.parametrize("params", [{"set": "epochs=many"}, {"set": "nonsense=1"}, {"seeds": "1000"}, {"own": "byol:epochs"}, {"vary": "=1"}, {"set": "epochs=["}])
+def test_a_link_that_asks_for_nonsense_is_a_message(params):
+    app = open_page("new", new_preset="quick", **params)
+    assert "left out" in app.warning[0].value
+    assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "../..", "photos/nothing"])
+def test_a_copy_of_nothing_is_a_message(name):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    assert "nothing to copy" in texts(open_page("new", clone=name))
+
+
+# -- Watch ------------------------------------------------------------------------------
+
+
+def test_watch_tells_the_state_of_every_run_in_words():
+    experiment = synthetic.store(Store().root, methods=("moco", "simclr", "byol"), seeds=(0, 1))
+    moco, _, simclr, _, byol, other = sorted(
+        experiment.runs(), key=lambda run: ["moco", "simclr", "byol"].index(run.config.method)
+    )
+    synthetic.running(moco)
+    synthetic.failed(simclr, error="out of memory at batch size 256")
+    byol.write_status(synthetic.status(byol, "queued"))
+    other.write_status(synthetic.status(other, "running", progress=0.5, pid=1, pid_started=1.0, host=moco.status().host))
+    app = open_page("watch", experiment="photos")
+    shown = texts(app)
+    for said in (
+        "1 running",
+        "1 failed",
+        "1 queued",
+        "1 interrupted",
+        "2 finished",
+        "out of memory at batch size 256",
+        "process is gone",
+    ):
+        assert said in shown
+    bars = {bar.text if hasattr(bar, "text") else bar.proto.text for bar in app.get("progress")}
+    assert any("60 s left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
+
+
+def test_watch_without_experiments_says_what_to_do():
+    assert "no experiments yet" in texts(open_page("watch"))
+
+
+def test_the_log_shows_the_run_that_the_link_names():
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    for run in experiment.runs():
+        run.log_file.write_text(f"this is {run.name} <b>\n")
+    app = open_page("watch", experiment="photos", watch_run="simclr-bs256-s0")
+    app.selectbox(key="watch_run").set_value("simclr-bs256-s0").run()
+    assert app.code[0].value == "this is simclr-bs256-s0 <b>"
+
+
+def test_many_runs_are_listed_a_page_at_a_time():
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=range(15), steps=20)
+    app = open_page("watch", experiment="photos")
+    assert "30 finished" in texts(app)
+    assert len(app.get("progress")) == 20 + 2  # and the machine's two meters
+
+
+def test_a_run_whose_config_is_broken_does_not_take_the_page_down():
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    write_json(experiment.runs()[0].config_file, {"method": 7})
+    open_page("watch", experiment="photos")
+    open_page()
+
+
+# -- What the machine does, and what things are called ------------------------------------
+
+
+def test_a_gpu_as_nvidia_smi_tells_it():
+    gpu = machine.parse_gpu("NVIDIA H100 80GB, PCIe, 37, 1024, 81559")
+    assert gpu.name == "NVIDIA H100 80GB, PCIe" and gpu.load == 0.37 and gpu.memory_used == 2**30
+    assert machine.parse_gpu("MIG device, [N/A], 100, 200").load is None
+    assert machine.parse_gpu("No devices were found") is None
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [(0, "0 s"), (59.6, "60 s"), (100, "2 min"), (720, "12 min"), (5400, "1 h 30 min"), (36 * 3600, "2 days"), (None, "–")],
+)
+def test_durations_in_words(seconds, said):
+    assert words.duration(seconds) == said
+
+
+def test_numbers_in_words():
+    assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
+    assert (
+        words.rate(12_345.6) == "12,300 images/s" and words.rate(874.4) == "874 images/s" and words.rate(3.14) == "3.1 images/s"
+    )
+    assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
+    assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
+
+
+def test_the_picture_depends_on_what_the_network_sees_and_on_nothing_else():
+    def settings(**changes):
+        return strip.settings_of(plan.resolve({"dataset": "digits", **changes}))
+
+    assert settings(epochs=7, seed=3) == settings()
+    assert settings(**{"augment.blur": 0.5}) != settings()
+    assert settings(image_size=32) != settings()
+    json.dumps(settings())
+
+
+def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = plan.resolve({"dataset": "digits"})
+    path = strip.draw(config)
+    drawn = path.stat().st_mtime_ns
+    assert strip.draw(config) == path and path.stat().st_mtime_ns == drawn
+    with pytest.raises(ValueError, match="no/such"):
+        strip.draw(config.model_copy(update={"dataset": "/no/such"}))
+
+
+# -- What all pages share ----------------------------------------------------------------
+
+
+@pytest.fixture
+def two_experiments():
+    """Two experiments whose runs have the same names."""
+    return [synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name=name, steps=60) for name in ("ours", "theirs")]
+
+
+def test_runs_of_several_experiments_stand_side_by_side(two_experiments):
+    _, theirs = two_experiments
+    synthetic.write_results(theirs.run("byol-bs256-s0"), labelled=False)
+    everything = {run.id for experiment in two_experiments for run in experiment.runs()}
+    app = open_page("compare", experiment="ours", also="theirs")
+    assert set(app.multiselect(key="compare_runs").options) == everything
+    assert "4 runs" in texts(app)
+    app = open_page("probe", experiment="ours", also="theirs,ours,../ours,gone,theirs")
+    methods = list(app.table[0].value["Method"])
+    assert len(methods) == 3 and [name for name in methods if "theirs" in name] == ["MoCo · theirs"]
+    assert open_page("probe", experiment="ours").table[0].value["Method"].tolist() == ["MoCo", "BYOL"]
+
+
+def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
+    app = open_page("compare", experiment="ours")
+    app.multiselect(key="link_also").set_value(["theirs"]).run()
+    assert app.query_params["also"] == "theirs"
+    assert len(app.multiselect(key="compare_runs").options) == 4
+    app.switch_page("views/probe.py").run()
+    assert clean(app).query_params["also"] == "theirs" and len(app.table[0].value) == 4
+    app.selectbox(key="link_experiment").set_value("theirs").run()
+    assert clean(app).query_params["experiment"] == "theirs" and "also" not in app.query_params
+    assert len(app.table[0].value) == 2
+
+
+def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two_experiments):
+    ours, theirs = two_experiments
+    with ours.editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    with theirs.editing() as spec:
+        spec.pinned = ["moco-bs256-s0"]
+    app = open_page("compare", experiment="ours")
+    assert app.multiselect(key="compare_runs").options == ["byol-bs256-s0"]
+    app.toggle(key="link_hidden").set_value(True).run()
+    assert len(clean(app).multiselect(key="compare_runs").options) == 2
+    assert app.query_params["hidden"] == "shown"
+    menus = [button.key for button in open_page("watch", experiment="theirs").get("menu_button")]
+    assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
+
+
+def test_an_experiment_all_of_whose_runs_are_hidden_says_how_to_see_them(two_experiments):
+    with two_experiments[0].editing() as spec:
+        spec.hidden = [run.name for run in two_experiments[0].runs()]
+    for page in ("compare", "probe", "watch"):
+        app = open_page(page, experiment="ours")
+        assert "hidden" in app.info[0].value
+        app.toggle(key="link_hidden").set_value(True).run()
+        assert not clean(app).info
+
+
+def test_runs_are_pinned_and_hidden_on_watch(two_experiments):
+    ours = two_experiments[0]
+    app = open_page("watch", experiment="ours")
+    clean(app.menu_button(key="watch_menu_moco-bs256-s0").click("Pin").run())
+    clean(app.menu_button(key="watch_menu_byol-bs256-s0").click("Hide").run())
+    assert (ours.spec().pinned, ours.spec().hidden) == (["moco-bs256-s0"], ["byol-bs256-s0"])
+    assert [button.key for button in app.get("menu_button")] == ["watch_menu_moco-bs256-s0"]
+    app.toggle(key="link_hidden").set_value(True).run()
+    clean(app.menu_button(key="watch_menu_byol-bs256-s0").click("Stop hiding").run())
+    clean(app.menu_button(key="watch_menu_moco-bs256-s0").click("Unpin").run())
+    assert (ours.spec().pinned, ours.spec().hidden) == ([], [])
+
+
+def test_runs_on_different_images_are_said_to_be(two_experiments):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="digits", dataset="digits", steps=20)
+    assert "different images (digits, photos)" in texts(open_page("compare", experiment="ours", also="digits")).replace("\\", "")
+    assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
