@@ -29,7 +29,7 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
     """A forest plot: a line a row with its interval, in percentage points; filled where the two are told apart."""
     figure = style.figure(
         title={"text": title, "subtitle": {"text": subtitle}},
-        xaxis={"title": {"text": axis}, "showgrid": True},
+        xaxis={"title": {"text": axis}, "showgrid": True, "minallowed": -100, "maxallowed": 100},  # no accuracies differ by more
         yaxis={"range": [len(rows) - 0.4, -0.6], "tickvals": list(range(len(rows))), "ticktext": [style.plain(row.name) for row in rows], "showgrid": False, "ticks": ""},
         shapes=[{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": style.NEUTRAL, "width": 1.5, "dash": "4px,3px"}}],
         showlegend=False,
