@@ -10,6 +10,8 @@ import yaml
 from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims import Claim, Evidence, judge
+from sslcore.analysis.claims.evidence import kinds
+from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import resolve
 from sslcore.experiment import Store, write_json
@@ -135,7 +137,7 @@ def test_augmentations_are_told_by_what_is_on():
     settings = [{}, {"augment.flip": 0}, {"augment.crop_min": 1}, colour]
 
     def accuracy(method, settings):
-        lost = 0.75 - levels[claims.kinds(resolve({"method": method, **settings}))]
+        lost = 0.75 - levels[kinds(resolve({"method": method, **settings}))]
         return 0.75 - lost * (0.3 if method == "byol" else 1)
 
     runs = entries(accuracy, {"simclr": settings, "byol": settings})
@@ -185,7 +187,7 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert judge(claim({**rule, "dear": "moco", "cheap": ["supervised"]}), evidence).word == "undecided"
     assert all("accuracy that both reach" in step.says for step in judge(claim({**rule, "costs": ["seconds", "operations"]}), evidence).steps)
     assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", "the same in few seeds is no proof of what chance has a part in"
-    assert claims.cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
+    assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
 
 
 def test_energy_counts_where_it_was_measured(tmp_path):

@@ -8,7 +8,7 @@ import yaml
 from dashboard.claims import form
 from dashboard.figures import claims as figures
 from sslcore.analysis import claims
-from sslcore.analysis.claims import Step
+from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import over_seeds
 from sslcore.experiment import Store
 from tests import synthetic

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from dashboard.figures import style
-from sslcore.analysis.claims import Step
+from sslcore.analysis.claims.step import Step
 
 VERDICTS = {  # word: (icon, badge colour, meaning)
     "supported": (":material/check_circle:", "green"),

@@ -11,6 +11,7 @@ from dashboard.figures import claims as figures
 from dashboard.plot import plot
 from sslcore import plan
 from sslcore.analysis import ablation, claims
+from sslcore.analysis.claims.evidence import AUGMENTATIONS
 from sslcore.config import ConfigError
 from sslcore.experiment import Experiment
 
@@ -94,7 +95,7 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
             if claim.make:
                 link.page_link("new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim))
             if claim.axis and verdict.steps:
-                axis = "augment" if claim.axis == claims.AUGMENTATIONS else claim.axis
+                axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
                 title = curves.title(axis)
                 link.page_link("ablations", "See the ablation", experiment=experiment.name, ablations_axis=title[0].upper() + title[1:])
             if not claim.axis and verdict.steps:
@@ -107,7 +108,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     """The measure along the claim's first axis, where the runs vary it."""
     if claim.axis is None:
         return
-    axis = "augment" if claim.axis == claims.AUGMENTATIONS else claim.axis
+    axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
     methods = set().union(*(part.about for part in claim.parts))
     lines = {method: own for method, own in evidence.lines(claim.axis).items() if method in methods and len({cell.at for cell in own[0]}) > 1}
     cells = [replace(cell, rest=() if len(own) == 1 else cell.rest) for own in lines.values() for line in own for cell in line]

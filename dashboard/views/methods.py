@@ -8,6 +8,8 @@ import yaml
 from dashboard import link, words
 from dashboard.figures import style
 from sslcore.analysis import ablation, claims
+from sslcore.analysis.claims.along import drop
+from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.stats import Difference, aggregate, over_seeds
 
 TEXTS = link.VIEWS.parent / "methods"
@@ -45,7 +47,7 @@ def costs(method: str) -> list[str]:
     said = []
     for number, what, say in (("images_per_second", "Speed", words.rate), ("peak_memory_bytes", "Peak memory", words.size), ("flops_per_image", "Operations an image", words.operations), ("energy_joules", "Energy", words.energy)):
         mean = mean_of(method, number, say)
-        ratio = claims.cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
+        ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
         said += [f"{what}: {mean}{f'; {times(ratio)}' if ratio else ''}"] if mean else []
     return said
 
@@ -55,7 +57,7 @@ def batch(method: str) -> list[str]:
     places = list(next(iter(curve.values()), ()))
     if len(places) < 2:
         return []
-    of = over_seeds(list(claims.drop(curve).values()))
+    of = over_seeds(list(drop(curve).values()))
     interval = "" if of.low is None else f" (95 % interval {100 * of.low:.1f} to {100 * of.high:.1f})".replace("-", "−")
     return [f"Linear probe at batch {places[0]}: {100 * of.mean:.1f} points below the best of {', '.join(map(str, places))}{interval}, N = {words.count(of.seeds, 'seed')}".replace(": -", ": −")]
 

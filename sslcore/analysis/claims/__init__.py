@@ -1,0 +1,129 @@
+"""Statements of the literature, held against the reader's own runs.
+
+A claim (claims.yaml, or the store's own) says what must come out ahead of what, by rules with parameters. A rule turns
+runs into steps: differences, one a seed, positive as the claim has it, each with the paired t interval of
+sslcore.analysis.stats. The claim is *supported* where every step is told apart from zero the claimed way,
+*contradicted* where one is told apart the other way, and *undecided* otherwise; p-values are adjusted by Holm's method
+over the steps of a claim. Where a rule needs the best of several values, it is chosen for each seed by the other seeds,
+so that the choice does not make the difference. No verdict stands in any file.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from sslcore.analysis.claims.along import (
+    Ahead,
+    AlongAxis,
+    Fails,
+    GainMore,
+    GainThenSaturates,
+    InteriorBest,
+    SensitivityOrder,
+    WorksWithout,
+)
+from sslcore.analysis.claims.evidence import Evidence
+from sslcore.analysis.claims.pair import CostOrder, PairAhead, ResultAhead
+from sslcore.analysis.claims.rule import Method
+from sslcore.analysis.claims.step import Lacking, Step
+from sslcore.analysis.stats import holm
+
+CLAIMS = Path(__file__).parent / "claims.yaml"
+RULE = (
+    "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one is told "
+    "apart the other way; undecided otherwise. Paired t intervals over seeds; p-values adjusted by Holm's method over a claim's differences"
+)
+
+AnyRule = Annotated[
+    Union[SensitivityOrder, GainMore, GainThenSaturates, InteriorBest, WorksWithout, Fails, Ahead, PairAhead, CostOrder, ResultAhead],  # noqa: UP007
+    Field(discriminator="rule"),
+]
+
+
+def rules() -> dict[str, str]:
+    """Each rule's name, and what it asks, in a sentence."""
+    return {get_args(rule.model_fields["rule"].annotation)[0]: rule.__doc__.split("\n")[0] for rule in get_args(get_args(AnyRule)[0])}
+
+
+class Make(BaseModel):
+    """The experiment that would bring the evidence: a preset and what to change of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    preset: str
+    methods: list[Method] = []  # those of the preset
+    settings: dict[str, Any] = Field({}, alias="set")
+    vary: dict[str, list[Any]] | None = None  # what the preset varies
+
+
+class Claim(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    claim: str
+    source: str
+    needs: str = ""  # the evidence, in a sentence
+    seeds: int = Field(3, ge=2, le=20)  # that it should have
+    parts: list[AnyRule] = Field(min_length=1)
+    make: Make | None = None
+    note: str = ""  # what the rule leaves out
+
+    @property
+    def axis(self) -> str | None:
+        """The first axis that it is about."""
+        return next((part.axis for part in self.parts if isinstance(part, AlongAxis)), None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    word: Literal["supported", "contradicted", "undecided"]
+    steps: list[Step] = field(default_factory=list)
+    lacks: list[str] = field(default_factory=list)
+
+    @property
+    def reason(self) -> str:
+        return " ".join([*(step.sentence for step in self.steps), *(f"Not decided: {lack}." for lack in self.lacks)])
+
+    @property
+    def seeds(self) -> int:
+        """The fewest that a step has."""
+        return min((step.difference.seeds for step in self.steps), default=0)
+
+
+def judge(claim: Claim, evidence: Evidence) -> Verdict:
+    steps, lacks = [], []
+    for part in claim.parts:
+        try:
+            steps += part.steps(evidence)
+        except Lacking as lack:
+            steps += lack.steps
+            lacks.append(str(lack))
+    adjusted = holm([step.difference.p for step in steps])
+    tested = max(1, sum(p is not None for p in adjusted))
+    steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
+    if any(step.apart and step.difference.mean < 0 for step in steps):
+        return Verdict("contradicted", steps, lacks)
+    supported = steps and not lacks and all(step.apart for step in steps)
+    return Verdict("supported" if supported else "undecided", steps, lacks)
+
+
+def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
+    """The claims of a YAML file (none where there is no file), and a line for each that cannot be understood."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        return [], []
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        return [], [f"{file.name} cannot be read: {' '.join(str(error).split())}"]
+    if not isinstance(content, list):
+        return [], [f"{file.name}: expected a list of claims, each beginning with '- claim:'"]
+    claims, problems = [], []
+    for k, one in enumerate(content, 1):
+        try:
+            claims.append(TypeAdapter(Claim).validate_python(one))
+        except ValidationError as error:
+            first = error.errors()[0]
+            problems.append(f"{file.name}, claim {k}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+    return claims, problems

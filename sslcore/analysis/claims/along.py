@@ -1,0 +1,224 @@
+"""Rules about how a measure goes along an axis of the config."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import AfterValidator, Field
+
+from sslcore.analysis import ablation
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, Curve, Evidence
+from sslcore.analysis.claims.rule import Method, Rule, title
+from sslcore.analysis.claims.step import Lacking, Step, step_of
+from sslcore.analysis.stats import over_seeds, told_apart
+from sslcore.config import OPTIONS
+from sslcore.methods import METHODS
+
+Place = float | int | str
+
+
+def _axis(axis: str) -> str:
+    groups = {name.partition(".")[0] for name in OPTIONS if "." in name}
+    last = {name.partition(".")[2] for name in OPTIONS if name.partition(".")[0] in METHODS}
+    if axis not in OPTIONS and axis not in {*(groups - set(METHODS)), *last, ablation.NEGATIVES, AUGMENTATIONS}:
+        raise ValueError(f"no axis {axis!r}")
+    return axis
+
+
+Axis = Annotated[str, AfterValidator(_axis)]
+
+
+class AlongAxis(Rule):
+    axis: Axis
+    values: int = Field(2, ge=2)  # distinct places that it needs
+
+    def curves(self, evidence: Evidence, methods: Iterable[str], needs: Iterable[Any] = ()) -> dict[str, Curve]:
+        """Of each method, over the places that all have. Raises Lacking."""
+        curves = {method: evidence.curve(self.axis, method, self.measure) for method in methods}
+        if absent := [title(method) for method, curve in curves.items() if not curve]:
+            raise Lacking(f"no finished runs of {' and '.join(absent)} along {self.words}")
+        common = set.intersection(*(set(next(iter(curve.values()))) for curve in curves.values()))
+        if gone := [str(place) for place in needs if place not in common]:
+            raise Lacking(f"no finished runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
+        if len(common) < self.values:
+            raise Lacking(f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for {' and '.join(map(title, methods))}, of the {self.values} that this needs")
+        return {method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()} for method, curve in curves.items()}
+
+    def numbers(self, curve: Curve) -> list[float]:
+        """The curve's places. Raises Lacking where they are no numbers."""
+        places = list(next(iter(curve.values())))
+        if not ablation.is_numeric(places):
+            raise Lacking(f"the values of {self.words} are words, which have no order")
+        return places
+
+    @property
+    def words(self) -> str:
+        return {ablation.NEGATIVES: "negatives", "head.kind": "projection head"}.get(self.axis, self.axis.rpartition(".")[2].replace("_", " "))
+
+
+def _less(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
+    return {seed: a[seed] - b[seed] for seed in a if seed in b}
+
+
+def best_by_others(curve: Curve, places: Iterable[Any]) -> dict[int, float]:
+    """Each seed's value at the place that is best by the mean of the other seeds (by its own where it is alone)."""
+    places = list(places)
+    found = {}
+    for seed, values in curve.items():
+        others = [of for other, of in curve.items() if other != seed] or [values]
+        found[seed] = values[max(places, key=lambda at: np.mean([of[at] for of in others]))]
+    return found
+
+
+class SensitivityOrder(AlongAxis):
+    """Each method loses more than the next: from `start` (the best place) to `at` (the smallest; the mean over several)."""
+
+    rule: Literal["sensitivity_order"]
+    methods: list[Method] = Field(min_length=2)
+    start: Place | None = None
+    at: list[Place] = []
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        curves = self.curves(evidence, self.methods, [*([] if self.start is None else [self.start]), *self.at])
+        drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
+        return [
+            step_of(f"{title(a)} loses more than {title(b)} {'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}", _less(drops[a], drops[b]))
+            for a, b in zip(self.methods, self.methods[1:])
+        ]
+
+
+def drop(curve: Curve, start: Any = None, at: Sequence[Any] = ()) -> dict[int, float]:
+    """By seed: how far the smallest place (the mean over `at`) lies below the best one (`start`)."""
+    places = list(next(iter(curve.values()), ()))
+    above = best_by_others(curve, places) if start is None else {seed: of[start] for seed, of in curve.items()}
+    return {seed: above[seed] - float(np.mean([of[place] for place in at or places[:1]])) for seed, of in curve.items()}
+
+
+class GainMore(AlongAxis):
+    """Each of `methods` gains more than `than` from the axis's smallest value to its largest."""
+
+    rule: Literal["gain_more"]
+    methods: list[Method] = Field(min_length=1)
+    than: Method
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        found = []
+        for method in self.methods:
+            curves = self.curves(evidence, [method, self.than])
+            gains = {name: {seed: list(of.values())[-1] - next(iter(of.values())) for seed, of in curve.items()} for name, curve in curves.items()}
+            found.append(step_of(f"{title(method)} gains more than {title(self.than)} from more {self.words}", _less(gains[method], gains[self.than])))
+        return found
+
+
+class GainThenSaturates(AlongAxis):
+    """A gain over the first half of the axis's places, by doublings larger than that of the last step, which is no longer told apart."""
+
+    rule: Literal["gain_then_saturates"]
+    method: Method
+    values: int = Field(3, ge=3)
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        curve = self.curves(evidence, [self.method])[self.method]
+        places = self.numbers(curve)
+        if min(places) <= 0:
+            raise Lacking(f"the values of {self.words} are not all positive, so they have no doublings")
+        low, middle, late, high = places[0], places[len(places) // 2], places[-2], places[-1]
+        gain = {seed: of[middle] - of[low] for seed, of in curve.items()}
+        last = {seed: of[high] - of[late] for seed, of in curve.items()}
+        bends = {seed: gain[seed] / math.log2(middle / low) - last[seed] / math.log2(high / late) for seed in gain}
+        name, end = title(self.method), over_seeds(list(last.values()))
+        steps = [
+            step_of(f"{name} gains from {low:g} to {middle:g} {self.words}", gain),
+            step_of(f"{name} gains more a doubling there than from {late:g} to {high:g}", bends),
+        ]
+        if told_apart(end.p) and end.mean > 0:
+            raise Lacking(f"{name} still gains {100 * end.mean:.1f} points from {late:g} to {high:g} {self.words}, so where it saturates lies beyond", steps)
+        return steps
+
+
+class InteriorBest(AlongAxis):
+    """A place between the ends is better than either end."""
+
+    rule: Literal["interior_best"]
+    method: Method
+    values: int = Field(3, ge=3)
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        curve = self.curves(evidence, [self.method])[self.method]
+        places = self.numbers(curve)
+        inside = best_by_others(curve, places[1:-1])
+        return [step_of(f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}", {seed: inside[seed] - of[end] for seed, of in curve.items()}) for end in (places[0], places[-1])]
+
+
+class Share(AlongAxis):
+    """What part of its best gain over the untrained encoder a method keeps at a place of the axis."""
+
+    method: Method
+    at: list[Place] = []  # the smallest value
+    at_most: float | None = None  # what the smallest value may be
+    share: float = Field(0.5, gt=0, lt=1)
+
+    def kept(self, evidence: Evidence) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
+        """Place -> by seed: the gain over the untrained encoder there, and what lies above `share` of the best one."""
+        curve = self.curves(evidence, [self.method], self.at)[self.method]
+        untrained = evidence.curve(self.axis, self.method, f"random_{self.measure}")
+        if not untrained:
+            raise Lacking("the untrained encoder was not probed")
+        places = list(next(iter(curve.values())))
+        if self.at_most is not None and self.numbers(curve)[0] > self.at_most:
+            raise Lacking(f"the smallest {self.words} of {title(self.method)} is {places[0]:g}; this needs one of {self.at_most:g} or less")
+        best = best_by_others(curve, places)
+        found = {}
+        for at in self.at or places[:1]:
+            floor = {seed: of[at] for seed, of in untrained.items() if at in of}
+            gain = _less({seed: of[at] for seed, of in curve.items()}, floor)
+            found[at] = gain, {seed: gain[seed] - self.share * (best[seed] - floor[seed]) for seed in gain}
+        return found
+
+
+class WorksWithout(Share):
+    """It learns at the small end too: ahead of the untrained encoder, and with more than `share` of its best gain over it."""
+
+    rule: Literal["works_without"]
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        name = title(self.method)
+        return [
+            step
+            for at, (gain, above) in self.kept(evidence).items()
+            for step in (
+                step_of(f"{name} at {self.words} {at} is ahead of the untrained encoder", gain),
+                step_of(f"{name}'s gain there lies above {100 * self.share:.0f} % of its best gain", above),
+            )
+        ]
+
+
+class Fails(Share):
+    """It keeps less than `share` of its best gain over the untrained encoder."""
+
+    rule: Literal["fails"]
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        name = title(self.method)
+        return [
+            step_of(f"{name}'s gain over the untrained encoder at {self.words} {at} lies below {100 * self.share:.0f} % of its best one", {seed: -value for seed, value in above.items()})
+            for at, (_, above) in self.kept(evidence).items()
+        ]
+
+
+class Ahead(AlongAxis):
+    """One value of the axis is ahead of each of the others, as the mean over the methods that have them all."""
+
+    rule: Literal["ahead"]
+    ahead: Place
+    of: list[Place] = Field(min_length=1)
+    methods: list[Method] = ["moco", "simclr", "byol"]
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        needed = {self.ahead, *self.of}
+        curves = [curve for method in self.methods if (curve := evidence.curve(self.axis, method, self.measure)) and needed <= set(next(iter(curve.values())))]
+        if not curves:
+            raise Lacking(f"no method has finished runs with all that this needs of {self.words}: {', '.join(map(str, (self.ahead, *self.of)))}")
+        seeds = set.intersection(*map(set, curves))
+        return [step_of(f"{self.ahead} is ahead of {other}", {seed: float(np.mean([curve[seed][self.ahead] - curve[seed][other] for curve in curves])) for seed in sorted(seeds)}) for other in self.of]

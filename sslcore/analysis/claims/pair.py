@@ -1,0 +1,157 @@
+"""Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from sslcore.analysis import pairs
+from sslcore.analysis.claims.evidence import Evidence
+from sslcore.analysis.claims.rule import Method, Rule, title
+from sslcore.analysis.claims.step import Lacking, Step, step_of
+from sslcore.analysis.stats import Difference, over_seeds
+from sslcore.config import check_names, get
+from sslcore.experiment import Run
+
+
+class PairAhead(Rule):
+    """One method is ahead of another at equal settings."""
+
+    rule: Literal["pair_ahead"]
+    ahead: Method
+    of: Method
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
+        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", {seed: float(np.mean([pairs.accuracy(a, self.measure) - pairs.accuracy(b, self.measure) for a, b in of])) for seed, of in matches.items()})]
+
+
+def matches_of(evidence: Evidence, a: str, b: str, usable) -> dict[int, list[tuple[Run, Run]]]:
+    runs = [run for _, run, _ in evidence.read if usable(run)]
+    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], pairs.varied(runs))
+    if not matches:
+        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings and seed")
+    return matches
+
+
+COSTS = {"seconds": "training time", "operations": "operations", "memory": "peak memory", "energy": "energy"}
+
+
+class CostOrder(Rule):
+    """`dear` costs more than each of `cheap`: time, operations and energy to the accuracy that both reach, and peak memory.
+
+    The accuracy is the kNN one while training, and the cost that of the first evaluation that has it: for each pair of
+    runs, the lower of the two runs' highest. Energy counts where it was measured, which takes an NVIDIA GPU.
+    """
+
+    rule: Literal["cost_order"]
+    dear: Method
+    cheap: list[Method] = Field(min_length=1)
+    costs: list[Literal["seconds", "operations", "memory", "energy"]] = list(COSTS)
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        found = []
+        for other in self.cheap:
+            matches = matches_of(evidence, self.dear, other, lambda run: True)
+            for cost in self.costs:
+                ratios: dict[int, float] = {}
+                for seed, of in matches.items():
+                    logs = [ratio for a, b in of if (ratio := _log_ratio(a, b, cost)) is not None]
+                    if len(logs) == len(of):
+                        ratios[seed] = float(np.mean(logs))
+                if cost == "energy" and not ratios:
+                    continue
+                reach = "" if cost == "memory" else " to the accuracy that both reach"
+                found.append(step_of(f"{title(self.dear)} needs more {COSTS[cost]} than {title(other)}{reach}", ratios, ratio=True, counted=cost == "memory"))
+        return found
+
+
+def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
+    if cost == "memory":
+        spent = [_dig(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
+    else:
+        rows = [_reached(run.path, _mtime(run)) for run in (a, b)]
+        if not all(rows):
+            return None
+        target = min(max(knn for knn, *_ in of) for of in rows)
+        first = [next(row for row in of if row[0] >= target) for of in rows]
+        flops = [_dig(run.results(), "cost.flops_per_image") for run in (a, b)]
+        spent = {
+            "seconds": [row[1] for row in first],
+            "operations": [row[2] * per if per else None for row, per in zip(first, flops)],
+            "energy": [_joules(run.path, _mtime(run), row[1]) for run, row in zip((a, b), first)],
+        }[cost]
+    return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
+
+
+def cost_ratio(evidence: Evidence, a: str, b: str, number: str) -> Difference | None:
+    """The natural logarithm of a's cost over b's at equal settings, over seeds; `number` by its dotted name in results.json."""
+    try:
+        matches = matches_of(evidence, a, b, lambda run: (_dig(run.results(), number) or 0) > 0)
+    except Lacking:
+        return None
+    return over_seeds([float(np.mean([math.log(_dig(one.results(), number) / _dig(other.results(), number)) for one, other in of])) for of in matches.values()])
+
+
+def _mtime(run: Run) -> int:
+    try:
+        return run.metrics_file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=4096)
+def _reached(folder: Path, stamp: int) -> list[tuple[float, float, float]]:
+    """(kNN accuracy, seconds, images seen) of each evaluation while training."""
+    rows = [[row.get(name) for name in ("knn", "seconds", "images_seen")] for row in Run(folder).metrics()]
+    return [tuple(row) for row in rows if all(isinstance(value, (int, float)) for value in row)]
+
+
+@lru_cache(maxsize=4096)
+def _joules(folder: Path, stamp: int, seconds: float) -> float | None:
+    """What the training had taken after so many seconds, where its energy was measured."""
+    return next((row["joules"] for row in reversed(Run(folder).metrics()) if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds), None)
+
+
+def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | None:
+    """A number of results.json by its dotted name; of a list of rows, that of the row which is as `where` says."""
+    for key in dotted.split("."):
+        if isinstance(value, list):
+            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+class ResultAhead(Rule):
+    """One number of results.json is above another of the same run, as the mean over a seed's runs."""
+
+    @field_validator("settings")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_names(settings)
+        return settings
+
+    rule: Literal["result_ahead"]
+    ahead: str
+    of: str
+    says: str
+    where: dict[str, Any] = {}  # where results.json has a list of rows: which row
+    settings: dict[str, Any] = {}  # of the runs that count
+    absent: str = "no run has these numbers"
+    methods: list[Method] = ["moco", "simclr", "byol"]
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        by_seed: dict[int, list[float]] = {}
+        for config, _, results in evidence.read:
+            if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
+                continue
+            a, b = _dig(results, self.ahead, self.where), _dig(results, self.of, self.where)
+            if a is not None and b is not None:
+                by_seed.setdefault(config.seed, []).append(a - b)
+        if not by_seed:
+            raise Lacking(self.absent)
+        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in sorted(by_seed.items())})]

@@ -1,0 +1,39 @@
+"""What all rules have."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from sslcore.analysis.claims.evidence import Evidence
+from sslcore.analysis.claims.step import Step
+from sslcore.methods import METHODS
+
+
+def title(method: str) -> str:
+    return METHODS[method].title
+
+
+def _known(method: str) -> str:
+    if method not in METHODS:
+        raise ValueError(f"no method {method!r}; known are {', '.join(METHODS)}")
+    return method
+
+
+Method = Annotated[str, AfterValidator(_known)]
+
+
+class Rule(BaseModel):
+    """What all rules have. `steps` raises Lacking."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    measure: Literal["linear", "knn"] = "linear"
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        raise NotImplementedError
+
+    @property
+    def about(self) -> set[str]:
+        """The methods that it speaks of."""
+        named = [getattr(self, name, None) for name in ("methods", "method", "than", "dear", "cheap")]
+        return {method for name in named if name for method in ([name] if isinstance(name, str) else name)}

@@ -1,0 +1,56 @@
+"""One difference that a claim needs, and what may be said of it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sslcore.analysis.stats import Difference, more_seeds, over_seeds, told_apart
+
+
+class Lacking(Exception):
+    """Why a rule cannot decide, in a sentence; `steps` are those that could be taken all the same."""
+
+    def __init__(self, why: str, steps: Sequence["Step"] = ()):
+        super().__init__(why)
+        self.steps = list(steps)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that a claim needs: `difference` is positive where it is as claimed, in shares or in log ratios."""
+
+    says: str
+    difference: Difference
+    ratio: bool = False  # a natural logarithm of a ratio
+    counted: bool = False  # a cost that does not depend on chance: it needs no test where all seeds agree
+    p: float | None = None  # adjusted
+    comparisons: int = 1
+
+    @property
+    def exact(self) -> bool:
+        return self.counted and self.difference.seeds > 1 and self.difference.test == "none" and self.difference.mean != 0
+
+    @property
+    def apart(self) -> bool:
+        return self.exact or told_apart(self.p)
+
+    def amount(self, value: float) -> str:
+        return f"{math.exp(value):.2f} times" if self.ratio else f"{100 * value:+.1f} points".replace("-", "−")
+
+    @property
+    def sentence(self) -> str:
+        of, seeds = self.difference, f"{self.difference.seeds} {'seed' if self.difference.seeds == 1 else 'seeds'}"
+        verdict = ("yes" if of.mean > 0 else "no, the other way round") if self.apart else "not told apart"
+        if of.test == "none":
+            return f"{self.says}: {verdict} ({self.amount(of.mean)}, {'the same in all' if self.exact else 'untested:'} {seeds if self.exact else of.why})."
+        wish = ""
+        if not self.apart:
+            needed = more_seeds(of, self.comparisons)
+            wish = f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would tell, at this difference and spread" if needed else ""
+        return f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).split()[0]} to {self.amount(of.high).split()[0]}, {seeds}{wish})."
+
+
+def step_of(says: str, by_seed: Mapping[int, float], **kind: bool) -> Step:
+    if not by_seed:
+        raise Lacking(f"{says}: no seed has every run that this needs")
+    return Step(says, over_seeds(list(by_seed.values())), **kind)
