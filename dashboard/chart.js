@@ -4,7 +4,7 @@
 // Streamlit: put this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //
-//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, name: "file name", csv: "..." or null },
+//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, grows: true, name: "file name", csv: "..." or null },
 //        { Plotly: window.Plotly, thumbnail: (dataset, index) => address of the image (a data: URI will do) or null })
 //
 // and again whenever the theme changes. `undraw(div)` frees what it holds. Charts in sight are drawn first, others when
@@ -133,6 +133,34 @@ function themed(template, theme) {
       newselection: { line: { color: theme["primary-color"], dash: "solid", width: 1.5 } },
     },
   }
+}
+
+// -- Narrow charts -------------------------------------------------------------------------
+
+const pencil = document.createElement("canvas").getContext("2d")
+
+// A line of words as several, none wider than `width` pixels in the pencil's font (but for single words).
+function brokenUp(line, width) {
+  const lines = [""]
+  for (const word of line.split(" ")) {
+    const longer = lines.at(-1) ? lines.at(-1) + " " + word : word
+    if (lines.at(-1) && pencil.measureText(longer).width > width) lines.push(word)
+    else lines[lines.length - 1] = longer
+  }
+  return lines
+}
+
+// A layout's subtitle in lines that fit, and the upper margin with room for them. Text with markup other than <br> stays as it is.
+function fitted(layout, width, family) {
+  const { margin, title } = layout.template.layout
+  const top = layout.margin?.t ?? margin?.t ?? 100
+  const text = layout.title?.subtitle?.text ?? ""
+  const given = text.split("<br>")
+  if (!width || given.some(line => line.includes("<"))) return { text, top }
+  const size = title.subtitle.font.size ?? 12
+  pencil.font = `${size}px ${family}`
+  const lines = given.flatMap(line => brokenUp(line, width - 4))
+  return { text: lines.join("<br>"), top: top + Math.round(1.3 * size) * (lines.length - given.length) }
 }
 
 // -- Images --------------------------------------------------------------------------------
@@ -328,6 +356,10 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   if (turn !== state.turn || !node.isConnected) return
   const figure = figureOf(state)
   const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height }
+  state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
+  const { text, top } = state.fit()
+  layout.title = { ...layout.title, subtitle: { ...layout.title?.subtitle, text } }
+  layout.margin = { ...layout.margin, t: top }
   if (pick) Object.assign(layout, { dragmode: "lasso", selections: [], selectionrevision: turn }) // what is selected is what the figure says
   hideThumbnail(state)
   const names = state.observer ? [] : (layout.annotations ?? []) // a first painting is split in two: other tasks come between
@@ -337,16 +369,34 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     if (states.get(node) !== state) return
     await Plotly.relayout(state.plot, { annotations: names })
   }
+  if (chart.grows) await grow(state)
   urgent.delete(node)
   state.picked.indices = selectedIn(state.plot)
   if (state.observer) return
   listen(state)
   let width = node.clientWidth
   state.observer = new ResizeObserver(() => {
-    if (node.clientWidth && node.clientWidth !== width) Plotly.Plots.resize(state.plot)
+    if (node.clientWidth && node.clientWidth !== width) resize(state)
     width = node.clientWidth
   })
   state.observer.observe(node)
+}
+
+// Where a long legend leaves a chart of one pair of axes less than half its height, it becomes as much higher.
+async function grow(state) {
+  const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
+  const lacking = Math.round(state.chart.height / 2 - areas[0])
+  if (areas.length !== 1 || lacking <= 0) return
+  const height = state.node.clientHeight + lacking
+  state.node.style.height = height + "px"
+  await state.Plotly.relayout(state.plot, { height })
+}
+
+async function resize(state) {
+  const { text, top } = state.fit()
+  if (text === state.plot.layout.title.subtitle.text) await state.Plotly.Plots.resize(state.plot)
+  else await state.Plotly.relayout(state.plot, { "title.subtitle.text": text, "margin.t": top, autosize: true })
+  if (state.chart.grows) await grow(state)
 }
 
 function redraw(state) {
