@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore import checkpoint, datasets, distributed
+from sslcore import checkpoint, compiling, datasets, distributed
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
@@ -104,6 +104,7 @@ class Training:
         self.method = method.to(device, memory_format=torch.channels_last).train()
         distributed.copy_first(self.method.state_dict().values())
         self.optimizer = build_optimizer([self.method], config)
+        self.stance = "force_eager"  # torch.compile's
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
@@ -157,7 +158,8 @@ class Training:
         return loss, rows[0]
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+        with half, torch.compiler.set_stance(self.stance):
             return self.method.embed(view1, view2)
 
     def backward(self, view1: Tensor, view2: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -189,6 +191,13 @@ class Training:
             torch.autograd.backward(*zip(*with_gradient))
         self.add_up_gradients()
         return loss.detach(), tuple(row.detach() for row in rows)
+
+    def rehearse(self) -> None:
+        """The passes of a step, on black images. They leave gradients and BatchNorm's statistics behind."""
+        size, batch_size = self.config.image_size, self.config.batch_size
+        view = torch.zeros(batch_size // distributed.world(), 3, size, size, device=self.device).contiguous(memory_format=torch.channels_last)
+        batch = Batch(torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size])
+        self.backward(view, view, batch)
 
     def add_up_gradients(self) -> None:
         """Each process has the gradient through its own rows of the batch; their sum is the whole."""
@@ -256,6 +265,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         keep_snapshot(0)
 
     training.meter.start()
+    if compiling.wanted(training):
+        compiling.compile_networks(training, pulse)
     began, began_at = time.monotonic(), training.step  # of this attempt
     saved = clock = time.monotonic()  # since `clock`, all time went into training steps
     logged_at, logged_seconds = training.step, training.seconds

@@ -5,15 +5,20 @@ scikit-learn, umap-learn and pandas take seconds to import, so they are where th
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from sslcore.analysis.layouts import procrustes
+from sslcore.datasets import cache
 from sslcore.experiment import Run, replacing
+from sslcore.losses import normalised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 NEIGHBOURS = 15
 MIN_DIST = 0.1
 METRIC = "cosine"
+MANY, FEW_EPOCHS = 5000, 200  # points, and for more of them as many epochs as UMAP itself takes from 10,000 on
+ROWS = 1024
 STARTED = {"n_epochs": 200, "learning_rate": 0.3}  # from another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful
 LAYOUT_PROTOCOL = (
     "of the fixed evaluation sample, mean over its images; trustworthiness: Venna & Kaski 2001; neighbourhood preservation: share "
@@ -32,32 +39,50 @@ LAYOUT_PROTOCOL = (
 def umap_layout(h: np.ndarray, seed: int = 0, start: np.ndarray | None = None) -> np.ndarray:
     """UMAP (McInnes et al. 2018) of h (N, D): (N, 2) float32. The same h gives the same layout.
 
-    It starts from the first two principal components, or from another layout (N, 2).
+    It starts from the first two principal components, or from another layout (N, 2). Whatever was laid out once on
+    this machine is taken from the data sets' cache, by the content of all that it depends on.
     """
+    settings = {"n_neighbors": min(NEIGHBOURS, len(h) - 1), "min_dist": MIN_DIST, "metric": METRIC, "random_state": seed}
+    settings |= {"n_epochs": FEW_EPOCHS} if len(h) > MANY else {}
+    settings |= {} if start is None else STARTED
+    made_of = hashlib.sha256(repr((version("umap-learn"), settings, h.shape, h.dtype, start is None)).encode())
+    for array in [h] if start is None else [h, start.astype(np.float32)]:
+        made_of.update(np.ascontiguousarray(array))
+    file = cache.home() / "layouts" / f"{made_of.hexdigest()}.npy"
+    with suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged
+        if (kept := np.load(file, allow_pickle=False)).shape == (len(h), 2):
+            return kept
+
     keep_compiled()
     from umap import UMAP
 
-    neighbours = min(NEIGHBOURS, len(h) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
-        layout = UMAP(
-            n_neighbors=neighbours,
-            min_dist=MIN_DIST,
-            metric=METRIC,
-            init="pca" if start is None else start,
-            **({} if start is None else STARTED),
-            random_state=seed,
-            precomputed_knn=nearest(h, neighbours),
-        )
-        return layout.fit_transform(h).astype(np.float32)
+        init = "pca" if start is None else start
+        layout = UMAP(**settings, init=init, precomputed_knn=nearest(h, settings["n_neighbors"])).fit_transform(h).astype(np.float32)
+    with suppress(OSError):  # a layout that cannot be kept is made anew
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary, temporary.open("wb") as out:
+            np.save(out, layout)
+    return layout
+
+
+def cosines(h: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Some rows at a time, so that no matrix of all pairs is held: (which rows, their cosine to all rows (n, N))."""
+    unit = normalised(torch.from_numpy(np.asarray(h, np.float32)))
+    for start in range(0, len(h), ROWS):
+        rows = slice(start, min(start + ROWS, len(h)))
+        yield rows, unit[rows] @ unit.T
 
 
 def nearest(h: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray, None]:
     """(indices, cosine distances) of each row's nearest rows, itself first: (N, neighbours) each."""
-    from sklearn.neighbors import NearestNeighbors
-
-    distances, indices = NearestNeighbors(n_neighbors=neighbours, metric=METRIC).fit(h).kneighbors(h)
-    return indices, distances.astype(np.float32), None
+    found = []
+    for rows, cosine in cosines(h):
+        own = torch.arange(rows.start, rows.stop)[:, None]
+        found.append(cosine.scatter_(1, own, 2.0).topk(neighbours, dim=1))
+    distances = 1 - torch.cat([of_rows.values for of_rows in found]).clamp(max=1)
+    return torch.cat([of_rows.indices for of_rows in found]).numpy(), distances.numpy(), None
 
 
 def keep_compiled() -> None:
@@ -116,23 +141,30 @@ def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | N
 
 
 def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
-    """Trustworthiness (Venna & Kaski 2001) of the layout's neighbourhoods, from 0 to 1."""
-    from sklearn.manifold import trustworthiness
-
-    neighbours = max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
-    return float(trustworthiness(h, layout, n_neighbors=neighbours, metric=METRIC))
+    """Trustworthiness (Venna & Kaski 2001, equation 2) of the layout's neighbourhoods, from 0 to 1; ranks in h by cosine."""
+    n, k = len(h), max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
+    in_layout = torch.from_numpy(closest(layout, k))  # (N, k)
+    excess = 0
+    for rows, cosine in cosines(h):
+        cosine.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0)  # nobody is his own neighbour
+        for own in cosine.gather(1, in_layout[rows]).unbind(1):
+            rank = 1 + (cosine > own[:, None]).sum(1)
+            excess += int((rank - k).clamp(min=0).sum())
+    return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
 
 
 def preservation(h: np.ndarray, layout: np.ndarray) -> float:
     """Share of each image's NEIGHBOURS nearest in h (cosine) that are among its nearest in the layout, mean over images."""
+    k = min(NEIGHBOURS, len(h) - 1)
+    in_h, in_layout = nearest(h, k + 1)[0][:, 1:], closest(layout, k)
+    return float((in_h[:, :, None] == in_layout[:, None, :]).any(2).mean())
+
+
+def closest(layout: np.ndarray, neighbours: int) -> np.ndarray:
+    """Indices of each point's nearest points in the layout, without itself: (N, neighbours)."""
     from sklearn.neighbors import NearestNeighbors
 
-    k = min(NEIGHBOURS, len(h) - 1)
-    in_h, in_layout = (
-        NearestNeighbors(n_neighbors=k, metric=metric).fit(x).kneighbors(return_distance=False)  # without the image itself
-        for x, metric in ((h, METRIC), (layout, "euclidean"))
-    )
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(in_h, in_layout)]))
+    return NearestNeighbors(n_neighbors=neighbours).fit(layout).kneighbors(return_distance=False)
 
 
 def silhouette(x: np.ndarray, labels: np.ndarray | None, metric: str) -> float | None:
