@@ -143,13 +143,13 @@ def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | N
 def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
     """Trustworthiness (Venna & Kaski 2001, equation 2) of the layout's neighbourhoods, from 0 to 1; ranks in h by cosine."""
     n, k = len(h), max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
-    in_layout = torch.from_numpy(closest(layout, k))  # (N, k)
+    in_layout = closest(layout, k)  # (N, k)
     excess = 0
-    for rows, cosine in cosines(h):
-        cosine.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0)  # nobody is his own neighbour
-        for own in cosine.gather(1, in_layout[rows]).unbind(1):
-            rank = 1 + (cosine > own[:, None]).sum(1)
-            excess += int((rank - k).clamp(min=0).sum())
+    for rows, of_all in cosines(h):
+        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # nobody is his own neighbour
+        for own in np.take_along_axis(cosine, in_layout[rows], axis=1).T:
+            rank = 1 + np.count_nonzero(cosine > own[:, None], axis=1)
+            excess += int((rank - k).clip(min=0).sum())
     return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
 
 
