@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,27 +39,35 @@ LAYOUT_PROTOCOL = (
 def umap_layout(h: np.ndarray, seed: int = 0, start: np.ndarray | None = None) -> np.ndarray:
     """UMAP (McInnes et al. 2018) of h (N, D): (N, 2) float32. The same h gives the same layout.
 
-    It starts from the first two principal components, or from another layout (N, 2). Whatever was laid out once on
-    this machine is taken from the data sets' cache, by the content of all that it depends on.
+    It starts from the first two principal components, or from another layout (N, 2).
     """
-    settings = {"n_neighbors": min(NEIGHBOURS, len(h) - 1), "min_dist": MIN_DIST, "metric": METRIC, "random_state": seed}
-    settings |= {"n_epochs": FEW_EPOCHS} if len(h) > MANY else {}
-    settings |= {} if start is None else STARTED
-    made_of = hashlib.sha256(repr((version("umap-learn"), settings, h.shape, h.dtype, start is None)).encode())
-    for array in [h] if start is None else [h, start.astype(np.float32)]:
-        made_of.update(np.ascontiguousarray(array))
+    keep_compiled()
+    from umap import UMAP
+
+    settings = umap_settings(len(h), start is not None)
+    knn = nearest(h, settings["n_neighbors"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
+        layout = UMAP(**settings, random_state=seed, init="pca" if start is None else start, precomputed_knn=knn)
+        return layout.fit_transform(h).astype(np.float32)
+
+
+def umap_settings(n: int, started: bool) -> dict[str, Any]:
+    settings = {"n_neighbors": min(NEIGHBOURS, n - 1), "min_dist": MIN_DIST, "metric": METRIC}
+    return settings | ({"n_epochs": FEW_EPOCHS} if n > MANY else {}) | (STARTED if started else {})
+
+
+def layout_once(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """`umap_layout`, or the one that was made on this machine of the same h, start, settings and UMAP: it lies beside the decoded data sets."""
+    made_of = hashlib.sha256(repr((version("umap-learn"), umap_settings(len(h), start is not None))).encode())
+    for array in (h, start):
+        made_of.update(repr(None if array is None else (array.shape, array.dtype)).encode())
+        made_of.update(b"" if array is None else np.ascontiguousarray(array))
     file = cache.home() / "layouts" / f"{made_of.hexdigest()}.npy"
     with suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged
         if (kept := np.load(file, allow_pickle=False)).shape == (len(h), 2):
             return kept
-
-    keep_compiled()
-    from umap import UMAP
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
-        init = "pca" if start is None else start
-        layout = UMAP(**settings, init=init, precomputed_knn=nearest(h, settings["n_neighbors"])).fit_transform(h).astype(np.float32)
+    layout = umap_layout(h, start=start)
     with suppress(OSError):  # a layout that cannot be kept is made anew
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary, temporary.open("wb") as out:
@@ -106,7 +114,7 @@ def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dic
     """
     layouts = {}
     for epoch in sorted(snapshots, reverse=True):
-        own = umap_layout(snapshots[epoch].astype(np.float32), start=layout)
+        own = layout_once(snapshots[epoch].astype(np.float32), layout)
         layout = layouts[epoch] = procrustes(own, layout).astype(np.float32)
     return dict(sorted(layouts.items()))
 
