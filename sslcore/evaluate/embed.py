@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 15
 MIN_DIST = 0.1
 METRIC = "cosine"
-MANY, FEW_EPOCHS = 5000, 200  # points, and for more of them as many epochs as UMAP itself takes from 10,000 on
+MANY, FEW_EPOCHS = 5000, 200  # points, and for more of them as many epochs as UMAP itself takes above 10,000
 ROWS = 1024
 STARTED = {"n_epochs": 200, "learning_rate": 0.3}  # from another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful
 LAYOUT_PROTOCOL = (
