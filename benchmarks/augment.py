@@ -16,23 +16,11 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from benchmarks.measure import DEVICE, PROCESSOR_TIME, clock_of, machine, print_table, take_turns
+from benchmarks.per_image import torchvision_views
 from sslcore import datasets
 from sslcore.augment import JITTER_PROBABILITY, Views
 from sslcore.config import Augment
 from sslcore.train import channel_statistics
-
-
-def torchvision_views(size: int, settings: Augment, mean: list[float], std: list[float]) -> v2.Compose:
-    jitter = v2.ColorJitter(settings.jitter, settings.jitter, settings.jitter, settings.hue)
-    return v2.Compose([
-        v2.RandomResizedCrop(size, (settings.crop_min, 1.0)),
-        v2.RandomHorizontalFlip(settings.flip),
-        v2.RandomApply([jitter], JITTER_PROBABILITY),
-        v2.RandomGrayscale(settings.grayscale),
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(mean, std),
-    ])  # fmt: skip
 
 
 def kornia_views(size: int, settings: Augment, mean: list[float], std: list[float]) -> torch.nn.Module:

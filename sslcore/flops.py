@@ -2,12 +2,10 @@
 
 from copy import copy, deepcopy
 
-import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sslcore import distributed
 from sslcore.convolution import plain
-from sslcore.methods.base import Batch
 from sslcore.train import Training
 
 PROTOCOL = (
@@ -21,12 +19,8 @@ def flops_per_image(training: Training) -> float:
 
     Of several processes all must call it; each counts its own share, loss and all.
     """
-    config, device = training.config, training.device
     counted = copy(training)
     counted.method = plain(deepcopy(training.method))
-    share = config.batch_size // distributed.world()
-    view = torch.zeros(share, 3, config.image_size, config.image_size, device=device)
-    batch = Batch(torch.arange(config.batch_size, device=device), None if training.labels is None else training.labels[: config.batch_size])
     with FlopCounterMode(display=False) as counter:
-        counted.backward(view, view, batch)
-    return counter.get_total_flops() / share
+        counted.rehearse()
+    return counter.get_total_flops() * distributed.world() / training.config.batch_size

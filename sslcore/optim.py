@@ -48,7 +48,10 @@ class LARS(torch.optim.Optimizer):
                 w_norm, g_norm = (torch.stack(torch._foreach_norm(x)) for x in (weights, g))  # (layers,)
                 scale = torch.where((w_norm > 0) & (g_norm > 0), group["trust"] * w_norm / g_norm, 1.0)
                 torch._foreach_mul_(g, list(scale.unbind()))
-            velocities = [self.state[w].setdefault("velocity", torch.zeros_like(w)) for w in weights]
+            for w in weights:
+                if not self.state[w]:
+                    self.state[w]["velocity"] = torch.zeros_like(w)
+            velocities = [self.state[w]["velocity"] for w in weights]
             torch._foreach_mul_(velocities, group["momentum"])
             torch._foreach_add_(velocities, g)
             torch._foreach_add_(weights, velocities, alpha=-group["lr"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from sslcore import datasets, distributed, energy, flops, preview
+from sslcore import compiling, datasets, distributed, energy, flops, preview
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.evaluate import heads, labels, transfer
@@ -177,6 +177,7 @@ def environment(run: Run, training: Training) -> dict:
         "python": platform.python_version(),
         "device": device_name(training),
         "precision": str(training.precision).removeprefix("torch."),
+        "compiled": compiling.wanted(training),
         "threads": torch.get_num_threads(),
         "images": "streamed" if isinstance(training.images, Streamed) else "resident",
         "git_commit": git_commit(),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore import checkpoint, datasets, distributed
+from sslcore import checkpoint, compiling, datasets, distributed
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
@@ -26,6 +26,7 @@ from sslcore.experiment import Run
 from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
+from sslcore.readout import Readout
 from sslcore.stream import Resident, Streamed, fits
 
 CHECKPOINT_SECONDS = float(os.environ.get("TRIPTYCH_CHECKPOINT_SECONDS", "30"))
@@ -103,6 +104,7 @@ class Training:
         self.method = method.to(device, memory_format=torch.channels_last).train()
         distributed.copy_first(self.method.state_dict().values())
         self.optimizer = build_optimizer([self.method], config)
+        self.stance = "force_eager"  # torch.compile's
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
@@ -156,7 +158,8 @@ class Training:
         return loss, rows[0]
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
+        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
+        with half, torch.compiler.set_stance(self.stance):
             return self.method.embed(view1, view2)
 
     def backward(self, view1: Tensor, view2: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -188,6 +191,13 @@ class Training:
             torch.autograd.backward(*zip(*with_gradient))
         self.add_up_gradients()
         return loss.detach(), tuple(row.detach() for row in rows)
+
+    def rehearse(self) -> None:
+        """The passes of a step, on black images. They leave gradients and BatchNorm's statistics behind."""
+        size, batch_size = self.config.image_size, self.config.batch_size
+        view = torch.zeros(batch_size // distributed.world(), 3, size, size, device=self.device).contiguous(memory_format=torch.channels_last)
+        batch = Batch(torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size])
+        self.backward(view, view, batch)
 
     def add_up_gradients(self) -> None:
         """Each process has the gradient through its own rows of the batch; their sum is the whole."""
@@ -255,24 +265,45 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         keep_snapshot(0)
 
     training.meter.start()
+    if compiling.wanted(training):
+        compiling.compile_networks(training, pulse)
     began, began_at = time.monotonic(), training.step  # of this attempt
     saved = clock = time.monotonic()  # since `clock`, all time went into training steps
     logged_at, logged_seconds = training.step, training.seconds
     every_seconds = CHECKPOINT_SECONDS
     finite = torch.ones((), dtype=torch.bool, device=training.device)
+    readout = Readout()
 
-    def keep() -> None:
+    def check() -> None:
         if not finite:
             raise Failed(
                 f"the loss became NaN or infinite before step {training.step}; the last good checkpoint is kept. "
                 "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
             )
-        if distributed.first():
-            training.save(run)
 
     def log(row: dict) -> None:
         if distributed.first():
             run.append_metrics(row)
+
+    def read_out(wait: bool) -> dict:
+        """Log what the device has got to; with `wait`, all that it was asked for. Returns the last row."""
+        nonlocal clock, logged_at, logged_seconds
+        if not (arrived := list(readout.arrived(wait))):
+            return {}
+        now = time.monotonic()
+        training.seconds, clock = training.seconds + now - clock, now
+        training.meter.lap()
+        step = arrived[-1][0]["step"]
+        speed = (step - logged_at) * config.batch_size / (training.seconds - logged_seconds)
+        logged_at, logged_seconds = step, training.seconds
+        joules = {} if training.meter.joules is None else {"joules": training.meter.joules}
+        for about, (loss, spread) in arrived:
+            row = about | {"seconds": training.seconds, "loss": loss, "images_per_second": speed, "std_z": spread} | joules
+            log(row)
+        pulse.training(step / training.total, (now - began) / (step - began_at) * (training.total - step))
+        if not all(np.isfinite(loss) for _, (loss, _) in arrived):
+            check()  # raises
+        return row
 
     while training.step < training.total:
         loss, z = training.take_step()
@@ -282,31 +313,13 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         place = {"step": training.step, "epoch": epoch, "images_seen": training.step * config.batch_size}
 
         if training.step % config.evaluate.log_every == 0 or ended_epoch:
-            value, spread = loss.item(), float(torch.nn.functional.normalize(z.float(), dim=1).std(0).mean())
-            now = time.monotonic()
-            training.seconds, clock = training.seconds + now - clock, now
-            training.meter.lap()
-            speed = (training.step - logged_at) * config.batch_size / (training.seconds - logged_seconds)
-            logged_at, logged_seconds = training.step, training.seconds
-            log(
-                place
-                | {
-                    "seconds": training.seconds,
-                    "loss": value,
-                    "chance_loss": training.method.chance_loss(),
-                    "learning_rate": training.optimizer.param_groups[0]["lr"],
-                    "images_per_second": speed,
-                    "std_z": spread,
-                }
-                | ({} if training.meter.joules is None else {"joules": training.meter.joules})
-            )
-            left = (now - began) / (training.step - began_at) * (training.total - training.step)
-            pulse.training(training.step / training.total, left)
-            if not np.isfinite(value):
-                keep()  # raises
+            spread = torch.nn.functional.normalize(z.float(), dim=1).std(0).mean()
+            rate = training.optimizer.param_groups[0]["lr"]
+            readout.send(place | {"chance_loss": training.method.chance_loss(), "learning_rate": rate}, (loss, spread))
+        row = read_out(wait=ended_epoch)
 
         if ended_epoch:
-            words = f"epoch {int(epoch)} of {config.epochs}: loss {value:.3f}, {speed:.0f} images/s"
+            words = f"epoch {int(epoch)} of {config.epochs}: loss {row['loss']:.3f}, {row['images_per_second']:.0f} images/s"
             every = config.evaluate.knn_every
             if every and (int(epoch) % every == 0 or training.step == training.total):
                 seen = evaluation(training.method.encoder)
@@ -319,12 +332,15 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
             training.meter.start()
             pulse.say(words)
 
-        now = time.monotonic()
         stop = distributed.agree(pulse.stop_requested)
-        if stop or training.step == training.total or now - saved > every_seconds:
+        if stop or training.step == training.total or time.monotonic() - saved > every_seconds:
+            read_out(wait=True)
+            check()  # waits for the device
+            now = time.monotonic()
             training.seconds += now - clock
             training.meter.lap()
-            keep()
+            if distributed.first():
+                training.save(run)
             saved = clock = time.monotonic()  # nor is this
             training.meter.start()
             every_seconds = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)

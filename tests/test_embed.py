@@ -8,14 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
 from sklearn.metrics import silhouette_samples
 
 from sslcore import datasets
 from sslcore.analysis.layouts import pca, procrustes
 from sslcore.analysis.neighbours import nearest
+from sslcore.evaluate import embed
 from sslcore.evaluate.embed import (
     NEIGHBOURS,
     faithfulness,
+    layout_once,
     measures,
     preservation,
     read_snapshots,
@@ -147,6 +150,50 @@ def test_nearest_are_those_of_highest_cosine_without_the_image_itself():
         assert rows.tolist() == order[:5]
         np.testing.assert_allclose(cosines, 1 - cosine_distances(h)[row][rows], atol=1e-5)
     assert len(nearest(h, 3, 500)[0]) == 49
+
+
+# -- Large samples, and layouts that were made before
+
+
+def test_trustworthiness_is_scikit_learns(monkeypatch):
+    h, _ = clusters(150)
+    layout = np.random.default_rng(1).normal(size=(150, 2)) + 3 * h[:, :2]
+    monkeypatch.setattr(embed, "ROWS", 64)  # in several pieces
+    assert faithfulness(h, layout) == pytest.approx(trustworthiness(h, layout, n_neighbors=NEIGHBOURS, metric="cosine"), abs=1e-9)
+    assert faithfulness(h[:9], layout[:9]) == pytest.approx(trustworthiness(h[:9], layout[:9], n_neighbors=3, metric="cosine"), abs=1e-9)
+
+
+def test_umaps_neighbours_are_the_nearest_with_the_image_itself_first(monkeypatch):
+    monkeypatch.setattr(embed, "ROWS", 64)
+    h = np.concatenate([clusters(140)[0], clusters(10)[0]])  # ten of them twice
+    indices, distances, _ = embed.nearest(h, 6)
+    exact = np.sort(cosine_distances(h), axis=1)[:, :6]
+    assert (indices[:, 0] == np.arange(150)).all() and (distances[:, 0] == 0).all()
+    np.testing.assert_allclose(distances, exact, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(cosine_distances(h), indices, axis=1), exact, atol=1e-6)
+
+
+def test_a_layout_is_made_once_for_what_it_depends_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path))
+    h, _ = clusters(40)
+    made = layout_once(h)
+    assert np.array_equal(made, umap_layout(h))
+    (kept,) = (tmp_path / "layouts").iterdir()
+    np.save(kept, made + 1)
+    assert np.array_equal(layout_once(h.copy()), made + 1)
+    changed = h.copy()
+    changed[0, 0] += 1e-3
+    for other in (layout_once(changed), layout_once(h, made), layout_once(h[:, :10])):
+        assert not np.array_equal(other, made + 1)
+    for damaged in (b"", kept.read_bytes()[:-9], b"no array"):
+        kept.write_bytes(damaged)
+        assert np.array_equal(layout_once(h), made)
+
+
+def test_a_layout_is_made_where_none_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "file"))
+    assert np.isfinite(layout_once(clusters(40)[0])).all()
 
 
 # -- Epochs

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslcore.config import resolve
 from sslcore.encoders import SplitBatchNorm2d
@@ -258,6 +259,35 @@ def test_micro_batches_of_byol_average_the_gradients_of_small_batches_and_move_t
     online, momentum = dict(training.method.encoder.named_parameters()), cosine_momentum(1, training.total, 0.99)
     for name, value in training.method.target_encoder.named_parameters():
         torch.testing.assert_close(value, momentum * start[name] + (1 - momentum) * online[name])
+
+
+class NothingRead(TorchDispatchMode):
+    """Fails where a number is asked of the device, which would have to finish all it has to do."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        asks = operation.name() in ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal")
+        by_mask = operation.name() in ("aten::index.Tensor", "aten::index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        assert not asks and not by_mask, operation.name()
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "moco"},
+        {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 30},
+        {"method": "simclr", "simclr.negatives": 5, "optimizer": "lars"},
+        {"method": "byol", "augment.blur": 0.5, "augment.solarize": 0.2, "optimizer": "lars"},
+        {"method": "supervised", "optimizer": "lars"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_step_asks_the_device_for_no_number(settings, shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "device": "cpu", **settings})
+    training = Training(config, load_shapes(shapes), torch.device("cpu"))
+    training.take_step()
+    with NothingRead():
+        training.take_step()
 
 
 class Mean(Method):

@@ -5,15 +5,20 @@ scikit-learn, umap-learn and pandas take seconds to import, so they are where th
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sslcore.analysis.layouts import procrustes
+from sslcore.datasets import cache
 from sslcore.experiment import Run, replacing
+from sslcore.losses import normalised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 NEIGHBOURS = 15
 MIN_DIST = 0.1
 METRIC = "cosine"
+MANY, FEW_EPOCHS = 5000, 200  # points, and for more of them as many epochs as UMAP itself takes above 10,000
+ROWS = 1024
 STARTED = {"n_epochs": 200, "learning_rate": 0.3}  # from another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful
 LAYOUT_PROTOCOL = (
     "of the fixed evaluation sample, mean over its images; trustworthiness: Venna & Kaski 2001; neighbourhood preservation: share "
@@ -37,27 +44,53 @@ def umap_layout(h: np.ndarray, seed: int = 0, start: np.ndarray | None = None) -
     keep_compiled()
     from umap import UMAP
 
-    neighbours = min(NEIGHBOURS, len(h) - 1)
+    settings = umap_settings(len(h), start is not None)
+    knn = nearest(h, settings["n_neighbors"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
-        layout = UMAP(
-            n_neighbors=neighbours,
-            min_dist=MIN_DIST,
-            metric=METRIC,
-            init="pca" if start is None else start,
-            **({} if start is None else STARTED),
-            random_state=seed,
-            precomputed_knn=nearest(h, neighbours),
-        )
+        layout = UMAP(**settings, random_state=seed, init="pca" if start is None else start, precomputed_knn=knn)
         return layout.fit_transform(h).astype(np.float32)
+
+
+def umap_settings(n: int, started: bool) -> dict[str, Any]:
+    settings = {"n_neighbors": min(NEIGHBOURS, n - 1), "min_dist": MIN_DIST, "metric": METRIC}
+    return settings | ({"n_epochs": FEW_EPOCHS} if n > MANY else {}) | (STARTED if started else {})
+
+
+def layout_once(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """`umap_layout`, or the one that was made on this machine of the same h, start, settings and UMAP: it lies beside the decoded data sets."""
+    made_of = hashlib.sha256(repr((version("umap-learn"), umap_settings(len(h), start is not None))).encode())
+    for array in (h, start):
+        made_of.update(repr(None if array is None else (array.shape, array.dtype)).encode())
+        made_of.update(b"" if array is None else np.ascontiguousarray(array))
+    file = cache.home() / "layouts" / f"{made_of.hexdigest()}.npy"
+    with suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged
+        if (kept := np.load(file, allow_pickle=False)).shape == (len(h), 2):
+            return kept
+    layout = umap_layout(h, start=start)
+    with suppress(OSError):  # a layout that cannot be kept is made anew
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as temporary, temporary.open("wb") as out:
+            np.save(out, layout)
+    return layout
+
+
+def cosines(h: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Some rows at a time, so that no matrix of all pairs is held: (which rows, their cosine to all rows (n, N))."""
+    unit = normalised(torch.from_numpy(np.asarray(h, np.float32)))
+    for start in range(0, len(h), ROWS):
+        rows = slice(start, min(start + ROWS, len(h)))
+        yield rows, unit[rows] @ unit.T
 
 
 def nearest(h: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray, None]:
     """(indices, cosine distances) of each row's nearest rows, itself first: (N, neighbours) each."""
-    from sklearn.neighbors import NearestNeighbors
-
-    distances, indices = NearestNeighbors(n_neighbors=neighbours, metric=METRIC).fit(h).kneighbors(h)
-    return indices, distances.astype(np.float32), None
+    found = []
+    for rows, cosine in cosines(h):
+        own = torch.arange(rows.start, rows.stop)[:, None]
+        found.append(cosine.scatter_(1, own, 2.0).topk(neighbours, dim=1))
+    distances = 1 - torch.cat([of_rows.values for of_rows in found]).clamp(max=1)
+    return torch.cat([of_rows.indices for of_rows in found]).numpy(), distances.numpy(), None
 
 
 def keep_compiled() -> None:
@@ -81,7 +114,7 @@ def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dic
     """
     layouts = {}
     for epoch in sorted(snapshots, reverse=True):
-        own = umap_layout(snapshots[epoch].astype(np.float32), start=layout)
+        own = layout_once(snapshots[epoch].astype(np.float32), layout)
         layout = layouts[epoch] = procrustes(own, layout).astype(np.float32)
     return dict(sorted(layouts.items()))
 
@@ -116,23 +149,30 @@ def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | N
 
 
 def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
-    """Trustworthiness (Venna & Kaski 2001) of the layout's neighbourhoods, from 0 to 1."""
-    from sklearn.manifold import trustworthiness
-
-    neighbours = max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
-    return float(trustworthiness(h, layout, n_neighbors=neighbours, metric=METRIC))
+    """Trustworthiness (Venna & Kaski 2001, equation 2) of the layout's neighbourhoods, from 0 to 1; ranks in h by cosine."""
+    n, k = len(h), max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
+    in_layout = closest(layout, k)  # (N, k)
+    excess = 0
+    for rows, of_all in cosines(h):
+        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # nobody is his own neighbour
+        for own in np.take_along_axis(cosine, in_layout[rows], axis=1).T:
+            rank = 1 + np.count_nonzero(cosine > own[:, None], axis=1)
+            excess += int((rank - k).clip(min=0).sum())
+    return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
 
 
 def preservation(h: np.ndarray, layout: np.ndarray) -> float:
     """Share of each image's NEIGHBOURS nearest in h (cosine) that are among its nearest in the layout, mean over images."""
+    k = min(NEIGHBOURS, len(h) - 1)
+    in_h, in_layout = nearest(h, k + 1)[0][:, 1:], closest(layout, k)
+    return float((in_h[:, :, None] == in_layout[:, None, :]).any(2).mean())
+
+
+def closest(layout: np.ndarray, neighbours: int) -> np.ndarray:
+    """Indices of each point's nearest points in the layout, without itself: (N, neighbours)."""
     from sklearn.neighbors import NearestNeighbors
 
-    k = min(NEIGHBOURS, len(h) - 1)
-    in_h, in_layout = (
-        NearestNeighbors(n_neighbors=k, metric=metric).fit(x).kneighbors(return_distance=False)  # without the image itself
-        for x, metric in ((h, METRIC), (layout, "euclidean"))
-    )
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in zip(in_h, in_layout)]))
+    return NearestNeighbors(n_neighbors=neighbours).fit(layout).kneighbors(return_distance=False)
 
 
 def silhouette(x: np.ndarray, labels: np.ndarray | None, metric: str) -> float | None:

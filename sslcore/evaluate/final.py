@@ -16,10 +16,10 @@ from sslcore.evaluate.embed import (
     MIN_DIST,
     NEIGHBOURS,
     layout_frame,
+    layout_once,
     measures,
     read_snapshots,
     silhouette,
-    umap_layout,
     umap_layouts,
 )
 from sslcore.evaluate.features import batches, features
@@ -166,7 +166,7 @@ class FinalEvaluation:
         h = h.cpu().numpy()
         with replacing(run.embeddings_file) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, h=shortened(h), index=indices, prediction=predicted, label=-1 if labels is None else labels, train=indices < len(self.data.x_train))
-        layout = umap_layout(h)
+        layout = layout_once(h)
         layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
         with replacing(run.umap_file) as temporary:
             frames = [layout_frame(points, indices, labels, epoch) for epoch, points in layouts.items()]

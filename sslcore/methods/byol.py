@@ -7,9 +7,9 @@ moving average keep the representation from collapsing.
 
 from copy import deepcopy
 
-import torch
 from torch import Tensor
 
+from sslcore.beside import beside, join
 from sslcore.config import RunConfig
 from sslcore.encoders import build_head, mlp
 from sslcore.losses import byol_regression
@@ -27,11 +27,12 @@ class BYOL(Method):
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         # Each view passes alone: BatchNorm sees one view at a time, as in the official code
-        p1 = self.predictor(self.head(self.encoder(view1)))  # (N, D)
-        p2 = self.predictor(self.head(self.encoder(view2)))
-        with torch.no_grad():
-            t1 = self.target_head(self.target_encoder(view1))
+        with beside(view1):
+            t1 = self.target_head(self.target_encoder(view1))  # (N, D)
             t2 = self.target_head(self.target_encoder(view2))
+        p1 = self.predictor(self.head(self.encoder(view1)))
+        p2 = self.predictor(self.head(self.encoder(view2)))
+        join(view1)
         return p1, t2, p2, t1
 
     def loss(self, rows: tuple[Tensor, Tensor, Tensor, Tensor], batch: Batch) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcore import distributed
+from sslcore.beside import beside, join
 from sslcore.config import RunConfig
 from sslcore.encoders import Norm, SplitBatchNorm2d, build_head
 from sslcore.losses import info_nce, info_nce_in_batch, normalised
@@ -46,10 +47,10 @@ class MoCo(Method):
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
         pairs = [(view1, view2), (view2, view1)] if self.options.symmetric else [(view1, view2)]
-        rows = ()
-        for query_view, key_view in pairs:
-            rows += (self.query(query_view), *self.keys(key_view))
-        return rows
+        keys = [self.keys(view) for _, view in pairs]
+        queries = [self.query(view) for view, _ in pairs]
+        join(view1)
+        return tuple(row for q, of_q in zip(queries, keys) for row in (q, *of_q))
 
     def query(self, view: Tensor) -> Tensor:
         return self.head(self.encoder(view))  # (N, D)
@@ -61,10 +62,10 @@ class MoCo(Method):
         if self.options.negatives == "batch":
             return (self.query(view),)  # with gradient: end to end
         # In an order shuffled over all GPUs, so that a key shares BatchNorm's group with other images than its query does
-        order = torch.randperm(len(view) * distributed.world(), device=view.device)
-        with torch.no_grad():
+        with beside(view):
+            order = torch.randperm(len(view) * distributed.world(), device=view.device)
             k = self.key_head(self.key_encoder(distributed.exchange(view, order)))
-        return (distributed.exchange(k, order.argsort()),)
+            return (distributed.exchange(k, order.argsort()),)
 
     def loss(self, rows: tuple[Tensor, ...], batch: Batch) -> Tensor:
         temperature = self.options.temperature
@@ -79,10 +80,8 @@ class MoCo(Method):
 
     def others(self, batch: Batch) -> Tensor:
         """K random images that are not in the batch, so that no positive is among the negatives: (K,)."""
-        outside = torch.ones(len(self.bank), dtype=torch.bool, device=self.bank.device)
-        outside[batch.indices] = False
-        pool = outside.nonzero().squeeze(1)
-        return pool[torch.randperm(len(pool), device=pool.device)[: self.options.queue_size]]
+        draw = torch.rand(len(self.bank), device=self.bank.device).index_fill_(0, batch.indices, 2.0)  # nobody's lowest
+        return draw.topk(min(self.options.queue_size, len(draw) - len(batch.indices)), largest=False).indices
 
     def chance_loss(self) -> float:
         if self.options.negatives == "batch":

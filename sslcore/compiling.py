@@ -1,0 +1,59 @@
+"""torch.compile for the networks of a training.
+
+Each network of a method (encoder, head, predictor, their moving averages) is compiled as one piece, for the passes of
+training alone: a GPU then does BatchNorm, ReLU and the sum of a block in one kernel where it did three. What surrounds
+them stays as it is written: queues and moving averages, whose numbers change at each step; random draws, which are seeded
+a step at a time; rows that processes exchange; the losses, a few kernels. The weights and their names stay the same, and
+so, but for rounding, does what is computed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from typing import TYPE_CHECKING
+
+import torch
+import torch._dynamo
+
+from sslcore.encoders import SplitBatchNorm2d
+
+if TYPE_CHECKING:
+    from sslcore.train import Training
+
+LONG = 10_000  # steps of a run that is taken to earn the minute or two of compiling
+
+
+def wanted(training: Training) -> bool:
+    """What `compile` says. auto: on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps.
+
+    Not with split BatchNorm either, whose groups make a graph several times as large, and as slow to compile.
+    """
+    config = training.config
+    if config.compile != "auto":
+        return config.compile == "on"
+    possible = training.device.type == "cuda" and config.devices == 1 and importlib.util.find_spec("triton") is not None
+    split = any(isinstance(module, SplitBatchNorm2d) for module in training.method.modules())
+    return possible and not split and training.total >= LONG
+
+
+def compile_networks(training: Training, pulse) -> None:
+    """Compile them and see that they run; where they do not, warn and leave them as they were. The seconds count as training."""
+    pulse.say("compiling the networks, which takes a minute or two")
+    began = time.monotonic()
+    torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
+    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.embed takes its own
+    statistics = {buffer: buffer.clone() for buffer in training.method.buffers()}
+    training.stance = "default"
+    try:
+        for network in training.method.children():
+            network.compile(dynamic=False)
+        training.rehearse()
+    except Exception as error:  # a compiler has many
+        training.stance = "force_eager"
+        said = next(iter(str(error).strip().splitlines()), "")[:300]
+        pulse.warn(f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result")
+    for buffer, before in statistics.items():
+        buffer.copy_(before)
+    training.optimizer.zero_grad()
+    training.seconds += time.monotonic() - began
