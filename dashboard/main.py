@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, link, login
+from dashboard import access, heap, link, login
 
 MARK = (Path(__file__).parent / "mark.svg").read_text()
 
@@ -27,6 +27,9 @@ pages = [
 page = st.navigation(pages, position="top" if rights.view else "hidden")
 if rights.view:
     login.say(rights)
-    page.run()
+    try:
+        page.run()
+    finally:
+        heap.set_aside(page.title)
 else:
     login.ask(rights)

@@ -1,0 +1,16 @@
+"""Less for the garbage collector to look through."""
+
+import functools
+import gc
+
+
+@functools.cache
+def set_aside(page: str) -> None:
+    """Let the collector pass over what exists now. Once a page, after it was first shown.
+
+    Streamlit collects after each run of a page or of a part of it, and most of what it looks through are imported
+    modules: a tenth of a second, five times a second for each reader of a Watch page. What belongs to a reader at this
+    moment is passed over with them, and if it is in a cycle it stays for good; so this happens once a page, not more often.
+    """
+    gc.collect()
+    gc.freeze()
