@@ -24,8 +24,13 @@ stop() {  # the daemons remove their pid files early, so the process is watched
 }
 
 if [ "${1:-up}" = down ]; then
-  ! alive "$PREFIX/run/slurmctld.pid" || timeout 10 scancel --me 2>/dev/null || true
+  if alive "$PREFIX/run/slurmctld.pid" && timeout 10 scancel --me 2>/dev/null; then  # and the node must be there to end them
+    for _ in $(seq 100); do [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] || break; sleep .1; done
+  fi
   for daemon in slurmd slurmctld slurmdbd mariadb munged; do stop "$PREFIX/run/$daemon.pid"; done
+  for step in $(pgrep -x slurmstepd); do  # of a job that did not end, or of a node that had died
+    ! grep -qzFx "SLURM_CONF=$SLURM_CONF" "/proc/$step/environ" 2>/dev/null || kill -9 "$step"
+  done
   exit 0
 fi
 
