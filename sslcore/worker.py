@@ -29,11 +29,13 @@ PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's s
 class Pulse:
     """Tells the run's status while this process holds it, and hears the request to stop."""
 
-    def __init__(self, run: Run, claim: Claim | None = None):
+    def __init__(self, run: Run, claim: Claim | None = None, evaluate_only: bool = False):
         self.run, self.claim = run, claim
         self.stop_requested = False
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.recorded_status()
+        self.measured_by_hand = evaluate_only and self.status.job_id is not None  # a run that Slurm has trained, and whose it stays
+        self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
         self.beating = threading.Thread(target=self.beat, daemon=True)
@@ -52,7 +54,7 @@ class Pulse:
             pid_started=me.create_time(),
             process=process_name(me.pid),
             slot=os.environ.get("TRIPTYCH_SLOT"),
-            **job(),
+            **({"engine": None} if self.measured_by_hand else job()),
             started_at=now,
             ended_at=None,
             error=None,
@@ -102,7 +104,8 @@ class Pulse:
 
     def end(self, **changes: Any) -> None:
         self.hush()
-        self.write(eta_seconds=None, ended_at=time.time(), **changes)
+        whose = {"engine": "slurm", "host": self.trained_on} if self.measured_by_hand else {}
+        self.write(eta_seconds=None, ended_at=time.time(), **whose, **changes)
 
     def gives_way(self) -> bool:
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
@@ -176,7 +179,7 @@ def main(run: Run, evaluate_only: bool = False) -> int:
 
 
 def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) -> int:
-    pulse = Pulse(run, claim)
+    pulse = Pulse(run, claim, evaluate_only)
 
     def request_stop(signum: int, frame: Any) -> None:
         pulse.stop_requested = True

@@ -53,7 +53,7 @@ def work(run, pulse, evaluate_only):
         time.sleep(0.05)
 
 sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
-sys.exit(worker.main(Run(Path(sys.argv[1]))))
+sys.exit(worker.main(Run(Path(sys.argv[1])), evaluate_only="evaluate" in sys.argv))
 """
 
 
@@ -401,6 +401,30 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     assert "unknown" not in lab.words(waiting)
     shell("scancel", "--me", "--partition=gpu")
     until(lambda: not slurm.queue(lab.store))
+
+
+# -- Measured again, by hand ------------------------------------------------------------------
+
+
+def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    run.update_status(state="finished", job_id="7_0", script="x.sh", partition="gpu", requeues=2, host="node7")
+    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
+    now = until(lambda: (status := run.status()).state == "running" and status)
+    assert now.engine is None and now.host == socket.gethostname(), "no job is at work"
+    (run.path / "go").touch()
+    assert measuring.wait(60) == 0
+    now = run.status()
+    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == ("finished", "slurm", "7_0", "x.sh", "gpu", 2, "node7")
+
+    (run.path / "go").unlink()
+    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
+    until(lambda: run.status().state == "running")
+    measuring.kill()
+    measuring.wait()
+    assert run.status().state == "interrupted" and launch.trained_by(run.status()) == "slurm"
 
 
 # -- Settings ---------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def resume(run: Run, engine: str | None = None) -> None:
     """
     status = run.status()
     if status.state != "queued":
-        engine = engine or status.engine or "local"
+        engine = engine or trained_by(status)
         if engine == "slurm":
             slurm.check(run.experiment.store)
         if status.engine == "slurm" and not slurm.missing():
@@ -139,6 +139,11 @@ def resume(run: Run, engine: str | None = None) -> None:
         else:
             _queue(run, engine)
     start(run.experiment.store)
+
+
+def trained_by(status: Status) -> str:
+    """The engine that trains a run. While a hand measures it again, and if that is killed, only its job's number says so."""
+    return status.engine or ("slurm" if status.job_id else "local")
 
 
 def _queue(run: Run, engine: str) -> Status:
@@ -193,7 +198,7 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
             with run.hold():
                 write_json(run.config_file, planned.configs[run.name].model_dump())
     again = [run for run in made if run.status().state in RESUMABLE]
-    if engine is None and any(run.recorded_status().engine == "slurm" for run in experiment.runs()):
+    if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
         engine = "slurm"
     if engine == "slurm" and (new or again):
         slurm.check(experiment.store)
