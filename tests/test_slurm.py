@@ -133,7 +133,7 @@ class Lab:
 
     def __init__(self, root: Path):
         self.store = Store(root)
-        self.missed: dict[Path, float] = {}
+        self.lasting: dict[Path, slurm.Lasting] = {}
         slurm.change(self.store, {"cpus": 1})
 
     def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
@@ -143,7 +143,7 @@ class Lab:
 
     def look(self, grace: float = 60.0) -> None:
         runs = [(run, status) for run in self.store.runs() if (status := run.recorded_status()).engine == "slurm"]
-        slurm.look(self.store, runs, self.missed, grace)
+        slurm.look(self.store, runs, self.lasting, grace)
 
     def sees(self, run: Run, state: str) -> Status:
         """Wait until the run's state is this, for whoever reads it while an agent is at work."""
@@ -401,6 +401,47 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     assert "unknown" not in lab.words(waiting)
     shell("scancel", "--me", "--partition=gpu")
     until(lambda: not slurm.queue(lab.store))
+
+
+# -- Clocks of several machines: what squeue says is given here ----------------------------------
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatch):
+    jobs: dict[Path, slurm.Job] = {}
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm, "queue", lambda store: jobs)
+    monkeypatch.setattr(slurm, "ask", lambda *words: cancelled.extend(words[1:] if words[0] == "scancel" else ()) or "")
+    monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
+    store, there = Store(tmp_path / "store"), time.time() + ahead
+    names = ("lost", "requeued", "cancelled", "alive", "stopping")
+    runs = store.create("e", Spec(), dict.fromkeys(names, resolve({})), "slurm").runs()
+    by_name = {run.name: run for run in runs}
+    for number, run in enumerate(runs):
+        run.update_status(state="running", job_id=f"{number}_0", pid=number, pid_started=there, heartbeat=there, queued_at=there)
+    by_name["cancelled"].update_status(state="stopped", ended_at=there)
+    by_name["stopping"].request_stop()
+    os.utime(by_name["stopping"].stop_file, (there, there))
+    for name in ("requeued", "cancelled"):
+        status = by_name[name].recorded_status()
+        jobs[by_name[name].path] = slurm.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
+    jobs[by_name["stopping"].path] = slurm.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
+    lasting: dict[Path, slurm.Lasting] = {}
+
+    def look(grace: float) -> dict[str, str]:
+        by_name["alive"].update_status(heartbeat=there + time.monotonic())
+        slurm.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
+        return {run.name: run.recorded_status().state for run in runs}
+
+    first = {"lost": "running", "requeued": "queued", "cancelled": "stopped", "alive": "running", "stopping": "running"}
+    assert look(60) == first and not cancelled
+    until(lambda: look(60)["lost"] == "interrupted")
+    assert look(60)["alive"] == "running" and not cancelled
+    look(0)
+    assert cancelled == [by_name["stopping"].recorded_status().job_id]
+
+    told = slurm.Heard(time.time() + ahead, time.time() + ahead, None, {})
+    assert slurm.stale(told), "an answer of another time says nothing of now"
 
 
 # -- Measured again, by hand ------------------------------------------------------------------

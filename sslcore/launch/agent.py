@@ -63,7 +63,7 @@ class Agent:
         self.watched: dict[Path, Watch] = {}
         self.slurm = threading.Thread()  # the latest question to Slurm
         self.slurm_at = -math.inf  # time.monotonic() of it
-        self.slurm_missed: dict[Path, float] = {}  # see slurm.look
+        self.slurm_lasting: dict[Path, slurm.Lasting] = {}  # see slurm.look
         self.broken: dict[Path, float] = {}  # runs whose folder cannot be worked with, and until when they are left alone
 
     def serve(self) -> None:
@@ -137,7 +137,7 @@ class Agent:
             return False
         if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > slurm.ASK_SECONDS:
             self.slurm_at = time.monotonic()
-            look = [self.store, runs, self.slurm_missed, self.grace_seconds]
+            look = [self.store, runs, self.slurm_lasting, self.grace_seconds]
             self.slurm = threading.Thread(target=slurm.look, args=look, daemon=True)
             self.slurm.start()
         return True

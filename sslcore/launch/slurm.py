@@ -49,9 +49,10 @@ from pydantic_core import PydanticCustomError
 
 import sslcore
 from sslcore.config import ConfigError, RunConfig
-from sslcore.experiment import HEARTBEAT_LIMIT, Run, Status, Store, read_json, replacing, write_json
+from sslcore.experiment import Run, Status, Store, read_json, replacing, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
+from sslcore.locks import HEARTBEAT_LIMIT, beats
 
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 ASK_SECONDS = 5.0  # between two questions
@@ -488,11 +489,19 @@ def _heard(path: Path, *stamp: int) -> Heard:
         return Heard()
 
 
-def look(store: Store, runs: Sequence[tuple[Run, Status]], missed: dict[Path, float], grace_seconds: float) -> None:
+class Lasting(NamedTuple):
+    """Something about a run that Slurm trains, and since when it has been so."""
+
+    what: Any
+    since: float  # time.monotonic()
+
+
+def look(store: Store, runs: Sequence[tuple[Run, Status]], lasting: dict[Path, Lasting], grace_seconds: float) -> None:
     """Ask Slurm once, keep its answer for all to read, and correct what `runs`, those that it trains, have on record.
 
-    `missed` is this function's memory: since when Slurm has not listed a run's job. A run that was asked to stop is
-    cancelled after `grace_seconds`.
+    `lasting` is this function's memory, by run folder, of what is to be acted on if it lasts: clocks of several machines
+    stand in the records, so how long it has lasted is judged by this machine's monotonic one. A run that was asked to
+    stop is cancelled after `grace_seconds`.
     """
     asked = time.time()
     home = folder(store)
@@ -500,8 +509,7 @@ def look(store: Store, runs: Sequence[tuple[Run, Status]], missed: dict[Path, fl
     try:
         jobs = queue(store)
     except (Unanswered, ValueError) as error:
-        before = heard(store)
-        write_json(home / "slurm.json", asdict(before) | {"asked_at": asked, "problem": str(error)})
+        write_json(home / "slurm.json", asdict(heard(store)) | {"asked_at": asked, "problem": str(error)})
         return
     ids = {str(path.relative_to(store.root)): asdict(job) for path, job in jobs.items()}
     write_json(home / "slurm.json", asdict(Heard(asked, time.time(), None, ids)))
@@ -509,58 +517,71 @@ def look(store: Store, runs: Sequence[tuple[Run, Status]], missed: dict[Path, fl
     for run, status in runs:
         try:
             if run.path in jobs:
-                missed.pop(run.path, None)
-                correct(run, jobs[run.path], asked, grace_seconds)
-            elif status.state in ("queued", "running") and owned(run, status):
-                since = missed.setdefault(run.path, asked)
-                if asked - since >= GONE_SECONDS and (status.job_id or asked - (status.queued_at or 0) > SUBMITTING_SECONDS):
-                    gone.append((run, status.job_id))
-            else:
-                missed.pop(run.path, None)
+                correct(run, jobs[run.path], lasting, grace_seconds)
+            elif status.state not in ("queued", "running") or not owned(run, status):
+                lasting.pop(run.path, None)
+            elif lasted(lasting, run, status) >= (GONE_SECONDS if status.job_id else SUBMITTING_SECONDS):  # and not a heartbeat meanwhile
+                gone.append((run, status))
         except Exception:
             log.exception("%s cannot be worked with", run)
-    said = fates(job for _, job in gone if job) if gone else {}
-    for run, job in gone:
+    said = fates(status.job_id for _, status in gone if status.job_id) if gone else {}
+    for run, status in gone:
         try:
-            record_end(run, said.get(job or "", ""), asked)
+            record_end(run, status, said.get(status.job_id or "", ""))
         except Exception:
             log.exception("%s cannot be worked with", run)
-        missed.pop(run.path, None)
+        lasting.pop(run.path, None)
+
+
+def lasted(lasting: dict[Path, Lasting], run: Run, what: Any) -> float:
+    """Seconds for which the same has been so of a run, as far as was seen; 0 at first sight."""
+    now = time.monotonic()
+    if run.path not in lasting or lasting[run.path].what != what:
+        lasting[run.path] = Lasting(what, now)
+    return now - lasting[run.path].since
 
 
 def look_once(store: Store) -> None:
-    """What the agent would see, for a shell where none is at work."""
+    """What the agent would see at first sight, for a shell where none is at work."""
     runs = [(run, status) for run in store.runs() if (status := run.recorded_status()).engine == "slurm"]
     if not missing() and any(status.state in ("queued", "running") for _, status in runs):
         look(store, runs, {}, math.inf)
 
 
-def correct(run: Run, job: Job, asked: float, grace_seconds: float) -> None:
-    """What `job`, which Slurm listed at `asked`, says of the run beyond its record."""
+def correct(run: Run, job: Job, lasting: dict[Path, Lasting], grace_seconds: float) -> None:
+    """What `job`, which Slurm lists, says of the run beyond its record."""
     status = run.recorded_status()
     if job.waits and status.state in ("finished", "failed") and status.job_id == job.id:
         ask("scancel", job.id)  # it ended at the very moment at which Slurm made it give way
-    elif job.waits:
-        lost = status.state == "running" and (status.heartbeat or 0) < asked
-        back = status.state in ("stopped", "interrupted") and (status.ended_at or 0) < asked - GONE_SECONDS  # else it was just cancelled
-        if lost or back or (status.state == "queued" and (status.job_id, status.requeues) != (job.id, job.requeues)):
-            with suppress(BlockingIOError), run.hold():
-                if run.recorded_status() == status:
-                    log.info("%s: job %s waits in Slurm, requeued %d times", run.id, job.id, job.requeues)
-                    run.update_status(
-                        state="queued", engine="slurm", job_id=job.id, partition=job.partition, requeues=job.requeues,
-                        pid=None, pid_started=None, eta_seconds=None, ended_at=None, error=None,
-                    )  # fmt: skip
-    elif job.trains and run.stopping(status) and time.time() - run.stop_file.stat().st_mtime > grace_seconds:
-        log.info("%s: cancelled, it did not stop within %g s", run.id, grace_seconds)
-        ask("scancel", job.id)
+    elif job.waits and status.state in ("stopped", "interrupted"):
+        if lasted(lasting, run, status) >= GONE_SECONDS:  # else it was just cancelled
+            record_waiting(run, status, job)
+    elif job.waits and (status.state == "running" or (status.state == "queued" and (status.job_id, status.requeues) != (job.id, job.requeues))):
+        lasting.pop(run.path, None)
+        record_waiting(run, status, job)
+    elif job.trains and run.stopping(status):
+        if lasted(lasting, run, ("asked to stop", status.pid, status.pid_started)) >= grace_seconds:
+            log.info("%s: cancelled, it did not stop within %g s", run.id, grace_seconds)
+            ask("scancel", job.id)
+    else:
+        lasting.pop(run.path, None)
 
 
-def record_end(run: Run, fate: str, asked: float) -> None:
+def record_waiting(run: Run, status: Status, job: Job) -> None:
+    """Record as queued a run whose job waits, unless a process holds the run: then Slurm has started it since it answered."""
+    with suppress(BlockingIOError), run.hold():
+        if run.recorded_status() == status:
+            log.info("%s: job %s waits in Slurm, requeued %d times", run.id, job.id, job.requeues)
+            run.update_status(
+                state="queued", engine="slurm", job_id=job.id, partition=job.partition, requeues=job.requeues,
+                pid=None, pid_started=None, eta_seconds=None, ended_at=None, error=None,
+            )  # fmt: skip
+
+
+def record_end(run: Run, status: Status, fate: str) -> None:
     """Record how a run ended whose job is gone without its having written an end. `fate` is what sacct says."""
     with suppress(BlockingIOError), run.hold():
-        status = run.recorded_status()
-        if status.state not in ("queued", "running") or asked - (status.heartbeat or 0) < GONE_SECONDS:
+        if run.recorded_status() != status:
             return
         state, why = how_it_ended(run, status, fate)
         log.info("%s ended: %s", run.id, state)
@@ -622,17 +643,16 @@ def in_words(run: Run, status: Status) -> str:
     """Where a run that Slurm trains stands, as far as it does not say so itself; "" where it does."""
     now = heard(run.experiment.store)
     job = (now.jobs or {}).get(run.id) or {}
-    silent = time.time() - (status.heartbeat or 0)
-    if status.state == "running" and silent > HEARTBEAT_LIMIT:
+    if status.state == "running" and not beats(run.status_file, status.heartbeat or 0):
         says = f"Slurm says {job.get('state')}" if job and not stale(now) else "Slurm does not say more"
-        return f"no sign of life for {silent:.0f} s; {says}"
+        return f"no sign of life for more than {HEARTBEAT_LIMIT:.0f} s; {says}"
     if status.state != "queued":
         return ""
     again = f"requeued{f' {status.requeues} times' if status.requeues > 1 else ''}, " if status.requeues else ""
     if stale(now):
         return f"{again}state unknown: {unknown(now)}"
     if not job:
-        return f"{again}queued in Slurm" if time.time() - (status.queued_at or 0) < 2 * ASK_SECONDS else f"{again}Slurm has no job of it"
+        return f"{again}queued in Slurm" + ("" if owned(run, status) else " by another user, whose jobs are not asked for here")
     if not Job(**job).waits:
         return f"{again}starts on {job['nodes']}"
     if job["reason"] == "BeginTime" and len(job["starts"]) == 19:
@@ -642,7 +662,7 @@ def in_words(run: Run, status: Status) -> str:
 
 def stale(now: Heard) -> bool:
     """Whether what was heard says nothing of the present."""
-    return now.problem is not None or time.time() - now.answered_at > 4 * ASK_SECONDS + ANSWER_SECONDS
+    return now.problem is not None or abs(time.time() - now.answered_at) > 4 * ASK_SECONDS + ANSWER_SECONDS  # the clock may be set back
 
 
 def unknown(now: Heard) -> str:
