@@ -125,8 +125,9 @@ def bring_in(store: Store, file: Path | BinaryIO) -> Experiment:
 
 
 @action
-def discard(store: Store, thing: Experiment | Run) -> None:
-    store.discard(thing)
+def discard(store: Store, thing: Experiment | Run) -> launcher.Dropped:
+    """Move to the trash; what waits in Slurm for it is cancelled. Raises BlockingIOError where something runs."""
+    return launcher.discard(store, thing)
 
 
 @action

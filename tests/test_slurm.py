@@ -4,6 +4,7 @@ Most runs here are the real worker with a stand-in for the training, which count
 ends when it is told to; one test trains a network to the end.
 """
 
+import math
 import os
 import re
 import shutil
@@ -105,12 +106,21 @@ class Cluster:
         until(lambda: shell("sinfo", "--noheader", "--Node", "--partition=gpu", "--format=%T").strip() == "down*")
         until(lambda: re.search(r"Agent queue size: +0\s+Agent count: +0\s", shell("sdiag")))
 
-    def start_now(self, run: Run) -> None:
-        """Without the two minutes that Slurm lets a requeued job wait, once it has requeued it."""
-        status = run.recorded_status()
-        until(lambda: shell("squeue", "--noheader", f"--jobs={status.job_id}", "--format=%T").strip() == "PENDING")
-        shell("scontrol", "update", f"jobid={status.job_id}", "StartTime=now+2")  # a node refuses a job within the second in which it was told to end it
-        until(lambda: run.recorded_status().attempt > status.attempt)
+    def start_again(self, run: Run) -> None:
+        """See a requeued run begin anew, without the two minutes that Slurm lets its job wait (unless they are over)."""
+        job, nudged = run.recorded_status().job_id, -math.inf
+
+        def begun() -> bool:
+            nonlocal nudged
+            asked = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, timeout=60)
+            if asked.stdout.strip() == "PENDING" and time.monotonic() - nudged > 15:
+                nudged = time.monotonic()
+                for words in (["release", job], ["update", f"jobid={job}", "StartTime=now+2"]):  # a node refuses a job within the second in which it was told to end it
+                    subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
+            status = run.recorded_status()
+            return status.attempt > 1 and status.state != "queued"
+
+        until(begun)
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +243,28 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
     assert waiting.recorded_status().attempt == 1
 
 
+def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
+    one, two, waiting = lab.launch("one", "two", "waiting")
+    (other,) = lab.launch("other", name="f")
+    for run in (one, two):
+        lab.sees(run, "running")
+    with pytest.raises(BlockingIOError):
+        launch.discard(lab.store, one.experiment)
+    assert waiting.path in slurm.queue(lab.store), "nothing is cancelled where nothing is deleted"
+    assert launch.discard(lab.store, waiting) == (1, None)
+
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(lab.store.root))
+    page = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=300).run()
+    page.menu_button(key="experiments_menu_f").click("Delete").run()
+    assert any("1 job of it that waits in Slurm is cancelled" in text.value for text in page.text)
+    page.button(key="trash_delete").click().run()
+    assert not page.exception and not other.experiment.exists()
+    until(lambda: set(slurm.queue(lab.store)) == {one.path, two.path})
+    for lost in lab.store.trash():
+        assert lab.store.restore(lost).exists()
+    assert [run.recorded_status().state for run in (waiting, other)] == ["stopped", "stopped"]
+
+
 def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab):
     slurm.change(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match=r"Slurm refuses: .*Invalid partition"):
@@ -331,7 +363,7 @@ def test_a_preempted_training_ends_with_the_weights_of_an_undisturbed_one(store,
     shell("sbatch", "--partition=high", "--gres=gpu:1", "--output=/dev/null", "--wrap=sleep 1")
     disturbed = until(lambda: next((run for run in runs if run.status().state == "queued"), None))
     assert disturbed.recorded_status().requeues == 1 and disturbed.checkpoint_file.exists()
-    cluster.start_now(disturbed)
+    cluster.start_again(disturbed)
 
     said = waiting.communicate(timeout=900)[0]
     assert waiting.returncode == 0, said
@@ -347,7 +379,7 @@ def test_a_run_whose_time_is_up_keeps_a_checkpoint_and_is_queued_again(short, cl
     until(lambda: "made room" in run.log_tail(), 120)
     assert run.recorded_status().requeues >= 1 and int(run.checkpoint_file.read_text()) > 0
     (run.path / "go").touch()
-    cluster.start_now(run)
+    cluster.start_again(run)
     lab.sees(run, "finished")
     assert int(re.findall(r"from (\d+)", run.log_tail())[-1]) > 0
 
@@ -369,7 +401,7 @@ def test_jobs_of_a_dead_node_are_queued_again_and_go_on(lab, cluster):
     assert lab.sees(run, "queued").job_id == status.job_id and lab.words(run).startswith("requeued, ")
     cluster.forget()
     cluster.up()
-    cluster.start_now(run)
+    cluster.start_again(run)
     (run.path / "go").touch()
     assert lab.sees(run, "finished").attempt == 2 and run.recorded_status().requeues == 1
 
@@ -393,6 +425,10 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     with pytest.raises(RuntimeError, match="does not answer"):
         lab.launch("more", name="f")
     assert not lab.store.experiment("f").exists() and waiting.recorded_status() == before[1]
+    cancelled, problem = launch.discard(lab.store, waiting)
+    assert not cancelled and problem.startswith("Slurm does not answer") and f"{before[1].job_id}; scancel takes them out" in problem
+    lab.store.restore(lab.store.trash()[0])
+    assert waiting.recorded_status() == before[1], "its job waits still"
     (one.path / "go").touch()
     until(lambda: one.status().state == "finished")  # it needs no controller to say so
     monkeypatch.undo()

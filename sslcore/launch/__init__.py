@@ -121,6 +121,40 @@ def stop(run: Run) -> None:
         start(run.experiment.store)
 
 
+class Dropped(NamedTuple):
+    """What became of the Slurm jobs of what was moved to the trash."""
+
+    cancelled: int
+    problem: str | None  # which may still wait there, why, and what to do
+
+
+def discard(store: Store, thing: Experiment | Run) -> Dropped:
+    """Move to the trash, and take out of Slurm what waits there for it, as far as Slurm does that.
+
+    Raises BlockingIOError where a process is training one of its runs; then nothing has changed.
+    """
+    runs = [thing] if isinstance(thing, Run) else thing.runs()
+    waiting = [(run, status) for run in runs if (status := run.recorded_status()).engine == "slurm" and status.state == "queued"]
+    jobs, problem = {}, None
+    try:
+        if waiting:
+            jobs = {run: job.id for path, job in slurm.queue(store).items() for run, _ in waiting if run.path == path}  # asked while the scripts are in their place
+    except (ValueError, RuntimeError) as error:
+        problem = str(error)
+    left = [status.job_id or run.id for run, status in waiting if problem or not slurm.owned(run, status)]
+    kept = store.discard(thing)
+    try:
+        if jobs:
+            slurm.ask("scancel", *jobs.values())
+        for run in jobs:
+            Run(kept if isinstance(thing, Run) else kept / run.name).update_status(state="stopped", ended_at=time.time())
+    except (ValueError, RuntimeError) as error:
+        jobs, problem, left = {}, str(error), [*left, *jobs.values()]
+    if left:
+        problem = f"{problem or 'Another user queued them'}. Jobs may still wait in Slurm, and end at once if they start: {', '.join(left)}; scancel takes them out"
+    return Dropped(len(jobs), problem)
+
+
 def resume(run: Run, engine: str | None = None) -> None:
     """Queue a run again; it goes on from its checkpoint where it has one, else from the start.
 
