@@ -6,6 +6,7 @@ ends when it is told to; one test trains a network to the end.
 
 import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -71,19 +72,24 @@ def shell(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
 # -- The cluster -------------------------------------------------------------------------
 
 
 class Cluster:
     """The Slurm that the tests use."""
 
-    def __init__(self):
+    def __init__(self, accounting: bool = False):
         self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
         self.prefix.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2"}
+        port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 4))))
+        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2", "ACCT": str(int(accounting))}
         self.node = socket.gethostname().partition(".")[0]
 
     def up(self) -> None:
@@ -136,6 +142,18 @@ def cluster():
         cluster.up()
         yield cluster
         cluster.down()
+
+
+@pytest.fixture
+def accounted(cluster, monkeypatch):
+    """Another Slurm, with a database in which it keeps how jobs ended."""
+    if shutil.which("slurmdbd") is None or shutil.which("mariadbd") is None:
+        pytest.skip("Slurm's accounting is not installed (Debian: slurmdbd slurm-wlm-mysql-plugin mariadb-server)")
+    other = Cluster(accounting=True)
+    monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
+    other.up()
+    yield other
+    other.down()
 
 
 class Lab:
@@ -294,6 +312,23 @@ def test_jobs_that_ended_without_a_word_are_told_without_any_accounting(lab):
     assert read_json(killed.exit_file) == {"code": 137, "job_id": killed.recorded_status().job_id}
     assert "is gone" in lab.sees(killed, "interrupted").error
     assert "cancelled there, or lost" in lab.sees(cancelled, "interrupted").error
+
+
+def test_where_there_is_accounting_it_says_how_jobs_ended(accounted, lab):
+    killed, running, cancelled = lab.launch("a", "b", "c")
+    for run in (killed, running):
+        lab.sees(run, "running")
+    lab.sees(cancelled, "queued")
+    jobs = {run: run.recorded_status().job_id for run in (killed, running, cancelled)}
+    until(lambda: "RUNNING" in shell("sacct", "-X", "--format=State", f"--jobs={jobs[running]}"))
+    assert not slurm.fates([jobs[running]]), "it has not ended"
+    shell("scancel", jobs[cancelled])
+    os.kill(killed.recorded_status().pid, signal.SIGKILL)
+    until(lambda: set(slurm.fates(jobs.values())) == {jobs[killed], jobs[cancelled]})  # its database hears of it later
+    assert "Slurm's accounting says FAILED." in lab.sees(killed, "interrupted").error
+    assert f"Slurm's accounting says CANCELLED by {os.getuid()}." in lab.sees(cancelled, "interrupted").error
+    (running.path / "go").touch()
+    lab.sees(running, "finished")
 
 
 def test_a_run_that_does_not_stop_is_cancelled(lab):
