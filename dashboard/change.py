@@ -15,7 +15,8 @@ from sslcore import archive, plan
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
 from sslcore.experiment import RESUMABLE, Discarded, Experiment, Run, Spec, Store
-from sslcore.launch import slurm, transfer
+from sslcore.launch import transfer
+from sslcore.launch.slurm import settings as slurm_yaml
 
 Action = TypeVar("Action", bound=Callable)
 ACTIONS: dict[str, Callable] = {}
@@ -51,7 +52,7 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
 @action
 def set_cluster(store: Store, settings: Mapping[str, Any]) -> None:
     """How jobs are asked for on this store's cluster. Raises ConfigError."""
-    slurm.change(store, settings)
+    slurm_yaml.change(store, settings)
 
 
 @action

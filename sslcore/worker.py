@@ -23,7 +23,7 @@ from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_nam
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
 PRETRAIN_SHARE = 0.9  # of the progress bar
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
-PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm.py
+PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
 
 class Pulse:
@@ -148,7 +148,7 @@ class Pulse:
 
 
 def job() -> dict[str, Any]:
-    """What status.json says of the Slurm job that this process is; its script, see launch/slurm.py, names it."""
+    """What status.json says of the Slurm job that this process is; its script, see launch/slurm/script.py, names it."""
     said = os.environ.get
     return {
         "engine": "slurm" if said("TRIPTYCH_JOB") else None,

@@ -27,8 +27,8 @@ from sslcore import launch
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Status, Store, process_is, read_json
-from sslcore.launch import slurm
 from sslcore.launch.slots import folder
+from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 
 ROOT = Path(__file__).parents[1]
 UP = ROOT / "tests" / "slurm" / "up.sh"
@@ -161,8 +161,8 @@ class Lab:
 
     def __init__(self, root: Path):
         self.store = Store(root)
-        self.lasting: dict[Path, slurm.Lasting] = {}
-        slurm.change(self.store, {"cpus": 1})
+        self.lasting: dict[Path, record.Lasting] = {}
+        settings.change(self.store, {"cpus": 1})
 
     def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
         config = resolve({"dataset": "digits", **settings})
@@ -171,7 +171,7 @@ class Lab:
 
     def look(self, grace: float = 60.0) -> None:
         runs = [(run, status) for run in self.store.runs() if (status := run.recorded_status()).engine == "slurm"]
-        slurm.look(self.store, runs, self.lasting, grace)
+        record.look(self.store, runs, self.lasting, grace)
 
     def sees(self, run: Run, state: str) -> Status:
         """Wait until the run's state is this, for whoever reads it while an agent is at work."""
@@ -179,7 +179,7 @@ class Lab:
         return run.status()
 
     def words(self, run: Run) -> str:
-        return slurm.in_words(run, run.status())
+        return heard.in_words(run, run.status())
 
 
 @pytest.fixture
@@ -187,12 +187,12 @@ def lab(cluster, tmp_path, monkeypatch):
     """The agent's part is played by the test, so that it happens when it should."""
     trainer = tmp_path / "trainer.py"
     trainer.write_text(TRAINER)
-    monkeypatch.setattr(slurm, "TRAIN", (sys.executable, str(trainer)))
-    monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(trainer)))
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
     monkeypatch.setattr("sslcore.launch.start", lambda store: None)
     yield (lab := Lab(tmp_path / 'a "store" of ünits, 100%'))
     shell("scancel", "--me", "--partition=gpu")
-    until(lambda: not slurm.queue(lab.store))
+    until(lambda: not client.queue(lab.store))
 
 
 @pytest.fixture(scope="module")
@@ -201,10 +201,10 @@ def short(cluster, tmp_path_factory):
     home = tmp_path_factory.mktemp("short")
     (home / "trainer.py").write_text(TRAINER)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slurm, "TRAIN", (sys.executable, str(home / "trainer.py")))
+        patch.setattr(script, "TRAIN", (sys.executable, str(home / "trainer.py")))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
-        slurm.change(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
+        settings.change(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
         (run,) = lab.launch("a", name="short")
     return lab, run
 
@@ -248,9 +248,9 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
     one, _, waiting = lab.launch("one", "two", "waiting")
     lab.sees(one, "running")
     with pytest.raises(ValueError, match=r"still in Slurm, as job \d+_2 \(PENDING\)"):
-        slurm.check_gone([waiting])
+        jobs.check_gone([waiting])
     launch.stop(waiting)
-    assert waiting.recorded_status().state == "stopped" and waiting.path not in slurm.queue(lab.store)
+    assert waiting.recorded_status().state == "stopped" and waiting.path not in client.queue(lab.store)
     launch.stop(one)
     assert lab.sees(one, "stopped").error is None and int(one.checkpoint_file.read_text()) > 0
     for run in (one, waiting):
@@ -268,7 +268,7 @@ def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
         lab.sees(run, "running")
     with pytest.raises(BlockingIOError):
         launch.discard(lab.store, one.experiment)
-    assert waiting.path in slurm.queue(lab.store), "nothing is cancelled where nothing is deleted"
+    assert waiting.path in client.queue(lab.store), "nothing is cancelled where nothing is deleted"
     assert launch.discard(lab.store, waiting) == (1, None)
 
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(lab.store.root))
@@ -277,23 +277,23 @@ def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
     assert any("1 job of it that waits in Slurm is cancelled" in text.value for text in page.text)
     page.button(key="trash_delete").click().run()
     assert not page.exception and not other.experiment.exists()
-    until(lambda: set(slurm.queue(lab.store)) == {one.path, two.path})
+    until(lambda: set(client.queue(lab.store)) == {one.path, two.path})
     for lost in lab.store.trash():
         assert lab.store.restore(lost).exists()
     assert [run.recorded_status().state for run in (waiting, other)] == ["stopped", "stopped"]
 
 
 def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab):
-    slurm.change(lab.store, {"partition": "nowhere"})
+    settings.change(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match=r"Slurm refuses: .*Invalid partition"):
         lab.launch("one")
     assert not lab.store.experiments()
-    slurm.change(lab.store, {"partition": ""})
+    settings.change(lab.store, {"partition": ""})
     (run,) = lab.launch("one", name="f")
     lab.sees(run, "running")
     launch.stop(run)
     stopped = lab.sees(run, "stopped")
-    slurm.change(lab.store, {"partition": "nowhere"})
+    settings.change(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match="Invalid partition"):
         launch.resume(run)
     assert run.recorded_status() == stopped
@@ -319,12 +319,12 @@ def test_where_there_is_accounting_it_says_how_jobs_ended(accounted, lab):
     for run in (killed, running):
         lab.sees(run, "running")
     lab.sees(cancelled, "queued")
-    jobs = {run: run.recorded_status().job_id for run in (killed, running, cancelled)}
-    until(lambda: "RUNNING" in shell("sacct", "-X", "--format=State", f"--jobs={jobs[running]}"))
-    assert not slurm.fates([jobs[running]]), "it has not ended"
-    shell("scancel", jobs[cancelled])
+    ids = {run: run.recorded_status().job_id for run in (killed, running, cancelled)}
+    until(lambda: "RUNNING" in shell("sacct", "-X", "--format=State", f"--jobs={ids[running]}"))
+    assert not client.fates([ids[running]]), "it has not ended"
+    shell("scancel", ids[cancelled])
     os.kill(killed.recorded_status().pid, signal.SIGKILL)
-    until(lambda: set(slurm.fates(jobs.values())) == {jobs[killed], jobs[cancelled]})  # its database hears of it later
+    until(lambda: set(client.fates(ids.values())) == {ids[killed], ids[cancelled]})  # its database hears of it later
     assert "Slurm's accounting says FAILED." in lab.sees(killed, "interrupted").error
     assert f"Slurm's accounting says CANCELLED by {os.getuid()}." in lab.sees(cancelled, "interrupted").error
     (running.path / "go").touch()
@@ -337,7 +337,7 @@ def test_a_run_that_does_not_stop_is_cancelled(lab):
     pid = lab.sees(run, "running").pid
     launch.stop(run)
     lab.look(grace=60)
-    assert run.path in slurm.queue(lab.store)
+    assert run.path in client.queue(lab.store)
     lab.look(grace=0)
     assert "Stopped as asked" in lab.sees(run, "interrupted").error
     until(lambda: not process_is(pid, run.recorded_status().pid_started))
@@ -352,15 +352,15 @@ def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkey
     page.selectbox(key="new_engine").set_value("slurm").run()
     page.text_input(key="cluster_time").set_value("2")
     page.button(key="cluster_keep").click().run()
-    assert any("leave time to train" in error.value for error in page.error) and slurm.settings(lab.store).time == ""
+    assert any("leave time to train" in error.value for error in page.error) and settings.read(lab.store).time == ""
     page.text_input(key="cluster_time").set_value("1-0")
     page.button(key="cluster_keep").click().run()
-    assert not page.error and slurm.settings(lab.store) == slurm.Settings(cpus=1, time="1-0")
+    assert not page.error and settings.read(lab.store) == settings.Settings(cpus=1, time="1-0")
     page.button(key="new_launch").click().run()
     assert not page.exception
     experiment = lab.store.experiment("from-the-form")
     assert "--engine slurm" in experiment.spec().command
-    assert set(slurm.queue(lab.store)) == {run.path for run in experiment.runs()} and len(experiment.runs()) == 3
+    assert set(client.queue(lab.store)) == {run.path for run in experiment.runs()} and len(experiment.runs()) == 3
 
 
 # -- A network, from the command line, with the real agent -----------------------------------------
@@ -447,8 +447,8 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
         lab.sees(run, "running" if run is one else "queued")
     before = [run.recorded_status() for run in (one, waiting)]
     cluster.kill("slurmctld")
-    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(slurm, "SUBMIT_SECONDS", 1.0)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(jobs, "SUBMIT_SECONDS", 1.0)
     began = time.monotonic()
     for _ in range(2):
         lab.look()
@@ -471,7 +471,7 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     lab.look()
     assert "unknown" not in lab.words(waiting)
     shell("scancel", "--me", "--partition=gpu")
-    until(lambda: not slurm.queue(lab.store))
+    until(lambda: not client.queue(lab.store))
 
 
 # -- Clocks of several machines: what squeue says is given here ----------------------------------
@@ -479,11 +479,12 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
 
 @pytest.mark.parametrize("ahead", [-3600, 3600])
 def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatch):
-    jobs: dict[Path, slurm.Job] = {}
+    listed: dict[Path, client.Job] = {}
     cancelled: list[str] = []
-    monkeypatch.setattr(slurm, "queue", lambda store: jobs)
-    monkeypatch.setattr(slurm, "ask", lambda *words: cancelled.extend(words[1:] if words[0] == "scancel" else ()) or "")
-    monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(record, "queue", lambda store: listed)
+    monkeypatch.setattr(record, "fates", lambda ids: {})
+    monkeypatch.setattr(record, "ask", lambda *words: cancelled.append(words[-1]))
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
     store, there = Store(tmp_path / "store"), time.time() + ahead
     names = ("lost", "requeued", "cancelled", "alive", "stopping")
     runs = store.create("e", Spec(), dict.fromkeys(names, resolve({})), "slurm").runs()
@@ -495,13 +496,13 @@ def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatc
     os.utime(by_name["stopping"].stop_file, (there, there))
     for name in ("requeued", "cancelled"):
         status = by_name[name].recorded_status()
-        jobs[by_name[name].path] = slurm.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
-    jobs[by_name["stopping"].path] = slurm.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
-    lasting: dict[Path, slurm.Lasting] = {}
+        listed[by_name[name].path] = client.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
+    listed[by_name["stopping"].path] = client.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
+    lasting: dict[Path, record.Lasting] = {}
 
     def look(grace: float) -> dict[str, str]:
         by_name["alive"].update_status(heartbeat=there + time.monotonic())
-        slurm.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
+        record.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
         return {run.name: run.recorded_status().state for run in runs}
 
     first = {"lost": "running", "requeued": "queued", "cancelled": "stopped", "alive": "running", "stopping": "running"}
@@ -511,8 +512,8 @@ def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatc
     look(0)
     assert cancelled == [by_name["stopping"].recorded_status().job_id]
 
-    told = slurm.Heard(time.time() + ahead, time.time() + ahead, None, {})
-    assert slurm.stale(told), "an answer of another time says nothing of now"
+    told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
+    assert heard.stale(told), "an answer of another time says nothing of now"
 
 
 # -- Measured again, by hand ------------------------------------------------------------------
@@ -544,17 +545,17 @@ def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("text", "minutes"), [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)])
 def test_times_are_read_as_slurm_reads_them(text, minutes):
-    assert slurm.minutes(text) == minutes
+    assert settings.minutes(text) == minutes
 
 
 def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     store = Store(tmp_path)
     asked = {"partition": "gpu", "time": "8:00:00", "gpus": "2", "extra": "[--constraint=a100, --exclusive]", "set_up": "module load cuda\necho a: b"}
-    kept = slurm.change(store, asked)
-    assert slurm.settings(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
-    assert all(field.description in slurm.settings_file(store).read_text() for field in slurm.Settings.model_fields.values())
-    slurm.settings_file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
-    assert slurm.settings(store).time == "8:00:00"
+    kept = settings.change(store, asked)
+    assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
+    assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
+    settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
+    assert settings.read(store).time == "8:00:00"
 
 
 @pytest.mark.parametrize("word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"])
@@ -566,20 +567,20 @@ def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch,
 
 
 def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
-    settings = slurm.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
-    needs = [slurm.need(resolve({"device": device, "devices": devices}), settings) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
+    chosen = settings.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
+    needs = [script.need(resolve({"device": device, "devices": devices}), chosen) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
     assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
     with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
-        slurm.need(resolve({"devices": 5, "batch_size": 500}), settings)
+        script.need(resolve({"devices": 5, "batch_size": 500}), chosen)
     config = resolve({"devices": 8})
     experiment = Store(tmp_path / "it's").create("e", Spec(), {"one": config, "two": config}, "slurm")
-    text = slurm.script(experiment.path / ".slurm" / "x.sh", experiment.runs(), settings)
+    text = script.text(experiment.path / ".slurm" / "x.sh", experiment.runs(), chosen)
     assert "#SBATCH --nodes=2\n" in text and "#SBATCH --gres=gpu:a100:4\n" in text and "#SBATCH --cpus-per-task=12\n" in text
     assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
     assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     (experiment.path / "x.sh").write_text(text)
-    assert slurm.listed(experiment.path / "x.sh") == ("one", "two")
+    assert script.names(experiment.path / "x.sh") == ("one", "two")
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

@@ -2,7 +2,7 @@
 
 A run's folder says all there is to say: a launcher starts `python -m sslcore train
 RUN_FOLDER` for what is queued, which writes the rest. There are two engines, this
-machine's agent (`agent.py`) and Slurm (`slurm.py`), and the functions below serve
+machine's agent (`agent.py`) and Slurm (`slurm/`), and the functions below serve
 both: status.json says which of them a run belongs to.
 """
 
@@ -21,8 +21,9 @@ import sslcore
 from sslcore import plan
 from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store, write_json
-from sslcore.launch import agent, slurm
+from sslcore.launch import agent
 from sslcore.launch.slots import CPU, HOST, folder, gpus, holder
+from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take
 
 START_SECONDS = 20.0
@@ -88,10 +89,10 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
     if engine != "slurm":
         experiment = store.create(name, spec, configs)
     else:
-        slurm.check(store)
+        jobs.check(store)
         experiment = store.create(name, spec, configs, engine)
         try:
-            slurm.submit([experiment.run(run) for run in configs])
+            jobs.submit([experiment.run(run) for run in configs])
         except BaseException:
             shutil.rmtree(experiment.path)
             raise
@@ -108,7 +109,7 @@ def stop(run: Run) -> None:
     status = run.status()
     if status.state == "queued":
         if status.engine == "slurm":
-            slurm.cancel(run)
+            jobs.cancel(run)
         with suppress(BlockingIOError), run.hold(patience=1):  # the agent may be starting it at this moment
             if run.recorded_status().state == "queued":
                 run.update_status(state="stopped", ended_at=time.time())
@@ -135,24 +136,24 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     """
     runs = [thing] if isinstance(thing, Run) else thing.runs()
     waiting = [(run, status) for run in runs if (status := run.recorded_status()).engine == "slurm" and status.state == "queued"]
-    jobs, problem = {}, None
+    ids, problem = {}, None
     try:
         if waiting:
-            jobs = {run: job.id for path, job in slurm.queue(store).items() for run, _ in waiting if run.path == path}  # asked while the scripts are in their place
+            ids = {run: job.id for path, job in client.queue(store).items() for run, _ in waiting if run.path == path}  # asked while the scripts are in their place
     except (ValueError, RuntimeError) as error:
         problem = str(error)
-    left = [status.job_id or run.id for run, status in waiting if problem or not slurm.owned(run, status)]
+    left = [status.job_id or run.id for run, status in waiting if problem or not script.owned(run, status)]
     kept = store.discard(thing)
     try:
-        if jobs:
-            slurm.ask("scancel", *jobs.values())
-        for run in jobs:
+        if ids:
+            client.ask("scancel", *ids.values())
+        for run in ids:
             Run(kept if isinstance(thing, Run) else kept / run.name).update_status(state="stopped", ended_at=time.time())
     except (ValueError, RuntimeError) as error:
-        jobs, problem, left = {}, str(error), [*left, *jobs.values()]
+        ids, problem, left = {}, str(error), [*left, *ids.values()]
     if left:
         problem = f"{problem or 'Another user queued them'}. Jobs may still wait in Slurm, and end at once if they start: {', '.join(left)}; scancel takes them out"
-    return Dropped(len(jobs), problem)
+    return Dropped(len(ids), problem)
 
 
 def resume(run: Run, engine: str | None = None) -> None:
@@ -165,9 +166,9 @@ def resume(run: Run, engine: str | None = None) -> None:
     if status.state != "queued":
         engine = engine or trained_by(status)
         if engine == "slurm":
-            slurm.check(run.experiment.store)
-        if status.engine == "slurm" and not slurm.missing():
-            slurm.check_gone([run])
+            jobs.check(run.experiment.store)
+        if status.engine == "slurm" and not client.missing():
+            jobs.check_gone([run])
         if engine == "slurm":
             _to_slurm([run])
         else:
@@ -204,7 +205,7 @@ def _to_slurm(again: Sequence[Run], added: Sequence[Run] = ()) -> None:
     try:
         for run in again:
             before.append((run, _queue(run, "slurm")))  # noqa: PERF401  what has been changed must be known
-        slurm.submit([*added, *again])
+        jobs.submit([*added, *again])
     except BaseException:
         for run, status in before:
             run.write_status(status)
@@ -235,8 +236,8 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
         engine = "slurm"
     if engine == "slurm" and (new or again):
-        slurm.check(experiment.store)
-        slurm.check_gone(again)
+        jobs.check(experiment.store)
+        jobs.check_gone(again)
         queued = experiment.add(new, "slurm") if new else []
         _to_slurm(again, queued)
         queued += again
