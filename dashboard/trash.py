@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import access, change, words
+from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
 
 ASKED = "_delete"  # in the session: (experiment, run or "") that the reader asked to delete
@@ -76,7 +77,7 @@ def empty_old(root: Path) -> None:
 
 def contents(store: Store) -> None:
     """What lies in the trash, each with a button that puts it back; nothing where the trash is empty."""
-    lost = store.trash()
+    lost = trash.contents(store)
     if not lost:
         return
     with st.expander(f"Trash: {words.count(len(lost), 'thing')} deleted within the last week", icon=":material/delete:", key="trash_contents"):

@@ -278,7 +278,7 @@ def slurm(args: argparse.Namespace) -> int:
 
     store = Store(args.root)
     if args.set:
-        settings.change(store, pairs(args.set, "--set"))
+        settings.keep(store, pairs(args.set, "--set"))
     print(settings.in_yaml(settings.read(store)), end="")
     print(f"# {'from' if settings.file(store).exists() else 'the defaults; --set writes'} {settings.file(store)}")
     print(f"# {client.missing() or 'Slurm is there'}")

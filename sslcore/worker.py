@@ -17,7 +17,8 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.experiment import DiskFull, Run, room_for
+from sslcore.experiment import Run
+from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"

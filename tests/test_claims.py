@@ -12,7 +12,8 @@ from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims import Claim, Evidence, judge
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import resolve
-from sslcore.experiment import Store, write_json
+from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 
 SEEDS = range(4)

@@ -23,12 +23,14 @@ import pytest
 from safetensors.numpy import load_file
 from streamlit.testing.v1 import AppTest
 
-from sslcore import launch
+from sslcore import launch, trash
 from sslcore.__main__ import main
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, process_is, read_json
+from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.files import read_json
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm import client, heard, jobs, record, script, settings
+from sslcore.locks import process_is
 
 ROOT = Path(__file__).parents[1]
 UP = ROOT / "tests" / "slurm" / "up.sh"
@@ -162,7 +164,7 @@ class Lab:
     def __init__(self, root: Path):
         self.store = Store(root)
         self.lasting: dict[Path, record.Lasting] = {}
-        settings.change(self.store, {"cpus": 1})
+        settings.keep(self.store, {"cpus": 1})
 
     def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
         config = resolve({"dataset": "digits", **settings})
@@ -204,7 +206,7 @@ def short(cluster, tmp_path_factory):
         patch.setattr(script, "TRAIN", (sys.executable, str(home / "trainer.py")))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
-        settings.change(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
+        settings.keep(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
         (run,) = lab.launch("a", name="short")
     return lab, run
 
@@ -278,22 +280,22 @@ def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
     page.button(key="trash_delete").click().run()
     assert not page.exception and not other.experiment.exists()
     until(lambda: set(client.queue(lab.store)) == {one.path, two.path})
-    for lost in lab.store.trash():
-        assert lab.store.restore(lost).exists()
+    for lost in trash.contents(lab.store):
+        assert trash.restore(lab.store, lost).exists()
     assert [run.recorded_status().state for run in (waiting, other)] == ["stopped", "stopped"]
 
 
 def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab):
-    settings.change(lab.store, {"partition": "nowhere"})
+    settings.keep(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match=r"Slurm refuses: .*Invalid partition"):
         lab.launch("one")
     assert not lab.store.experiments()
-    settings.change(lab.store, {"partition": ""})
+    settings.keep(lab.store, {"partition": ""})
     (run,) = lab.launch("one", name="f")
     lab.sees(run, "running")
     launch.stop(run)
     stopped = lab.sees(run, "stopped")
-    settings.change(lab.store, {"partition": "nowhere"})
+    settings.keep(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match="Invalid partition"):
         launch.resume(run)
     assert run.recorded_status() == stopped
@@ -462,7 +464,7 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     assert not lab.store.experiment("f").exists() and waiting.recorded_status() == before[1]
     cancelled, problem = launch.discard(lab.store, waiting)
     assert not cancelled and problem.startswith("Slurm does not answer") and f"{before[1].job_id}; scancel takes them out" in problem
-    lab.store.restore(lab.store.trash()[0])
+    trash.restore(lab.store, trash.contents(lab.store)[0])
     assert waiting.recorded_status() == before[1], "its job waits still"
     (one.path / "go").touch()
     until(lambda: one.status().state == "finished")  # it needs no controller to say so
@@ -551,7 +553,7 @@ def test_times_are_read_as_slurm_reads_them(text, minutes):
 def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     store = Store(tmp_path)
     asked = {"partition": "gpu", "time": "8:00:00", "gpus": "2", "extra": "[--constraint=a100, --exclusive]", "set_up": "module load cuda\necho a: b"}
-    kept = settings.change(store, asked)
+    kept = settings.keep(store, asked)
     assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
     assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
     settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it

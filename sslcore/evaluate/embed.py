@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslcore.analysis.layouts import procrustes
-from sslcore.experiment import Run, replacing
+from sslcore.experiment import Run
+from sslcore.files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sslcore
-from sslcore import plan
+from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
-from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store, write_json
+from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store
+from sslcore.files import write_json
 from sslcore.launch import agent
 from sslcore.launch.slots import CPU, HOST, folder, gpus, holder
 from sslcore.launch.slurm import client, jobs, script
@@ -143,7 +144,7 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     except (ValueError, RuntimeError) as error:
         problem = str(error)
     left = [status.job_id or run.id for run, status in waiting if problem or not script.owned(run, status)]
-    kept = store.discard(thing)
+    kept = trash.discard(store, thing)
     try:
         if ids:
             client.ask("scancel", *ids.values())

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import psutil
 
-from sslcore.experiment import Run, Status, Store, process_is, read_object, write_json
+from sslcore.experiment import Run, Status, Store
+from sslcore.files import read_object, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
-from sslcore.locks import lives, process_name, take
+from sslcore.locks import lives, process_is, process_name, take
 
 TICK_SECONDS = 0.3
 IDLE_SECONDS = 20.0

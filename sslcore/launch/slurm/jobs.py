@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sslcore.experiment import Run, Store, replacing
+from sslcore.experiment import Run, Store
+from sslcore.files import replacing
 from sslcore.launch.slurm import script, settings
 from sslcore.launch.slurm.client import Unanswered, ask, missing, queue
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sslcore.experiment import Run, Status, Store, read_json, write_json
+from sslcore.experiment import Run, Status, Store
+from sslcore.files import read_json, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import Job, Unanswered, ask, fates, missing, queue

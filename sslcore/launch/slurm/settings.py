@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from sslcore.config import ConfigError
-from sslcore.experiment import Store, replacing
+from sslcore.experiment import Store
+from sslcore.files import replacing
 
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
 
@@ -107,7 +108,7 @@ def read(store: Store) -> Settings:
         raise ConfigError({str(path): " ".join(str(error).split())}) from None
 
 
-def change(store: Store, changes: Mapping[str, Any]) -> Settings:
+def keep(store: Store, changes: Mapping[str, Any]) -> Settings:
     """The settings with some of them changed, as they are then kept. Raises ConfigError."""
     changed = _valid(read(store).model_dump() | dict(changes))
     store.root.mkdir(parents=True, exist_ok=True)
