@@ -29,7 +29,7 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.measure import machine, print_table
-from sslcore import plan
+from sslcore import compact, plan
 from sslcore.experiment import Experiment, Run, Spec, Store
 
 STEPS, EVERY = 10_000, 200  # logged steps a run; steps between two evaluations
@@ -64,7 +64,7 @@ def build(store: Store, runs: int) -> Experiment:
             if step % EVERY == 0:
                 lines.append(json.dumps(evaluated(step, k)))
         run.metrics_file.write_text("\n".join(lines) + "\n")
-        run.compact_metrics()
+        compact.write(run)
         run.update_status(state="finished", progress=1.0)
     return experiment
 
@@ -182,7 +182,7 @@ def ticks(browser: Browser, url: str, run: Run, server: psutil.Process, n: int =
         seen.append((seconds, traffic.bytes - at_first))
     page.context.close()
     run.keep_metrics_until(STEPS)
-    run.compact_metrics()
+    compact.write(run)
     run.update_status(state="finished", progress=1.0)
     return tuple(statistics.median(column) for column in zip(*seen[1:]))
 

@@ -18,7 +18,7 @@ from benchmarks.measure import DEVICE, machine, print_table, settle
 from benchmarks.pages import evaluated, row
 from dashboard import changes, tables
 from dashboard.figures import curves
-from sslcore import datasets
+from sslcore import compact, datasets
 from sslcore.config import resolve
 from sslcore.evaluate.embed import umap_layout
 from sslcore.evaluate.knn import knn_predict
@@ -77,13 +77,13 @@ def pages(rounds: int) -> None:
             plain = medians(lambda runs=runs: [tables.logged(run) for run in runs], rounds, first=True)
             for run in runs:
                 run.keep_metrics_until(n_steps)  # the same in another file, so that it is read again
-                run.compact_metrics()
-            compact = medians(lambda runs=runs: [tables.logged(run) for run in runs], rounds, first=True)
+                compact.write(run)
+            compacted = medians(lambda runs=runs: [tables.logged(run) for run in runs], rounds, first=True)
             drawn: dict = {}
             made = medians(lambda runs=runs, drawn=drawn: draw(runs, drawn), rounds, first=True)
             runs[0].append_metrics(logged(n_steps + 1, runs[0]))
             tick = medians(lambda runs=runs, drawn=drawn: draw(runs, drawn), rounds, first=True)
-            rows.append([f"{n_runs} runs of {n_steps:,} steps", plain[1], compact[1], made[1], tick[1]])
+            rows.append([f"{n_runs} runs of {n_steps:,} steps", plain[1], compacted[1], made[1], tick[1]])
     print_table("A page's data: CPU milliseconds", ["", "read JSONL", "read Parquet", "draw", "tick of one run"], rows)
 
 

@@ -83,7 +83,8 @@ def bind(address: str, port: int) -> None:
 
 def report(options: argparse.Namespace) -> int:
     from dashboard import report
-    from sslcore.experiment import Store, replacing
+    from sslcore.experiment import Store
+    from sslcore.files import replacing
 
     store = Store()
     form = options.format or ("md" if options.out and options.out.suffix == ".md" else "html")

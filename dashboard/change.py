@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from dashboard import access, strip
-from sslcore import archive, plan
+from sslcore import archive, plan, trash
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
-from sslcore.experiment import RESUMABLE, Discarded, Experiment, Run, Spec, Store
-from sslcore.launch import slurm, transfer
+from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Store
+from sslcore.launch import transfer
+from sslcore.launch.slurm import settings as slurm_yaml
 
 Action = TypeVar("Action", bound=Callable)
 ACTIONS: dict[str, Callable] = {}
@@ -51,7 +52,7 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
 @action
 def set_cluster(store: Store, settings: Mapping[str, Any]) -> None:
     """How jobs are asked for on this store's cluster. Raises ConfigError."""
-    slurm.change(store, settings)
+    slurm_yaml.keep(store, settings)
 
 
 @action
@@ -125,16 +126,17 @@ def bring_in(store: Store, file: Path | BinaryIO) -> Experiment:
 
 
 @action
-def discard(store: Store, thing: Experiment | Run) -> None:
-    store.discard(thing)
+def discard(store: Store, thing: Experiment | Run) -> launcher.Dropped:
+    """Move to the trash; what waits in Slurm for it is cancelled. Raises BlockingIOError where something runs."""
+    return launcher.discard(store, thing)
 
 
 @action
-def restore(store: Store, discarded: Discarded) -> Experiment | Run:
-    return store.restore(discarded)
+def restore(store: Store, discarded: trash.Discarded) -> Experiment | Run:
+    return trash.restore(store, discarded)
 
 
 @action
 def empty_trash(store: Store) -> None:
     """Delete for good what has lain in the trash for a week."""
-    store.empty_trash()
+    trash.empty(store)

@@ -8,14 +8,16 @@ from dashboard import access, change, words
 from sslcore import launch
 from sslcore.config import ConfigError
 from sslcore.experiment import Run, Status, Store
-from sslcore.launch import slurm
+from sslcore.launch.slurm import client, heard
+from sslcore.launch.slurm import settings as slurm_yaml
+from sslcore.launch.slurm.script import submitted
 
 IN_THE_SHELL = ("extra", "set_up")  # commands that run on the cluster are no field of a page
 
 
 def ask_for_engine(store: Store) -> str:
     """Ask where to train, where there is a choice, and for Slurm how. Returns one of launch.ENGINES."""
-    if why := slurm.missing():
+    if why := client.missing():
         st.caption(f"{words.plain(why)}.")
         return "local"
     engine = st.selectbox(
@@ -31,14 +33,14 @@ def ask_for_engine(store: Store) -> str:
 def _settings(store: Store) -> None:
     """slurm.yaml as a form."""
     try:
-        stands = slurm.settings(store)
+        stands = slurm_yaml.read(store)
     except ConfigError as error:
         st.error(words.plain(str(error)))
         return
     with st.form("cluster", border=False):
         typed, boxes = {}, {}
         with st.grid("auto", min_column_width=190):
-            for name, field in slurm.Settings.model_fields.items():
+            for name, field in slurm_yaml.Settings.model_fields.items():
                 if name not in IN_THE_SHELL:
                     with st.container():
                         typed[name] = _field(name, getattr(stands, name), f"{field.description} (`{name}`)")
@@ -63,7 +65,7 @@ def _settings(store: Store) -> None:
 def _field(name: str, value: str | int, help: str) -> str | int:
     label, key = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU"), f"cluster_{name}"
     if isinstance(value, int):
-        low, high = (getattr(limit, side) for side in ("ge", "le") for limit in slurm.Settings.model_fields[name].metadata if hasattr(limit, side))
+        low, high = (getattr(limit, side) for side in ("ge", "le") for limit in slurm_yaml.Settings.model_fields[name].metadata if hasattr(limit, side))
         return st.number_input(label, value=value, min_value=low, max_value=high, step=1, key=key, help=help)
     return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
@@ -75,7 +77,7 @@ def trouble(store: Store, statuses: Collection[Status]) -> None:
     """Say so where nothing is known at present of jobs that are to end."""
     if not any(status.engine == "slurm" and status.state in ("queued", "running") for status in statuses):
         return
-    now = slurm.heard(store)
+    now = heard.last(store)
     if not launch.agent_alive(store):
         st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
         if st.button("Ask Slurm", icon=":material/play_arrow:", key="cluster_ask", **access.lock()):
@@ -84,7 +86,7 @@ def trouble(store: Store, statuses: Collection[Status]) -> None:
             except (OSError, RuntimeError) as error:
                 st.error(words.plain(str(error)))
     elif now.problem:
-        st.warning(f"{words.plain(slurm.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not known.", icon=":material/cloud_off:")
+        st.warning(f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not known.", icon=":material/cloud_off:")
 
 
 def job_in_words(status: Status) -> str:
@@ -99,7 +101,7 @@ def job(run: Run, status: Status) -> None:
     """What is known of a run's job, and the script that was submitted."""
     attempt = f"attempt {status.attempt}, begun {words.date(status.started_at)}" if status.started_at else ""
     st.caption(words.plain(" · ".join(filter(None, [job_in_words(status), attempt]))))
-    script = slurm.script_file(run, status)
+    script = submitted(run, status)
     if script is None:
         st.caption("The script that was submitted is not here any more.")
         return

@@ -15,9 +15,11 @@ import pandas as pd
 import polars as pl
 from pandas.io.formats.style import Styler
 
+from sslcore import compact
 from sslcore.analysis.summary import SETTINGS, differing, run_rows
 from sslcore.config import RunConfig, flatten, get
-from sslcore.experiment import Run, Store, logged_rows
+from sslcore.experiment import Run, Store
+from sslcore.files import logged_rows
 from sslcore.methods import METHODS
 
 METRICS = {
@@ -58,7 +60,7 @@ def _metrics(folder: Path, stamp: tuple[int, int]) -> pd.DataFrame:
 
 def _compacted(run: Run) -> pl.DataFrame | None:
     """What metrics.parquet holds, where it holds what metrics.jsonl says now."""
-    if not run.compacted():
+    if not compact.is_current(run):
         return None
     try:
         frame = pl.read_parquet(run.compact_file)

@@ -1,10 +1,14 @@
-"""Deleting: asks once, refuses while something runs, and moves to the store's trash, from which a week long it can be put back."""
+"""Deleting: asks once, refuses while something runs, and moves to the store's trash, from which a week long it can be put back.
+
+Jobs that wait in Slurm are cancelled; where that fails it is said, and the thing is in the trash all the same.
+"""
 
 from pathlib import Path
 
 import streamlit as st
 
 from dashboard import access, change, words
+from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
 
 ASKED = "_delete"  # in the session: (experiment, run or "") that the reader asked to delete
@@ -35,6 +39,8 @@ def _question(store: Store, thing: Experiment | Run) -> None:
         f"The run {thing.id}" if isinstance(thing, Run) else f"The experiment {thing.name} with {words.count(len(runs), 'run')}"
     )
     st.text(f"{what} goes to the trash. For a week it can be put back, at the foot of the Experiments page; then it is gone.")
+    if waiting := sum(status.engine == "slurm" and status.state == "queued" for status in (run.recorded_status() for run in runs)):
+        st.text(f"{words.count(waiting, 'job')} of it that {'waits' if waiting == 1 else 'wait'} in Slurm {'is' if waiting == 1 else 'are'} cancelled.")
     with st.container(horizontal=True):
         delete = st.button("Delete", type="primary", icon=":material/delete:", key="trash_delete", **access.lock())
         keep = st.button("Keep", key="trash_keep")
@@ -47,15 +53,19 @@ def _question(store: Store, thing: Experiment | Run) -> None:
             st.error(words.plain(f"{running[0]} is running: stop it first, on the Watch page."))
             return
         try:
-            change.discard(store, thing)
+            dropped = change.discard(store, thing)
         except BlockingIOError as error:
             st.error(words.plain(f"{error}: stop it first, on the Watch page."))
             return
         except OSError as error:
             st.error(words.plain(f"It could not be moved: {error}"))
             return
+        said = f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page."
+        if dropped.problem:
+            st.warning(f"{said} {words.plain(dropped.problem)}.")
+            return  # the dialog stands until this has been read
         _drop()
-        st.toast(f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page.")
+        st.toast(f"{said} {words.count(dropped.cancelled, 'job')} in Slurm cancelled." if dropped.cancelled else said)
         st.rerun()
 
 
@@ -67,7 +77,7 @@ def empty_old(root: Path) -> None:
 
 def contents(store: Store) -> None:
     """What lies in the trash, each with a button that puts it back; nothing where the trash is empty."""
-    lost = store.trash()
+    lost = trash.contents(store)
     if not lost:
         return
     with st.expander(f"Trash: {words.count(len(lost), 'thing')} deleted within the last week", icon=":material/delete:", key="trash_contents"):

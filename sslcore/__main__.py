@@ -141,11 +141,11 @@ def status(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from sslcore import launch, progress
-    from sslcore.launch import slurm
+    from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
     if not launch.agent_alive(store):
-        slurm.look_once(store)
+        record.look_once(store)
     table = Table()
     if args.name:
         for name in ("run", "where it stands", "linear", "kNN"):
@@ -170,8 +170,8 @@ def status(args: argparse.Namespace) -> int:
     else:
         out.print(f"no experiments in {store.root}; {PROGRAM} launch photos --wait makes the first", soft_wrap=True)
     active = [status for run in store.runs() if (status := run.status()).state not in ENDED]
-    if any(status.engine == "slurm" for status in active) and slurm.stale(heard := slurm.heard(store)):
-        out.print(f"What Slurm does is not known: {slurm.unknown(heard)}", soft_wrap=True)
+    if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
+        out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
     if any(status.state == "queued" and status.engine != "slurm" for status in active) and not launch.agent_alive(store):
         out.print(f"Runs are queued and no agent is at work: {PROGRAM} agent, or resume one of them.", soft_wrap=True)
     for slot in launch.slots(store):
@@ -274,14 +274,14 @@ def agent(args: argparse.Namespace) -> int:
 
 
 def slurm(args: argparse.Namespace) -> int:
-    from sslcore.launch import slurm
+    from sslcore.launch.slurm import client, settings
 
     store = Store(args.root)
     if args.set:
-        slurm.change(store, pairs(args.set, "--set"))
-    print(slurm.in_yaml(slurm.settings(store)), end="")
-    print(f"# {'from' if slurm.settings_file(store).exists() else 'the defaults; --set writes'} {slurm.settings_file(store)}")
-    print(f"# {slurm.missing() or 'Slurm is there'}")
+        settings.keep(store, pairs(args.set, "--set"))
+    print(settings.in_yaml(settings.read(store)), end="")
+    print(f"# {'from' if settings.file(store).exists() else 'the defaults; --set writes'} {settings.file(store)}")
+    print(f"# {client.missing() or 'Slurm is there'}")
     return 0
 
 

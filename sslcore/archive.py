@@ -23,7 +23,8 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig
-from sslcore.experiment import Experiment, Run, State, Status, Store, replacing, slug
+from sslcore.experiment import Experiment, Run, State, Status, Store, slug
+from sslcore.files import replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)

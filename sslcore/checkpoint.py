@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from sslcore.experiment import Run, replacing
+from sslcore.experiment import Run
+from sslcore.files import replacing
 
 
 def write(run: Run, kept: dict[str, Any]) -> None:

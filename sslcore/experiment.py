@@ -8,7 +8,6 @@ what they cannot read, and nothing is ever unpickled.
 
 import errno
 import json
-import math
 import os
 import re
 import shutil
@@ -16,8 +15,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -25,148 +23,18 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sslcore.config import RunConfig
-from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, beats, holding, lives, process_is
-
-__all__ = ["HEARTBEAT_LIMIT", "HEARTBEAT_SECONDS", "DiskFull", "Experiment", "Run", "Spec", "Status", "Store", "process_is"]
+from sslcore.files import finite, logged_rows, read_json, read_object, replacing, room_for, write_json
+from sslcore.locks import Claim, beats, holding, lives, process_is
 
 SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
 
 EDIT_SECONDS = 30.0
-COMPACTED = b"metrics.jsonl bytes"  # in metrics.parquet: how long the file was that it was made of
-
-TRASH_SECONDS = 7 * 24 * 3600.0
-TRASH_STAMP = "%Y%m%d-%H%M%S"
 
 State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
 Stage = Literal["pretrain", "probe", "embed"]
 ENDED = ("finished", "failed", "stopped", "interrupted")
 RESUMABLE = ("failed", "stopped", "interrupted")
-
-
-# -- Writing, and a disk that is full --------------------------------------------
-
-FULL = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "no file may be that large here (ulimit -f)",
-}
-
-
-class DiskFull(OSError):
-    """There is no room for a file; the message says where, and how much it takes."""
-
-
-@contextmanager
-def room_for(path: Path, size: int = 0) -> Iterator[None]:
-    """What fails in the block for want of room is told as DiskFull; `size` is how many bytes `path` takes, where known."""
-    try:
-        yield
-    except DiskFull:
-        raise
-    except Exception as error:
-        if (why := _full(error, path, size)) is None:
-            raise
-        written = path.stat().st_size if path.exists() else 0
-        needed = f"{_bytes(size)}" if size > written else f"more than {_bytes(written)}"
-        free = shutil.disk_usage(path.parent).free
-        raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {_bytes(free)} are free") from error
-
-
-def _full(error: Exception, path: Path, size: int) -> int | None:
-    """The errno that says so. Libraries that write by themselves lose it: what they could not write is asked for again."""
-    if isinstance(error, OSError):
-        return error.errno if error.errno in FULL else None
-    try:
-        with path.open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, max(size, file.tell() + 65536))
-    except OSError as again:
-        return again.errno if again.errno in FULL else None
-    return None
-
-
-def _called(path: Path) -> str:
-    """A temporary file is called by the name that it would get."""
-    return path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name
-
-
-def _bytes(n: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if n < 1000:
-            return f"{n:.{0 if unit == 'B' else 1}f} {unit}"
-        n /= 1000
-    return f"{n:.1f} GB"
-
-
-@contextmanager
-def replacing(path: Path, size: int = 0) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block succeeds.
-
-    Raises DiskFull where there is no room for it; `size` is how many bytes it will take, where that is known.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with room_for(temporary, size):
-            yield temporary
-            temporary.chmod(0o644)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# -- JSON ----------------------------------------------------------------------
-
-
-def _finite(value: Any) -> Any:
-    """NaN and infinity as None, at any depth: JSON has no word for them."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return value
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write atomically: a reader sees the old file or the new one."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any | None:
-    """The file's value, or None where it is missing or torn."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The file's JSON object, or None where it is missing, torn or no object."""
-    value = read_json(path)
-    return value if isinstance(value, dict) else None
-
-
-def logged_rows(content: bytes) -> list[dict[str, Any]]:
-    """The JSON objects, one a line; lines that are none (the last one, after a crash) are skipped."""
-    rows = []
-    for line in content.decode(errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 # -- Status --------------------------------------------------------------------
@@ -335,7 +203,7 @@ class Run:
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         with room_for(self.metrics_file), self.metrics_file.open("a") as file:
-            file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+            file.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
     def sync_metrics(self) -> None:
         """Have the rows on the disk, before a checkpoint says that they are there."""
@@ -356,34 +224,6 @@ class Run:
             self.compact_file.unlink(missing_ok=True)
             with replacing(self.metrics_file) as temporary:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    def compact_metrics(self) -> None:
-        """Write the numbers of metrics.jsonl, once it is complete, as a table that is read ten times as fast.
-
-        The table names the size of the file that it was made of: with one of another size, it is out of date.
-        """
-        import pyarrow
-        from pyarrow import parquet
-
-        try:
-            content = self.metrics_file.read_bytes()
-        except FileNotFoundError:
-            return
-        rows = logged_rows(content)
-        names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value))
-        numbers = {name: [value if _is_number(value := row.get(name)) else None for row in rows] for name in names}
-        table = pyarrow.table({name: pyarrow.array(column, None if all(isinstance(v, (int, type(None))) for v in column) else pyarrow.float64()) for name, column in numbers.items()})
-        with replacing(self.compact_file) as temporary:
-            parquet.write_table(table.replace_schema_metadata({COMPACTED: str(len(content))}), temporary, compression="zstd")
-
-    def compacted(self) -> bool:
-        """Whether metrics.parquet holds what metrics.jsonl says now."""
-        from pyarrow import ArrowException, parquet
-
-        try:
-            return int(parquet.read_schema(self.compact_file).metadata[COMPACTED]) == self.metrics_file.stat().st_size
-        except (OSError, ArrowException, LookupError, TypeError, ValueError):  # missing, or foreign
-            return False
 
     def results(self) -> dict[str, Any] | None:
         return read_object(self.results_file)
@@ -602,85 +442,3 @@ class Store:
         write_json(run.config_file, config.model_dump())
         run.write_status(Status(queued_at=now, engine=engine))
         return run
-
-    # Trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own
-
-    def discard(self, thing: Experiment | Run) -> Path:
-        """Move to the store's trash, from where `restore` or a hand can move it back.
-
-        Raises BlockingIOError where a process is training one of its runs.
-        """
-        trash = self.root / ".trash"
-        trash.mkdir(exist_ok=True)
-        with ExitStack() as held:
-            for run in [thing] if isinstance(thing, Run) else thing.runs():
-                try:
-                    held.enter_context(run.hold())
-                except BlockingIOError:
-                    raise BlockingIOError(f"{run.id} is running") from None
-            folder = Path(tempfile.mkdtemp(dir=trash, prefix=time.strftime(f"{TRASH_STAMP}-")))
-            folder.chmod(0o755)
-            kept = folder / thing.path.relative_to(self.root)
-            kept.parent.mkdir(exist_ok=True)
-            return thing.path.rename(kept)
-
-    def trash(self) -> list["Discarded"]:
-        """What lies in the trash and can be put back, the latest first."""
-        found = []
-        for folder, when in self._trash_folders():
-            for experiment in map(Experiment, folder.iterdir()):
-                found += [Discarded(thing, when) for thing in ([experiment] if experiment.exists() else experiment.runs())]
-        return sorted(found, key=lambda discarded: discarded.when, reverse=True)
-
-    def _trash_folders(self) -> Iterator[tuple[Path, float]]:
-        trash = self.root / ".trash"
-        for folder in trash.iterdir() if trash.is_dir() else ():
-            with suppress(ValueError):
-                when = time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
-                if folder.is_dir():
-                    yield folder, when
-
-    def restore(self, discarded: "Discarded") -> Experiment | Run:
-        """Move back from the trash: a run to its experiment; an experiment under a free name where its own is taken.
-
-        Raises ValueError, in one line, where the run's experiment is gone or its name is taken.
-        """
-        thing = discarded.thing
-        if isinstance(thing, Experiment):
-            taken = (self.root / thing.name).exists()
-            back = self.experiment(self.free_name(thing.name) if taken else thing.name)
-        else:
-            back = self.experiment(thing.path.parent.name).run(thing.name)
-            if not back.experiment.exists():
-                raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
-            if back.path.exists():
-                raise ValueError(f"there is a run {back.id} again; rename it first")
-        thing.path.rename(back.path)
-        emptied = list(thing.path.relative_to(self.root / ".trash").parents)[:-1]
-        with suppress(OSError):
-            for folder in emptied:
-                (self.root / ".trash" / folder).rmdir()
-        return back
-
-    def empty_trash(self, kept_seconds: float = TRASH_SECONDS) -> None:
-        """Delete for good what has lain in the trash for longer, and what a killed process left half made."""
-        for folder, when in list(self._trash_folders()):
-            if time.time() - when > kept_seconds:
-                shutil.rmtree(folder, ignore_errors=True)
-        for left in (*self.root.glob(".new-*"), *self.root.glob(".import-*"), *self.root.glob("*/.new-*")):
-            with suppress(OSError):
-                if time.time() - left.stat().st_mtime > kept_seconds:
-                    shutil.rmtree(left, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Discarded:
-    """Something in the trash."""
-
-    thing: Experiment | Run  # where it lies now
-    when: float  # it was put there, in seconds since 1970
-
-    @property
-    def id(self) -> str:
-        """experiment or experiment/run, as it was called."""
-        return self.thing.name if isinstance(self.thing, Experiment) else self.thing.id

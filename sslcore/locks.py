@@ -18,6 +18,7 @@ import math
 import os
 import socket
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -238,6 +239,25 @@ def holding(folder: Path, patience: float = 0.0, elsewhere: float = 0.0) -> Iter
             time.sleep(0.02)
         held.callback(claim.release, directory)
         yield claim
+
+
+@contextmanager
+def beating(claim: Claim) -> Iterator[None]:
+    """Touch a claim while the block lasts, so that other machines see its holder live."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not (over.wait(HEARTBEAT_SECONDS) or claim.lost()):
+            with suppress(OSError):
+                claim.touch()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _locked(lock) -> bool:

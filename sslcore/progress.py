@@ -15,7 +15,7 @@ from sslcore import launch
 from sslcore.analysis.summary import by_seed, run_rows
 from sslcore.config import OPTIONS
 from sslcore.experiment import ENDED, Experiment, Run, Status
-from sslcore.launch import slurm
+from sslcore.launch.slurm import heard
 
 REFRESH_SECONDS = 0.5
 AGENT_CHECK_SECONDS = 5.0
@@ -92,7 +92,7 @@ class Lines:
 
 def in_words(run: Run, status: Status) -> str:
     """Where a run stands, in one line."""
-    says = slurm.in_words(run, status) if status.engine == "slurm" else ""
+    says = heard.in_words(run, status) if status.engine == "slurm" else ""
     if says:
         return f"{status.state}: {says}"
     if status.state != "running":

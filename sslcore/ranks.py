@@ -24,7 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sslcore.experiment import DiskFull, Run
+from sslcore.experiment import Run
+from sslcore.files import DiskFull
 
 WORDS = "TRIPTYCH_WORDS"  # environment variable: a pipe, in which ranks tell the holder
 STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM, torchrun's, ends a rank at once

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from sslcore import compiling, datasets, distributed, energy, flops, preview
+from sslcore import compact, compiling, datasets, distributed, energy, flops, preview
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.evaluate import heads, labels, transfer
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.experiment import Run, replacing, write_json
+from sslcore.experiment import Run
+from sslcore.files import replacing, write_json
 from sslcore.stream import Streamed
 from sslcore.train import Failed, Stopped, Training, initial, pick_device, pretrain
 
@@ -47,7 +48,7 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
             if distributed.first():
                 keep_encoder(training, run)
         if distributed.first():
-            run.compact_metrics()
+            compact.write(run)
 
         pulse.stage("probe", 0.9)
         evaluation = FinalEvaluation(config, data, training.views, device, precision)

@@ -17,23 +17,26 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.experiment import DiskFull, Run, room_for
+from sslcore.experiment import Run
+from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
 PRETRAIN_SHARE = 0.9  # of the progress bar
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
-PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm.py
+PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
 
 class Pulse:
     """Tells the run's status while this process holds it, and hears the request to stop."""
 
-    def __init__(self, run: Run, claim: Claim | None = None):
+    def __init__(self, run: Run, claim: Claim | None = None, evaluate_only: bool = False):
         self.run, self.claim = run, claim
         self.stop_requested = False
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.recorded_status()
+        self.measured_by_hand = evaluate_only and self.status.job_id is not None  # a run that Slurm has trained, and whose it stays
+        self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
         self.beating = threading.Thread(target=self.beat, daemon=True)
@@ -52,7 +55,7 @@ class Pulse:
             pid_started=me.create_time(),
             process=process_name(me.pid),
             slot=os.environ.get("TRIPTYCH_SLOT"),
-            **job(),
+            **({"engine": None} if self.measured_by_hand else job()),
             started_at=now,
             ended_at=None,
             error=None,
@@ -102,7 +105,8 @@ class Pulse:
 
     def end(self, **changes: Any) -> None:
         self.hush()
-        self.write(eta_seconds=None, ended_at=time.time(), **changes)
+        whose = {"engine": "slurm", "host": self.trained_on} if self.measured_by_hand else {}
+        self.write(eta_seconds=None, ended_at=time.time(), **whose, **changes)
 
     def gives_way(self) -> bool:
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
@@ -145,7 +149,7 @@ class Pulse:
 
 
 def job() -> dict[str, Any]:
-    """What status.json says of the Slurm job that this process is; its script, see launch/slurm.py, names it."""
+    """What status.json says of the Slurm job that this process is; its script, see launch/slurm/script.py, names it."""
     said = os.environ.get
     return {
         "engine": "slurm" if said("TRIPTYCH_JOB") else None,
@@ -176,7 +180,7 @@ def main(run: Run, evaluate_only: bool = False) -> int:
 
 
 def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) -> int:
-    pulse = Pulse(run, claim)
+    pulse = Pulse(run, claim, evaluate_only)
 
     def request_stop(signum: int, frame: Any) -> None:
         pulse.stop_requested = True

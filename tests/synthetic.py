@@ -11,7 +11,8 @@ import psutil
 from sslcore import datasets
 from sslcore.config import RunConfig, get
 from sslcore.evaluate.embed import layout_frame
-from sslcore.experiment import Experiment, Run, Spec, Store, replacing, write_json
+from sslcore.experiment import Experiment, Run, Spec, Store
+from sslcore.files import replacing, write_json
 from sslcore.plan import plan
 
 CLASSES = ("astronaut", "camera", "coffee", "rocket", "sunflower")

@@ -22,7 +22,7 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 import dashboard
 import sslcore.experiment
 from dashboard import access, change, guard, link, share
-from sslcore import archive, datasets, launch, plan
+from sslcore import archive, compact, datasets, files, launch, plan, trash
 from sslcore.config import resolve
 from sslcore.experiment import Experiment, Run, Store
 from tests import synthetic
@@ -211,7 +211,7 @@ def experiment() -> Experiment:
 def attempts(experiment: Experiment) -> dict[str, tuple]:
     """Arguments with which each action would change the store."""
     store, (run, other, *_) = experiment.store, experiment.runs()
-    store.discard(other)
+    trash.discard(store, other)
     return {
         "launch": (store, "two", experiment.spec(), {"a": run.config}),
         "set_cluster": (store, {"partition": "gpu"}),
@@ -225,7 +225,7 @@ def attempts(experiment: Experiment) -> dict[str, tuple]:
         "editing": (experiment,),
         "bring_in": (store, DASHBOARD.parent / "studies" / "batch-size-on-photos.zip"),
         "discard": (store, experiment),
-        "restore": (store, store.trash()[0]),
+        "restore": (store, trash.contents(store)[0]),
         "empty_trash": (store,),
     }
 
@@ -246,22 +246,22 @@ def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
 
 READING = {
     # methods of a store, an experiment, a run
-    "experiment", "experiments", "runs", "find", "free_name", "trash", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "config", "status",
-    "recorded_status", "alive", "stopping", "metrics", "compacted", "results", "environment", "log_tail",
-    # functions of launch, archive, plan, experiment
+    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "config", "status",
+    "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
+    # functions of launch, archive, plan, trash, compact, files, experiment
     "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
-    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "settings", "heard", "unknown", "in_words", "script_file",
+    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "is_current", "contents",
 }  # fmt: skip
-LAUNCHERS = [importlib.import_module(f"sslcore.launch.{module.name}") for module in pkgutil.iter_modules(launch.__path__)]
-MODULES = (launch, *LAUNCHERS, archive, plan, sslcore.experiment)
+LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
+MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
 METHODS = {name for of in (Store, Experiment, Run) for name in vars(of) if not name.startswith("_")} - READING - {"add"}  # sets have one, too
 FUNCTIONS = {name for of in MODULES for name, value in vars(of).items() if inspect.isfunction(value) and value.__module__ == of.__name__ and not name.startswith("_")} - READING
 
 
 def test_no_file_of_the_dashboard_changes_a_store_but_change_py():
     """Whatever the science's stores, launchers, archives and plans have that is not known to read alone."""
-    assert {"create", "discard", "restore", "empty_trash", "editing", "write_spec", "update_status", "write_status", "request_stop", "hold"} <= METHODS
-    assert {"bring_in", "grow", "resume", "stop", "start", "complete", "replacing", "write_json"} <= FUNCTIONS
+    assert {"create", "editing", "write_spec", "update_status", "write_status", "request_stop", "hold"} <= METHODS
+    assert {"bring_in", "grow", "resume", "stop", "start", "complete", "replacing", "write_json", "discard", "restore", "empty", "keep"} <= FUNCTIONS
     for file in sorted(DASHBOARD.rglob("*.py")):
         if file.name in ("change.py", "__main__.py"):  # the latter is the shell's
             continue
@@ -273,7 +273,7 @@ def test_no_file_of_the_dashboard_changes_a_store_but_change_py():
             if isinstance(node, ast.Attribute):
                 of = ast.unparse(node.value)
                 names = {node.attr} & METHODS - (set(change.ACTIONS) if of == "change" else set())
-                names |= {node.attr} & (FUNCTIONS if of in science else set()) | ({node.attr} & {"change"} if of == "slurm" else set())  # plan.change reads
+                names |= {node.attr} & (FUNCTIONS if of in science else set())
             elif node in imported and node.module != "sslcore":
                 names = {alias.name for alias in node.names} & FUNCTIONS
             assert not names, f"{file.name}:{node.lineno}: {of}.{names} is for change.py alone"
@@ -290,7 +290,7 @@ def test_a_viewer_sees_every_page_and_changes_nothing(login, experiment, monkeyp
     login('view = ["bo@lab.example"]')
     queued = experiment.runs()[1]
     queued.update_status(state="queued", progress=0.0)
-    Store().discard(synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20, name="gone"))
+    trash.discard(Store(), synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20, name="gone"))
     before, locked = content(Store().root), {}
     for name in PAGES:
         app = open_page(name, someone("bo@lab.example"), experiment="one")

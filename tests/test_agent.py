@@ -17,10 +17,11 @@ import pytest
 
 from sslcore import launch
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, process_is
+from sslcore.experiment import Run, Spec, Status, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.slots import folder, holder, visible_gpus
+from sslcore.locks import process_is
 
 ROOT = Path(__file__).parents[1]
 TRAINER = '''

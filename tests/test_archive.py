@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from dashboard import tables
-from sslcore import archive
+from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
 from tests import synthetic
@@ -81,7 +81,7 @@ def test_what_goes_out_comes_in_the_same(store, experiment, tmp_path, checkpoint
     assert [(run.name, run.method, run.state) for run in inside.runs] == [(r.name, r.config.method, "finished") for r in experiment.runs()]
     assert inside.n_files == len(kept) + len(experiment.runs())
 
-    store.discard(experiment)
+    trash.discard(store, experiment)
     again = archive.bring_in(store, file)
     assert again.path == experiment.path and content(again) == kept and again.spec() == spec
     assert inside.n_bytes >= sum(map(len, kept.values()))
@@ -376,4 +376,4 @@ def test_a_damaged_file_is_refused_or_harmless(store, experiment, tmp_path, data
     else:
         tables.summary(taken.runs())
         tables.curves(taken.runs())
-        store.discard(taken).rename(tmp_path / f"seen-{len(list(tmp_path.iterdir()))}")
+        trash.discard(store, taken).rename(tmp_path / f"seen-{len(list(tmp_path.iterdir()))}")

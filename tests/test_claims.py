@@ -14,7 +14,8 @@ from sslcore.analysis.claims.evidence import kinds
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import resolve
-from sslcore.experiment import Store, write_json
+from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 
 SEEDS = range(4)

@@ -19,8 +19,10 @@ from PIL import Image
 from sslcore import plan
 from sslcore.__main__ import again, main, parser
 from sslcore.config import OPTIONS
-from sslcore.experiment import Store, process_is, read_json
+from sslcore.experiment import Store
+from sslcore.files import read_json
 from sslcore.launch.slots import folder
+from sslcore.locks import process_is
 from sslcore.notation import axes_of, settings_of, value_of
 
 ROOT = Path(__file__).parents[1]

@@ -1,5 +1,7 @@
 """Data sets: what is read, how it is split, what is refused, and that it is decoded once."""
 
+import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -23,7 +25,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sslcore import datasets
+from sslcore import datasets, locks
 from sslcore.datasets import photos, source
 
 ROOT = Path(__file__).parent.parent
@@ -161,7 +163,7 @@ def test_photos_are_neither_solved_nor_hopeless_by_raw_pixels():
 def test_datasets_are_imported_and_described_without_torch():
     code = """
 import sys
-from sslcore import datasets
+from sslcore import datasets, locks
 for name in datasets.NAMES:
     datasets.info(name), datasets.defaults(name)
 print([module for module in ("torch", "torchvision") if module in sys.modules])
@@ -327,7 +329,7 @@ def test_floats_outside_0_to_1_are_refused(values, tmp_path, home):
     with pytest.raises(ValueError) as error:
         datasets.load(path, 8)
     one_line(error, "x_train holds floats from", "expected 0 to 1")
-    assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".lock")] == []
+    assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".held")] == []
 
 
 def test_npz_pixels_are_not_read_for_info(tmp_path):
@@ -527,7 +529,7 @@ def test_a_folder_of_broken_files_alone_is_refused(tmp_path, home):
     with pytest.raises(ValueError) as error:
         datasets.load(str(tmp_path / "set"), 16)
     one_line(error, "none of the training images can be read", "0.png")
-    assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".lock")] == []
+    assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".held")] == []
 
 
 @pytest.mark.parametrize("dataset", ["nowhere", "/nowhere/at/all", "", "\0", "x" * 5000, "cifar11"])
@@ -609,7 +611,7 @@ def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, home):
 
 BUILD = """
 import os, sys
-from sslcore import datasets
+from sslcore import datasets, locks
 from sslcore.datasets import cache
 cache.BLOCK = 8
 def report(what, share):
@@ -685,7 +687,7 @@ def test_a_builder_that_cannot_leaves_nothing(tmp_path, home):
         (root / name).write_bytes(b"no image")
     with pytest.raises(ValueError, match="can be read"):
         datasets.load(str(root), 16)
-    assert [path.suffix for path in home.glob("decoded/.*")] == [".lock"]
+    assert [path.suffix for path in home.glob("decoded/.*")] == [".held"]
 
 
 def test_who_waits_for_another_process_says_so_and_can_be_stopped(tmp_path, home):
@@ -696,16 +698,32 @@ def test_who_waits_for_another_process_says_so_and_can_be_stopped(tmp_path, home
         assert what == "waiting for another process that decodes these images" and share == 0
         raise KeyboardInterrupt
 
-    with datasets.cache.locked(decoded.with_name(f".{decoded.name}.lock")), pytest.raises(KeyboardInterrupt):
+    with datasets.cache.locked(decoded.with_name(f".{decoded.name}.held")), pytest.raises(KeyboardInterrupt):
         datasets.load(str(root), 16, told)
     assert len(datasets.load(str(root), 16).x_train) == 8
+
+
+def test_without_flock_one_process_decodes_and_the_others_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available")))
+    monkeypatch.setattr(locks, "HEARTBEAT_SECONDS", 0.01)
+    waited = []
+
+    def wait() -> None:
+        waited.append((tmp_path / "x" / ".held").stat().st_mtime_ns)
+        if len(set(waited)) > 2:  # its claim is touched meanwhile, so that other machines see that it lives
+            raise KeyboardInterrupt
+
+    with datasets.cache.locked(tmp_path / "x"), pytest.raises(KeyboardInterrupt), datasets.cache.locked(tmp_path / "x", wait):
+        pass
+    with datasets.cache.locked(tmp_path / "x", wait):
+        pass
 
 
 def test_of_several_processes_one_decodes_and_the_others_wait(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 150, "b": 150})
     code = """
 import sys, json, hashlib
-from sslcore import datasets
+from sslcore import datasets, locks
 told = []
 data = datasets.load(sys.argv[1], 32, lambda what, share: told.append(what))
 print(json.dumps([hashlib.sha256(data.x_train.tobytes()).hexdigest(), len(data.x_train), "decoding images" in told]))

@@ -9,7 +9,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard import link
 from dashboard.figures import evidence, style
 from sslcore.analysis import stats
-from sslcore.experiment import Spec, Store, write_json
+from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
 

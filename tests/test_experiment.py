@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sslcore import trash
 from sslcore.config import resolve
-from sslcore.experiment import HEARTBEAT_LIMIT, Run, Spec, Status, Store, process_is, read_json, slug, write_json
+from sslcore.experiment import Run, Spec, Status, Store, slug
+from sslcore.files import read_json, write_json
+from sslcore.locks import HEARTBEAT_LIMIT, process_is
 
 
 @pytest.fixture
@@ -236,58 +239,58 @@ def test_runs_are_found_by_name_and_only_within_the_store(store, run):
 
 def test_what_is_discarded_can_be_moved_back(store, run):
     config = run.config
-    kept = store.discard(run)
+    kept = trash.discard(store, run)
     assert not run.exists() and not store.experiment("e").runs() and kept.is_relative_to(store.root)
     kept.rename(run.path)
     assert Run(run.path).config == config
-    store.discard(store.experiment("e"))
+    trash.discard(store, store.experiment("e"))
     assert store.experiments() == []
 
 
 def test_the_trash_gives_back_runs_and_experiments_as_they_were(store, run):
     files, config = {path.name: path.read_bytes() for path in run.path.iterdir()}, run.config
-    store.discard(run)
-    (lost,) = store.trash()
+    trash.discard(store, run)
+    (lost,) = trash.contents(store)
     assert lost.id == "e/a" and abs(lost.when - time.time()) < 60
-    assert store.restore(lost).id == "e/a"
+    assert trash.restore(store, lost).id == "e/a"
     assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.name in files} == files
-    store.discard(run.experiment)
-    (lost,) = store.trash()
+    trash.discard(store, run.experiment)
+    (lost,) = trash.contents(store)
     store.create("e", Spec(title="another"), {})
-    back = store.restore(lost)
+    back = trash.restore(store, lost)
     assert back.name == "e-2" and back.runs()[0].config == config
     assert store.experiment("e").spec().title == "another"
     assert not list((store.root / ".trash").iterdir()), "nothing is left behind"
 
 
 def test_a_run_is_put_back_only_where_its_place_is_free(store, run):
-    store.discard(run)
-    store.discard(store.experiment("e"))
-    lost_run = next(lost for lost in store.trash() if lost.id == "e/a")
+    trash.discard(store, run)
+    trash.discard(store, store.experiment("e"))
+    lost_run = next(lost for lost in trash.contents(store) if lost.id == "e/a")
     with pytest.raises(ValueError, match="put it back first"):
-        store.restore(lost_run)
+        trash.restore(store, lost_run)
     store.create("e", Spec(), {"a": resolve({"dataset": "digits"})})
     with pytest.raises(ValueError, match="there is a run e/a again"):
-        store.restore(lost_run)
-    assert len(store.trash()) == 2
+        trash.restore(store, lost_run)
+    assert len(trash.contents(store)) == 2
 
 
 def test_a_run_at_work_is_not_discarded(store, run):
     with run.hold(), pytest.raises(BlockingIOError, match="e/a is running"):
-        store.discard(store.experiment("e"))
-    assert run.exists() and not store.trash()
-    assert store.discard(store.experiment("e")).exists()
+        trash.discard(store, store.experiment("e"))
+    assert run.exists() and not trash.contents(store)
+    assert trash.discard(store, store.experiment("e")).exists()
 
 
 def test_the_trash_forgets_after_a_week(store, run):
-    store.discard(run)
+    trash.discard(store, run)
     (folder,) = (store.root / ".trash").iterdir()
     (store.root / ".trash" / "mine").mkdir()
-    store.empty_trash()
-    assert len(store.trash()) == 1
+    trash.empty(store)
+    assert len(trash.contents(store)) == 1
     old = time.strftime("%Y%m%d-%H%M%S", time.localtime(time.time() - 8 * 24 * 3600))
     folder.rename(folder.with_name(f"{old}-x"))
-    store.empty_trash()
+    trash.empty(store)
     assert [path.name for path in (store.root / ".trash").iterdir()] == ["mine"]
 
 

@@ -27,10 +27,11 @@ import torch
 
 from benchmarks import faults
 from benchmarks.faults import ended, everything, same
-from sslcore import checkpoint, datasets, launch, locks, train, worker
+from sslcore import checkpoint, datasets, launch, locks, train, trash, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, write_json
+from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.files import write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.train import Failed, Stopped, Training, pretrain
 from sslcore.worker import FAILED, FINISHED, STOPPED, Pulse
@@ -628,9 +629,9 @@ def test_what_a_killed_launcher_left_half_made_is_not_listed_and_swept_in_time(d
     for half in (store.root / ".new-x-1", experiment.path / ".new-2"):
         shutil.copytree(experiment.path / "run", half / "run")
     assert [e.name for e in store.experiments()] == ["whole"] and len(experiment.runs()) == 1
-    store.empty_trash(kept_seconds=3600)
+    trash.empty(store, kept_seconds=3600)
     assert (store.root / ".new-x-1").exists(), "its maker may be at work"
-    store.empty_trash(kept_seconds=-1)
+    trash.empty(store, kept_seconds=-1)
     assert not (store.root / ".new-x-1").exists() and not (experiment.path / ".new-2").exists() and len(experiment.runs()) == 1
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from dashboard import tables
 from dashboard.figures import labels, style
-from sslcore.experiment import Store, write_json
+from sslcore.experiment import Store
+from sslcore.files import write_json
 from sslcore.launch import transfer
 from sslcore.locks import take
 from tests import synthetic

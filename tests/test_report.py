@@ -21,7 +21,8 @@ from dashboard import report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
 from sslcore.analysis import pairs
-from sslcore.experiment import Spec, Store, write_json
+from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
 

@@ -4,7 +4,9 @@ Most runs here are the real worker with a stand-in for the training, which count
 ends when it is told to; one test trains a network to the end.
 """
 
+import math
 import os
+import random
 import re
 import shutil
 import signal
@@ -21,12 +23,14 @@ import pytest
 from safetensors.numpy import load_file
 from streamlit.testing.v1 import AppTest
 
-from sslcore import launch
+from sslcore import launch, trash
 from sslcore.__main__ import main
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, process_is, read_json
-from sslcore.launch import slurm
+from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.files import read_json
 from sslcore.launch.slots import folder
+from sslcore.launch.slurm import client, heard, jobs, record, script, settings
+from sslcore.locks import process_is
 
 ROOT = Path(__file__).parents[1]
 UP = ROOT / "tests" / "slurm" / "up.sh"
@@ -53,7 +57,7 @@ def work(run, pulse, evaluate_only):
         time.sleep(0.05)
 
 sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
-sys.exit(worker.main(Run(Path(sys.argv[1]))))
+sys.exit(worker.main(Run(Path(sys.argv[1])), evaluate_only="evaluate" in sys.argv))
 """
 
 
@@ -70,19 +74,24 @@ def shell(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False
+
+
 # -- The cluster -------------------------------------------------------------------------
 
 
 class Cluster:
     """The Slurm that the tests use."""
 
-    def __init__(self):
+    def __init__(self, accounting: bool = False):
         self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
         self.prefix.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2"}
+        port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 4))))
+        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2", "ACCT": str(int(accounting))}
         self.node = socket.gethostname().partition(".")[0]
 
     def up(self) -> None:
@@ -96,19 +105,29 @@ class Cluster:
     def kill(self, daemon: str) -> None:
         psutil.Process(int((self.prefix / "run" / f"{daemon}.pid").read_text())).kill()
 
-    def start_now(self, run: Run) -> None:
-        """Without the two minutes that Slurm lets a requeued job wait, once it has requeued it."""
-        job = run.recorded_status().job_id
+    def forget(self) -> None:
+        """Wait until the controller has given up telling a dead node to end its jobs, 10 s (MessageTimeout) after it went down.
 
-        def waits() -> bool:
-            return subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True).stdout.strip() == "PENDING"
+        A node that comes back before that is told so after all, and ends the jobs that it has been given meanwhile: they keep
+        their numbers. Slurm itself starts no job again within two minutes, for that reason.
+        """
+        until(lambda: shell("sinfo", "--noheader", "--Node", "--partition=gpu", "--format=%T").strip() == "down*")
+        until(lambda: re.search(r"Agent queue size: +0\s+Agent count: +0\s", shell("sdiag")))
+
+    def start_again(self, run: Run) -> None:
+        """See a requeued run begin anew, without the two minutes that Slurm lets its job wait (unless they are over)."""
+        job, nudged = run.recorded_status().job_id, -math.inf
 
         def begun() -> bool:
-            for words in (["release", job], ["update", f"jobid={job}", "StartTime=now"]):  # a launch on a node that has just come back may fail, and is held
-                subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
-            return not waits()
+            nonlocal nudged
+            asked = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, timeout=60)
+            if asked.stdout.strip() == "PENDING" and time.monotonic() - nudged > 15:
+                nudged = time.monotonic()
+                for words in (["release", job], ["update", f"jobid={job}", "StartTime=now+2"]):  # a node refuses a job within the second in which it was told to end it
+                    subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
+            status = run.recorded_status()
+            return status.attempt > 1 and status.state != "queued"
 
-        until(waits)
         until(begun)
 
 
@@ -127,13 +146,25 @@ def cluster():
         cluster.down()
 
 
+@pytest.fixture
+def accounted(cluster, monkeypatch):
+    """Another Slurm, with a database in which it keeps how jobs ended."""
+    if shutil.which("slurmdbd") is None or shutil.which("mariadbd") is None:
+        pytest.skip("Slurm's accounting is not installed (Debian: slurmdbd slurm-wlm-mysql-plugin mariadb-server)")
+    other = Cluster(accounting=True)
+    monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
+    other.up()
+    yield other
+    other.down()
+
+
 class Lab:
     """A store whose runs Slurm trains, and what the agent would see of them."""
 
     def __init__(self, root: Path):
         self.store = Store(root)
-        self.missed: dict[Path, float] = {}
-        slurm.change(self.store, {"cpus": 1})
+        self.lasting: dict[Path, record.Lasting] = {}
+        settings.keep(self.store, {"cpus": 1})
 
     def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
         config = resolve({"dataset": "digits", **settings})
@@ -142,7 +173,7 @@ class Lab:
 
     def look(self, grace: float = 60.0) -> None:
         runs = [(run, status) for run in self.store.runs() if (status := run.recorded_status()).engine == "slurm"]
-        slurm.look(self.store, runs, self.missed, grace)
+        record.look(self.store, runs, self.lasting, grace)
 
     def sees(self, run: Run, state: str) -> Status:
         """Wait until the run's state is this, for whoever reads it while an agent is at work."""
@@ -150,7 +181,7 @@ class Lab:
         return run.status()
 
     def words(self, run: Run) -> str:
-        return slurm.in_words(run, run.status())
+        return heard.in_words(run, run.status())
 
 
 @pytest.fixture
@@ -158,12 +189,12 @@ def lab(cluster, tmp_path, monkeypatch):
     """The agent's part is played by the test, so that it happens when it should."""
     trainer = tmp_path / "trainer.py"
     trainer.write_text(TRAINER)
-    monkeypatch.setattr(slurm, "TRAIN", (sys.executable, str(trainer)))
-    monkeypatch.setattr(slurm, "GONE_SECONDS", 0.5)
+    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(trainer)))
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
     monkeypatch.setattr("sslcore.launch.start", lambda store: None)
     yield (lab := Lab(tmp_path / 'a "store" of ünits, 100%'))
     shell("scancel", "--me", "--partition=gpu")
-    until(lambda: not slurm.queue(lab.store))
+    until(lambda: not client.queue(lab.store))
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +203,10 @@ def short(cluster, tmp_path_factory):
     home = tmp_path_factory.mktemp("short")
     (home / "trainer.py").write_text(TRAINER)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(slurm, "TRAIN", (sys.executable, str(home / "trainer.py")))
+        patch.setattr(script, "TRAIN", (sys.executable, str(home / "trainer.py")))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
-        slurm.change(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
+        settings.keep(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
         (run,) = lab.launch("a", name="short")
     return lab, run
 
@@ -219,9 +250,9 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
     one, _, waiting = lab.launch("one", "two", "waiting")
     lab.sees(one, "running")
     with pytest.raises(ValueError, match=r"still in Slurm, as job \d+_2 \(PENDING\)"):
-        slurm.check_gone([waiting])
+        jobs.check_gone([waiting])
     launch.stop(waiting)
-    assert waiting.recorded_status().state == "stopped" and waiting.path not in slurm.queue(lab.store)
+    assert waiting.recorded_status().state == "stopped" and waiting.path not in client.queue(lab.store)
     launch.stop(one)
     assert lab.sees(one, "stopped").error is None and int(one.checkpoint_file.read_text()) > 0
     for run in (one, waiting):
@@ -232,17 +263,39 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
     assert waiting.recorded_status().attempt == 1
 
 
+def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
+    one, two, waiting = lab.launch("one", "two", "waiting")
+    (other,) = lab.launch("other", name="f")
+    for run in (one, two):
+        lab.sees(run, "running")
+    with pytest.raises(BlockingIOError):
+        launch.discard(lab.store, one.experiment)
+    assert waiting.path in client.queue(lab.store), "nothing is cancelled where nothing is deleted"
+    assert launch.discard(lab.store, waiting) == (1, None)
+
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(lab.store.root))
+    page = AppTest.from_file(str(ROOT / "dashboard" / "main.py"), default_timeout=300).run()
+    page.menu_button(key="experiments_menu_f").click("Delete").run()
+    assert any("1 job of it that waits in Slurm is cancelled" in text.value for text in page.text)
+    page.button(key="trash_delete").click().run()
+    assert not page.exception and not other.experiment.exists()
+    until(lambda: set(client.queue(lab.store)) == {one.path, two.path})
+    for lost in trash.contents(lab.store):
+        assert trash.restore(lab.store, lost).exists()
+    assert [run.recorded_status().state for run in (waiting, other)] == ["stopped", "stopped"]
+
+
 def test_what_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab):
-    slurm.change(lab.store, {"partition": "nowhere"})
+    settings.keep(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match=r"Slurm refuses: .*Invalid partition"):
         lab.launch("one")
     assert not lab.store.experiments()
-    slurm.change(lab.store, {"partition": ""})
+    settings.keep(lab.store, {"partition": ""})
     (run,) = lab.launch("one", name="f")
     lab.sees(run, "running")
     launch.stop(run)
     stopped = lab.sees(run, "stopped")
-    slurm.change(lab.store, {"partition": "nowhere"})
+    settings.keep(lab.store, {"partition": "nowhere"})
     with pytest.raises(ValueError, match="Invalid partition"):
         launch.resume(run)
     assert run.recorded_status() == stopped
@@ -263,13 +316,30 @@ def test_jobs_that_ended_without_a_word_are_told_without_any_accounting(lab):
     assert "cancelled there, or lost" in lab.sees(cancelled, "interrupted").error
 
 
+def test_where_there_is_accounting_it_says_how_jobs_ended(accounted, lab):
+    killed, running, cancelled = lab.launch("a", "b", "c")
+    for run in (killed, running):
+        lab.sees(run, "running")
+    lab.sees(cancelled, "queued")
+    ids = {run: run.recorded_status().job_id for run in (killed, running, cancelled)}
+    until(lambda: "RUNNING" in shell("sacct", "-X", "--format=State", f"--jobs={ids[running]}"))
+    assert not client.fates([ids[running]]), "it has not ended"
+    shell("scancel", ids[cancelled])
+    os.kill(killed.recorded_status().pid, signal.SIGKILL)
+    until(lambda: set(client.fates(ids.values())) == {ids[killed], ids[cancelled]})  # its database hears of it later
+    assert "Slurm's accounting says FAILED." in lab.sees(killed, "interrupted").error
+    assert f"Slurm's accounting says CANCELLED by {os.getuid()}." in lab.sees(cancelled, "interrupted").error
+    (running.path / "go").touch()
+    lab.sees(running, "finished")
+
+
 def test_a_run_that_does_not_stop_is_cancelled(lab):
     (run,) = lab.launch("one")
     (run.path / "stubborn").touch()
     pid = lab.sees(run, "running").pid
     launch.stop(run)
     lab.look(grace=60)
-    assert run.path in slurm.queue(lab.store)
+    assert run.path in client.queue(lab.store)
     lab.look(grace=0)
     assert "Stopped as asked" in lab.sees(run, "interrupted").error
     until(lambda: not process_is(pid, run.recorded_status().pid_started))
@@ -284,15 +354,15 @@ def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkey
     page.selectbox(key="new_engine").set_value("slurm").run()
     page.text_input(key="cluster_time").set_value("2")
     page.button(key="cluster_keep").click().run()
-    assert any("leave time to train" in error.value for error in page.error) and slurm.settings(lab.store).time == ""
+    assert any("leave time to train" in error.value for error in page.error) and settings.read(lab.store).time == ""
     page.text_input(key="cluster_time").set_value("1-0")
     page.button(key="cluster_keep").click().run()
-    assert not page.error and slurm.settings(lab.store) == slurm.Settings(cpus=1, time="1-0")
+    assert not page.error and settings.read(lab.store) == settings.Settings(cpus=1, time="1-0")
     page.button(key="new_launch").click().run()
     assert not page.exception
     experiment = lab.store.experiment("from-the-form")
     assert "--engine slurm" in experiment.spec().command
-    assert set(slurm.queue(lab.store)) == {run.path for run in experiment.runs()} and len(experiment.runs()) == 3
+    assert set(client.queue(lab.store)) == {run.path for run in experiment.runs()} and len(experiment.runs()) == 3
 
 
 # -- A network, from the command line, with the real agent -----------------------------------------
@@ -330,7 +400,7 @@ def test_a_preempted_training_ends_with_the_weights_of_an_undisturbed_one(store,
     shell("sbatch", "--partition=high", "--gres=gpu:1", "--output=/dev/null", "--wrap=sleep 1")
     disturbed = until(lambda: next((run for run in runs if run.status().state == "queued"), None))
     assert disturbed.recorded_status().requeues == 1 and disturbed.checkpoint_file.exists()
-    cluster.start_now(disturbed)
+    cluster.start_again(disturbed)
 
     said = waiting.communicate(timeout=900)[0]
     assert waiting.returncode == 0, said
@@ -346,7 +416,7 @@ def test_a_run_whose_time_is_up_keeps_a_checkpoint_and_is_queued_again(short, cl
     until(lambda: "made room" in run.log_tail(), 120)
     assert run.recorded_status().requeues >= 1 and int(run.checkpoint_file.read_text()) > 0
     (run.path / "go").touch()
-    cluster.start_now(run)
+    cluster.start_again(run)
     lab.sees(run, "finished")
     assert int(re.findall(r"from (\d+)", run.log_tail())[-1]) > 0
 
@@ -354,7 +424,6 @@ def test_a_run_whose_time_is_up_keeps_a_checkpoint_and_is_queued_again(short, cl
 # -- When Slurm itself fails: last, since all jobs of the node suffer ---------------------------
 
 
-@pytest.mark.skipif(not os.environ.get("TRIPTYCH_NODE_FAILURE"), reason="on a busy machine the one node comes back too late, now and then; TRIPTYCH_NODE_FAILURE=1 runs it")
 def test_jobs_of_a_dead_node_are_queued_again_and_go_on(lab, cluster):
     (run,) = lab.launch("one")
     status = lab.sees(run, "running")
@@ -367,8 +436,9 @@ def test_jobs_of_a_dead_node_are_queued_again_and_go_on(lab, cluster):
     shell("scontrol", "update", f"nodename={cluster.node}", "state=down", "reason=test")
     until(lambda: lab.look() or run.status().requeues == 1)
     assert lab.sees(run, "queued").job_id == status.job_id and lab.words(run).startswith("requeued, ")
+    cluster.forget()
     cluster.up()
-    cluster.start_now(run)
+    cluster.start_again(run)
     (run.path / "go").touch()
     assert lab.sees(run, "finished").attempt == 2 and run.recorded_status().requeues == 1
 
@@ -379,8 +449,8 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
         lab.sees(run, "running" if run is one else "queued")
     before = [run.recorded_status() for run in (one, waiting)]
     cluster.kill("slurmctld")
-    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 1.0)
-    monkeypatch.setattr(slurm, "SUBMIT_SECONDS", 1.0)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(jobs, "SUBMIT_SECONDS", 1.0)
     began = time.monotonic()
     for _ in range(2):
         lab.look()
@@ -392,6 +462,10 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     with pytest.raises(RuntimeError, match="does not answer"):
         lab.launch("more", name="f")
     assert not lab.store.experiment("f").exists() and waiting.recorded_status() == before[1]
+    cancelled, problem = launch.discard(lab.store, waiting)
+    assert not cancelled and problem.startswith("Slurm does not answer") and f"{before[1].job_id}; scancel takes them out" in problem
+    trash.restore(lab.store, trash.contents(lab.store)[0])
+    assert waiting.recorded_status() == before[1], "its job waits still"
     (one.path / "go").touch()
     until(lambda: one.status().state == "finished")  # it needs no controller to say so
     monkeypatch.undo()
@@ -399,7 +473,73 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     lab.look()
     assert "unknown" not in lab.words(waiting)
     shell("scancel", "--me", "--partition=gpu")
-    until(lambda: not slurm.queue(lab.store))
+    until(lambda: not client.queue(lab.store))
+
+
+# -- Clocks of several machines: what squeue says is given here ----------------------------------
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatch):
+    listed: dict[Path, client.Job] = {}
+    cancelled: list[str] = []
+    monkeypatch.setattr(record, "queue", lambda store: listed)
+    monkeypatch.setattr(record, "fates", lambda ids: {})
+    monkeypatch.setattr(record, "ask", lambda *words: cancelled.append(words[-1]))
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
+    store, there = Store(tmp_path / "store"), time.time() + ahead
+    names = ("lost", "requeued", "cancelled", "alive", "stopping")
+    runs = store.create("e", Spec(), dict.fromkeys(names, resolve({})), "slurm").runs()
+    by_name = {run.name: run for run in runs}
+    for number, run in enumerate(runs):
+        run.update_status(state="running", job_id=f"{number}_0", pid=number, pid_started=there, heartbeat=there, queued_at=there)
+    by_name["cancelled"].update_status(state="stopped", ended_at=there)
+    by_name["stopping"].request_stop()
+    os.utime(by_name["stopping"].stop_file, (there, there))
+    for name in ("requeued", "cancelled"):
+        status = by_name[name].recorded_status()
+        listed[by_name[name].path] = client.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
+    listed[by_name["stopping"].path] = client.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
+    lasting: dict[Path, record.Lasting] = {}
+
+    def look(grace: float) -> dict[str, str]:
+        by_name["alive"].update_status(heartbeat=there + time.monotonic())
+        record.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
+        return {run.name: run.recorded_status().state for run in runs}
+
+    first = {"lost": "running", "requeued": "queued", "cancelled": "stopped", "alive": "running", "stopping": "running"}
+    assert look(60) == first and not cancelled
+    until(lambda: look(60)["lost"] == "interrupted")
+    assert look(60)["alive"] == "running" and not cancelled
+    look(0)
+    assert cancelled == [by_name["stopping"].recorded_status().job_id]
+
+    told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
+    assert heard.stale(told), "an answer of another time says nothing of now"
+
+
+# -- Measured again, by hand ------------------------------------------------------------------
+
+
+def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "trainer.py").write_text(TRAINER)
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    run.update_status(state="finished", job_id="7_0", script="x.sh", partition="gpu", requeues=2, host="node7")
+    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
+    now = until(lambda: (status := run.status()).state == "running" and status)
+    assert now.engine is None and now.host == socket.gethostname(), "no job is at work"
+    (run.path / "go").touch()
+    assert measuring.wait(60) == 0
+    now = run.status()
+    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == ("finished", "slurm", "7_0", "x.sh", "gpu", 2, "node7")
+
+    (run.path / "go").unlink()
+    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
+    until(lambda: run.status().state == "running")
+    measuring.kill()
+    measuring.wait()
+    assert run.status().state == "interrupted" and launch.trained_by(run.status()) == "slurm"
 
 
 # -- Settings ---------------------------------------------------------------------------------
@@ -407,17 +547,17 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
 
 @pytest.mark.parametrize(("text", "minutes"), [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)])
 def test_times_are_read_as_slurm_reads_them(text, minutes):
-    assert slurm.minutes(text) == minutes
+    assert settings.minutes(text) == minutes
 
 
 def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     store = Store(tmp_path)
     asked = {"partition": "gpu", "time": "8:00:00", "gpus": "2", "extra": "[--constraint=a100, --exclusive]", "set_up": "module load cuda\necho a: b"}
-    kept = slurm.change(store, asked)
-    assert slurm.settings(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
-    assert all(field.description in slurm.settings_file(store).read_text() for field in slurm.Settings.model_fields.values())
-    slurm.settings_file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
-    assert slurm.settings(store).time == "8:00:00"
+    kept = settings.keep(store, asked)
+    assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
+    assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
+    settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
+    assert settings.read(store).time == "8:00:00"
 
 
 @pytest.mark.parametrize("word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"])
@@ -429,20 +569,20 @@ def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch,
 
 
 def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
-    settings = slurm.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
-    needs = [slurm.need(resolve({"device": device, "devices": devices}), settings) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
+    chosen = settings.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
+    needs = [script.need(resolve({"device": device, "devices": devices}), chosen) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
     assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
     with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
-        slurm.need(resolve({"devices": 5, "batch_size": 500}), settings)
+        script.need(resolve({"devices": 5, "batch_size": 500}), chosen)
     config = resolve({"devices": 8})
     experiment = Store(tmp_path / "it's").create("e", Spec(), {"one": config, "two": config}, "slurm")
-    text = slurm.script(experiment.path / ".slurm" / "x.sh", experiment.runs(), settings)
+    text = script.text(experiment.path / ".slurm" / "x.sh", experiment.runs(), chosen)
     assert "#SBATCH --nodes=2\n" in text and "#SBATCH --gres=gpu:a100:4\n" in text and "#SBATCH --cpus-per-task=12\n" in text
     assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
     assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     (experiment.path / "x.sh").write_text(text)
-    assert slurm.listed(experiment.path / "x.sh") == ("one", "two")
+    assert script.names(experiment.path / "x.sh") == ("one", "two")
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.stats import aggregate, holm, more_seeds, over_images, over_seeds, sentence, told_apart
-from sslcore.experiment import Run, Spec, Store, write_json
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
 

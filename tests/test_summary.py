@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Store, write_json
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
 
 
 def results(linear: float, knn: float) -> dict:

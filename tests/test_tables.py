@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dashboard import tables
+from sslcore import compact
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Store
 from tests import synthetic
@@ -94,17 +95,17 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(experiment):
 def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
     run = experiment.runs()[0]
     plain = tables.metrics(run)
-    run.compact_metrics()
-    assert run.compacted()
+    compact.write(run)
+    assert compact.is_current(run)
     tables._metrics.cache_clear()
     tables._read.clear()
     pd.testing.assert_frame_equal(tables.metrics(run), plain)
     n = len(tables.logged(run))
     run.append_metrics({"step": 105, "loss": 1.0})
-    assert not run.compacted() and len(tables.metrics(run)) == len(plain) + 1 == n + 1 == len(tables.logged(run))
+    assert not compact.is_current(run) and len(tables.metrics(run)) == len(plain) + 1 == n + 1 == len(tables.logged(run))
     run.compact_file.write_bytes(b"PAR1 no table PAR1")
     tables._read.clear()
-    assert not run.compacted() and len(tables.logged(run)) == n + 1
+    assert not compact.is_current(run) and len(tables.logged(run)) == n + 1
     run.keep_metrics_until(50)
     assert not run.compact_file.exists()
 

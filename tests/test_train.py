@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from sslcore import datasets, plan, worker
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Store, write_json
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
 from sslcore.stages import memory_advice, out_of_memory
 from sslcore.train import Failed, Stopped, Training, pretrain
 from sslcore.worker import Pulse

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from sslcore import datasets
 from sslcore.__main__ import main
-from sslcore.experiment import write_json
+from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.stages import keep_encoder
 from sslcore.train import Training, pick_device

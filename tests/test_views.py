@@ -12,7 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import link, machine, share, strip, study, tables, words
 from sslcore import plan
-from sslcore.experiment import Store, write_json
+from sslcore.experiment import Store
+from sslcore.files import write_json
 from sslcore.methods import METHODS
 from tests import synthetic
 

@@ -9,7 +9,7 @@ from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
 from sslcore.experiment import RESUMABLE, Run, Status
-from sslcore.launch import slurm
+from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
 
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
@@ -91,7 +91,7 @@ def actions(run: Run, status: Status) -> list[str]:
 
 def doing(run: Run, status: Status) -> str:
     """What a run is doing, in words."""
-    if status.engine == "slurm" and (says := slurm.in_words(run, status)):
+    if status.engine == "slurm" and (says := heard.in_words(run, status)):
         return says
     if status.state == "queued":
         return "waits for room on this machine"

@@ -10,7 +10,6 @@ want the same set wait. What is decoded so far lies in a folder .part beside the
 each block: whoever goes on after a stop or a kill begins behind the last whole block.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,13 +18,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sslcore.datasets.source import Report, Source, decode_all
+from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
@@ -39,17 +39,21 @@ def home() -> Path:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """One process at a time; the others wait, and call `waiting` meanwhile. The kernel lets go when the holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One process at a time, on all machines that share the cache; the others wait, and call `waiting` meanwhile.
+
+    `folder` is made to be held, see `locks`: who dies lets go, and where the file system knows no flock his claim does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
         while True:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                claim = held.enter_context(holding(folder))
                 break
             except BlockingIOError:
                 waiting()
                 time.sleep(WAIT_SECONDS)
+        held.enter_context(beating(claim))
         yield
 
 
@@ -74,7 +78,7 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
         done = journal(unfinished)
         report("waiting for another process that decodes these images", done[-1]["upto"] / done[-1]["of"] if done else 0.0)
 
-    with locked(target.with_name(f".{target.name}.lock"), waiting):
+    with locked(target.with_name(f".{target.name}.held"), waiting):
         if sound(target):
             return
         if target.exists():

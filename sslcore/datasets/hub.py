@@ -75,7 +75,7 @@ def source(name: str, report: Report) -> Source:
 
     kind = getattr(datasets, SETS[name].torchvision)
     root = home() / "downloads"
-    with locked(root / f".{name}.lock"):
+    with locked(root / f".{name}.held"):
         try:
             parts = _read(kind, root)
         except RuntimeError:  # as torchvision says that files are missing or damaged

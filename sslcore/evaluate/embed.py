@@ -17,7 +17,8 @@ import torch
 
 from sslcore.analysis.layouts import procrustes
 from sslcore.datasets import cache
-from sslcore.experiment import Run, replacing
+from sslcore.experiment import Run
+from sslcore.files import replacing
 from sslcore.losses import normalised
 
 if TYPE_CHECKING:

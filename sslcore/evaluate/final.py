@@ -28,7 +28,8 @@ from sslcore.evaluate.knn import knn_predict
 from sslcore.evaluate.labels import EFFICIENCY_PROTOCOL, label_efficiency
 from sslcore.evaluate.online import OnlineEvaluation
 from sslcore.evaluate.probe import Probe, fit_probe, score
-from sslcore.experiment import Run, replacing
+from sslcore.experiment import Run
+from sslcore.files import replacing
 from sslcore.stream import fits
 
 LINEAR_PROTOCOL = (

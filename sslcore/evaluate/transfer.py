@@ -8,7 +8,8 @@ from sslcore.augment import Views
 from sslcore.datasets import Data
 from sslcore.datasets.source import Report
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.experiment import Run, write_json
+from sslcore.experiment import Run
+from sslcore.files import write_json
 from sslcore.train import initial, pick_device, pick_precision
 
 PROTOCOL = (

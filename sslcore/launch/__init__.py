@@ -2,7 +2,7 @@
 
 A run's folder says all there is to say: a launcher starts `python -m sslcore train
 RUN_FOLDER` for what is queued, which writes the rest. There are two engines, this
-machine's agent (`agent.py`) and Slurm (`slurm.py`), and the functions below serve
+machine's agent (`agent.py`) and Slurm (`slurm/`), and the functions below serve
 both: status.json says which of them a run belongs to.
 """
 
@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sslcore
-from sslcore import plan
+from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
-from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store, write_json
-from sslcore.launch import agent, slurm
+from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store
+from sslcore.files import write_json
+from sslcore.launch import agent
 from sslcore.launch.slots import CPU, HOST, folder, gpus, holder
+from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take
 
 START_SECONDS = 20.0
@@ -88,10 +90,10 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
     if engine != "slurm":
         experiment = store.create(name, spec, configs)
     else:
-        slurm.check(store)
+        jobs.check(store)
         experiment = store.create(name, spec, configs, engine)
         try:
-            slurm.submit([experiment.run(run) for run in configs])
+            jobs.submit([experiment.run(run) for run in configs])
         except BaseException:
             shutil.rmtree(experiment.path)
             raise
@@ -108,7 +110,7 @@ def stop(run: Run) -> None:
     status = run.status()
     if status.state == "queued":
         if status.engine == "slurm":
-            slurm.cancel(run)
+            jobs.cancel(run)
         with suppress(BlockingIOError), run.hold(patience=1):  # the agent may be starting it at this moment
             if run.recorded_status().state == "queued":
                 run.update_status(state="stopped", ended_at=time.time())
@@ -121,6 +123,40 @@ def stop(run: Run) -> None:
         start(run.experiment.store)
 
 
+class Dropped(NamedTuple):
+    """What became of the Slurm jobs of what was moved to the trash."""
+
+    cancelled: int
+    problem: str | None  # which may still wait there, why, and what to do
+
+
+def discard(store: Store, thing: Experiment | Run) -> Dropped:
+    """Move to the trash, and take out of Slurm what waits there for it, as far as Slurm does that.
+
+    Raises BlockingIOError where a process is training one of its runs; then nothing has changed.
+    """
+    runs = [thing] if isinstance(thing, Run) else thing.runs()
+    waiting = [(run, status) for run in runs if (status := run.recorded_status()).engine == "slurm" and status.state == "queued"]
+    ids, problem = {}, None
+    try:
+        if waiting:
+            ids = {run: job.id for path, job in client.queue(store).items() for run, _ in waiting if run.path == path}  # asked while the scripts are in their place
+    except (ValueError, RuntimeError) as error:
+        problem = str(error)
+    left = [status.job_id or run.id for run, status in waiting if problem or not script.owned(run, status)]
+    kept = trash.discard(store, thing)
+    try:
+        if ids:
+            client.ask("scancel", *ids.values())
+        for run in ids:
+            Run(kept if isinstance(thing, Run) else kept / run.name).update_status(state="stopped", ended_at=time.time())
+    except (ValueError, RuntimeError) as error:
+        ids, problem, left = {}, str(error), [*left, *ids.values()]
+    if left:
+        problem = f"{problem or 'Another user queued them'}. Jobs may still wait in Slurm, and end at once if they start: {', '.join(left)}; scancel takes them out"
+    return Dropped(len(ids), problem)
+
+
 def resume(run: Run, engine: str | None = None) -> None:
     """Queue a run again; it goes on from its checkpoint where it has one, else from the start.
 
@@ -129,16 +165,21 @@ def resume(run: Run, engine: str | None = None) -> None:
     """
     status = run.status()
     if status.state != "queued":
-        engine = engine or status.engine or "local"
+        engine = engine or trained_by(status)
         if engine == "slurm":
-            slurm.check(run.experiment.store)
-        if status.engine == "slurm" and not slurm.missing():
-            slurm.check_gone([run])
+            jobs.check(run.experiment.store)
+        if status.engine == "slurm" and not client.missing():
+            jobs.check_gone([run])
         if engine == "slurm":
             _to_slurm([run])
         else:
             _queue(run, engine)
     start(run.experiment.store)
+
+
+def trained_by(status: Status) -> str:
+    """The engine that trains a run. While a hand measures it again, and if that is killed, only its job's number says so."""
+    return status.engine or ("slurm" if status.job_id else "local")
 
 
 def _queue(run: Run, engine: str) -> Status:
@@ -165,7 +206,7 @@ def _to_slurm(again: Sequence[Run], added: Sequence[Run] = ()) -> None:
     try:
         for run in again:
             before.append((run, _queue(run, "slurm")))  # noqa: PERF401  what has been changed must be known
-        slurm.submit([*added, *again])
+        jobs.submit([*added, *again])
     except BaseException:
         for run, status in before:
             run.write_status(status)
@@ -193,11 +234,11 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
             with run.hold():
                 write_json(run.config_file, planned.configs[run.name].model_dump())
     again = [run for run in made if run.status().state in RESUMABLE]
-    if engine is None and any(run.recorded_status().engine == "slurm" for run in experiment.runs()):
+    if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
         engine = "slurm"
     if engine == "slurm" and (new or again):
-        slurm.check(experiment.store)
-        slurm.check_gone(again)
+        jobs.check(experiment.store)
+        jobs.check_gone(again)
         queued = experiment.add(new, "slurm") if new else []
         _to_slurm(again, queued)
         queued += again

@@ -23,11 +23,12 @@ from pathlib import Path
 
 import psutil
 
-from sslcore.experiment import Run, Status, Store, process_is, read_object, write_json
-from sslcore.launch import slurm
+from sslcore.experiment import Run, Status, Store
+from sslcore.files import read_object, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
-from sslcore.locks import lives, process_name, take
+from sslcore.launch.slurm import client, heard, record
+from sslcore.locks import lives, process_is, process_name, take
 
 TICK_SECONDS = 0.3
 IDLE_SECONDS = 20.0
@@ -63,7 +64,7 @@ class Agent:
         self.watched: dict[Path, Watch] = {}
         self.slurm = threading.Thread()  # the latest question to Slurm
         self.slurm_at = -math.inf  # time.monotonic() of it
-        self.slurm_missed: dict[Path, float] = {}  # see slurm.look
+        self.slurm_lasting: dict[Path, record.Lasting] = {}  # see record.look
         self.broken: dict[Path, float] = {}  # runs whose folder cannot be worked with, and until when they are left alone
 
     def serve(self) -> None:
@@ -133,12 +134,12 @@ class Agent:
 
     def ask_slurm(self, runs: list[tuple[Run, Status]]) -> bool:
         """See how the runs do that Slurm trains, now and then, and aside: it may not answer. True while any is to end."""
-        if not any(status.state in ("queued", "running") for _, status in runs) or slurm.missing():
+        if not any(status.state in ("queued", "running") for _, status in runs) or client.missing():
             return False
-        if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > slurm.ASK_SECONDS:
+        if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > heard.ASK_SECONDS:
             self.slurm_at = time.monotonic()
-            look = [self.store, runs, self.slurm_missed, self.grace_seconds]
-            self.slurm = threading.Thread(target=slurm.look, args=look, daemon=True)
+            look = [self.store, runs, self.slurm_lasting, self.grace_seconds]
+            self.slurm = threading.Thread(target=record.look, args=look, daemon=True)
             self.slurm.start()
         return True
 

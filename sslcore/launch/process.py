@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from sslcore.experiment import Run, process_is
-from sslcore.locks import lives, process_name
+from sslcore.experiment import Run
+from sslcore.locks import lives, process_is, process_name
 
 
 @dataclass

@@ -12,7 +12,8 @@ from playwright.sync_api import TimeoutError
 
 from sslcore import datasets
 from sslcore.config import resolve
-from sslcore.experiment import Spec, Store, write_json
+from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from tests.browser.conftest import App, free_port, start, stop
 
 # The images of a data set on a grid, 12 a row: those of train drawn by SVG, those of test by WebGL. What is kept of

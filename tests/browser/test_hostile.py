@@ -2,7 +2,9 @@
 
 import pytest
 
-from sslcore.experiment import Experiment, Store, write_json
+from sslcore import trash
+from sslcore.experiment import Experiment, Store
+from sslcore.files import write_json
 from tests import synthetic
 from tests.browser.test_report import DRAWN, until
 
@@ -66,7 +68,7 @@ def hostile(app):
     write_json(claims, [{"claim": EVIL, "source": EVIL, "needs": EVIL, "note": EVIL, "parts": [{"rule": "no such rule", "axis": EVIL}]}])
     yield experiment
     claims.unlink()
-    store.discard(experiment)
+    trash.discard(store, experiment)
 
 
 def settled(page) -> None:

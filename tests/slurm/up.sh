@@ -24,8 +24,13 @@ stop() {  # the daemons remove their pid files early, so the process is watched
 }
 
 if [ "${1:-up}" = down ]; then
-  ! alive "$PREFIX/run/slurmctld.pid" || timeout 10 scancel --me 2>/dev/null || true
+  if alive "$PREFIX/run/slurmctld.pid" && timeout 10 scancel --me 2>/dev/null; then  # and the node must be there to end them
+    for _ in $(seq 100); do [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] || break; sleep .1; done
+  fi
   for daemon in slurmd slurmctld slurmdbd mariadb munged; do stop "$PREFIX/run/$daemon.pid"; done
+  for step in $(pgrep -x slurmstepd); do  # of a job that did not end, or of a node that had died
+    ! grep -qzFx "SLURM_CONF=$SLURM_CONF" "/proc/$step/environ" 2>/dev/null || kill -9 "$step"
+  done
   exit 0
 fi
 
@@ -65,7 +70,7 @@ AccountingStoragePort=$((PORT + 2))"
     setsid -f /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$PREFIX/db" --socket="$PREFIX/mariadb/sock" \
       --pid-file="$PREFIX/mariadb/pid" --bind-address=127.0.0.1 --port=$((PORT + 3)) --innodb-buffer-pool-size=32M \
       --innodb-lock-wait-timeout=900 --performance-schema=OFF </dev/null >>"$PREFIX/log/mariadb.log" 2>&1
-    for _ in $(seq 100); do mariadb-admin --no-defaults -S "$PREFIX/mariadb/sock" ping >/dev/null 2>&1 && break; sleep .1; done
+    for _ in $(seq 600); do mariadb-admin --no-defaults -S "$PREFIX/mariadb/sock" ping >/dev/null 2>&1 && break; sleep .1; done
     ln -sfn "$PREFIX/mariadb/pid" "$PREFIX/run/mariadb.pid"
     mariadb --no-defaults -S "$PREFIX/mariadb/sock" -e "create database if not exists slurm_acct_db;
       create user if not exists slurm@'127.0.0.1' identified by 'slurm'; grant all on slurm_acct_db.* to slurm@'127.0.0.1';
@@ -145,7 +150,7 @@ echo "export SLURM_CONF=$SLURM_CONF" >"$PREFIX/env.sh"
 
 if [ "$ACCT" = 1 ] && ! alive "$PREFIX/run/slurmdbd.pid"; then
   /usr/sbin/slurmdbd
-  for _ in $(seq 100); do sacctmgr -n -i show cluster >/dev/null 2>&1 && break; sleep .1; done
+  for _ in $(seq 600); do sacctmgr -n -i show cluster >/dev/null 2>&1 && break; sleep .1; done
   sacctmgr -n -i add cluster triptych >/dev/null 2>&1 || true
 fi
 end=$((SECONDS + 60))

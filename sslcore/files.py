@@ -1,0 +1,132 @@
+"""Writing files whole or not at all, on a disk that may be full, and reading JSON that may be torn."""
+
+import errno
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# -- Writing, and a disk that is full --------------------------------------------
+
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "no file may be that large here (ulimit -f)",
+}
+
+
+class DiskFull(OSError):
+    """There is no room for a file; the message says where, and how much it takes."""
+
+
+@contextmanager
+def room_for(path: Path, size: int = 0) -> Iterator[None]:
+    """What fails in the block for want of room is told as DiskFull; `size` is how many bytes `path` takes, where known."""
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:
+        if (why := _full(error, path, size)) is None:
+            raise
+        written = path.stat().st_size if path.exists() else 0
+        needed = f"{_bytes(size)}" if size > written else f"more than {_bytes(written)}"
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {_bytes(free)} are free") from error
+
+
+def _full(error: Exception, path: Path, size: int) -> int | None:
+    """The errno that says so. Libraries that write by themselves lose it: what they could not write is asked for again."""
+    if isinstance(error, OSError):
+        return error.errno if error.errno in FULL else None
+    try:
+        with path.open("ab") as file:
+            os.posix_fallocate(file.fileno(), 0, max(size, file.tell() + 65536))
+    except OSError as again:
+        return again.errno if again.errno in FULL else None
+    return None
+
+
+def _called(path: Path) -> str:
+    """A temporary file is called by the name that it would get."""
+    return path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.{0 if unit == 'B' else 1}f} {unit}"
+        n /= 1000
+    return f"{n:.1f} GB"
+
+
+@contextmanager
+def replacing(path: Path, size: int = 0) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block succeeds.
+
+    Raises DiskFull where there is no room for it; `size` is how many bytes it will take, where that is known.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with room_for(temporary, size):
+            yield temporary
+            temporary.chmod(0o644)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+# -- JSON ----------------------------------------------------------------------
+
+
+def finite(value: Any) -> Any:
+    """NaN and infinity as None, at any depth: JSON has no word for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write atomically: a reader sees the old file or the new one."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The file's value, or None where it is missing or torn."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The file's JSON object, or None where it is missing, torn or no object."""
+    value = read_json(path)
+    return value if isinstance(value, dict) else None
+
+
+def logged_rows(content: bytes) -> list[dict[str, Any]]:
+    """The JSON objects, one a line; lines that are none (the last one, after a crash) are skipped."""
+    rows = []
+    for line in content.decode(errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows

@@ -1,0 +1,99 @@
+"""Questions to Slurm by its own commands, and its answers."""
+
+import itertools
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslcore.experiment import Store
+from sslcore.launch.slurm.script import names
+
+ANSWER_SECONDS = 10.0  # a client gives up after 9 s by itself when the controller is down
+
+
+class Unanswered(RuntimeError):
+    """Slurm does not answer; nothing is known."""
+
+
+def missing() -> str | None:
+    """Why there is no Slurm here, or None where there is."""
+    absent = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
+    return f"Slurm cannot be used from this machine: it has no {absent[0]}" if absent else None
+
+
+def ask(*words: str, seconds: float | None = None) -> str:
+    """What a command of Slurm prints. Raises Unanswered, or ValueError with Slurm's own words of refusal."""
+    seconds = ANSWER_SECONDS if seconds is None else seconds
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, stdin=subprocess.DEVNULL)
+    except OSError:
+        raise ValueError(missing() or f"{words[0]} cannot be started") from None
+    except subprocess.TimeoutExpired:
+        raise Unanswered(f"Slurm does not answer: {words[0]} took longer than {seconds:.0f} s") from None
+    if done.returncode == 0:
+        return done.stdout
+    said = [line.partition("error: ")[2] or line for line in done.stderr.splitlines() if line.strip()]
+    refusal = said[-1].strip() if said else f"{words[0]} ended with exit code {done.returncode}"
+    if re.search(r"unable to contact|connection (refused|timed out)|communication|socket|not respond", " ".join(said), re.IGNORECASE):
+        raise Unanswered(f"Slurm does not answer: {refusal}")
+    raise ValueError(f"Slurm refuses: {refusal}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A line of squeue: a task of an array."""
+
+    id: str  # 123_4
+    state: str  # PENDING, RUNNING, ...
+    reason: str  # why it waits: Resources, Priority, ...
+    partition: str
+    nodes: str
+    requeues: int
+    starts: str  # when Slurm means to start it, or did
+
+    @property
+    def waits(self) -> bool:
+        return self.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+
+    @property
+    def trains(self) -> bool:
+        return not self.waits and self.state != "COMPLETING"
+
+
+COLUMNS = {"JobArrayID": 40, "ArrayTaskID": 12, "State": 20, "Reason": 120, "Partition": 60, "NodeList": 120, "RestartCnt": 12, "StartTime": 24, "Comment": 1000}
+
+
+def queue(store: Store) -> dict[Path, Job]:
+    """The user's jobs of the store's runs that Slurm lists now, by run folder. Raises Unanswered or ValueError."""
+    answer = ask("squeue", "--me", "--array", "--noheader", "--Format", ",".join(f"{name}:{width}" for name, width in COLUMNS.items()))
+    found: dict[Path, Job] = {}
+    for line in answer.splitlines():
+        starts = itertools.accumulate(COLUMNS.values(), initial=0)
+        id, task, state, reason, partition, nodes, requeues, begins, comment = (
+            line[start : start + width].strip() for start, width in zip(starts, COLUMNS.values())
+        )
+        script = Path(comment)
+        if script.parent.name == ".slurm" and script.is_relative_to(store.root) and task.isdecimal():
+            trained = names(script)
+            job = Job(id, state, reason, partition, nodes, int(requeues or 0), begins)
+            if int(task) < len(trained):
+                run = script.parents[1] / trained[int(task)]
+                if run not in found or job.trains:  # two at once only where one is on its way out
+                    found[run] = job
+    return found
+
+
+def fates(ids: Iterable[str]) -> dict[str, str]:
+    """How jobs ended (TIMEOUT, OUT_OF_MEMORY, CANCELLED by 1000, ...) as far as the accounting knows; many sites have none.
+
+    Its database hears of things some seconds after Slurm: what goes on there may have ended.
+    """
+    with suppress(Unanswered, ValueError):
+        answer = ask("sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State", "--jobs", ",".join(ids))
+        told = dict(line.split("|", 1) for line in answer.splitlines() if "|" in line)
+        return {job: state for job, state in told.items() if state not in ("PENDING", "RUNNING", "REQUEUED", "RESIZING", "SUSPENDED")}
+    return {}

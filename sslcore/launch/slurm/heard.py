@@ -1,0 +1,99 @@
+"""What Slurm said last, as all who look on read it, and what that means for a run, in words."""
+
+import functools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sslcore.experiment import Run, Status, Store
+from sslcore.files import read_json
+from sslcore.launch.slots import folder
+from sslcore.launch.slurm.client import ANSWER_SECONDS, Job
+from sslcore.launch.slurm.script import owned
+from sslcore.locks import HEARTBEAT_LIMIT, beats
+
+ASK_SECONDS = 5.0  # between two questions of the agent
+
+
+@dataclass(frozen=True)
+class Heard:
+    """slurm.json: what Slurm said last. Times are in seconds since 1970."""
+
+    asked_at: float = 0.0
+    answered_at: float = 0.0
+    problem: str | None = None  # why there was no answer
+    jobs: Mapping[str, Mapping[str, Any]] | None = None  # by run id, as of `answered_at`
+
+
+def last(store: Store) -> Heard:
+    """What this machine last heard of Slurm."""
+    path = folder(store) / "slurm.json"
+    try:
+        stat = path.stat()
+        return _heard(path, stat.st_mtime_ns, stat.st_ino)
+    except OSError:
+        return Heard()
+
+
+@functools.lru_cache(maxsize=4)
+def _heard(path: Path, *stamp: int) -> Heard:
+    try:
+        return Heard(**(read_json(path) or {}))
+    except TypeError:
+        return Heard()
+
+
+def stale(now: Heard) -> bool:
+    """Whether what was heard says nothing of the present."""
+    return now.problem is not None or abs(time.time() - now.answered_at) > 4 * ASK_SECONDS + ANSWER_SECONDS  # the clock may be set back
+
+
+def unknown(now: Heard) -> str:
+    """Why nothing is known of Slurm's jobs at present."""
+    since = f", last at {time.strftime('%H:%M', time.localtime(now.answered_at))}" if now.answered_at else ""
+    return f"{now.problem or 'Slurm has not been asked'}{since}"
+
+
+REASONS = {
+    "Resources": "waits for free resources",
+    "Priority": "waits behind jobs of higher priority",
+    "BeginTime": "waits for its time to begin",
+    "Dependency": "waits for another job",
+    "None": "is about to be looked at",
+    "JobHeldUser": "is held; scontrol release lets it go",
+    "JobHeldAdmin": "is held by an administrator",
+    "JobArrayTaskLimit": "waits for other runs of its array",
+    "PartitionDown": "waits: its partition is down",
+    "PartitionInactive": "waits: its partition is inactive",
+    "PartitionTimeLimit": "cannot start: it asks for more time than the partition allows",
+    "PartitionNodeLimit": "cannot start: it asks for more than the partition has",
+    "ReqNodeNotAvail": "waits: a node that it needs is not available",
+    "NodeDown": "waits: a node that it needs is down",
+    "Nodes required for job are DOWN": "waits for nodes that are down, drained or kept for others",
+    "Licenses": "waits for a licence",
+    "Reservation": "waits for its reservation",
+    "Cleaning": "is being cleaned up after its last start",
+}
+
+
+def in_words(run: Run, status: Status) -> str:
+    """Where a run that Slurm trains stands, as far as it does not say so itself; "" where it does."""
+    now = last(run.experiment.store)
+    job = (now.jobs or {}).get(run.id) or {}
+    if status.state == "running" and not beats(run.status_file, status.heartbeat or 0):
+        says = f"Slurm says {job.get('state')}" if job and not stale(now) else "Slurm does not say more"
+        return f"no sign of life for more than {HEARTBEAT_LIMIT:.0f} s; {says}"
+    if status.state != "queued":
+        return ""
+    again = f"requeued{f' {status.requeues} times' if status.requeues > 1 else ''}, " if status.requeues else ""
+    if stale(now):
+        return f"{again}state unknown: {unknown(now)}"
+    if not job:
+        return f"{again}queued in Slurm" + ("" if owned(run, status) else " by another user, whose jobs are not asked for here")
+    if not Job(**job).waits:
+        return f"{again}starts on {job['nodes']}"
+    if job["reason"] == "BeginTime" and len(job["starts"]) == 19:
+        return f"{again}starts at {job['starts'][11:16]} at the earliest"
+    return again + REASONS.get(job["reason"].split(",")[0], f"waits ({job['reason']})")

@@ -1,0 +1,131 @@
+"""The script that is submitted: what a run asks for, how it is trained, and what is read from a script later."""
+
+import functools
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import sslcore
+from sslcore.config import RunConfig
+from sslcore.experiment import Run, Status
+from sslcore.launch.slurm.settings import Settings
+
+TRAIN = (sys.executable, "-m", "sslcore", "train")
+SCRIPT = """\
+#!/bin/bash
+{options}
+
+# One task a run. Slurm sends this shell USR1 shortly before the time is up, or when the job has to make room:
+# the training keeps a checkpoint and exits with 75, and the job is queued again, to go on from there.
+runs=(
+{names}
+)
+run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
+[ -f "$run/config.json" ] || exit 0  # deleted meanwhile
+exec >>"$run/log.txt" 2>&1
+rm -f "$run/.exit"
+export TRIPTYCH_JOB="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" TRIPTYCH_SCRIPT={name}
+export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"
+{exports}
+room= training=
+trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
+trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null' TERM
+
+{set_up}{train} "$run" &
+training=$!
+[ -z "$room" ] || kill -USR1 "$training"  # it came while the shell was being set up
+while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :; done  # a signal ends the wait, too
+wait "$training"
+code=$?
+printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
+if [ "$room" ] && [ "$code" -eq 75 -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
+    scontrol requeue "$SLURM_JOB_ID"
+fi
+exit "$code"
+"""
+
+
+class Need(NamedTuple):
+    """What a run asks for."""
+
+    nodes: int
+    devices: int  # a node
+    gpus: bool  # whether these are GPUs
+
+
+def need(config: RunConfig, settings: Settings) -> Need:
+    """Raises ValueError where a run's devices cannot be shared evenly by the nodes that they take."""
+    if config.device == "cpu" or not settings.gpus:
+        return Need(1, config.devices, False)
+    nodes = -(-config.devices // settings.gpus)
+    if config.devices % nodes:
+        raise ValueError(f"devices: {config.devices} cannot be shared evenly by {nodes} nodes of {settings.gpus} GPUs each")
+    return Need(nodes, config.devices // nodes, True)
+
+
+def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
+    """The script that trains these runs of one experiment, which need the same, to be kept at `path`."""
+    experiment, needs = runs[0].experiment, need(runs[0].config, settings)
+    options = {
+        "job-name": f"triptych-{experiment.name}",
+        "comment": str(path),
+        "array": f"0-{len(runs) - 1}",
+        "output": f"{path.with_suffix('')}-%a.out".replace("%", "%%").replace("%%a.out", "%a.out"),
+        "open-mode": "append",
+        "signal": f"B:USR1@{settings.notice}",
+        "partition": settings.partition,
+        "account": settings.account,
+        "qos": settings.qos,
+        "time": settings.time,
+        "nodes": str(needs.nodes),
+        "ntasks-per-node": "1",
+        "gres": ":".join(filter(None, ["gpu", settings.gpu_type, str(needs.devices)])) if needs.gpus else "",
+        "cpus-per-task": str(settings.cpus * needs.devices),
+        "mem": settings.memory,
+    }
+    lines = [f"#SBATCH --{name}={_quoted(value)}" for name, value in options.items() if value]
+    paths = [str(Path(sslcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    exports = {"PYTHONPATH": os.pathsep.join(paths), "TRIPTYCH_DATA": os.environ.get("TRIPTYCH_DATA")}
+    return SCRIPT.format(
+        options="\n".join([*lines, "#SBATCH --requeue", *(f"#SBATCH {line}" for line in settings.extra)]),
+        names="\n".join(shlex.quote(run.name) for run in runs),
+        experiment=shlex.quote(str(experiment.path)),
+        name=path.name,
+        cpus=settings.cpus,
+        exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items() if value),
+        set_up=f"{settings.set_up.strip()}\n" if settings.set_up.strip() else "",
+        train=shlex.join(TRAIN),
+    )
+
+
+def _quoted(value: str) -> str:
+    """A value for a line of #SBATCH."""
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"{value!r}: Slurm takes no path with a line break in it")
+    return value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@functools.lru_cache(maxsize=1000)
+def names(script: Path) -> tuple[str, ...]:
+    """The names of the runs that a script trains, a task each; none where it is gone. A script never changes."""
+    try:
+        inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(), re.DOTALL | re.MULTILINE)
+    except OSError:
+        return ()
+    return tuple(shlex.split(inside[1])) if inside else ()
+
+
+def submitted(run: Run, status: Status) -> Path | None:
+    """The script that a run was submitted with, where it is still there."""
+    path = run.experiment.path / ".slurm" / Path(status.script or "").name
+    return path if status.script and path.is_file() else None
+
+
+def owned(run: Run, status: Status) -> bool:
+    """Whether the run was submitted by this user. Of others' jobs nothing is concluded here."""
+    path = submitted(run, status)
+    return path is None or path.stat().st_uid == os.getuid()

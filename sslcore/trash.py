@@ -1,0 +1,99 @@
+"""The store's trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslcore.experiment import Experiment, Run, Store
+
+TRASH_SECONDS = 7 * 24 * 3600.0
+TRASH_STAMP = "%Y%m%d-%H%M%S"
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """Something in the trash."""
+
+    thing: Experiment | Run  # where it lies now
+    when: float  # it was put there, in seconds since 1970
+
+    @property
+    def id(self) -> str:
+        """experiment or experiment/run, as it was called."""
+        return self.thing.name if isinstance(self.thing, Experiment) else self.thing.id
+
+
+def discard(store: Store, thing: Experiment | Run) -> Path:
+    """Move to the store's trash, from where `restore` or a hand can move it back.
+
+    Raises BlockingIOError where a process is training one of its runs.
+    """
+    trash = store.root / ".trash"
+    trash.mkdir(exist_ok=True)
+    with ExitStack() as held:
+        for run in [thing] if isinstance(thing, Run) else thing.runs():
+            try:
+                held.enter_context(run.hold())
+            except BlockingIOError:
+                raise BlockingIOError(f"{run.id} is running") from None
+        folder = Path(tempfile.mkdtemp(dir=trash, prefix=time.strftime(f"{TRASH_STAMP}-")))
+        folder.chmod(0o755)
+        kept = folder / thing.path.relative_to(store.root)
+        kept.parent.mkdir(exist_ok=True)
+        return thing.path.rename(kept)
+
+
+def contents(store: Store) -> list[Discarded]:
+    """What lies in the trash and can be put back, the latest first."""
+    found = []
+    for folder, when in _folders(store):
+        for experiment in map(Experiment, folder.iterdir()):
+            found += [Discarded(thing, when) for thing in ([experiment] if experiment.exists() else experiment.runs())]
+    return sorted(found, key=lambda discarded: discarded.when, reverse=True)
+
+
+def _folders(store: Store) -> Iterator[tuple[Path, float]]:
+    trash = store.root / ".trash"
+    for folder in trash.iterdir() if trash.is_dir() else ():
+        with suppress(ValueError):
+            when = time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
+            if folder.is_dir():
+                yield folder, when
+
+
+def restore(store: Store, discarded: Discarded) -> Experiment | Run:
+    """Move back from the trash: a run to its experiment; an experiment under a free name where its own is taken.
+
+    Raises ValueError, in one line, where the run's experiment is gone or its name is taken.
+    """
+    thing = discarded.thing
+    if isinstance(thing, Experiment):
+        taken = (store.root / thing.name).exists()
+        back = store.experiment(store.free_name(thing.name) if taken else thing.name)
+    else:
+        back = store.experiment(thing.path.parent.name).run(thing.name)
+        if not back.experiment.exists():
+            raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
+        if back.path.exists():
+            raise ValueError(f"there is a run {back.id} again; rename it first")
+    thing.path.rename(back.path)
+    emptied = list(thing.path.relative_to(store.root / ".trash").parents)[:-1]
+    with suppress(OSError):
+        for folder in emptied:
+            (store.root / ".trash" / folder).rmdir()
+    return back
+
+
+def empty(store: Store, kept_seconds: float = TRASH_SECONDS) -> None:
+    """Delete for good what has lain in the trash for longer, and what a killed process left half made."""
+    for folder, when in list(_folders(store)):
+        if time.time() - when > kept_seconds:
+            shutil.rmtree(folder, ignore_errors=True)
+    for left in (*store.root.glob(".new-*"), *store.root.glob(".import-*"), *store.root.glob("*/.new-*")):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > kept_seconds:
+                shutil.rmtree(left, ignore_errors=True)
