@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.measure import DEVICE, machine, print_table, settle
 from benchmarks.pages import evaluated, row
-from dashboard import changes, tables
+from dashboard import difference, tables
 from dashboard.figures import curves
 from sslcore import compact, datasets
 from sslcore.config import resolve
@@ -95,7 +95,7 @@ def draw(runs: list[Run], drawn: dict) -> None:
     all_curves = tables.curves(runs)
     for name in ("loss", *curves.METRICS):
         figure = curves.loss(all_curves) if name == "loss" else curves.metric(all_curves, name)
-        changes.since_last(figure, drawn, name)
+        difference.since_last(figure, drawn, name)
 
 
 def main() -> None:
