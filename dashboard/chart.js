@@ -1,6 +1,6 @@
 // One chart: themes a plotly figure, draws it, shows the image of the point under the pointer, and says what is picked.
 //
-// The page's component (plot.py) calls the default export. Any other page, such as the report, needs nothing of
+// The page's component (plot.py, mount.js) calls the default export. Any other page, such as the report, needs nothing of
 // Streamlit: put this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //

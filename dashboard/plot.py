@@ -7,7 +7,8 @@ from Streamlit's CSS variables, so that figures know nothing of light and dark.
 
 The socket carries words and what has changed (`dashboard.difference`). Whole figures lie at
 addresses of their own, under a hash of their content, from where the browser takes them
-when their chart comes into view.
+when their chart comes into view; so does the code that draws them (chart.js), which Streamlit
+would send along with every chart and every change of one.
 
 A trace whose points are images says so by `meta={"dataset": name}` and has the
 images' data set indices as its customdata, or as customdata's first column. The
@@ -24,25 +25,26 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import difference
-from dashboard.routes import FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
+from dashboard.routes import CHART_URL, FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
 
 HERE = Path(__file__).parent
-
-LOAD = (HERE / "load.js").read_text()
 
 _chart = st.components.v2.component(
     "triptych_chart",
     html='<div class="chart"></div>',
     css=(HERE / "chart.css").read_text(),
-    js=LOAD + (HERE / "chart.js").read_text(),
+    js=(HERE / "mount.js").read_text(),
     isolate_styles=False,
 )
-_loader = st.components.v2.component("triptych_plotly", js=LOAD + "export default function ({ data }) { load(data).catch(() => {}) }")
+_loader = st.components.v2.component(
+    "triptych_plotly",
+    js=(HERE / "load.js").read_text() + "export default ({ data }) => { for (const coming of [load(data.plotly), import(new URL(data.code, location.href).href)]) coming.catch(() => {}) }",
+)
 
 
 def expect() -> None:
-    """There will be charts: the browser fetches and reads plotly.js while the page is still being made. Takes no room."""
-    _loader(key="triptych_plotly", data=PLOTLY_URL, height=0)
+    """There will be charts: the browser fetches and reads plotly.js and their code while the page is still being made. Takes no room."""
+    _loader(key="triptych_plotly", data={"plotly": PLOTLY_URL, "code": CHART_URL}, height=0)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "name": key,
         "csv": None if data is None else data.to_csv(index=False),
         "select": select,
+        "code": CHART_URL,
         "plotly": PLOTLY_URL,
         "figures": FIGURES_URL,
         "thumbnails": THUMBNAILS_URL,

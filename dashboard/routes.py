@@ -1,6 +1,7 @@
-"""What the app serves beside its pages: plotly.js, figures, thumbnails of the data sets that runs use, and reports."""
+"""What the app serves beside its pages: plotly.js, the code of charts, figures, thumbnails of the data sets that runs use, and reports."""
 
 import gzip
+import hashlib
 import io
 import time
 from contextlib import suppress
@@ -23,17 +24,25 @@ from sslcore.experiment import Experiment, Store
 BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
+CHART_CODE = b"".join((Path(__file__).parent / name).read_bytes() for name in ("load.js", "chart.js"))
+CHART_URL = f"{BASE}/chart.js?v={hashlib.sha256(CHART_CODE).hexdigest()[:16]}"
 THUMBNAILS_URL = f"{BASE}/thumb"
 FIGURES_URL = f"{BASE}/figure"
 KEPT_SECONDS = 10
+FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable"}  # the address changes with the content
 
 
 def plotly_js(request: Request) -> Response:
     """The plotly.js of the installed plotly package: nothing is fetched from a CDN."""
-    headers = {"ETag": f'"{get_plotlyjs_version()}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    headers = FOR_GOOD | {"ETag": f'"{get_plotlyjs_version()}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return FileResponse(PLOTLY_FILE, media_type="text/javascript", headers=headers)
+
+
+def chart_js(request: Request) -> Response:
+    """The module that draws charts (chart.js): as a part of each chart it would be sent again with each change."""
+    return Response(CHART_CODE, media_type="text/javascript", headers=FOR_GOOD)
 
 
 def figure(request: Request) -> Response:
@@ -125,6 +134,7 @@ def report_page(request: Request) -> Response:
 
 ROUTES = [
     Route(f"{BASE}/plotly.js", plotly_js),
+    Route(f"{BASE}/chart.js", chart_js),
     Route(f"{FIGURES_URL}/{{name}}.json", figure),
     Route(f"{THUMBNAILS_URL}/{{dataset:path}}/{{index}}.png", thumbnail),
     Route(f"{BASE}/report/{{experiment}}", report_page),

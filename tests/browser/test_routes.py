@@ -8,10 +8,11 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from dashboard.routes import PLOTLY_URL
+from dashboard.routes import CHART_URL, PLOTLY_URL
 from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
+from tests.browser.conftest import ROOT
 
 
 def get(url: str, **headers: str):
@@ -27,6 +28,12 @@ def test_plotly_is_sent_once(app):
     status, headers, body = get(app.url + PLOTLY_URL)
     assert status == 200 and b"plotly.js" in body[:300]
     assert get(app.url + PLOTLY_URL, **{"If-None-Match": headers["ETag"]})[0] == 304
+
+
+def test_the_code_of_charts_is_sent_once_and_not_with_every_chart(app):
+    status, headers, body = get(app.url + CHART_URL)
+    assert status == 200 and b"export default" in body and "immutable" in headers["Cache-Control"]
+    assert len((ROOT / "dashboard" / "mount.js").read_bytes()) < 1000 < len(body)
 
 
 def test_thumbnail_is_the_image_of_that_index(app, shapes):
