@@ -1,14 +1,15 @@
 """Load: a store of 1,000 experiments of 10 runs, 20 sessions that watch one run, and a Watch page that stays open for ten hours.
 
 Pages are opened in headless Chromium. The 20 sessions speak Streamlit's own protocol over WebSockets, so that what is
-measured is the server and not twenty browsers. The ten hours are as many ticks as a page makes in that time, one after
-another without a pause: with that client, for the server's memory, and in Chromium, for the page's (fewer of them, its
+measured is the server and not twenty browsers. The ten hours are as many looks as a page takes in that time, without a
+pause: by that client, shared by five pages, for the server's memory, and in Chromium, for the page's (fewer of them, its
 clock moved on by hand). A run that logs a row a tick is watched all the while.
 """
 
 import argparse
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -30,6 +31,7 @@ from sslcore.experiment import Experiment, Run, Store
 from tests import synthetic
 
 TICK = 1.0  # seconds between two looks of the Watch page, as there
+PAGES = 5  # that share the looks of ten hours, so that the server is never idle
 DRAWN = "() => !document.querySelector('[data-testid=stSkeleton]') && [...document.querySelectorAll('.chart')].every(c => c.querySelector('.main-svg')) && document.querySelector('[data-test-script-state=notRunning]') && document.querySelector('h1')"
 MB = 1e6
 
@@ -171,16 +173,21 @@ async def watching(url: str, run: Run, n: int, seconds: float, server: psutil.Pr
 
 
 async def for_hours(url: str, run: Run, ticks: int, server: psutil.Process) -> list[list[str]]:
-    """One session that looks `ticks` times: the server's memory on the way."""
-    rows = []
-    async with Session(url, "watch", f"experiment={run.path.parent.name}") as session:
-        for tick in range(ticks + 1):
+    """PAGES sessions that look `ticks` times together: the server's memory on the way."""
+    rows, looks = [], itertools.count()
+
+    async def look(session: Session) -> None:
+        while (tick := next(looks)) <= ticks:
             if tick % max(1, ticks // 6) == 0:
-                rows.append([f"server, after {tick:,} ticks", f"{tick * TICK / 3600:.1f}", f"{memory(server) / MB:.1f}", ""])
+                rows.append([f"server, after {tick:,} looks", f"{tick * TICK / 3600:.1f}", f"{memory(server) / MB:.1f}", ""])
             if tick % 10 == 0:
                 grow(run, 6000 + tick // 2)
             for part in list(session.parts):
                 await session.ask(part)
+
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = await asyncio.gather(*(stack.enter_async_context(Session(url, "watch", f"experiment={run.path.parent.name}")) for _ in range(PAGES)))
+        await asyncio.gather(*(look(session) for session in sessions))
     return rows
 
 
@@ -203,7 +210,7 @@ def in_a_browser(url: str, run: Run, ticks: int) -> list[list[str]]:
                 devtools.send("HeapProfiler.collectGarbage")
                 heap = devtools.send("Runtime.getHeapUsage")["usedSize"]
                 counted = devtools.send("Memory.getDOMCounters")
-                rows.append([f"page, after {tick:,} ticks", f"{tick * TICK / 3600:.1f}", f"{heap / MB:.1f}", f"{counted['nodes']:,} nodes, {counted['jsEventListeners']:,} listeners"])
+                rows.append([f"page, after {tick:,} looks", f"{tick * TICK / 3600:.1f}", f"{heap / MB:.1f}", f"{counted['nodes']:,} nodes, {counted['jsEventListeners']:,} listeners"])
             grow(run, 40_000 + 5 * tick)
             before, tries = answers[0], 0
             page.clock.run_for(1000 * TICK)
