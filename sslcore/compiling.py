@@ -21,7 +21,7 @@ from sslcore.encoders import SplitBatchNorm2d
 if TYPE_CHECKING:
     from sslcore.train import Training
 
-LONG = 10_000  # steps of a run that is taken to earn the minute or two of compiling
+LONG = 10_000  # steps of a run that is taken to earn the time of compiling; a guess, for want of a GPU to measure it on
 
 
 def wanted(training: Training) -> bool:
@@ -39,7 +39,7 @@ def wanted(training: Training) -> bool:
 
 def compile_networks(training: Training, pulse) -> None:
     """Compile them and see that they run; where they do not, warn and leave them as they were. The seconds count as training."""
-    pulse.say("compiling the networks, which takes a minute or two")
+    pulse.say("compiling the networks, which may take minutes")
     began = time.monotonic()
     torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
     torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.embed takes its own
