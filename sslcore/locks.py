@@ -30,6 +30,7 @@ import psutil
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_LIMIT = 30.0  # a process on another machine that is silent for longer is lost
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}  # what file systems without flock say
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}  # and those without hard links
 
 
 # -- Processes -----------------------------------------------------------------
@@ -154,28 +155,36 @@ class Claim:
 
     def make(self) -> bool:
         """False where another living process has one. What a dead one left is taken away."""
-        for _ in range(2):
-            try:
-                descriptor = os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            except FileExistsError:
-                if self._held_by_another():
-                    return False
-                continue
-            try:
-                os.write(descriptor, self.content)
-            except OSError:
-                self.file.unlink()
+        if self._held_by_another() or not self._put(self.content):
+            return False
+        for left in self.file.parent.glob(".held.*"):  # by one who was killed in `_put`
+            left.unlink(missing_ok=True)
+        return True
+
+    def _put(self, content: bytes) -> bool:
+        """Make the file, whole from its first moment on: of a torn claim nobody could tell whose it is. False where there is one."""
+        own = self.file.with_name(f".held.{uuid.uuid4().hex}")
+        try:
+            own.write_bytes(content)
+            os.link(own, self.file)
+        except (FileExistsError, FileNotFoundError):  # another has it, and has swept `own` away perhaps
+            return False
+        except OSError as error:
+            if error.errno not in NO_LINKS:
                 raise
-            finally:
-                os.close(descriptor)
-            return True
-        return False
+            with suppress(FileExistsError), self.file.open("xb") as file:
+                file.write(content)
+                return True
+            return False
+        finally:
+            own.unlink(missing_ok=True)
+        return True
 
     def _held_by_another(self) -> bool:
         try:
             judged, touched = self.file.read_bytes(), self.file.stat().st_mtime
         except FileNotFoundError:
-            return False  # let go at this moment
+            return False
         name = claimant(judged)
         known = lives(name) if name else None
         if known or (known is None and beats(self.file, touched)):
@@ -183,11 +192,10 @@ class Claim:
         aside = self.file.with_name(f".held.{uuid.uuid4().hex}")
         with suppress(FileNotFoundError):
             self.file.rename(aside)  # of several who saw the same, one has it
-            try:
-                if aside.read_bytes() != judged:  # another's fresh claim: back with it
-                    os.link(aside, self.file)
-            finally:
-                aside.unlink()
+            found = aside.read_bytes()
+            aside.unlink()
+            if found != judged:  # another's fresh claim: back with it
+                self._put(found)
         return False
 
     def touch(self) -> None:

@@ -260,6 +260,31 @@ def test_a_torn_claim_holds_nothing_for_long(tmp_path, content):
         pass
 
 
+def test_who_is_killed_while_he_makes_a_claim_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "link", lambda *_: os._exit(0))
+        with locks.holding(tmp_path):
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not (tmp_path / ".held").exists(), "a claim is there as a whole or not at all"
+    with locks.holding(tmp_path):
+        assert {file.name for file in tmp_path.iterdir()} == {".held", ".lock"}
+
+
+def test_where_there_are_no_hard_links_a_claim_holds_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    with locks.holding(tmp_path):
+        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
+            pass
+        assert locks.claimant((tmp_path / ".held").read_bytes()) == locks.process_name(os.getpid())
+    assert {file.name for file in tmp_path.iterdir()} == {".lock"}
+
+
 # -- Clocks that jump ----------------------------------------------------------------
 
 
