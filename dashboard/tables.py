@@ -39,7 +39,7 @@ METRICS = {
     "effective_rank": pl.Float64,
 }
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
-UNDRAWN = ("std_z",)  # which no chart shows
+DRAWN = tuple(name for name in METRICS if name != "std_z")  # which no chart shows
 MAX_RUNS = 1000  # whose rows are kept in memory
 
 
@@ -54,23 +54,11 @@ def metrics(run: Run) -> pd.DataFrame:
 @lru_cache(maxsize=32)  # a MB for 10,000 rows
 def _metrics(folder: Path, stamp: tuple[int, int]) -> pd.DataFrame:
     run = Run(folder)
-    frame = _compacted(run) if stamp[1] else None
-    return (_parsed(_whole_lines(run.metrics_file, 0)) if frame is None else frame).to_pandas()
-
-
-def _compacted(run: Run) -> pl.DataFrame | None:
-    """What metrics.parquet holds, where it holds what metrics.jsonl says now."""
-    if not compact.is_current(run):
-        return None
-    try:
-        frame = pl.read_parquet(run.compact_file)
-        return frame.select(_column(frame, name).cast(dtype, strict=False).alias(name) for name, dtype in METRICS.items()).drop_nulls("step")
-    except (OSError, pl.exceptions.PolarsError):
-        return None
-
-
-def _column(frame: pl.DataFrame, name: str) -> pl.Expr:
-    return pl.col(name) if name in frame.columns else pl.lit(None)
+    table = compact.read(run, METRICS) if stamp[1] else None
+    if table is None:
+        return _parsed(_whole_lines(run.metrics_file, 0)).to_pandas()
+    frame = pl.from_arrow(table)
+    return frame.select((pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in METRICS.items()).drop_nulls("step").to_pandas()
 
 
 def _whole_lines(file: Path, start: int) -> bytes:
@@ -153,12 +141,12 @@ def logged(run: Run) -> Logged:
 def _read_on(run: Run, now: tuple[int, int, int], known: _Read | None) -> _Read:
     if known and known.stamp[0] == now[0] and known.end <= now[2] and _tail(run.metrics_file, known.end) == known.tail:
         lines = _whole_lines(run.metrics_file, known.end)
-        end, found = known.end + len(lines), known.logged.and_then(_logged(_parsed(lines))) if lines else known.logged
-    elif now[2] and (frame := _compacted(run)) is not None:
-        end, found = now[2], _logged(frame)
+        end, found = known.end + len(lines), known.logged.and_then(_logged(_columns(lines))) if lines else known.logged
+    elif now[2] and (table := compact.read(run, DRAWN)) is not None:
+        end, found = now[2], _logged({name: table[name].to_numpy() for name in table.column_names})
     else:
         lines = _whole_lines(run.metrics_file, 0)
-        end, found = len(lines), _logged(_parsed(lines))
+        end, found = len(lines), _logged(_columns(lines))
     return _Read(now, end, _tail(run.metrics_file, end), found)
 
 
@@ -171,8 +159,18 @@ def _tail(file: Path, end: int) -> bytes:
         return b""
 
 
-def _logged(frame: pl.DataFrame) -> Logged:
-    columns = {name: frame[name].cast(pl.Float32).to_numpy() for name in METRICS if name not in UNDRAWN}
+def _columns(lines: bytes) -> dict[str, np.ndarray]:
+    frame = _parsed(lines)
+    return {name: frame[name].cast(pl.Float32).to_numpy() for name in DRAWN}
+
+
+def _logged(columns: Mapping[str, np.ndarray]) -> Logged:
+    """Of columns of all rows, (n,) each, NaN where a row lacks it; a column that no row has may be missing."""
+    n = max(map(len, columns.values()), default=0)
+    columns = {name: columns[name].astype(np.float32) if name in columns else np.full(n, np.nan, np.float32) for name in DRAWN}
+    placed = np.isfinite(columns["step"])
+    if not placed.all():
+        columns = {name: column[placed] for name, column in columns.items()}
     rows = _shared({name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name not in PLACES})
     rows["chance_loss"] = rows["chance_loss"][-1:]  # it is the same throughout
     return Logged({name: columns[name] for name in PLACES}, {name: (own, columns[name][own]) for name, own in rows.items()})

@@ -250,7 +250,7 @@ READING = {
     "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
     "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
-    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "is_current", "contents",
+    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "contents",
 }  # fmt: skip
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
