@@ -34,7 +34,7 @@ const NUMBERS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array
 function decoded(value) {
   const kind = value?.bdata !== undefined && NUMBERS[value.dtype]
   if (!kind) return value
-  const bytes = Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0))
+  const bytes = Uint8Array.fromBase64?.(value.bdata) ?? Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0)) // a tenth of the time, where browsers have it
   const all = new kind(bytes.buffer)
   if (!value.shape) return all
   const [rows, columns, deeper] = String(value.shape).split(",").map(Number)
@@ -343,6 +343,7 @@ function begin(node, Plotly, select) {
 // Draws `chart` in `node`, or changes what is drawn there. Nothing is done where nothing has changed.
 // `pick({indices, clicked, moment})`, if given, is told the data set indices that are selected and the one clicked last.
 export async function draw(node, chart, { Plotly, thumbnail, pick }) {
+  if (states.has(node) && states.get(node).Plotly !== Plotly) undraw(node) // now it needs the whole of plotly.js, or a part will do
   const state = states.get(node) ?? begin(node, Plotly, Boolean(pick))
   Object.assign(state, { chart, thumbnail, pick })
   node.setAttribute("aria-label", chart.alt)

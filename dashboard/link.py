@@ -46,12 +46,12 @@ def _put(**params: str) -> None:
 # -- The head of a page about an experiment ------------------------------------------------
 
 
-def header(title: str) -> tuple[Experiment, list[Run]]:
-    """The head of a page that shows results: the experiment, and the runs to show, by method.
+def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
+    """The head of a page that shows results (by charts of `points`, see plot.expect): the experiment, and the runs to show, by method.
 
     Ends the page with a word on what to do where there are none.
     """
-    experiment = heading(title, beside=True)
+    experiment = heading(title, beside=True, points=points)
     shown = tables.by_method(runs(experiment))
     if not shown:
         if experiment.spec().hidden:
@@ -66,7 +66,7 @@ def header(title: str) -> tuple[Experiment, list[Run]]:
     return experiment, shown
 
 
-def heading(title: str, beside: bool = False) -> Experiment:
+def heading(title: str, beside: bool = False, points: bool = False) -> Experiment:
     """The page's title, the boxes to choose the experiment and (`beside`) others to stand beside it, and its question.
 
     Ends the page with a word on what to do where the store is empty.
@@ -80,7 +80,7 @@ def heading(title: str, beside: bool = False) -> Experiment:
         st.stop()
     boxes = st.columns([4, 3, 3] if beside else [4, 3], vertical_alignment="bottom")
     with boxes[0], st.container(gap=None):
-        plot.expect()
+        plot.expect(points)
         st.title(title)
     with boxes[1]:
         experiment = _pick_experiment(names)

@@ -1,11 +1,11 @@
-// plotly.js is fetched once a page, however many charts there are.
+// plotly.js, and any part of it, is fetched once a page, however many charts there are.
 function load(url) {
-  window.triptychPlotly ??= new Promise((resolve, reject) => {
+  const known = (window.triptychPlotly ??= {})
+  return (known[url] ??= new Promise((resolve, reject) => {
     const script = document.createElement("script")
     script.src = url
-    script.onload = () => resolve(window.Plotly)
+    script.onload = () => resolve(window.Plotly) // of this script, even where the page has several
     script.onerror = () => reject(new Error("plotly.js could not be loaded from " + url))
     document.head.appendChild(script)
-  })
-  return window.triptychPlotly
+  }))
 }

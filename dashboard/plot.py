@@ -25,9 +25,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import difference
-from dashboard.routes import CHART_URL, FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
+from dashboard.routes import CARTESIAN_URL, CHART_URL, FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
 
 HERE = Path(__file__).parent
+CARTESIAN = {"scatter", "heatmap", "bar", "box", "histogram", "violin"}  # what the smaller plotly.js draws
 
 _chart = st.components.v2.component(
     "triptych_chart",
@@ -42,9 +43,12 @@ _loader = st.components.v2.component(
 )
 
 
-def expect() -> None:
-    """There will be charts: the browser fetches and reads plotly.js and their code while the page is still being made. Takes no room."""
-    _loader(key="triptych_plotly", data={"plotly": PLOTLY_URL, "code": CHART_URL}, height=0)
+def expect(points: bool = False) -> None:
+    """There will be charts (of `points` by WebGL): the browser fetches and reads plotly.js and their code while the page is still being made.
+
+    Takes no room.
+    """
+    _loader(key="triptych_plotly", data={"plotly": PLOTLY_URL if points else CARTESIAN_URL, "code": CHART_URL}, height=0)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "csv": None if data is None else data.to_csv(index=False),
         "select": select,
         "code": CHART_URL,
-        "plotly": PLOTLY_URL,
+        "plotly": CARTESIAN_URL if {trace.type for trace in figure.data} <= CARTESIAN else PLOTLY_URL,
         "figures": FIGURES_URL,
         "thumbnails": THUMBNAILS_URL,
     }

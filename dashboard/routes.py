@@ -22,9 +22,12 @@ from sslcore import datasets
 from sslcore.experiment import Experiment, Store
 
 BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
+HERE = Path(__file__).parent
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
-CHART_CODE = b"".join((Path(__file__).parent / name).read_bytes() for name in ("load.js", "chart.js"))
+CARTESIAN_FILE = HERE / "vendor" / "plotly-cartesian.min.js"  # a third of it
+CARTESIAN_URL = f"{BASE}/plotly-cartesian.js?v={hashlib.sha256(CARTESIAN_FILE.read_bytes()).hexdigest()[:16]}"
+CHART_CODE = b"".join((HERE / name).read_bytes() for name in ("load.js", "chart.js"))
 CHART_URL = f"{BASE}/chart.js?v={hashlib.sha256(CHART_CODE).hexdigest()[:16]}"
 THUMBNAILS_URL = f"{BASE}/thumb"
 FIGURES_URL = f"{BASE}/figure"
@@ -38,6 +41,11 @@ def plotly_js(request: Request) -> Response:
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return FileResponse(PLOTLY_FILE, media_type="text/javascript", headers=headers)
+
+
+def cartesian_js(request: Request) -> Response:
+    """The part of plotly.js that draws everything but points by WebGL: a page starts a second sooner than with the whole."""
+    return FileResponse(CARTESIAN_FILE, media_type="text/javascript", headers=FOR_GOOD)
 
 
 def chart_js(request: Request) -> Response:
@@ -134,6 +142,7 @@ def report_page(request: Request) -> Response:
 
 ROUTES = [
     Route(f"{BASE}/plotly.js", plotly_js),
+    Route(f"{BASE}/plotly-cartesian.js", cartesian_js),
     Route(f"{BASE}/chart.js", chart_js),
     Route(f"{FIGURES_URL}/{{name}}.json", figure),
     Route(f"{THUMBNAILS_URL}/{{dataset:path}}/{{index}}.png", thumbnail),

@@ -129,6 +129,10 @@ def test_many_curves_of_a_label_are_one_trace_with_gaps(rows, monkeypatch):
     monkeypatch.setattr(curves, "MANY", 2)
     curves.loss.cache_clear()
     (joined,) = (trace for trace in curves.loss(byol).data if trace.opacity)
+    means = named(curves.loss(byol))
+    monkeypatch.setattr(curves, "CROWD", 2)
+    curves.loss.cache_clear()
+    assert not [trace for trace in curves.loss(byol).data if trace.opacity] and named(curves.loss(byol)) == means
     curves.loss.cache_clear()
     gap = [np.nan]
     np.testing.assert_array_equal(joined.y, np.concatenate([apart[0].y, gap, apart[1].y, gap, apart[2].y]))

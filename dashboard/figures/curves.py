@@ -18,6 +18,7 @@ from sslcore.methods import METHODS
 POINTS = 1000  # a curve, at most; fewer where there are many curves
 ALL_POINTS = 30_000
 MANY = 24  # curves, above which those of one label are one trace: plotly.js takes a millisecond for a trace, however short
+CROWD = 100  # curves, above which those behind a mean are left out: a cloud that tells nothing, and a third of the drawing
 KEPT = 64  # figures
 
 X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images seen", "seconds": "training time", "flops": "floating-point operations"}
@@ -99,7 +100,8 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
         meant = n > 1 and spread
         if meant and len(curves) > MANY:
             traces += [_line(logged, points, label, **raw)] if smoothing else []
-            traces.append(_line(smooth, points, label, line={**line, "width": 1}, opacity=min(0.3, 1.5 / n), hoverinfo="skip"))
+            if len(curves) <= CROWD:
+                traces.append(_line(smooth, points, label, line={**line, "width": 1}, opacity=min(0.3, 1.5 / n), hoverinfo="skip"))
             traces += _spread(smooth, label, n, line, points, unit)
             continue
         for curve, one, of_one in zip(group, smooth, logged):

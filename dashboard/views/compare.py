@@ -73,7 +73,12 @@ def draw() -> None:
         plot(figure, key="compare_loss_all", height=PANEL + 80 + legend_room(labels, 740), alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level")
 
     st.subheader("What can be compared")
-    st.caption("Measured on h, the encoder's output, and on the same images for every run." + (" Bands: ± one standard deviation over the N seeds." if spread and len({curve.label for curve in logged}) < len(logged) else ""))
+    said = ["Measured on h, the encoder's output, and on the same images for every run."]
+    if spread and len({curve.label for curve in logged}) < len(logged):
+        said.append("Bands: ± one standard deviation over the N seeds.")
+        if len(logged) > curves.CROWD:
+            said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
+    st.caption(" ".join(said))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):

@@ -31,7 +31,7 @@ PCA_WORDS = (
     "Panels are not turned; a component's sign is arbitrary."
 )
 
-_, runs = link.header("Embeddings")
+_, runs = link.header("Embeddings", points=True)
 named = tables.named(runs)
 called = tables.labels(runs)
 

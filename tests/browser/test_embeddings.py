@@ -148,3 +148,14 @@ def test_a_click_shows_the_nearest_images_of_each_method(panels, experiment):
         shown = rows.nth(k).locator("img")
         shown.nth(7).wait_for()
         assert [int(re.search(r"/(\d+)\.png$", source)[1]) for source in shown.evaluate_all("images => images.map(i => i.src)")] == expected
+
+
+def test_the_whole_of_plotly_is_fetched_only_where_points_are_drawn(app, page, experiment):
+    asked = []
+    page.on("request", lambda request: asked.append(re.sub(r".*/|\?.*", "", request.url)))
+    page.goto(f"{app.url}/compare?experiment=embedded")
+    page.wait_for_selector("[class*=st-key-compare_loss_byol] .main-svg")
+    assert asked.count("plotly-cartesian.js") == 1 and "plotly.js" not in asked
+    page.get_by_role("link", name="Embeddings", exact=True).first.click()
+    wait_for_panels(page)
+    assert asked.count("plotly-cartesian.js") == asked.count("plotly.js") == 1

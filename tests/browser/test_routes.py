@@ -1,14 +1,17 @@
 """What the app serves beside its pages."""
 
+import hashlib
 import io
+import re
 import urllib.error
 import urllib.request
 from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
+from plotly.offline import get_plotlyjs_version
 
-from dashboard.routes import CHART_URL, PLOTLY_URL
+from dashboard.routes import CARTESIAN_FILE, CARTESIAN_URL, CHART_URL, PLOTLY_URL
 from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
@@ -28,6 +31,14 @@ def test_plotly_is_sent_once(app):
     status, headers, body = get(app.url + PLOTLY_URL)
     assert status == 200 and b"plotly.js" in body[:300]
     assert get(app.url + PLOTLY_URL, **{"If-None-Match": headers["ETag"]})[0] == 304
+
+
+def test_the_smaller_plotly_is_what_was_published_and_of_the_version_of_the_whole(app):
+    status, headers, body = get(app.url + CARTESIAN_URL)
+    assert status == 200 and "immutable" in headers["Cache-Control"] and body == CARTESIAN_FILE.read_bytes()
+    assert hashlib.sha256(body).hexdigest() in (CARTESIAN_FILE.parent / "README.md").read_text()
+    version = re.search(rb"plotly.js \(cartesian - minified\) v(\d+)\.", body[:300])[1].decode()
+    assert version == get_plotlyjs_version().split(".")[0]
 
 
 def test_the_code_of_charts_is_sent_once_and_not_with_every_chart(app):
