@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=["steps", "evaluation", "pages"], default=["steps", "evaluation", "pages"])
     args = parser.parse_args()
-    print(machine("numpy", "umap-learn", "polars", "plotly"))
+    print(machine("numpy", "umap-learn", "pyarrow", "plotly"))
     for part in args.only:
         {"steps": steps, "evaluation": evaluation, "pages": pages}[part](args.rounds)
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
+import pyarrow
 from pandas.io.formats.style import Styler
+from pyarrow import json
 
 from sslcore import compact
 from sslcore.analysis.summary import SETTINGS, differing, run_rows
@@ -22,75 +23,22 @@ from sslcore.experiment import Run, Store
 from sslcore.files import logged_rows
 from sslcore.methods import METHODS
 
-METRICS = {
-    "step": pl.Int64,
-    "epoch": pl.Float64,
-    "images_seen": pl.Int64,
-    "seconds": pl.Float64,
-    "loss": pl.Float64,
-    "chance_loss": pl.Float64,
-    "learning_rate": pl.Float64,
-    "images_per_second": pl.Float64,
-    "std_z": pl.Float64,
-    "knn": pl.Float64,
-    "std": pl.Float64,
-    "alignment": pl.Float64,
-    "uniformity": pl.Float64,
-    "effective_rank": pl.Float64,
-}
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
-DRAWN = tuple(name for name in METRICS if name != "std_z")  # which no chart shows
+MEASURED = ("loss", "chance_loss", "learning_rate", "images_per_second", "knn", "std", "alignment", "uniformity", "effective_rank")  # and those that charts show
+METRICS = (*PLACES, *MEASURED)
+SCHEMA = pyarrow.schema([(name, pyarrow.float64()) for name in METRICS])
 MAX_RUNS = 1000  # whose rows are kept in memory
 
 
 # -- What runs log ---------------------------------------------------------------------------
 
 
-def metrics(run: Run) -> pd.DataFrame:
-    """All logged rows of a run, a column a metric, NaN where a row lacks it. Not to be changed in place."""
-    return _metrics(run.path, stamp(run.metrics_file))
-
-
-@lru_cache(maxsize=32)  # a MB for 10,000 rows
-def _metrics(folder: Path, stamp: tuple[int, int]) -> pd.DataFrame:
-    run = Run(folder)
-    table = compact.read(run, METRICS) if stamp[1] else None
-    if table is None:
-        return _parsed(_whole_lines(run.metrics_file, 0)).to_pandas()
-    frame = pl.from_arrow(table)
-    return frame.select((pl.col(name) if name in frame.columns else pl.lit(None)).cast(dtype).alias(name) for name, dtype in METRICS.items()).drop_nulls("step").to_pandas()
-
-
-def _whole_lines(file: Path, start: int) -> bytes:
-    """What a file holds from a byte on, without the line that is being written; nothing where there is no file."""
-    try:
-        with file.open("rb") as opened:
-            opened.seek(start)
-            content = opened.read()
-    except OSError:
-        return b""
-    return content[: content.rfind(b"\n") + 1]
-
-
-def _parsed(lines: bytes) -> pl.DataFrame:
-    try:
-        frame = pl.read_ndjson(io.BytesIO(lines), schema=METRICS) if lines else pl.DataFrame(schema=METRICS)
-    except pl.exceptions.PolarsError:  # a torn line amid the file: slower, and skips it
-        rows = [{name: _number(row.get(name)) for name in METRICS} for row in logged_rows(lines)]
-        frame = pl.DataFrame(rows, schema=METRICS, strict=False)
-    return frame.drop_nulls("step")
-
-
-def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 @dataclass(frozen=True)
 class Logged:
-    """A run's rows as charts need them, in a third of the memory. Not to be changed in place."""
+    """A run's rows as charts need them: each metric only where a row has it. Not to be changed in place."""
 
     places: Mapping[str, np.ndarray]  # name of PLACES -> (n,) float32, NaN where a row lacks it
-    values: Mapping[str, tuple[np.ndarray, np.ndarray]]  # any other -> the rows that have it, and its values there, float32
+    values: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name of MEASURED -> the rows that have it, and its values there, float32
 
     def __len__(self) -> int:
         return len(self.places["step"])
@@ -142,7 +90,7 @@ def _read_on(run: Run, now: tuple[int, int, int], known: _Read | None) -> _Read:
     if known and known.stamp[0] == now[0] and known.end <= now[2] and _tail(run.metrics_file, known.end) == known.tail:
         lines = _whole_lines(run.metrics_file, known.end)
         end, found = known.end + len(lines), known.logged.and_then(_logged(_columns(lines))) if lines else known.logged
-    elif now[2] and (table := compact.read(run, DRAWN)) is not None:
+    elif now[2] and (table := compact.read(run, METRICS)) is not None:
         end, found = now[2], _logged({name: table[name].to_numpy() for name in table.column_names})
     else:
         lines = _whole_lines(run.metrics_file, 0)
@@ -159,19 +107,42 @@ def _tail(file: Path, end: int) -> bytes:
         return b""
 
 
+def _whole_lines(file: Path, start: int) -> bytes:
+    """What a file holds from a byte on, without the line that is being written; nothing where there is no file."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read()
+    except OSError:
+        return b""
+    return content[: content.rfind(b"\n") + 1]
+
+
 def _columns(lines: bytes) -> dict[str, np.ndarray]:
-    frame = _parsed(lines)
-    return {name: frame[name].cast(pl.Float32).to_numpy() for name in DRAWN}
+    """Each metric in all rows, (n,), NaN where a row lacks it."""
+    try:
+        table = json.read_json(io.BytesIO(lines), json.ReadOptions(use_threads=False), json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore"))
+        return {name: table[name].to_numpy() for name in METRICS}
+    except pyarrow.ArrowInvalid:  # no line, a torn one amid the file, or no number where one should be: slower, and leaves it out
+        rows = logged_rows(lines)
+        return {name: np.array([_number(row.get(name)) for row in rows], dtype=float) for name in METRICS}
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _logged(columns: Mapping[str, np.ndarray]) -> Logged:
     """Of columns of all rows, (n,) each, NaN where a row lacks it; a column that no row has may be missing."""
     n = max(map(len, columns.values()), default=0)
-    columns = {name: columns[name].astype(np.float32) if name in columns else np.full(n, np.nan, np.float32) for name in DRAWN}
+    columns = {name: columns[name].astype(np.float32) if name in columns else np.full(n, np.nan, np.float32) for name in METRICS}
     placed = np.isfinite(columns["step"])
     if not placed.all():
         columns = {name: column[placed] for name, column in columns.items()}
-    rows = _shared({name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name not in PLACES})
+    rows = _shared({name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name in MEASURED})
     rows["chance_loss"] = rows["chance_loss"][-1:]  # it is the same throughout
     return Logged({name: columns[name] for name in PLACES}, {name: (own, columns[name][own]) for name, own in rows.items()})
 

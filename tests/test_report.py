@@ -11,6 +11,7 @@ from collections import Counter
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,7 +113,7 @@ def test_its_policy_names_its_own_scripts_and_no_address(page):
 def test_its_curves_are_the_folders_metrics_in_the_apps_colours(experiment, page):
     drawn = figures(Parsed(page))
     for run in experiment.runs():
-        logged = tables.metrics(run).dropna(subset=["loss"])
+        logged = pd.DataFrame(run.metrics()).dropna(subset=["loss"])
         (trace,) = (t for t in drawn[f"loss-{run.config.method}"]["data"] if str(t.get("name", "")).endswith(f", seed {run.config.seed}"))
         assert np.array_equal(array(trace["x"]), logged["step"].to_numpy(np.float32))
         assert np.array_equal(array(trace["y"]), logged["loss"].to_numpy(np.float32))

@@ -57,6 +57,14 @@ def test_over_images_is_mcnemars_exact_test():
     assert made.mean == pytest.approx(a.mean() - b.mean())
 
 
+@given(st.integers(0, 400), st.integers(0, 400))
+def test_the_test_over_images_is_scipys_of_a_fair_coin(only_a, only_b):
+    a = np.arange(only_a + only_b + 1) < only_a
+    b = (np.arange(only_a + only_b + 1) >= only_a) & (np.arange(only_a + only_b + 1) < only_a + only_b)
+    expected = scipy.stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
+    assert over_images(a, b).p == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_bootstrap_is_scipys_over_images():
     rng = np.random.default_rng(0)
     a, b = rng.random(400) < 0.8, rng.random(400) < 0.72

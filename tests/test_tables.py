@@ -4,8 +4,9 @@ import os
 import re
 
 import numpy as np
-import pandas as pd
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from dashboard import tables
 from sslcore import compact
@@ -19,46 +20,35 @@ def experiment(tmp_path):
     return synthetic.store(tmp_path / "store", seeds=(0, 1), steps=100)
 
 
-def test_metrics_are_those_of_the_folder(experiment):
-    run = experiment.runs()[0]
-    frame, rows = tables.metrics(run), run.metrics()
-    assert frame["step"].tolist() == [row["step"] for row in rows]
-    for name in ("loss", "knn", "effective_rank"):
-        assert np.array_equal(frame[name].to_numpy(), np.array([row.get(name, np.nan) for row in rows]), equal_nan=True)
-
-
-def test_metrics_follow_the_file(experiment):
-    run = experiment.runs()[0]
-    before = len(tables.metrics(run))
-    assert tables.metrics(run) is tables.metrics(run)  # read once
-    run.append_metrics({"step": 105, "loss": 1.0})
-    assert len(tables.metrics(run)) == before + 1
-    run.metrics_file.unlink()
-    assert tables.metrics(run).empty
-
-
-def test_a_torn_line_is_skipped_wherever_it_is(experiment):
-    run = experiment.runs()[0]
-    before = len(tables.metrics(run))
-    with run.metrics_file.open("a") as file:
-        file.write('{"step": 105, "lo')
-    assert len(tables.metrics(run)) == before
-    with run.metrics_file.open("a") as file:
-        file.write('\n{"step": 110, "loss": NaN, "knn": "often", "new": [1]}\n')
-    assert tables.metrics(run)["step"].tolist()[-1] == 110
-    assert len(tables.metrics(run)) == before + 1
-    assert np.isnan(tables.metrics(run)["knn"].iloc[-1])
+def column(run, name: str) -> np.ndarray:
+    """A metric in all rows of a run's folder, read by json alone."""
+    return np.array([row.get(name, np.nan) for row in run.metrics()], np.float32)
 
 
 def test_curves_are_the_metrics_of_the_folder(experiment):
     for run, curve in zip(tables.by_method(experiment.runs()), tables.curves(experiment.runs())):
-        frame = tables.metrics(run)
         for name in ("step", "epoch", "loss", "knn", "effective_rank"):
-            np.testing.assert_array_equal(curve[name], frame[name].to_numpy(np.float32))
+            np.testing.assert_array_equal(curve[name], column(run, name))
         steps, epochs, knn = curve.pairs("knn", "epoch")
-        measured = frame.dropna(subset=["knn"])
-        assert steps.tolist() == measured["step"].tolist()
-        np.testing.assert_array_equal([epochs, knn], measured[["epoch", "knn"]].to_numpy(np.float32).T)
+        measured = ~np.isnan(column(run, "knn"))
+        for found, name in ((steps, "step"), (epochs, "epoch"), (knn, "knn")):
+            np.testing.assert_array_equal(found, column(run, name)[measured])
+
+
+def test_a_torn_line_is_skipped_wherever_it_is(experiment):
+    run = experiment.runs()[0]
+    before = len(tables.logged(run))
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 105, "lo')
+    assert len(tables.logged(run)) == before
+    with run.metrics_file.open("a") as file:
+        file.write('\n{"step": 110, "loss": NaN, "knn": "often", "std": 1' + 400 * "0" + ', "alignment": true, "uniformity": -2, "new": [1]}\n')
+    for again in (False, True):
+        if again:
+            tables._read.clear()
+        found = tables.logged(run)
+        assert found.last("step") == 110 and len(found) == before + 1
+        assert {name for name in tables.MEASURED if before in found.values[name][0]} == {"uniformity"}
 
 
 def test_only_what_was_appended_is_read(experiment, monkeypatch):
@@ -66,7 +56,7 @@ def test_only_what_was_appended_is_read(experiment, monkeypatch):
     before = tables.logged(run)
     assert tables.logged(run) is before
     read = []
-    monkeypatch.setattr(tables, "_parsed", lambda lines, parse=tables._parsed: read.append(lines) or parse(lines))
+    monkeypatch.setattr(tables, "_columns", lambda lines, read_them=tables._columns: read.append(lines) or read_them(lines))
     run.append_metrics({"step": 105, "epoch": 5.25, "loss": 1.0})
     with run.metrics_file.open("a") as file:
         file.write('{"step": 110, "lo')
@@ -94,20 +84,32 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(experiment):
 
 def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
     run = experiment.runs()[0]
-    plain = tables.metrics(run)
+    plain = tables.logged(run)
+    n = len(plain)
     compact.write(run)
-    assert compact.read(run, ["step"]).num_rows == len(plain)
-    tables._metrics.cache_clear()
+    assert compact.read(run, ["step"]).num_rows == n
     tables._read.clear()
-    pd.testing.assert_frame_equal(tables.metrics(run), plain)
-    n = len(tables.logged(run))
+    for name in tables.PLACES:
+        np.testing.assert_array_equal(tables.logged(run).places[name], plain.places[name])
+    for name in tables.MEASURED:
+        np.testing.assert_array_equal(tables.logged(run).values[name], plain.values[name])
     run.append_metrics({"step": 105, "loss": 1.0})
-    assert compact.read(run, ["step"]) is None and len(tables.metrics(run)) == len(plain) + 1 == n + 1 == len(tables.logged(run))
+    assert compact.read(run, ["step"]) is None and len(tables.logged(run)) == n + 1
     run.compact_file.write_bytes(b"PAR1 no table PAR1")
     tables._read.clear()
     assert compact.read(run, ["step"]) is None and len(tables.logged(run)) == n + 1
     run.keep_metrics_until(50)
     assert not run.compact_file.exists()
+
+
+def test_a_foreign_table_counts_by_its_numbers_alone(experiment):
+    run = experiment.runs()[0]
+    size = str(run.metrics_file.stat().st_size).encode()
+    table = pyarrow.table({"step": [1, None, 3], "loss": ["a", "b", "c"], "knn": [0.5, 0.5, None], "std": [[1.0], [], []]})
+    parquet.write_table(table.replace_schema_metadata({compact.COMPACTED: size}), run.compact_file)
+    found = tables.logged(run)
+    assert found.places["step"].tolist() == [1, 3] and found.values["knn"][1].tolist() == [0.5]
+    assert len(found.values["loss"][1]) == len(found.values["std"][1]) == 0
 
 
 def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):
