@@ -41,7 +41,8 @@ def _question(store: Store, thing: Experiment | Run) -> None:
     st.text(f"{what} goes to the trash. For a week it can be put back, at the foot of the Experiments page; then it is gone.")
     if waiting := sum(status.engine == "slurm" and status.state == "queued" for status in (run.recorded_status() for run in runs)):
         st.text(f"{words.count(waiting, 'job')} of it that {'waits' if waiting == 1 else 'wait'} in Slurm {'is' if waiting == 1 else 'are'} cancelled.")
-    with st.container(horizontal=True):
+    buttons = st.empty()
+    with buttons.container(horizontal=True):
         delete = st.button("Delete", type="primary", icon=":material/delete:", key="trash_delete", **access.lock())
         keep = st.button("Keep", key="trash_keep")
     if keep:
@@ -62,8 +63,9 @@ def _question(store: Store, thing: Experiment | Run) -> None:
             return
         said = f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page."
         if dropped.problem:
+            buttons.empty()
             st.warning(f"{said} {words.plain(dropped.problem)}.")
-            return  # the dialog stands until this has been read
+            return  # the dialog stands until this has been read, and is closed
         _drop()
         st.toast(f"{said} {words.count(dropped.cancelled, 'job')} in Slurm cancelled." if dropped.cancelled else said)
         st.rerun()

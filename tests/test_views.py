@@ -121,6 +121,21 @@ def test_an_experiment_with_a_run_alive_is_not_deleted():
     assert Store().experiments()
 
 
+def test_where_slurm_keeps_waiting_jobs_the_question_says_so_and_asks_no_more(monkeypatch):
+    synthetic.store(Store().root, seeds=(0,), name="one")
+
+    def silent(store: Store):
+        raise RuntimeError("Slurm does not answer")
+
+    monkeypatch.setattr("sslcore.launch.slurm.client.queue", silent)
+    for run in Store().experiments()[0].runs():
+        run.update_status(state="queued", engine="slurm", job_id="7")
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert "is in the trash" in texts(app) and "Slurm does not answer" in texts(clean(app))
+    assert "trash_delete" not in [button.key for button in app.button] and not Store().experiments()
+
+
 def menu(app: AppTest, name: str, action: str) -> AppTest:
     """Choose an action in the menu of an experiment's card."""
     return clean(app.menu_button(key=f"experiments_menu_{name}").click(action).run())
