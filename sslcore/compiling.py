@@ -13,9 +13,6 @@ import importlib.util
 import time
 from typing import TYPE_CHECKING
 
-import torch
-import torch._dynamo
-
 from sslcore.encoders import SplitBatchNorm2d
 
 if TYPE_CHECKING:
@@ -39,18 +36,20 @@ def wanted(training: Training) -> bool:
 
 def compile_networks(training: Training, pulse) -> None:
     """Compile them and see that they run; where they do not, warn and leave them as they were. The seconds count as training."""
+    import torch._dynamo  # takes two seconds
+
     pulse.say("compiling the networks, which may take minutes")
     began = time.monotonic()
     torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
-    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.embed takes its own
+    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.embed, where compiled, says otherwise
     statistics = {buffer: buffer.clone() for buffer in training.method.buffers()}
-    training.stance = "default"
+    training.compiled = True
     try:
         for network in training.method.children():
             network.compile(dynamic=False)
         training.rehearse()
     except Exception as error:  # a compiler has many
-        training.stance = "force_eager"
+        training.compiled = False
         said = next(iter(str(error).strip().splitlines()), "")[:300]
         pulse.warn(f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result")
     for buffer, before in statistics.items():

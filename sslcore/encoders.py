@@ -1,7 +1,7 @@
 """Backbones that turn images into h, and the heads that turn h into z.
 
 Backbones are torchvision's ResNets without their classifier, so that their
-weights load into torchvision's model of that name.
+weights load into torchvision's model of that name, and a small one like them.
 """
 
 from collections import OrderedDict
@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import resnet
 
 from sslcore import distributed
 from sslcore.config import Head
@@ -27,6 +26,8 @@ def build_encoder(name: str, image_size: int, norm: Norm = nn.BatchNorm2d) -> nn
     """
     if name == "small":
         return hasten(SmallResNet(norm))
+    from torchvision.models import resnet  # imports torch's compiler, which takes two seconds
+
     encoder = getattr(resnet, name)(norm_layer=norm)
     encoder.dim = encoder.fc.in_features
     encoder.fc = nn.Identity()
@@ -54,7 +55,7 @@ class SmallResNet(nn.Sequential):
         ]
         inner = widths[0]
         for i, width in enumerate(widths, start=1):
-            layers.append((f"layer{i}", basic_block(inner, width, 1 if i == 1 else 2, norm)))
+            layers.append((f"layer{i}", BasicBlock(inner, width, 1 if i == 1 else 2, norm)))
             inner = width
         layers += [("avgpool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten(1))]
         super().__init__(OrderedDict(layers))
@@ -63,12 +64,28 @@ class SmallResNet(nn.Sequential):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-def basic_block(inner: int, width: int, stride: int, norm: Norm) -> resnet.BasicBlock:
-    """torchvision's block of two 3x3 convolutions, with a 1x1 shortcut where the shape changes."""
-    shortcut = None
-    if stride != 1 or inner != width:
-        shortcut = nn.Sequential(nn.Conv2d(inner, width, kernel_size=1, stride=stride, bias=False), norm(width))
-    return resnet.BasicBlock(inner, width, stride, shortcut, norm_layer=norm)
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 2), which is a 1x1 convolution where the shape changes.
+
+    By torchvision's names.
+    """
+
+    def __init__(self, inner: int, width: int, stride: int, norm: Norm):
+        super().__init__()
+        changes = stride != 1 or inner != width
+        shortcut = nn.Sequential(nn.Conv2d(inner, width, kernel_size=1, stride=stride, bias=False), norm(width)) if changes else None
+        self.conv1 = nn.Conv2d(inner, width, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.bn1 = norm(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False)
+        self.bn2 = norm(width)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn2(self.conv2(x))
+        return self.relu(x.add_(shortcut))
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):

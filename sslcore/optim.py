@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from inspect import unwrap
 
 import torch
 from torch import nn
@@ -23,11 +24,32 @@ def build_optimizer(modules: Iterable[nn.Module], config: RunConfig) -> torch.op
     if config.optimizer == "lars":
         return LARS(groups, lr=rate)
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, fused=fused)
-    return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM, fused=fused)
+        return AdamW(groups, lr=rate, fused=fused)
+    return SGD(groups, lr=rate, momentum=MOMENTUM, fused=fused)
 
 
-class LARS(torch.optim.Optimizer):
+class Uncompiled:
+    """What torch's optimizers tell torch's compiler to leave alone, without telling it: that imports it, which takes a run two seconds."""
+
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class SGD(Uncompiled, torch.optim.SGD):
+    step = torch.no_grad()(unwrap(torch.optim.SGD.step))
+
+
+class AdamW(Uncompiled, torch.optim.AdamW):
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+class LBFGS(Uncompiled, torch.optim.LBFGS):
+    pass
+
+
+class LARS(Uncompiled, torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), as SimCLR and BYOL use it.
 
     A layer's step is scaled by `trust` |w| / |g|, where g includes the weight

@@ -8,6 +8,7 @@ one would have drawn, and on a CPU ends with the same bits.
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class Training:
         self.method = method.to(device, memory_format=torch.channels_last).train()
         distributed.copy_first(self.method.state_dict().values())
         self.optimizer = build_optimizer([self.method], config)
-        self.stance = "force_eager"  # torch.compile's
+        self.compiled = False  # whether the networks are
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
@@ -159,7 +160,7 @@ class Training:
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
-        with half, torch.compiler.set_stance(self.stance):
+        with half, torch.compiler.set_stance("default") if self.compiled else nullcontext():
             return self.method.embed(view1, view2)
 
     def backward(self, view1: Tensor, view2: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -48,6 +50,50 @@ def test_biases_and_batch_norm_take_no_weight_decay(name):
     optimizer.step()
     for old, new in zip(before, net.parameters()):
         assert torch.equal(old, new) == (old.ndim == 1)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_optimizers_are_torchs_to_the_bit(name):
+    ours, theirs = network(), network()
+    optimizer = build_optimizer([ours], RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
+    base = type(optimizer).__mro__[2]
+    assert base in (torch.optim.SGD, torch.optim.AdamW)
+    plain = base([{"params": [p for p in theirs.parameters() if (p.ndim > 1) == group["adapt"]], **settings(group)} for group in optimizer.param_groups])
+    for step in range(4):
+        for net, of in ((ours, optimizer), (theirs, plain)):
+            of.zero_grad()
+            torch.manual_seed(step)
+            net(torch.randn(8, 4)).square().sum().backward()
+            of.step()
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters()))
+    plain.load_state_dict(optimizer.state_dict())
+    optimizer.load_state_dict(plain.state_dict())
+    assert not any(p.requires_grad and optimizer.state[p] == {} for p in ours.parameters())
+
+
+def settings(group: dict) -> dict:
+    return {name: value for name, value in group.items() if name not in ("params", "adapt")}
+
+
+def test_a_training_of_the_small_encoder_starts_without_torchs_compiler_and_torchvision():
+    """Each takes two seconds to import."""
+    code = """if True:
+        import sys, torch, sslcore.stages
+        from sslcore.config import RunConfig
+        from sslcore.encoders import build_encoder
+        from sslcore.evaluate.probe import minimise
+        from sslcore.optim import build_optimizer
+        net = build_encoder("small", 16)
+        for name in ("sgd", "lars", "adamw"):
+            optimizer = build_optimizer([net], RunConfig(optimizer=name))
+            optimizer.zero_grad()
+            net(torch.randn(2, 3, 16, 16)).sum().backward()
+            optimizer.step()
+            optimizer.load_state_dict(optimizer.state_dict())
+        minimise(torch.randn(8, 3), torch.arange(8) % 2, 2, 0.1)
+        print(*{"torch._dynamo", "torchvision", "sympy", "sklearn", "umap", "pandas"} & set(sys.modules))
+    """
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 
 
 def test_lars_is_algorithm_1_and_leaves_vectors_to_plain_momentum():

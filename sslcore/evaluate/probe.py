@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslcore.optim import LBFGS
+
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
 HELD_OUT = 0.2
 ITERATIONS = 100  # from the minimum at the lambda before
@@ -57,7 +59,7 @@ def minimise(
     weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
     truth = F.one_hot(y, classes).to(x.dtype)  # (N, classes)
-    optimizer = torch.optim.LBFGS(
+    optimizer = LBFGS(
         [weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
 
