@@ -1,6 +1,7 @@
 """Experiment folders -> DataFrames. What a file says is kept until the file changes."""
 
 import io
+import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -33,12 +34,13 @@ MAX_RUNS = 1000  # whose rows are kept in memory
 # -- What runs log ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Logged:
     """A run's rows as charts need them: each metric only where a row has it. Not to be changed in place."""
 
     places: Mapping[str, np.ndarray]  # name of PLACES -> (n,) float32, NaN where a row lacks it
     values: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name of MEASURED -> the rows that have it, and its values there, float32
+    number: int = field(default_factory=itertools.count().__next__)  # that no other has, by which it is known once it is gone
 
     def __len__(self) -> int:
         return len(self.places["step"])
@@ -236,7 +238,7 @@ def _said(config: RunConfig, name: str, settings: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What one run has logged, and what it is called. Equal to another of the same words and rows."""
+    """What one run has logged, and what it is called."""
 
     run: str  # as in `named`
     method: str
@@ -245,15 +247,10 @@ class Curve:
     flops_per_image: float  # NaN where it is not counted (yet)
     logged: Logged = field(repr=False)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Curve) and self._told == other._told
-
-    def __hash__(self) -> int:
-        return hash(self._told)
-
     @cached_property
-    def _told(self) -> tuple:
-        return self.run, self.method, self.label, self.seed, repr(self.flops_per_image), id(self.logged)
+    def told(self) -> tuple:
+        """What it is told by: equal for the same words and rows."""
+        return self.run, self.method, self.label, self.seed, repr(self.flops_per_image), self.logged.number
 
     def __getitem__(self, name: str) -> np.ndarray:
         """(n,) float32: a metric, or flops, the operations so far; NaN where a row lacks it."""

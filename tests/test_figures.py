@@ -1,7 +1,9 @@
 """Figures: what is drawn is what was measured."""
 
 import dataclasses
+import gc
 import json
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -136,6 +138,18 @@ def test_many_curves_of_a_label_are_one_trace_with_gaps(rows, monkeypatch):
     curves.loss.cache_clear()
     gap = [np.nan]
     np.testing.assert_array_equal(joined.y, np.concatenate([apart[0].y, gap, apart[1].y, gap, apart[2].y]))
+
+
+def test_figures_are_kept_and_the_rows_of_a_run_that_has_grown_since_are_not(tmp_path):
+    (run,) = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=50).runs()
+    shown = tables.curves([run])
+    figure, rows = curves.loss(shown), weakref.ref(shown[0].logged)
+    assert curves.loss(tables.curves([run])) is figure and curves.loss(shown, "epoch") is not figure
+    run.append_metrics({"step": 55, "epoch": 3.0, "loss": 1.0})
+    del shown
+    assert curves.loss(tables.curves([run])) is not figure
+    gc.collect()
+    assert rows() is None
 
 
 def test_a_curve_that_grows_keeps_most_of_its_places():

@@ -4,8 +4,8 @@ Takes `tables.curves`: a Curve a run. Runs of one label differ in seed alone. A 
 is kept, and not to be changed: the same curves give the same figure.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 
 import numpy as np
 import pandas as pd
@@ -34,7 +34,37 @@ METRICS = {  # column: (title, how to read it, what its axis shows)
 }
 
 
-@lru_cache(maxsize=KEPT)
+class Told:
+    """Curves as what they are told by."""
+
+    def __init__(self, curves: Sequence[Curve]):
+        self.words = tuple(curve.told for curve in curves)
+        self.curves = curves
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Told) and self.words == other.words
+
+    def __hash__(self) -> int:
+        return hash(self.words)
+
+
+def kept(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
+    """Keep the latest figures, but not the curves that they were drawn of: of a run that grows there is another at each look."""
+    drawn = lru_cache(maxsize=KEPT)(lambda told, *choices, **more: draw(told.curves, *choices, **more))
+
+    @wraps(draw)
+    def figure(curves: Sequence[Curve], *choices, **more) -> go.Figure:
+        told = Told(curves)
+        try:
+            return drawn(told, *choices, **more)
+        finally:
+            told.curves = ()
+
+    figure.cache_clear = drawn.cache_clear
+    return figure
+
+
+@kept
 def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spread: bool = True, title: str | None = None) -> go.Figure:
     """The loss of one method's runs with its chance level; of several methods, on one axis and with a warning."""
     methods = list(dict.fromkeys(curve.method for curve in curves))
@@ -48,7 +78,7 @@ def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spr
     return style.figure(traces, **layout, yaxis={"title": {"text": "training loss"}})
 
 
-@lru_cache(maxsize=KEPT)
+@kept
 def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: float = 0.0, spread: bool = True) -> go.Figure:
     """One of METRICS for all runs, overlaid."""
     title, reading, unit = METRICS[name]
