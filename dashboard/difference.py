@@ -12,7 +12,9 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import MutableMapping
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,12 +22,41 @@ from plotly.io.json import to_json_plotly
 
 LONGEST = 20_000  # characters of a change
 KEPT_BYTES = 50_000_000
+LATEST = 64  # figures, of which what was made of them is known
+TYPES = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")  # of numpy, that plotly.js has as well
 
 _kept: OrderedDict[str, bytes] = OrderedDict()  # hash -> the figure's JSON, packed
-_seen: OrderedDict[int, tuple[go.Figure, str]] = OrderedDict()  # id of a figure -> itself, so that the id stays its own, and its hash
 _lock = threading.Lock()
 
 Plain = dict[str, Any]  # a figure as dicts, its numbers as arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A figure, not to be changed any more, and what is made of it once, for all readers."""
+
+    figure: go.Figure
+
+    @cached_property
+    def plain(self) -> Plain:
+        return plainly(self.figure)
+
+    @cached_property
+    def packed(self) -> tuple[str, bytes]:
+        """(the hash of its JSON, its JSON packed by gzip)."""
+        content = self.figure.to_json(validate=False).encode()
+        return hashlib.sha256(content).hexdigest()[:32], gzip.compress(content, 1)
+
+
+_latest: OrderedDict[int, Known] = OrderedDict()  # by the figure's id, which stays its own as long as it is here
+
+
+class Sent(NamedTuple):
+    """What a reader's chart was last told."""
+
+    base: Known  # which it has fetched
+    figure: go.Figure  # which it shows
+    change: str | None  # that turned the one into the other
 
 
 def kept(name: str) -> bytes | None:
@@ -36,46 +67,45 @@ def kept(name: str) -> bytes | None:
         return _kept.get(name)
 
 
-def since_last(figure: go.Figure, drawn: MutableMapping[str, tuple[go.Figure, Plain, str]], key: str) -> tuple[str, str | None]:
+def since_last(figure: go.Figure, drawn: MutableMapping[str, Sent], key: str) -> tuple[str, str | None]:
     """(hash of a figure that can be fetched, as JSON what turns it into `figure`: None for nothing).
 
-    `drawn` holds what one reader's charts were last sent as a whole, by their keys; it is brought up to date.
+    `drawn` holds what one reader's charts were last told, by their keys; it is brought up to date.
     """
-    base, plain, name = drawn.get(key, (None, None, ""))
-    if plain is not None and kept(name) is not None:
-        if base is figure:
-            return name, None
-        change = between(plain, plainly(figure))
-        if change is not None and len(text := to_json_plotly(change)) <= LONGEST:
-            return name, text if change else None
-    name = keep(figure)
-    drawn[key] = figure, plainly(figure), name
-    return name, None
+    now, sent = known(figure), drawn.get(key)
+    if sent is None:
+        drawn[key] = Sent(now, figure, None)
+    elif sent.figure is not figure:
+        change = between(sent.base.plain, now.plain)
+        text = None if change is None else to_json_plotly(change)
+        drawn[key] = Sent(now, figure, None) if text is None or len(text) > LONGEST else Sent(sent.base, figure, text if change else None)
+    return keep(drawn[key].base), drawn[key].change
 
 
-def keep(figure: go.Figure) -> str:
-    """Let the figure be fetched; returns the hash of its content."""
+def known(figure: go.Figure) -> Known:
     with _lock:
-        known = _seen.get(id(figure))
-    if known and kept(known[1]) is not None:
-        return known[1]
-    content = figure.to_json(validate=False).encode()
-    name = hashlib.sha256(content).hexdigest()[:32]
-    packed = gzip.compress(content, 1)
+        found = _latest.setdefault(id(figure), Known(figure))
+        _latest.move_to_end(id(figure))
+        while len(_latest) > LATEST:
+            _latest.popitem(last=False)
+    return found
+
+
+def keep(of: Known) -> str:
+    """Let a figure be fetched; returns the hash of its content."""
+    name, packed = of.packed
     with _lock:
         _kept[name] = packed
-        _seen[id(figure)] = figure, name
-        while len(_seen) > 64:
-            _seen.popitem(last=False)
+        _kept.move_to_end(name)
         while sum(map(len, _kept.values())) > KEPT_BYTES and len(_kept) > 1:
             _kept.popitem(last=False)
     return name
 
 
 def plainly(figure: go.Figure) -> Plain:
-    """A figure as dicts, with the arrays of its traces as arrays."""
-    plain = figure.to_plotly_json()
-    return plain | {"data": [{name: decoded(value) for name, value in trace.items()} for trace in plain["data"]]}
+    """A figure as dicts, with the arrays of its traces as arrays that plotly.js has, too."""
+    traces = (trace.to_plotly_json() for trace in figure.data)
+    return {"data": [{name: typed(value) for name, value in trace.items()} for trace in traces], "layout": figure.layout.to_plotly_json()}
 
 
 def between(before: Plain, after: Plain) -> Plain | None:
@@ -126,12 +156,17 @@ def _leading(equal: np.ndarray) -> int:
     return len(rows) if rows.all() else int(rows.argmin())
 
 
-def decoded(value: Any) -> Any:
-    """An array that plotly.py has encoded, as an array; anything else as it is."""
-    if not isinstance(value, dict) or "bdata" not in value:
+def typed(value: Any) -> Any:
+    """An array in the type in which plotly.py sends it whole, the smallest of JavaScript's that holds wide integers; else a list.
+
+    What is no array stays as it is.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.str[1:] in TYPES:
         return value
-    array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
-    return array.reshape([int(n) for n in str(value["shape"]).split(",")]) if "shape" in value else array
+    for kind in {"i": (np.int8, np.int16, np.int32), "u": (np.uint8, np.uint16, np.uint32)}.get(value.dtype.kind, ()):
+        if value.size and np.iinfo(kind).min <= value.min() and value.max() <= np.iinfo(kind).max:
+            return value.astype(kind)
+    return value.tolist()
 
 
 def encoded(array: np.ndarray) -> Plain:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plotly.io.json import to_json_plotly
 
 from dashboard import difference
 
@@ -54,6 +55,25 @@ def test_another_figure_is_fetched_whole(other):
     first, _ = difference.since_last(line(range(5000)), drawn, "chart")
     whole, change = difference.since_last(other, drawn, "chart")
     assert whole != first and change is None and difference.kept(whole)
+
+
+def test_of_a_figure_that_was_told_nothing_is_made_again(monkeypatch):
+    drawn, grown = {}, line(range(5010))
+    difference.since_last(line(range(5000)), drawn, "chart")
+    told = difference.since_last(grown, drawn, "chart")
+    monkeypatch.setattr(difference, "between", None)
+    assert told[1] and difference.since_last(grown, drawn, "chart") == told
+
+
+def test_arrays_are_told_in_the_types_in_which_they_were_fetched():
+    rows = {"customdata": np.array([[1, 2], [3, 4]]), "text": np.array(["a", "b"]), "x": np.array([2**40, 1]), "y": np.array([1.5, np.nan]), "ids": np.array([7, 8], np.uint8)}
+    figure = go.Figure([{"type": "scatter", **rows}], _validate=False)
+    fetched = json.loads(figure.to_json())["data"][0]
+    for name, value in difference.plainly(figure)["data"][0].items():
+        if isinstance(fetched[name], dict) and "bdata" in fetched[name]:
+            assert fetched[name] == difference.encoded(value)
+        else:
+            assert fetched[name] == json.loads(to_json_plotly(value))
 
 
 def test_the_same_figure_has_one_address_for_all_readers():
