@@ -263,9 +263,13 @@ class Curve:
         column[rows] = values
         return column
 
-    def has(self, name: str) -> bool:
-        """Whether any row has this metric."""
-        return len(self.logged.values[name][1]) > 0
+    def has(self, y: str, x: str = "step") -> bool:
+        """Whether any row has both."""
+        rows, _ = self.logged.values[y]
+        if x == "flops" and math.isnan(self.flops_per_image):
+            return False
+        at = self.logged.places["images_seen" if x == "flops" else x]
+        return len(rows) > 0 and (bool(np.isfinite(at[rows[-1]])) or bool(np.isfinite(at[rows]).any()))
 
     def pairs(self, y: str, x: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(steps, x, y), each (m,), of the rows that have both, by step."""

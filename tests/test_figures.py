@@ -7,6 +7,7 @@ import weakref
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,20 +125,25 @@ def test_long_curves_are_thinned_and_keep_their_extremes_and_both_ends(values, p
     assert kept.max() == values.max() and kept.min() == values.min()
 
 
-def test_many_curves_of_a_label_are_one_trace_with_gaps(rows, monkeypatch):
-    byol = of(rows, method="byol")
-    apart = [trace for trace in curves.loss(byol).data if trace.name and ", seed " in trace.name]
-    assert len(apart) == 3
-    monkeypatch.setattr(curves, "MANY", 2)
-    curves.loss.cache_clear()
-    (joined,) = (trace for trace in curves.loss(byol).data if trace.opacity)
-    means = named(curves.loss(byol))
-    monkeypatch.setattr(curves, "CROWD", 2)
-    curves.loss.cache_clear()
-    assert not [trace for trace in curves.loss(byol).data if trace.opacity] and named(curves.loss(byol)) == means
-    curves.loss.cache_clear()
+def test_many_curves_of_a_label_are_one_trace_with_gaps_and_a_crowd_is_none(rows, monkeypatch):
+    def drawn(**limits: int) -> go.Figure:
+        for name, limit in limits.items():
+            monkeypatch.setattr(curves, name, limit)
+        curves.loss.cache_clear()
+        curves._of_label.cache_clear()
+        return curves.loss(of(rows, method="byol"))
+
+    apart = drawn()
+    seeds = [trace for trace in apart.data if trace.name and ", seed " in trace.name]
+    assert len(seeds) == 3
+    joined = drawn(MANY=2)
+    (behind,) = (trace for trace in joined.data if trace.opacity)
     gap = [np.nan]
-    np.testing.assert_array_equal(joined.y, np.concatenate([apart[0].y, gap, apart[1].y, gap, apart[2].y]))
+    np.testing.assert_array_equal(behind.y, np.concatenate([seeds[0].y, gap, seeds[1].y, gap, seeds[2].y]))
+    crowd = drawn(CROWD=2)
+    assert not [trace for trace in crowd.data if trace.opacity] and named(crowd) == named(joined) == named(apart)
+    monkeypatch.undo()
+    drawn()
 
 
 def test_figures_are_kept_and_the_rows_of_a_run_that_has_grown_since_are_not(tmp_path):

@@ -20,6 +20,7 @@ ALL_POINTS = 30_000
 MANY = 24  # curves, above which those of one label are one trace: plotly.js takes a millisecond for a trace, however short
 CROWD = 100  # curves, above which those behind a mean are left out: a cloud that tells nothing, and a third of the drawing
 KEPT = 64  # figures
+LABELS = 512  # lines of a label in a figure
 
 X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images seen", "seconds": "training time", "flops": "floating-point operations"}
 
@@ -48,23 +49,27 @@ class Told:
         return hash(self.words)
 
 
-def kept(draw: Callable[..., go.Figure]) -> Callable[..., go.Figure]:
-    """Keep the latest figures, but not the curves that they were drawn of: of a run that grows there is another at each look."""
-    drawn = lru_cache(maxsize=KEPT)(lambda told, *choices, **more: draw(told.curves, *choices, **more))
+def kept(most: int) -> Callable[[Callable], Callable]:
+    """Keep what was drawn last, but not the curves that it was drawn of: of a run that grows there is another at each look."""
 
-    @wraps(draw)
-    def figure(curves: Sequence[Curve], *choices, **more) -> go.Figure:
-        told = Told(curves)
-        try:
-            return drawn(told, *choices, **more)
-        finally:
-            told.curves = ()
+    def keeping(draw: Callable) -> Callable:
+        drawn = lru_cache(maxsize=most)(lambda told, *choices, **more: draw(told.curves, *choices, **more))
 
-    figure.cache_clear = drawn.cache_clear
-    return figure
+        @wraps(draw)
+        def latest(curves: Sequence[Curve], *choices, **more):
+            told = Told(curves)
+            try:
+                return drawn(told, *choices, **more)
+            finally:
+                told.curves = ()
+
+        latest.cache_clear = drawn.cache_clear
+        return latest
+
+    return keeping
 
 
-@kept
+@kept(KEPT)
 def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spread: bool = True, title: str | None = None) -> go.Figure:
     """The loss of one method's runs with its chance level; of several methods, on one axis and with a warning."""
     methods = list(dict.fromkeys(curve.method for curve in curves))
@@ -78,7 +83,7 @@ def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spr
     return style.figure(traces, **layout, yaxis={"title": {"text": "training loss"}})
 
 
-@kept
+@kept(KEPT)
 def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: float = 0.0, spread: bool = True) -> go.Figure:
     """One of METRICS for all runs, overlaid."""
     title, reading, unit = METRICS[name]
@@ -117,34 +122,40 @@ def thinned(values: np.ndarray, points: int) -> np.ndarray:
 
 def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: bool) -> tuple[list[dict], dict]:
     """The traces of all curves, and the layout that goes with them."""
-    curves = [curve for curve in curves if len(curve.pairs(y, x)[0])]
+    curves = [curve for curve in curves if curve.has(y, x)]
     unit, per_unit = _time_unit(curves, y) if x == "seconds" else (X_AXES[x], 1.0)
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
-    traces = []
-    for label, tone, group in _groups(curves):
-        method, n = group[0].method, len(group)
-        line = {"color": tone, "dash": style.dash(method)}
-        logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in group)]
-        smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
-        raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
-        meant = n > 1 and spread
-        if meant and len(curves) > MANY:
-            traces += [_line(logged, points, label, **raw)] if smoothing else []
-            if len(curves) <= CROWD:
-                traces.append(_line(smooth, points, label, line={**line, "width": 1}, opacity=min(0.3, 1.5 / n), hoverinfo="skip"))
-            traces += _spread(smooth, label, n, line, points, unit)
-            continue
-        for curve, one, of_one in zip(group, smooth, logged):
-            seed = f"{label}, seed {curve.seed}"
-            traces += [_line([of_one], points, label, **raw)] if smoothing else []
-            look = {"opacity": min(0.3, 1.5 / n), "hoverinfo": "skip"} if meant else {"opacity": 1.0, "hovertemplate": _hover(seed, unit)}
-            traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, **look))
-        if meant:
-            traces += _spread(smooth, label, n, line, points, unit)
-            continue
-        named = f"{label}, seed {group[0].seed}" if n == 1 else f"{label}, N = {n}"
-        traces.append({"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": named, "legendgroup": label, "line": {**line, "width": 2.5}})
+    choices = y, x, smoothing, spread, unit, per_unit, points, len(curves)
+    traces = [trace for label, tone, group in _groups(curves) for trace in _of_label(group, label, tone, *choices)]
     return traces, {"uirevision": f"{y} over {x}", "xaxis": {"title": {"text": unit}}}
+
+
+@kept(LABELS)
+def _of_label(
+    curves: Sequence[Curve], label: str, tone: str, y: str, x: str, smoothing: float, spread: bool, unit: str, per_unit: float, points: int, among: int
+) -> list[dict]:
+    """The traces of the curves of one label `among` so many."""
+    method, n = curves[0].method, len(curves)
+    line = {"color": tone, "dash": style.dash(method)}
+    logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in curves)]
+    smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
+    raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
+    behind = {"opacity": min(0.3, 1.5 / n), "hoverinfo": "skip"}
+    meant = n > 1 and spread
+    traces = []
+    if meant and among > MANY:
+        traces += [_line(logged, points, label, **raw)] if smoothing else []
+        traces += [_line(smooth, points, label, line={**line, "width": 1}, **behind)] if among <= CROWD else []
+        return traces + _spread(smooth, label, n, line, points, unit)
+    for curve, one, of_one in zip(curves, smooth, logged):
+        seed = f"{label}, seed {curve.seed}"
+        traces += [_line([of_one], points, label, **raw)] if smoothing else []
+        look = behind if meant else {"opacity": 1.0, "hovertemplate": _hover(seed, unit)}
+        traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, **look))
+    if meant:
+        return traces + _spread(smooth, label, n, line, points, unit)
+    named = f"{label}, seed {curves[0].seed}" if n == 1 else f"{label}, N = {n}"
+    return [*traces, {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": named, "legendgroup": label, "line": {**line, "width": 2.5}}]
 
 
 def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
