@@ -130,7 +130,7 @@ def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, An
     """What both forms say."""
     spec = experiment.spec()
     own = experiment.runs()
-    chosen = _in_order([run for run in own if run.name not in spec.hidden] if runs is None else runs)
+    chosen = tables.in_order([run for run in own if run.name not in spec.hidden] if runs is None else runs)
     compared = _differences(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)
@@ -158,13 +158,6 @@ def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, An
         "labels": labels,
         "environments": _environments(chosen),
     }
-
-
-def _in_order(runs: Iterable[Run]) -> list[Run]:
-    """The runs that can be read, by method, and by size within the settings that vary."""
-    runs = tables.by_method(runs)
-    varied = pairs.varied(runs)
-    return tables.by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
 
 
 def _n(folded: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ from pandas.io.formats.style import Styler
 from pyarrow import json
 
 from sslcore import compact
+from sslcore.analysis import pairs
 from sslcore.analysis.summary import SETTINGS, differing, run_rows
 from sslcore.config import RunConfig, flatten, get
 from sslcore.experiment import Run, Store
@@ -199,6 +200,13 @@ def by_method(runs: Iterable[Run]) -> list[Run]:
     """The runs that can be read, in the registry's order of their methods; those of one method stay in their order."""
     order = list(METHODS)
     return sorted((run for run in runs if config(run)), key=lambda run: order.index(run.config.method))
+
+
+def in_order(runs: Iterable[Run]) -> list[Run]:
+    """The runs that can be read, by method, and by size within the settings that vary."""
+    runs = by_method(runs)
+    varied = pairs.varied(runs)
+    return by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
 
 
 def named(runs: Iterable[Run]) -> dict[str, Run]:

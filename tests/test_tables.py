@@ -176,3 +176,9 @@ def test_knn_over_epochs_follows_the_file(experiment):
     assert tables.knn(run)[1][-1] == np.float32(0.9)
     run.metrics_file.unlink()
     assert len(tables.knn(run)[0]) == 0
+
+
+def test_runs_stand_by_method_and_by_size(tmp_path):
+    experiment = synthetic.store(tmp_path / "store", methods=("byol", "moco"), axes={"batch_size": [1024, 16, 128]}, seeds=(0, 1), steps=20)
+    expected = [f"{method}-bs{size}-s{seed}" for method in ("moco", "byol") for size in (16, 128, 1024) for seed in (0, 1)]
+    assert [run.name for run in tables.in_order(experiment.runs())] == expected

@@ -16,7 +16,7 @@ experiment, runs = link.header("Compare")
 
 # -- What the reader chooses ---------------------------------------------------------------
 
-named = tables.named(runs)
+named = tables.named(tables.in_order(runs))
 with st.container(border=True):
     chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

@@ -26,8 +26,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 experiment, runs = link.header("Evidence")
 states = {run.id: run.status().state for run in runs}
 probed = [run for run in runs if pairs.accuracy(run, "linear") is not None]
+probed = tables.in_order(probed)
 varied = pairs.varied(probed)
-probed = tables.by_method(sorted(probed, key=lambda run: [pairs.place(run, name) for name in varied]))
 
 if not probed:
     notes = [result["note"] for run in runs if isinstance(result := run.results(), dict) and result.get("note")]

@@ -8,13 +8,11 @@ from dashboard import access, change, link, questions, tables, words
 from dashboard.figures import labels, probe
 from dashboard.plot import plot
 from sslcore import datasets
-from sslcore.analysis import pairs
 from sslcore.analysis.summary import by_seed
 from sslcore.launch import transfer
 
 experiment, runs = link.header("Probe")
-varied = pairs.varied(runs)
-runs = tables.named(tables.by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied])))
+runs = tables.named(tables.in_order(runs))
 results = {name: result for name, run in runs.items() if isinstance(result := run.results(), dict)}
 waiting = [run for name, run in runs.items() if name not in results]
 
