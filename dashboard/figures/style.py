@@ -85,7 +85,7 @@ TEMPLATE = go.layout.Template(
         "xaxis": {**_AXIS, "showgrid": False},
         "yaxis": _AXIS,
         "margin": {"l": 8, "r": 16, "t": 60, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "xref": "container", "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom", "itemwidth": 30, "font": {"size": 12}},
+        "legend": {"orientation": "h", "x": 0, "xref": "container", "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom", "itemwidth": 30, "maxheight": 0.6, "font": {"size": 12}},
         "hoverlabel": {"namelength": -1},
         "hovermode": "closest",
         "colorway": PALETTE,

@@ -35,7 +35,7 @@ spread = seeds == "mean ± std"
 def legend_room(labels: list[str], width: int) -> int:
     """Pixels that a chart's legend takes beyond its first line, where the chart is `width` wide."""
     in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))
-    return 24 * (-(-len(labels) // in_a_line) - 1)
+    return 29 * (-(-len(labels) // in_a_line) - 1)
 
 
 def is_active(run: Run) -> bool:
@@ -83,7 +83,7 @@ def draw() -> None:
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):
                 figure = curves.metric(logged, name, x, smoothing, spread)
-                plot(figure, key=f"compare_{name}", height=METRIC + legend_room(labels, 400), alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid")
+                plot(figure, key=f"compare_{name}", height=METRIC + legend_room(labels, 540), alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid")
 
 
 def _in_words(logged: int) -> str:
