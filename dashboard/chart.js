@@ -34,7 +34,7 @@ const NUMBERS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array
 function decoded(value) {
   const kind = value?.bdata !== undefined && NUMBERS[value.dtype]
   if (!kind) return value
-  const bytes = Uint8Array.fromBase64?.(value.bdata) ?? Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0)) // a tenth of the time, where browsers have it
+  const bytes = Uint8Array.fromBase64?.(value.bdata) ?? Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0)) // the former where browsers have it
   const all = new kind(bytes.buffer)
   if (!value.shape) return all
   const [rows, columns, deeper] = String(value.shape).split(",").map(Number)

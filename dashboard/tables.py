@@ -1,4 +1,4 @@
-"""Experiment folders -> DataFrames. What a file says is kept until the file changes."""
+"""Experiment folders -> curves and tables. What a file says is kept until the file changes."""
 
 import io
 import itertools

@@ -20,7 +20,7 @@ ALL_POINTS = 30_000
 MANY = 24  # curves, above which those of one label are one trace: plotly.js takes a millisecond for a trace, however short
 CROWD = 100  # curves, above which those behind a mean are left out: a cloud that tells nothing, and a third of the drawing
 KEPT = 64  # figures
-LABELS = 512  # lines of a label in a figure
+LABELS = 512  # of which the traces are kept, over all figures
 
 X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images seen", "seconds": "training time", "flops": "floating-point operations"}
 
