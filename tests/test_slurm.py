@@ -1,4 +1,4 @@
-"""Slurm as the engine, on a real Slurm of one node (tests/slurm/up.sh) whose GPUs are null devices.
+"""Slurm as the engine, on a real Slurm (tests/slurm/up.sh) of one node, or two, whose GPUs are null devices.
 
 Most runs here are the real worker with a stand-in for the training, which counts, keeps its count as a checkpoint and
 ends when it is told to; one test trains a network to the end.
@@ -87,11 +87,11 @@ def is_free(port: int) -> bool:
 class Cluster:
     """The Slurm that the tests use."""
 
-    def __init__(self, accounting: bool = False):
+    def __init__(self, accounting: bool = False, nodes: int = 1):
         self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
         self.prefix.chmod(0o755)
-        port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 4))))
-        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "GPUS": "2", "ACCT": str(int(accounting))}
+        port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 5))))
+        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "NODES": str(nodes), "GPUS": "2", "ACCT": str(int(accounting))}
         self.node = socket.gethostname().partition(".")[0]
 
     def up(self) -> None:
@@ -152,6 +152,16 @@ def accounted(cluster, monkeypatch):
     if shutil.which("slurmdbd") is None or shutil.which("mariadbd") is None:
         pytest.skip("Slurm's accounting is not installed (Debian: slurmdbd slurm-wlm-mysql-plugin mariadb-server)")
     other = Cluster(accounting=True)
+    monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
+    other.up()
+    yield other
+    other.down()
+
+
+@pytest.fixture
+def two_nodes(cluster, monkeypatch):
+    """Another Slurm, whose two nodes are both this machine."""
+    other = Cluster(nodes=2)
     monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
     other.up()
     yield other
@@ -369,7 +379,7 @@ def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkey
 
 DIGITS = """
 base:
-  {dataset: digits, image_size: 8, epochs: 8, batch_size: 256, evaluate.knn_every: 0, evaluate.sample: 64, evaluate.labels: false,
+  {device: cpu, devices: 2, dataset: digits, image_size: 8, epochs: 8, batch_size: 256, evaluate.knn_every: 0, evaluate.sample: 64, evaluate.labels: false,
    evaluate.heads: false}
 axes:
   evaluate.log_every: [1, 2]
@@ -388,8 +398,8 @@ def store(cluster, tmp_path, monkeypatch):
     shell("scancel", "--me", "--partition=gpu")
 
 
-def test_a_preempted_training_ends_with_the_weights_of_an_undisturbed_one(store, tmp_path, cluster):
-    assert main(["slurm", "--set", "cpus=1"]) == 0
+def test_a_preempted_training_on_two_nodes_ends_with_the_weights_of_an_undisturbed_one(two_nodes, store, tmp_path):
+    assert main(["slurm", "--set", "cpus=1", "extra=--nodes=2"]) == 0
     command = [sys.executable, "-m", "sslcore", "launch", str(tmp_path / "digits.yaml"), "--name", "e", "--engine", "slurm", "--wait"]
     waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     runs = until(lambda: store.experiment("e").runs())
@@ -397,10 +407,12 @@ def test_a_preempted_training_ends_with_the_weights_of_an_undisturbed_one(store,
     agent = read_json(folder(store) / "agent.json")
     psutil.Process(agent["pid"]).kill()  # `launch --wait` starts another
 
-    shell("sbatch", "--partition=high", "--gres=gpu:1", "--output=/dev/null", "--wrap=sleep 1")
+    ranks = [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == ["rank", str(runs[0].path)]]
+    assert {process.environ()["SLURMD_NODENAME"] for process in ranks} == {two_nodes.node, f"{two_nodes.node}-2"}
+    shell("sbatch", "--partition=high", "--cpus-per-task=13", "--output=/dev/null", "--wrap=sleep 1")  # of a node's 16, of which a run has 2
     disturbed = until(lambda: next((run for run in runs if run.status().state == "queued"), None))
     assert disturbed.recorded_status().requeues == 1 and disturbed.checkpoint_file.exists()
-    cluster.start_again(disturbed)
+    two_nodes.start_again(disturbed)
 
     said = waiting.communicate(timeout=900)[0]
     assert waiting.returncode == 0, said
@@ -428,7 +440,7 @@ def test_jobs_of_a_dead_node_are_queued_again_and_go_on(lab, cluster):
     (run,) = lab.launch("one")
     status = lab.sees(run, "running")
     until(lambda: "from 0" in run.log_tail())
-    cluster.kill("slurmd")
+    cluster.kill(f"slurmd-{cluster.node}")
     trainer = psutil.Process(status.pid)
     for process in [*trainer.parents()[1::-1], trainer]:  # Slurm's watch over the job, the script, the trainer
         with suppress(psutil.NoSuchProcess):

@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# A Slurm of one node on the loopback interface, for the tests. Needs root and Debian's or Ubuntu's packages.
-#   up.sh            start it and wait until its node is idle; installs the packages where they are missing
+# A Slurm on the loopback interface, of one node or several, for the tests. Needs root and Debian's or Ubuntu's packages.
+#   up.sh            start it and wait until its nodes are idle; installs the packages where they are missing
 #   up.sh down       stop what was started
 #   . $PREFIX/env.sh then sbatch, squeue and the rest talk to it
 # Nothing under /etc is touched: configuration, munge's key and socket, state and logs lie under $PREFIX.
-#   PREFIX  where (/tmp/triptych-slurm)   GPUS  slots (2), each a null device   CPUS  said to be there (16)
-#   PORT    the controller's (16817); the node takes the next, and with ACCT=1 (accounting, so that sacct works) two more
+#   PREFIX  where (/tmp/triptych-slurm)   NODES  how many (1), all of them this machine
+#   GPUS    slots of a node (2), each a null device   CPUS  of a node, said to be there (16)
+#   PORT    the controller's (16817); each node takes the next, and with ACCT=1 (accounting, so that sacct works) two more
 set -euo pipefail
 PREFIX=${PREFIX:-/tmp/triptych-slurm}
-GPUS=${GPUS:-2} CPUS=${CPUS:-16} PORT=${PORT:-16817} ACCT=${ACCT:-0}
+NODES=${NODES:-1} GPUS=${GPUS:-2} CPUS=${CPUS:-16} PORT=${PORT:-16817} ACCT=${ACCT:-0}
 HOST=$(hostname -s)
+nodes=("$HOST")  # the first has the machine's name, by which others find it
+for i in $(seq 2 "$NODES"); do nodes+=("$HOST-$i"); done
+DBD=$((PORT + NODES + 1))
 export SLURM_CONF=$PREFIX/etc/slurm.conf
 
 lives() { case "$(sed 's/.*) //;s/ .*//' "/proc/$1/stat" 2>/dev/null)" in "" | Z) return 1 ;; esac; }  # a zombie does not
@@ -27,7 +31,7 @@ if [ "${1:-up}" = down ]; then
   if alive "$PREFIX/run/slurmctld.pid" && timeout 10 scancel --me 2>/dev/null; then  # and the node must be there to end them
     for _ in $(seq 100); do [ -n "$(timeout 10 squeue -h 2>/dev/null)" ] || break; sleep .1; done
   fi
-  for daemon in slurmd slurmctld slurmdbd mariadb munged; do stop "$PREFIX/run/$daemon.pid"; done
+  for daemon in "${nodes[@]/#/slurmd-}" slurmctld slurmdbd mariadb munged; do stop "$PREFIX/run/$daemon.pid"; done
   for step in $(pgrep -x slurmstepd); do  # of a job that did not end, or of a node that had died
     ! grep -qzFx "SLURM_CONF=$SLURM_CONF" "/proc/$step/environ" 2>/dev/null || kill -9 "$step"
   done
@@ -62,13 +66,13 @@ if [ "$ACCT" = 1 ]; then
   accounting="AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePass=$PREFIX/munge/sock
-AccountingStoragePort=$((PORT + 2))"
+AccountingStoragePort=$DBD"
   if ! alive "$PREFIX/run/mariadb.pid"; then
     install -d -o mysql -g mysql "$PREFIX/db" "$PREFIX/mariadb"
     [ -d "$PREFIX/db/mysql" ] || mariadb-install-db --no-defaults --user=mysql --datadir="$PREFIX/db" --skip-test-db \
       --auth-root-authentication-method=normal >"$PREFIX/log/mariadb-install.log" 2>&1
     setsid -f /usr/sbin/mariadbd --no-defaults --user=mysql --datadir="$PREFIX/db" --socket="$PREFIX/mariadb/sock" \
-      --pid-file="$PREFIX/mariadb/pid" --bind-address=127.0.0.1 --port=$((PORT + 3)) --innodb-buffer-pool-size=32M \
+      --pid-file="$PREFIX/mariadb/pid" --bind-address=127.0.0.1 --port=$((DBD + 1)) --innodb-buffer-pool-size=32M \
       --innodb-lock-wait-timeout=900 --performance-schema=OFF </dev/null >>"$PREFIX/log/mariadb.log" 2>&1
     for _ in $(seq 600); do mariadb-admin --no-defaults -S "$PREFIX/mariadb/sock" ping >/dev/null 2>&1 && break; sleep .1; done
     ln -sfn "$PREFIX/mariadb/pid" "$PREFIX/run/mariadb.pid"
@@ -80,13 +84,13 @@ AccountingStoragePort=$((PORT + 2))"
   cat >"$PREFIX/etc/slurmdbd.conf" <<CONF
 DbdHost=localhost
 DbdAddr=127.0.0.1
-DbdPort=$((PORT + 2))
+DbdPort=$DBD
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$PREFIX/munge/sock
 StorageType=accounting_storage/mysql
 StorageHost=127.0.0.1
-StoragePort=$((PORT + 3))
+StoragePort=$((DBD + 1))
 StorageUser=slurm
 StoragePass=slurm
 StorageLoc=slurm_acct_db
@@ -102,7 +106,6 @@ cat >"$PREFIX/etc/slurm.conf" <<CONF
 ClusterName=triptych
 SlurmctldHost=$HOST(127.0.0.1)
 SlurmctldPort=$PORT
-SlurmdPort=$((PORT + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -111,11 +114,11 @@ CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 MailProg=/bin/true
 SlurmctldPidFile=$PREFIX/run/slurmctld.pid
-SlurmdPidFile=$PREFIX/run/slurmd.pid
+SlurmdPidFile=$PREFIX/run/slurmd-%n.pid
 SlurmctldLogFile=$PREFIX/log/slurmctld.log
-SlurmdLogFile=$PREFIX/log/slurmd.log
+SlurmdLogFile=$PREFIX/log/slurmd-%n.log
 StateSaveLocation=$PREFIX/state
-SlurmdSpoolDir=$PREFIX/spool
+SlurmdSpoolDir=$PREFIX/spool/%n
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -138,14 +141,16 @@ JobRequeue=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
-NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS RealMemory=4000 Gres=gpu:$GPUS State=UNKNOWN
-PartitionName=gpu Nodes=$HOST Default=YES MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=1 GraceTime=10
-PartitionName=high Nodes=$HOST MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=10
+$(for i in "${!nodes[@]}"; do
+  echo "NodeName=${nodes[i]} NodeHostname=$HOST NodeAddr=127.0.0.1 Port=$((PORT + 1 + i)) CPUs=$CPUS RealMemory=4000 Gres=gpu:$GPUS State=UNKNOWN"
+done)
+PartitionName=gpu Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=1 GraceTime=10
+PartitionName=high Nodes=ALL MaxTime=INFINITE DefaultTime=60 State=UP PriorityTier=10
 CONF
 for i in $(seq 0 $((GPUS - 1))); do  # its number becomes CUDA_VISIBLE_DEVICES; of a regular file it would not
   [ -c "$PREFIX/dev/gpu$i" ] || mknod "$PREFIX/dev/gpu$i" c 1 3
 done
-echo "NodeName=$HOST Name=gpu File=$PREFIX/dev/gpu[0-$((GPUS - 1))]" >"$PREFIX/etc/gres.conf"
+echo "Name=gpu File=$PREFIX/dev/gpu[0-$((GPUS - 1))]" >"$PREFIX/etc/gres.conf"
 echo "export SLURM_CONF=$SLURM_CONF" >"$PREFIX/env.sh"
 
 if [ "$ACCT" = 1 ] && ! alive "$PREFIX/run/slurmdbd.pid"; then
@@ -156,11 +161,15 @@ fi
 end=$((SECONDS + 60))
 while [ $SECONDS -lt $end ]; do
   alive "$PREFIX/run/slurmctld.pid" || /usr/sbin/slurmctld || true
-  alive "$PREFIX/run/slurmd.pid" || /usr/sbin/slurmd || true
-  case "$(timeout 3 sinfo -h -N -p gpu -o %T 2>/dev/null || true)" in
-    idle | mixed | allocated) exit 0 ;;
-    down* | drain* | unknown*) timeout 3 scontrol update nodename="$HOST" state=resume 2>/dev/null || true ;;
-  esac
+  for node in "${nodes[@]}"; do alive "$PREFIX/run/slurmd-$node.pid" || /usr/sbin/slurmd -N "$node" || true; done
+  up=0
+  while read -r node state; do
+    case "$state" in
+      idle | mixed | allocated) up=$((up + 1)) ;;
+      down* | drain* | unknown*) timeout 3 scontrol update nodename="$node" state=resume 2>/dev/null || true ;;
+    esac
+  done < <(timeout 3 sinfo -h -N -p gpu -o "%N %T" 2>/dev/null || true)
+  [ $up -lt "$NODES" ] || exit 0
   sleep .2
 done
 echo "Slurm did not come up; its logs are in $PREFIX/log" >&2
