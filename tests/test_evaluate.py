@@ -151,6 +151,17 @@ def test_geometry_at_its_extremes():
     assert spread(spread_out) == pytest.approx(1, abs=0.02)
 
 
+def test_geometry_is_that_of_its_definition_over_all_pairs_and_singular_values(monkeypatch):
+    monkeypatch.setattr("sslcore.evaluate.geometry.CHUNK", 64)
+    torch.manual_seed(0)
+    for n, d in ((150, 32), (40, 100)):
+        h = torch.randn(n, d) * torch.linspace(0.1, 3, d)
+        rows = torch.nn.functional.normalize(h.double(), dim=1)
+        assert uniformity(h) == pytest.approx(float((-2 * torch.pdist(rows).square()).exp().mean().log()), abs=1e-5)
+        share = torch.linalg.svdvals(rows) / torch.linalg.svdvals(rows).sum()
+        assert effective_rank(h) == pytest.approx(float((-(share * share.log()).sum()).exp()), rel=1e-5)
+
+
 def test_effective_rank_counts_directions():
     torch.manual_seed(0)
     basis = torch.linalg.qr(torch.randn(32, 5)).Q

@@ -1,9 +1,13 @@
 """How h lies on the unit sphere: measures that need no labels and compare across methods."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from sslcore.losses import normalised
+
+CHUNK = 1024  # rows at a time, so that no matrix of all pairs is held
 
 
 def geometry(h1: Tensor, h2: Tensor) -> dict[str, float]:
@@ -23,13 +27,19 @@ def alignment(h1: Tensor, h2: Tensor) -> float:
 
 def uniformity(h: Tensor) -> float:
     """log of the mean of exp(-2 d²) over all pairs (Wang & Isola 2020, section 4.1.2, t 2): 0 is collapsed, about -4 spread evenly."""
-    squared = torch.pdist(normalised(h)).square()
-    return float(torch.logsumexp(-2 * squared, 0) - torch.log(torch.tensor(float(len(squared)))))
+    h = normalised(h)
+    sums = []
+    for start in range(0, len(h), CHUNK):
+        cosine = h[start : start + CHUNK] @ h.T  # (n, N); d² = 2 - 2 cosine
+        cosine.diagonal(start).fill_(-torch.inf)  # nothing is a pair with itself
+        sums.append(torch.logsumexp(4 * (cosine - 1), (0, 1)))
+    return float(torch.logsumexp(torch.stack(sums), 0)) - math.log(len(h) * (len(h) - 1))
 
 
 def effective_rank(h: Tensor) -> float:
     """exp of the entropy of h's normalised singular values (RankMe, Garrido et al. 2023, equation 1): from 1, collapsed, to D."""
-    values = torch.linalg.svdvals(normalised(h).cpu())
+    h = normalised(h).double()
+    values = torch.linalg.eigvalsh(h.T @ h if len(h) > h.shape[1] else h @ h.T).clamp(min=0).sqrt()
     share = values / values.sum()
     return float(torch.special.entr(share).sum().exp())
 

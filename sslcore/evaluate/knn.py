@@ -6,7 +6,8 @@ from torch import Tensor
 from sslcore import distributed
 from sslcore.losses import normalised
 
-CHUNK = 1024  # queries at a time, so that no matrix of all pairs is held
+PAIRS = 2**26  # of queries and images at a time, so that no matrix of all is held
+CHUNK = 1024  # queries at a time, at most
 
 
 @torch.no_grad()
@@ -18,7 +19,7 @@ def knn_predict(train: Tensor, labels: Tensor, queries: Tensor, k: int, temperat
     """
     train = normalised(train)
     predicted = [labels[:0]]
-    for some in distributed.own(queries).split(CHUNK):
+    for some in distributed.own(queries).split(max(1, min(CHUNK, PAIRS // len(train)))):
         cosine, neighbour = (normalised(some) @ train.T).topk(min(k, len(train)), dim=1)  # (m, k)
         votes = torch.zeros(len(some), classes, device=train.device)
         votes.scatter_add_(1, labels[neighbour], ((cosine - 1) / temperature).exp())
