@@ -28,7 +28,8 @@ def fits(size: int, device: torch.device) -> bool:
 def free_memory(device: torch.device) -> int:
     """Bytes; on a CPU within the limit that a container or a cluster's job sets."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's, to be used again
+        return torch.cuda.mem_get_info(device)[0] + cached
     try:
         group = Path("/sys/fs/cgroup")
         limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
@@ -83,8 +84,9 @@ class Reader:
 
     def __init__(self, images: Images, device: torch.device):
         self.images, self.device = images, device
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="images")
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        on_device = (torch.cuda.set_device, (self.stream.device,)) if self.stream else (None, ())  # a thread's own is the first GPU
+        self.thread = ThreadPoolExecutor(1, "images", *on_device)
         self.buffers: list[Tensor] = [torch.empty(0), torch.empty(0)]
         self.copied: list[torch.cuda.Event | None] = [None, None]
         self.turn = 0

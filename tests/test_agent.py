@@ -477,6 +477,11 @@ def test_gpus_are_those_that_cuda_may_see(visible, expected):
     assert [device.visible for device in visible_gpus(listing, visible)] == expected
 
 
+def test_a_part_of_a_gpu_is_a_device():
+    listing = "0, GPU-aa, Card A\n"
+    assert [(d.name, d.visible) for d in visible_gpus(listing, "MIG-0a1b2c3d-9,0")] == [("gpu0", "0"), ("mig-0a1b2c3d", "MIG-0a1b2c3d-9")]
+
+
 def test_the_slot_of_a_dead_process_is_free(lab):
     """The lock, not the file's content, says who holds a slot."""
     folder(lab.store).mkdir(parents=True)

@@ -1,5 +1,6 @@
 """Transfer: measured on the other data set, and kept beside what results.json says already."""
 
+import os
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from sslcore import datasets
 from sslcore.__main__ import main
 from sslcore.files import write_json
 from sslcore.launch import transfer as launched
+from sslcore.launch.slots import CPU, Device, holder
 from sslcore.stages import keep_encoder
 from sslcore.train import Training, pick_device
 from tests.test_train import make_run
@@ -71,6 +73,16 @@ def test_a_process_of_its_own_probes_says_how_far_it_is_and_keeps_others_out(run
     ended = wait(run.experiment)
     assert (ended.dataset, ended.done, ended.of) == ("digits", 1, 1) and run.id in ended.last
     assert run.results()["transfer"]["digits"]["linear"]["accuracy"] > 0.1
+
+
+def test_it_takes_a_gpu_that_trains_nothing_and_leaves_those_that_train_alone(run, monkeypatch):
+    gpu = Device("gpu0", "a card", "GPU-aa")
+    monkeypatch.setattr(launched, "gpus", lambda: (gpu,))
+    device, slot = launched.free_gpu(run.experiment)
+    assert device == gpu and holder(gpu.lock_file(run.experiment.store)).startswith(run.experiment.name)
+    assert launched.free_gpu(run.experiment) == (CPU, None)
+    os.close(slot)
+    assert holder(gpu.lock_file(run.experiment.store)) is None
 
 
 def test_what_cannot_be_probed_is_told_before_anything_starts(run, tmp_path):

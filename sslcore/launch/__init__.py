@@ -36,7 +36,7 @@ class Slot(NamedTuple):
 
     name: str  # "cpu", "gpu0", ...
     label: str
-    run_id: str | None  # the run that holds it
+    run_id: str | None  # the run that holds it, or the experiment whose encoders are probed on it
 
 
 def agent_alive(store: Store) -> bool:

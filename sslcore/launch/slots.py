@@ -59,7 +59,8 @@ def visible_gpus(listing: str, visible: str | None) -> tuple[Device, ...]:
         return tuple(device for _, _, device in found)
     wanted = [word.strip() for word in visible.split(",") if word.strip()]
     named = {word: next((d for i, u, d in found if word == i or u.startswith(word)), None) for word in wanted}
-    return tuple(Device(d.name, d.label, word) for word, d in named.items() if d)
+    parts = [Device(word.lower()[:12], "part of a GPU (MIG)", word) for word in wanted if word.startswith("MIG-")]
+    return (*(Device(d.name, d.label, word) for word, d in named.items() if d), *parts)
 
 
 def devices_for(run: Run) -> Sequence[Device]:
@@ -78,5 +79,5 @@ def slots_for(run: Run) -> int:
 
 
 def holder(lock_file: Path) -> str | None:
-    """The run that holds a slot, as experiment/run, or None where it is free."""
+    """What holds a slot, a run as experiment/run, or None where it is free."""
     return taken(lock_file)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import sslcore
 from sslcore import datasets
 from sslcore.experiment import Experiment, Run
+from sslcore.launch.slots import CPU, Device, gpus
 from sslcore.locks import take, taken
 
 LOG = ".transfer.log"
@@ -45,7 +46,10 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
     log = take(experiment.path / LOG)
     if log is None:
         raise ValueError("encoders of this experiment are being probed already; one at a time")
+    held = [log]
     try:
+        device, slot = free_gpu(experiment)
+        held += [slot] if slot is not None else []
         os.ftruncate(log, 0)
         os.write(log, json.dumps({"dataset": dataset, "runs": [run.id for run in runs]}).encode() + b"\n")
         path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
@@ -54,13 +58,25 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[log],
+            pass_fds=held,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": device.visible},
         )
         threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie where the asker outlives it
     finally:
-        os.close(log)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def free_gpu(experiment: Experiment) -> tuple[Device, int | None]:
+    """A GPU that trains nothing, and what holds its slot; the CPU where there is none, beside whatever trains there."""
+    for device in gpus():
+        device.lock_file(experiment.store).parent.mkdir(parents=True, exist_ok=True)
+        if (slot := take(device.lock_file(experiment.store))) is not None:
+            os.ftruncate(slot, 0)
+            os.pwrite(slot, f"{experiment.name}, which is being probed".encode(), 0)
+            return device, slot
+    return CPU, None
 
 
 def look(experiment: Experiment) -> Transfer | None:
