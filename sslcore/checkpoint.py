@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sslcore import memory
 from sslcore.experiment import Run
 from sslcore.files import replacing
 
@@ -47,25 +48,27 @@ def exists(run: Run) -> bool:
     return run.checkpoint_file.exists() or run.previous_checkpoint_file.exists()
 
 
-def read(run: Run, device: torch.device | str = "cpu") -> tuple[dict[str, Any], str]:
-    """(what the latest whole checkpoint holds, what is to be said where that is not checkpoint.pt).
+def read(run: Run) -> tuple[dict[str, Any], str]:
+    """(what the latest whole checkpoint holds, on the CPU; what is to be said where that is not checkpoint.pt).
 
-    Raises ValueError, in words, where there is none that is whole.
+    Raises ValueError, in words, where there is none that is whole, and what torch raises where there is no memory for it.
     """
     wrong = []
     for file in (run.checkpoint_file, run.previous_checkpoint_file):
         if file.exists():
             try:
-                return _whole(file, device), "; ".join([*wrong, f"{file.name} is used"]) if wrong else ""
+                return _whole(file), "; ".join([*wrong, f"{file.name} is used"]) if wrong else ""
             except Exception as error:
+                if memory.is_out(error):
+                    raise
                 wrong.append(f"{file.name} is damaged ({' '.join(str(error).split())[:200]})")
         else:
             wrong.append(f"{file.name} is missing")
     raise ValueError("; ".join(wrong))
 
 
-def _whole(file: Path, device: torch.device | str) -> dict[str, Any]:
+def _whole(file: Path) -> dict[str, Any]:
     with zipfile.ZipFile(file) as parts:  # torch.load compares no checksums
         if (damaged := parts.testzip()) is not None:
             raise ValueError(f"the checksum of {damaged} is wrong")
-    return torch.load(file, map_location=device, weights_only=True)
+    return torch.load(file, map_location="cpu", weights_only=True)

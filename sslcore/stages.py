@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from sslcore import compact, compiling, datasets, distributed, energy, flops, preview
+from sslcore import compact, compiling, datasets, distributed, energy, flops, memory, preview
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.evaluate import heads, labels, transfer
@@ -31,7 +30,7 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
 
     Of several processes the first one writes all files; the others are done when nothing is left to share.
     """
-    config = run.config
+    config, trained = run.config, evaluate_only
     try:
         data = read_data(config, pulse)
         if distributed.first():
@@ -45,6 +44,7 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
             write_json(run.environment_file, environment(run, training))
         if not evaluate_only:
             pretrain(training, data, run, pulse)
+            trained = True
             if distributed.first():
                 keep_encoder(training, run)
         if distributed.first():
@@ -83,9 +83,9 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
         write_json(run.results_file, results)
         run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        if not memory.is_out(error):
             raise
-        raise Failed(memory_advice(config)) from error
+        raise Failed(memory.WHILE_MEASURED if trained else memory.advice(config)) from error
 
 
 def read_data(config: RunConfig, pulse) -> Data:
@@ -153,16 +153,16 @@ def keep_encoder(training: Training, run: Run) -> None:
 def cost(training: Training) -> dict:
     """What the training took. Seconds and speed leave evaluation out."""
     on_gpu = training.device.type == "cuda"
-    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     images = training.total * training.config.batch_size
     return {
         "seconds": training.seconds,
         "images_per_second": images / training.seconds if training.seconds else None,
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": training.peak_memory,
         "energy_joules": training.meter.joules,
         "device": device_name(training),
         "protocol": "seconds of training steps, evaluation left out; images, not views, a second; "
         + ("peak of allocated GPU memory" if on_gpu else "peak resident memory of the process")
+        + " until the training ended"
         + ("" if training.meter.joules is None else f"; {energy.PROTOCOL}"),
     }
 
@@ -216,20 +216,3 @@ def say_results(results: dict, pulse) -> None:
         )
     else:
         pulse.say(results["note"])
-
-
-# -- Out of memory -------------------------------------------------------------
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether a GPU's, numpy's or torch's allocation failed; oneDNN, which computes on CPUs, says only what it could not create."""
-    words = ("can't allocate memory", "could not create a memory object", "could not create a primitive")
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in words)
-
-
-def memory_advice(config: RunConfig) -> str:
-    tried = config.micro_batch_size or config.batch_size
-    return (
-        f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, {config.encoder}). "
-        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss as it is, or choose a smaller batch_size or image_size"
-    )

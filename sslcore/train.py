@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore import checkpoint, compiling, datasets, distributed
+from sslcore import checkpoint, compiling, datasets, distributed, memory
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
@@ -43,10 +43,19 @@ class Stopped(Exception):
 
 
 def pick_device(config: RunConfig) -> torch.device:
-    """Raises Failed where a GPU is asked for and there is none."""
-    if config.device == "cuda" and not torch.cuda.is_available():
+    """Raises Failed where a GPU is asked for, or was given by the agent, and PyTorch finds none."""
+    if config.device == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if os.environ.get("TRIPTYCH_SLOT", "cpu") != "cpu":
+        raise Failed(
+            "device: nvidia-smi lists a GPU here which PyTorch cannot use, most often because its driver is older than PyTorch's CUDA; "
+            "update the driver, install PyTorch for an older CUDA, or set device=cpu"
+        )
+    if config.device == "cuda":
         raise Failed("device: cuda was asked for, but PyTorch finds no GPU here; set device=auto or device=cpu")
-    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cpu")
 
 
 def pick_precision(config: RunConfig, device: torch.device) -> torch.dtype:
@@ -57,7 +66,7 @@ def pick_precision(config: RunConfig, device: torch.device) -> torch.dtype:
     if config.precision != "auto":
         return getattr(torch, config.precision)
     if device.type == "cuda":
-        faster = torch.cuda.is_bf16_supported()
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         faster = torch.cpu.get_capabilities().get("amx_bf16", False) and config.encoder != "small"
     return torch.bfloat16 if faster else torch.float32
@@ -111,6 +120,7 @@ class Training:
         self.step = 0  # optimizer steps taken
         self.known_order = (-1, torch.empty(0))  # (epoch, its order), where images are read ahead
         self.seconds = 0.0  # spent in training, evaluation left out
+        self.peak_memory = 0  # bytes, as of the last checkpoint
         here = device.type == "cuda" and config.devices <= torch.cuda.device_count()  # other nodes' GPUs cannot be read
         gpus = range(config.devices) if here else ()
         self.meter = Meter([f"GPU-{torch.cuda.get_device_properties(gpu).uuid}" for gpu in gpus])
@@ -179,14 +189,15 @@ class Training:
             self.add_up_gradients()
             return loss.detach(), tuple(row.detach() for row in rows)
 
-        parts = list(zip(view1.split(micro), view2.split(micro)))
+        pieces_of = min(-(-len(view1) // micro), len(view1) // 2)  # each of two images at least, for BatchNorm
+        parts = list(zip(view1.tensor_split(pieces_of), view2.tensor_split(pieces_of)))
         with torch.no_grad():
             pieces = [self.embed(*part) for part in parts]
         rows = tuple(distributed.gather(torch.cat(row)).requires_grad_() for row in zip(*pieces))  # each (N, ...)
         loss = self.method.loss(rows, batch)
         loss.backward()
         slopes = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
-        slopes = zip(*(distributed.own(slope).split(micro) for slope in slopes))
+        slopes = zip(*(distributed.own(slope).tensor_split(pieces_of) for slope in slopes))
         for part, slope in zip(parts, slopes):
             with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), slope) if row.requires_grad]
             torch.autograd.backward(*zip(*with_gradient))
@@ -207,12 +218,14 @@ class Training:
     # -- Checkpoints
 
     def save(self, run: Run) -> None:
+        self.peak_memory = max(self.peak_memory, memory.peak(self.device))
         checkpoint.write(
             run,
             {
                 "step": self.step,
                 "seconds": self.seconds,
                 "joules": self.meter.joules,
+                "peak_memory": self.peak_memory,
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "snapshots": self.snapshots,
@@ -225,13 +238,18 @@ class Training:
         Raises Failed where there is none, or it is of another network.
         """
         try:
-            kept, said = checkpoint.read(run, self.device)
+            kept, said = checkpoint.read(run)
             self.method.load_state_dict(kept["method"])
+            for group, own in zip(kept["optimizer"]["param_groups"], self.optimizer.param_groups):
+                group |= {name: own[name] for name in ("fused",) if name in own}  # of this device, not of the one before
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step, self.seconds = kept["step"], kept["seconds"]
             self.meter.joules = kept.get("joules") if self.meter.joules is not None else None  # known of all attempts, or of none
+            self.peak_memory = kept.get("peak_memory") or memory.peak(self.device)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:
+            if memory.is_out(error):
+                raise
             raise Failed(f"checkpoint.pt cannot be resumed ({error}); delete it to start this run again") from error
         if said:
             run.checkpoint_file.unlink(missing_ok=True)  # damaged, it is not to become the previous one

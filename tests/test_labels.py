@@ -60,5 +60,8 @@ def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_ever
 def test_fine_tuning_keeps_the_runs_recipe_but_for_the_labels():
     config = resolve({"method": "moco", "batch_size": 64, "micro_batch_size": 8, "evaluate.finetune_epochs": 3})
     recipe = supervised(config, 10, 20)
-    assert (recipe.method, recipe.batch_size, recipe.epochs, recipe.micro_batch_size) == ("supervised", 20, 30, None)
+    assert (recipe.method, recipe.batch_size, recipe.epochs, recipe.micro_batch_size) == ("supervised", 20, 30, 8)
+    alone = supervised(resolve({"batch_size": 64, "devices": 4}), 1, 64)
+    assert (alone.devices, alone.micro_batch_size) == (1, 16), "one device sees no more at a time than it did"
+    assert supervised(resolve({"batch_size": 64}), 1, 20).micro_batch_size is None
     assert (recipe.learning_rate, recipe.optimizer, recipe.augment) == (config.learning_rate, config.optimizer, config.augment)

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslcore import datasets, plan, worker
+from sslcore import datasets, memory, plan, worker
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
-from sslcore.stages import memory_advice, out_of_memory
-from sslcore.train import Failed, Stopped, Training, pretrain
+from sslcore.stages import work
+from sslcore.train import Failed, Stopped, Training, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
 
 TIMING = ("seconds", "images_per_second")
@@ -151,13 +151,63 @@ def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
 
 
 def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
-    words = memory_advice(resolve({"dataset": shapes, "batch_size": 64}))
+    words = memory.advice(resolve({"dataset": shapes, "batch_size": 64}))
     assert "64 images" in words and "micro_batch_size=16" in words and "smaller batch_size" in words
-    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert "with 8 images" in memory.advice(resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 32, "devices": 8})), "a device's share"
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    assert out_of_memory(caught.value)
-    assert not out_of_memory(RuntimeError("shape mismatch"))
+    full = [torch.OutOfMemoryError("CUDA out of memory"), caught.value, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), RuntimeError("CUDA error: out of memory")]
+    assert all(map(memory.is_out, full)) and not memory.is_out(RuntimeError("shape mismatch"))
+
+
+def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_damaged(shapes, monkeypatch):
+    run = make_run("whole", shapes, epochs=1)
+    train(run)
+    run.checkpoint_file.rename(run.previous_checkpoint_file)
+    run.checkpoint_file.write_bytes(run.previous_checkpoint_file.read_bytes())
+
+    def refuse(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(Failed, match=r"^out of memory"):
+        work(run, Pulse(run))
+    assert run.checkpoint_file.exists() and run.previous_checkpoint_file.exists()
+
+
+def test_an_optimizer_goes_on_as_this_device_wants_it(shapes):
+    run = make_run("moved", shapes, epochs=2, optimizer="adamw")
+    data = datasets.load(shapes, 16)
+    there = Training(run.config, data, torch.device("cpu"))
+    there.take_step()
+    for group in there.optimizer.param_groups:
+        group["fused"] = True  # as on a GPU
+    there.save(run)
+    here = Training(run.config, data, torch.device("cpu"))
+    here.restore(run)
+    assert {group["fused"] for group in here.optimizer.param_groups} == {None}
+    assert here.peak_memory == there.peak_memory > 0
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_replaced_by_the_cpu(shapes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("TRIPTYCH_SLOT", "gpu0")
+    with pytest.raises(Failed, match="driver"):
+        pick_device(resolve({"dataset": shapes}))
+    assert pick_device(resolve({"dataset": shapes, "device": "cpu"})).type == "cpu"
+
+
+def test_bfloat16_is_not_chosen_where_it_is_emulated(shapes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert pick_precision(resolve({"dataset": shapes}), torch.device("cuda")) == torch.float32
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(9, 4), (9, 2), (16, 5)])
+def test_no_micro_batch_is_a_single_image(shapes, batch, micro):
+    """BatchNorm would refuse it."""
+    config = resolve({"dataset": shapes, "image_size": 16, "method": "byol", "batch_size": batch, "micro_batch_size": micro})
+    loss, z = Training(config, datasets.load(shapes, 16), torch.device("cpu")).take_step()
+    assert torch.isfinite(loss) and len(z) == batch
 
 
 # -- The process

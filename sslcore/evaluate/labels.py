@@ -80,13 +80,16 @@ def fine_tuning(config: RunConfig, data: Data, views: Views, device: torch.devic
 
 def supervised(config: RunConfig, more: float, images: int) -> RunConfig:
     """The run's own recipe with labels: `more` times as many epochs as on all images, and no batch larger than `images`."""
+    batch_size = min(config.batch_size, images)
+    at_a_time = config.micro_batch_size or config.batch_size // config.devices  # of one device
     changes = {
         "method": "supervised",
+        "devices": 1,
         "head": Head(kind="none"),
         "epochs": max(1, round(config.evaluate.finetune_epochs * more)),
         "warmup_epochs": config.warmup_epochs * more,
-        "batch_size": min(config.batch_size, images),
-        "micro_batch_size": None,
+        "batch_size": batch_size,
+        "micro_batch_size": at_a_time if at_a_time < batch_size else None,
     }
     return config.model_copy(update=changes)
 

@@ -1,0 +1,40 @@
+"""Memory: how much a process has taken, and what to do where there is none left."""
+
+import resource
+
+import torch
+
+from sslcore.config import RunConfig
+
+NONE_LEFT = (
+    "CUDA error: out of memory",  # pinned memory, or a GPU's first use
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "could not create a memory object",  # oneDNN, which computes on CPUs, says no more than that
+    "could not create a primitive",
+)
+WHILE_MEASURED = (
+    "out of memory while the trained encoder was measured; its weights are kept. Resume when nothing else takes the device's memory, "
+    "or where there is more of it"
+)
+
+
+def peak(device: torch.device) -> int:
+    """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def is_out(error: BaseException) -> bool:
+    """Whether a GPU's, numpy's or torch's allocation failed."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(said in str(error) for said in NONE_LEFT)
+
+
+def advice(config: RunConfig) -> str:
+    """What to change where a step does not fit."""
+    share = config.batch_size // config.devices
+    tried = min(config.micro_batch_size or share, share)
+    return (
+        f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, {config.encoder}). "
+        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss as it is, or choose a smaller batch_size or image_size"
+    )
