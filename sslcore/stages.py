@@ -41,7 +41,7 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
         if isinstance(training.images, Streamed):
             pulse.say(f"the images take {data.x_train.nbytes / 1e9:.1f} GB, more than half of the free memory of the device: they are read while it trains")
         if distributed.first():
-            write_json(run.environment_file, environment(run, training))
+            keep_environment(run, training, evaluate_only)
         if not evaluate_only:
             pretrain(training, data, run, pulse)
             trained = True
@@ -171,8 +171,15 @@ def operations(training: Training) -> dict:
     return {"flops_per_image": flops.flops_per_image(training), "flops_protocol": flops.PROTOCOL}
 
 
+def keep_environment(run: Run, training: Training, evaluate_only: bool) -> None:
+    """environment.json: what the numbers depend on besides the config; that of the training stays when it is measured again."""
+    now, before = environment(run, training), run.environment() if evaluate_only else None
+    if before:
+        now = before | {"measured_again": {name: now[name] for name in ("packages", "python", "device", "precision", "git_commit")}}
+    write_json(run.environment_file, now)
+
+
 def environment(run: Run, training: Training) -> dict:
-    """What the numbers depend on besides the config."""
     return {
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),

@@ -24,6 +24,7 @@ from sslcore.evaluate.embed import keep_snapshots
 from sslcore.evaluate.features import features
 from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, OnlineEvaluation
 from sslcore.experiment import Run
+from sslcore.files import write_json
 from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
@@ -102,6 +103,7 @@ class Training:
 
     def __init__(self, config: RunConfig, data: Data, device: torch.device):
         self.config, self.device = config, device
+        torch.backends.cudnn.benchmark = True  # a training's shapes stay the same, so that each convolution's fastest way is worth looking for
         self.precision = pick_precision(config, device)
         self.size = len(data.x_train)
         resident = fits(data.x_train.nbytes, device)
@@ -284,8 +286,10 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         keep_snapshot(0)
 
     training.meter.start()
-    if compiling.wanted(training):
+    if compiling.wanted(training) and training.step < training.total:
         compiling.compile_networks(training, pulse)
+        if not training.compiled and distributed.first():
+            write_json(run.environment_file, (run.environment() or {}) | {"compiled": False})
     began, began_at = time.monotonic(), training.step  # of this attempt
     saved = clock = time.monotonic()  # since `clock`, all time went into training steps
     logged_at, logged_seconds = training.step, training.seconds

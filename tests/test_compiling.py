@@ -89,6 +89,7 @@ def test_a_compiler_that_fails_is_told_in_words_and_the_run_is_the_same_without_
     pretrain(training, data, unlucky, Pulse(unlucky))
     (warning,) = unlucky.recorded_status().warnings
     assert "torch.compile failed (RuntimeError: no compiler here)" in warning and "goes on without it" in warning
+    assert unlucky.environment()["compiled"] is False
     assert all(torch.equal(value, training.method.state_dict()[name]) for name, value in expected.items())
 
 

@@ -1,42 +1,86 @@
 """What only a GPU can show; skipped where there is none."""
 
+import numpy as np
 import pytest
 import torch
 
-from sslcore import beside, compiling, datasets
+from sslcore import beside, compiling, datasets, train
 from sslcore.config import resolve
+from sslcore.energy import Meter
 from sslcore.readout import Readout
-from sslcore.train import Training
+from sslcore.stages import work
+from sslcore.stream import Resident, Streamed, in_order
+from sslcore.train import Failed, Stopped, Training, pretrain
+from sslcore.worker import Pulse
 from tests.test_compiling import Said
+from tests.test_distributed import start
+from tests.test_train import StopsAt, make_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+GPU, CPU = torch.device("cuda"), torch.device("cpu")
 METHODS = [{"method": "moco", "moco.symmetric": True, "moco.bn_splits": 1}, {"method": "simclr"}, {"method": "byol"}]
+VARIANTS = [
+    {"method": "moco"},
+    {"method": "moco", "moco.negatives": "memory_bank"},
+    {"method": "moco", "moco.negatives": "batch"},
+    {"method": "simclr", "simclr.negatives": 9, "optimizer": "lars"},
+    {"method": "simclr", "micro_batch_size": 4},
+    {"method": "byol", "optimizer": "adamw", "augment.blur": 0.5, "augment.solarize": 0.2, "precision": "bfloat16"},
+    {"method": "supervised"},
+]
+CYCLES = 200_000_000  # of its clock: a tenth of a second or so, for which a GPU can be kept waiting
 
 
-def training_of(shapes: str, **settings) -> Training:
+def named(settings: dict) -> str:
+    return ", ".join(map(str, settings.values()))
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """No TF32, whose rounding is as large as what is compared here."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
+def training_of(shapes: str, device: torch.device = GPU, **settings) -> Training:
     config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "precision": "float32", **settings})
-    return Training(config, datasets.load(shapes, 16), torch.device("cuda"))
+    return Training(config, datasets.load(shapes, 16), device)
 
 
-@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: settings["method"])
-def test_no_step_waits_for_the_gpu_and_neither_does_a_readout(shapes, settings):
-    training, readout = training_of(shapes, **settings), Readout()
-    for _ in range(3):
-        training.take_step()
+def waiting_is_an_error(training: Training) -> None:
+    """Take a step in which whatever waits for the GPU raises."""
     torch.cuda.set_sync_debug_mode("error")
     try:
-        loss, z = training.take_step()
-        readout.send({}, (loss, z.mean()))
-        list(readout.arrived())
+        training.take_step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert len(list(readout.arrived(wait=True))) <= 1 and not readout.coming
 
 
-@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: settings["method"])
+# -- A step ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("settings", METHODS + VARIANTS, ids=named)
+def test_no_step_waits_for_the_gpu(shapes, settings):
+    training = training_of(shapes, **settings)
+    for _ in range(3):
+        training.take_step()
+    waiting_is_an_error(training)
+
+
+def test_numbers_are_read_out_when_they_are_there_and_not_before():
+    readout, number = Readout(), torch.zeros((), device=GPU)
+    torch.cuda._sleep(CYCLES)
+    readout.send({"step": 1}, (number + 1, number + 2))
+    assert list(readout.arrived()) == []
+    assert list(readout.arrived(wait=True)) == [({"step": 1}, [1.0, 2.0])] and not readout.coming
+
+
+@pytest.mark.parametrize("settings", METHODS, ids=named)
 def test_passes_beside_each_other_give_what_passes_after_each_other_give(shapes, settings, monkeypatch):
     apart = training_of(shapes, **settings)
-    steps = [apart.take_step() for _ in range(6)]
+    steps = []
+    for _ in range(6):
+        torch.cuda._sleep(CYCLES // 10)  # a pass that did not wait for the other would come before it
+        steps.append(apart.take_step())
     monkeypatch.setattr(beside, "_apart", lambda x: False)
     after = training_of(shapes, **settings)
     for loss, z in steps:
@@ -45,11 +89,100 @@ def test_passes_beside_each_other_give_what_passes_after_each_other_give(shapes,
         torch.testing.assert_close(z, expected_z, atol=1e-2, rtol=1e-2)
 
 
-@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: settings["method"])
+@pytest.mark.parametrize("settings", METHODS, ids=named)
 def test_a_compiled_step_is_a_plain_one(shapes, settings):
     compiled, plain = training_of(shapes, **settings), training_of(shapes, **settings)
     said = Said()
-    compiling.compile_networks(compiled, said)
-    assert said.warnings == []
-    torch.testing.assert_close(compiled.take_step()[0], plain.take_step()[0], atol=1e-4, rtol=1e-4)
-    torch.compiler.set_stance("default")
+    try:
+        compiling.compile_networks(compiled, said)
+        assert said.warnings == []
+        torch.testing.assert_close(compiled.take_step()[0], plain.take_step()[0], atol=1e-4, rtol=1e-4)
+    finally:
+        torch.compiler.set_stance("default")
+
+
+# -- Images that do not live on the device --------------------------------------------
+
+
+def test_streamed_images_are_the_resident_ones_however_late_the_gpu_is(shapes, monkeypatch):
+    resident = training_of(shapes, epochs=3)
+    assert isinstance(resident.images, Resident)
+    monkeypatch.setattr(train, "fits", lambda size, device: False)
+    streamed = training_of(shapes, epochs=3)
+    assert isinstance(streamed.images, Streamed)
+    for step in range(streamed.total):
+        torch.cuda._sleep(CYCLES // 10)
+        rows = resident.own_rows(step)
+        assert torch.equal(streamed.images.take(step, rows.to(GPU)), resident.images.take(step, rows.to(GPU))), step
+
+
+def test_pieces_in_order_are_all_images(shapes):
+    images = datasets.load(shapes, 16).x_train
+    pieces = []
+    for piece in in_order(images, GPU, 7):
+        torch.cuda._sleep(CYCLES // 10)
+        pieces.append(piece.clone())
+    assert np.array_equal(torch.cat(pieces).cpu(), np.asarray(images))
+
+
+# -- Whole runs ------------------------------------------------------------------------
+
+
+def test_a_run_is_stopped_resumed_and_measured(shapes):
+    run = make_run("gpu", shapes, device="cuda", **{"evaluate.snapshots": 1, "evaluate.finetune_epochs": 1, "evaluate.log_every": 1})
+    data = datasets.load(shapes, 16)
+    with pytest.raises(Stopped):
+        pretrain(Training(run.config, data, GPU), data, run, StopsAt(run, 0.5))
+    work(run, Pulse(run))
+    results = run.results()
+    assert [row["step"] for row in run.metrics() if "loss" in row] == list(range(1, 19))
+    assert run.snapshots_file.exists() and run.umap_file.exists() and run.encoder_file.exists()
+    assert results["cost"]["device"] == torch.cuda.get_device_name() and 0 < results["cost"]["peak_memory_bytes"] < torch.cuda.get_device_properties(0).total_memory
+    assert 0 <= results["linear"]["accuracy"] <= 1 and results["fine_tuning"] and results["heads"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lars", "adamw"])
+@pytest.mark.parametrize(("there", "here"), [(CPU, GPU), (GPU, CPU), (GPU, GPU)], ids=str)
+def test_a_run_goes_on_on_another_device(shapes, optimizer, there, here):
+    run = make_run("moves", shapes, optimizer=optimizer, precision="float32")
+    data = datasets.load(shapes, 16)
+    before, after = (Training(run.config, data, device) for device in (there, here))
+    for _ in range(3):
+        before.take_step()
+    before.save(run)
+    assert after.restore(run) == "" and after.step == 3
+    torch.testing.assert_close(after.take_step()[0].cpu(), before.take_step()[0].cpu(), atol=1e-3, rtol=1e-3)
+    if here == GPU:
+        waiting_is_an_error(after)
+
+
+def test_a_gpu_without_room_fails_the_run_in_words(shapes):
+    run = make_run("large", shapes, device="cuda")
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e-4)
+    try:
+        with pytest.raises(Failed, match=r"^out of memory with 16 images"):
+            work(run, Pulse(run))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_energy_is_counted_upwards_where_the_gpu_has_a_counter():
+    meter = Meter([f"GPU-{torch.cuda.get_device_properties(0).uuid}"])
+    if meter.joules is None:
+        pytest.skip("this GPU has no counter of its energy")
+    meter.start()
+    torch.cuda._sleep(10 * CYCLES)
+    torch.cuda.synchronize()
+    meter.lap()
+    assert 0 < meter.joules < 10_000
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("settings", METHODS, ids=named)
+def test_two_gpus_train_what_one_trains(shapes, settings):
+    alone, shared = (make_run(f"on{devices}", shapes, device="cuda", precision="float32", epochs=1, devices=devices, **settings) for devices in (1, 2))
+    for run in (alone, shared):
+        assert start(run).wait(600) == 0, run.log_tail()
+    losses = [[row["loss"] for row in run.metrics() if "loss" in row] for run in (alone, shared)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)

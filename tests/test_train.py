@@ -264,7 +264,8 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
         assert len(kept["h"]) == len(kept["index"]) == len(kept["prediction"]) == 48
         layout = pd.read_parquet(run.umap_file)
         assert list(layout.columns) == ["x", "y", "index", "label", "epoch"] and (layout["index"] == kept["index"]).all()
-    assert "python -m sslcore train" in run.environment()["command"]
+    environment = run.environment()
+    assert "python -m sslcore train" in environment["command"]
     assert run.views_file.exists() and run.experiment.sample_sheet(shapes).exists() and "finished" in run.log_tail()
 
     # a run of an older version gets what it lacks by being evaluated again
@@ -274,6 +275,7 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     again = subprocess.run([sys.executable, "-m", "sslcore", "evaluate", run.id], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
+    assert run.environment().pop("measured_again")["device"] == environment["device"] and environment.items() <= run.environment().items()
     assert run.results()["cost"] == {name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")}
 
 
