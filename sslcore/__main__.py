@@ -233,12 +233,18 @@ def complete(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from sslcore import worker
+    from sslcore import datasets, worker
 
-    code = 0
-    for run in chosen(args, lambda state: state == "finished", "only finished runs can be evaluated again"):
-        print(f"{run.id}: evaluating", flush=True)
+    runs, code = chosen(args, lambda state: state == "finished", "only finished runs can be evaluated again"), 0
+    for run in runs:
+        if not run.encoder_file.exists():
+            raise ValueError(f"{run.id}: encoder.safetensors is not here; export it with --checkpoints where it was trained")
+        datasets.info(run.config.dataset)  # raises where it is gone
+    for number, run in enumerate(runs, start=1):
+        print(f"{run.id}: evaluating, run {number} of {len(runs)}", flush=True)
         code = max(code, worker.main(run, evaluate_only=True))
+        if code == worker.STOPPED:
+            break
     return code
 
 
@@ -253,7 +259,9 @@ def transfer(args: argparse.Namespace) -> int:
         if words != said:
             print(said := words, flush=True)
 
-    for run in chosen(args, lambda state: state == "finished", "only the encoders of finished runs can be transferred"):
+    runs = chosen(args, lambda state: state == "finished", "only the encoders of finished runs can be transferred")
+    for number, run in enumerate(runs, start=1):
+        print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
         measured = transfer.transfer(run, transfer.labelled(args.to, run.config.image_size, report))
         transfer.keep(run, args.to, measured)
         numbers = measured["linear"]["accuracy"], measured["knn"]["accuracy"], measured["random_encoder"]["linear"]
@@ -494,6 +502,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"{PROGRAM}: error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: interrupted", file=sys.stderr)
+        return 130
     for line in lines:
         print(f"{PROGRAM}: error: {' '.join(line.split())}", file=sys.stderr)
     return 2

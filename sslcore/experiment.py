@@ -98,6 +98,18 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.id})"
 
+    def goes_on(self) -> bool:
+        """False where training would begin anew and replace what was measured, since the checkpoint is elsewhere."""
+        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or self.results() is None
+
+    def check_goes_on(self) -> None:
+        """Raises ValueError, in words, where it does not."""
+        if not self.goes_on():
+            raise ValueError(
+                f"{self.id} has been measured and its checkpoint.pt is not here, so training would begin anew and replace its results; "
+                "export it with --checkpoints where it was trained, or delete its results.json to begin anew"
+            )
+
     @property
     def name(self) -> str:
         return self.path.name
@@ -416,9 +428,12 @@ class Store:
     def create(self, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str | None = None) -> Experiment:
         """A new experiment with its runs queued for an engine (see Status), whole or not at all.
 
-        Raises FileExistsError where the name is taken.
+        Raises FileExistsError where the name is taken, NotADirectoryError where the store is no folder.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another folder") from None
         if (self.root / name).exists():
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))

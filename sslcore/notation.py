@@ -1,6 +1,7 @@
 """How settings are written in the shell and in links: key=value, key=a,b,c."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -64,6 +65,15 @@ def axes_of(words: Iterable[str]) -> dict[str, list[Any]]:
         except ValueError as error:
             raise ConfigError({key: str(error)}) from None
     return axes
+
+
+def seconds_of(variable: str, default: float) -> float:
+    """An environment variable that says how many seconds something takes. Raises ValueError, in words."""
+    text = os.environ.get(variable)
+    with suppress(ValueError):
+        if (seconds := default if text is None else float(text)) >= 0:
+            return seconds
+    raise ValueError(f"{variable}={text}: expected a number of seconds")
 
 
 # -- Writing -----------------------------------------------------------------------

@@ -18,6 +18,7 @@ from sslcore.experiment import ENDED, Experiment, Run, Status
 from sslcore.launch.slurm import heard
 
 REFRESH_SECONDS = 0.5
+LINE_SECONDS = 60.0  # between two lines of a run that trains
 AGENT_CHECK_SECONDS = 5.0
 
 
@@ -71,11 +72,12 @@ class Bars:
 
 
 class Lines:
-    """One line a change of state or stage, for logs and pipes."""
+    """One line a change of state or stage, and a minute, for logs and pipes."""
 
     def __init__(self, out: Console):
         self.out = out
         self.said: dict[str, tuple] = {}
+        self.at: dict[str, float] = {}
 
     def __enter__(self):
         pass
@@ -85,8 +87,9 @@ class Lines:
 
     def __call__(self, run: Run, status: Status) -> None:
         now = (status.state, status.stage if status.state == "running" else None)
-        if self.said.get(run.name) != now:
-            self.said[run.name] = now
+        late = status.state == "running" and time.monotonic() - self.at.get(run.name, 0.0) > LINE_SECONDS
+        if self.said.get(run.name) != now or late:
+            self.said[run.name], self.at[run.name] = now, time.monotonic()
             self.out.print(f"{run.name}: {in_words(run, status)}", soft_wrap=True)
 
 

@@ -74,7 +74,8 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
                 results["transfer"] = transfer.again(run, before["transfer"], pulse)
         else:
             results["cost"] = cost(training) | counted
-        write_json(run.results_file, results)
+        if not evaluate_only:  # what was measured before stays until all is measured again
+            write_json(run.results_file, results)
         say_results(results, pulse)
         check_stop(pulse)
 

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import timedelta
 
 import numpy as np
 import torch
@@ -27,11 +28,12 @@ from sslcore.experiment import Run
 from sslcore.files import write_json
 from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
+from sslcore.notation import seconds_of
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
 from sslcore.readout import Readout
 from sslcore.stream import Resident, Streamed, fits
 
-CHECKPOINT_SECONDS = float(os.environ.get("TRIPTYCH_CHECKPOINT_SECONDS", "30"))
+CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
 
 
@@ -294,6 +296,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     saved = clock = time.monotonic()  # since `clock`, all time went into training steps
     logged_at, logged_seconds = training.step, training.seconds
     every_seconds = CHECKPOINT_SECONDS
+    left = 0.0  # seconds, of training
     finite = torch.ones((), dtype=torch.bool, device=training.device)
     readout = Readout()
 
@@ -310,7 +313,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
 
     def read_out(wait: bool) -> dict:
         """Log what the device has got to; with `wait`, all that it was asked for. Returns the last row."""
-        nonlocal clock, logged_at, logged_seconds
+        nonlocal clock, logged_at, logged_seconds, left
         if not (arrived := list(readout.arrived(wait))):
             return {}
         now = time.monotonic()
@@ -323,7 +326,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         for about, (loss, spread) in arrived:
             row = about | {"seconds": training.seconds, "loss": loss, "images_per_second": speed, "std_z": spread} | joules
             log(row)
-        pulse.training(step / training.total, (now - began) / (step - began_at) * (training.total - step))
+        left = (now - began) / (step - began_at) * (training.total - step)
+        pulse.training(step / training.total, left)
         if not all(np.isfinite(loss) for _, (loss, _) in arrived):
             check()  # raises
         return row
@@ -353,7 +357,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
                 keep_snapshot(int(epoch))
             clock = time.monotonic()  # evaluation is no training time
             training.meter.start()
-            pulse.say(words)
+            pulse.say(words + (f"; {timedelta(seconds=round(left))} left" if left else ""))
 
         stop = distributed.agree(pulse.stop_requested)
         if stop or training.step == training.total or time.monotonic() - saved > every_seconds:

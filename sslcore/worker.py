@@ -24,6 +24,7 @@ from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_nam
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
 PRETRAIN_SHARE = 0.9  # of the progress bar
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
+NOT_AGAIN = "it could not be measured again: "
 PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
 
@@ -35,6 +36,7 @@ class Pulse:
         self.stop_requested = False
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.recorded_status()
+        self.finished = self.status if evaluate_only and self.status.state == "finished" else None  # as it was, and stays
         self.measured_by_hand = evaluate_only and self.status.job_id is not None  # a run that Slurm has trained, and whose it stays
         self.trained_on = self.status.host
         self.writing = threading.Lock()
@@ -59,7 +61,7 @@ class Pulse:
             started_at=now,
             ended_at=None,
             error=None,
-            warnings=[],
+            warnings=[words for words in self.finished.warnings if not words.startswith(NOT_AGAIN)] if self.finished else [],
         )
         self.beating.start()
 
@@ -106,6 +108,9 @@ class Pulse:
     def end(self, **changes: Any) -> None:
         self.hush()
         whose = {"engine": "slurm", "host": self.trained_on} if self.measured_by_hand else {}
+        if self.finished and changes["state"] != "finished":
+            warnings = [*self.status.warnings, NOT_AGAIN + (changes.get("error") or "it was stopped")]
+            changes = {"state": "finished", "stage": self.finished.stage, "progress": self.finished.progress, "warnings": warnings}
         self.write(eta_seconds=None, ended_at=time.time(), **whose, **changes)
 
     def gives_way(self) -> bool:
@@ -166,6 +171,8 @@ def main(run: Run, evaluate_only: bool = False) -> int:
         several = run.config.devices > 1 and not evaluate_only  # raises what is wrong with the config
         if several:
             ranks.command(run, os.environ)  # raises where so many cannot be had here
+        if not evaluate_only:
+            run.check_goes_on()
     except ValueError as error:
         print(f"python -m sslcore: error: {error}", file=sys.stderr)
         return BAD_INPUT

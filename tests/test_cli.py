@@ -23,7 +23,7 @@ from sslcore.experiment import Store
 from sslcore.files import read_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
-from sslcore.notation import axes_of, settings_of, value_of
+from sslcore.notation import axes_of, seconds_of, settings_of, value_of
 
 ROOT = Path(__file__).parents[1]
 TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 device=cpu"
@@ -71,6 +71,7 @@ def shell(command: str, **kwargs) -> subprocess.Popen:
 def pictures(tmp_path):
     """Folders of images that cannot be used, each in a way of its own."""
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
     for name, classes in {"single": ["cat"], "few": ["cat", "dog"]}.items():
         for kind in classes:
             (tmp_path / name / kind).mkdir(parents=True)
@@ -102,6 +103,10 @@ def pictures(tmp_path):
         ("launch photos --set dataset={pictures}/single batch_size=2 evaluate.knn_k=1", "single class"),
         ("launch photos --set dataset={pictures}/few batch_size=2", "evaluate.knn_k: 20 neighbours are more than"),
         ("launch photos --name ...", "--name: "),
+        ("launch photos --set device=cuda", "device: cuda was asked for"),
+        ("launch photos --set devices=2", "devices: 2 GPUs were asked for"),
+        ("launch photos --root {pictures}/file", "is to hold experiments, and is or lies in a file"),
+        ("launch photos --name mine --root {pictures}/file/below", "is to hold experiments, and is or lies in a file"),
         ("train nowhere", "nowhere is not a run"),
         ("status nothing", "nothing: no such experiment or run"),
         ("stop nothing/here", "nothing/here: no such experiment or run"),
@@ -123,6 +128,24 @@ def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, s
     assert says in told.err
     assert all(line.startswith("python -m sslcore: error: ") for line in told.err.splitlines())
     assert not store.root.exists()
+
+
+def test_a_variable_that_is_no_number_is_told_by_its_name(monkeypatch):
+    for text in ("abc", "-1", "nan"):
+        monkeypatch.setenv("TRIPTYCH_STOP_GRACE", text)
+        with pytest.raises(ValueError, match=f"TRIPTYCH_STOP_GRACE={text}: expected a number of seconds"):
+            seconds_of("TRIPTYCH_STOP_GRACE", 30.0)
+    monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "2.5")
+    assert seconds_of("TRIPTYCH_STOP_GRACE", 30.0) == 2.5 and seconds_of("TRIPTYCH_NOT_SET", 30.0) == 30.0
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sslcore.plan.presets", interrupted)
+    assert main(["presets"]) == 130
+    assert capsys.readouterr().err.strip() == "python -m sslcore: interrupted"
 
 
 def test_all_problems_are_told_at_once(store, capsys):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslcore import datasets, memory, plan, worker
+from sslcore import datasets, launch, memory, plan, worker
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
-from sslcore.stages import work
+from sslcore.stages import keep_encoder, work
 from sslcore.train import Failed, Stopped, Training, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
 
@@ -277,6 +278,66 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
     assert run.environment().pop("measured_again")["device"] == environment["device"] and environment.items() <= run.environment().items()
     assert run.results()["cost"] == {name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")}
+
+
+@pytest.fixture
+def measured(shapes):
+    """A run that is finished elsewhere: all that it measured is here, and no checkpoint."""
+    run = make_run("measured", shapes)
+    data = datasets.load(shapes, 16)
+    keep_encoder(Training(run.config, data, torch.device("cpu")), run)
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    run.update_status(state="finished", stage="embed", progress=1.0, warnings=["it was warm"])
+    return run
+
+
+def shell(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "sslcore", *words], capture_output=True, text=True)
+
+
+def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
+    for _ in range(2):
+        measured.encoder_file.write_bytes(measured.encoder_file.read_bytes()[:1000])
+        assert shell("evaluate", measured.id).returncode == worker.FAILED
+        status = measured.status()
+        assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
+        assert status.warnings[0] == "it was warm" and len(status.warnings) == 2 and status.warnings[1].startswith("it could not be measured again: ")
+        assert measured.results() == {"linear": {"accuracy": 0.5}}
+    Path(measured.config.dataset).rename(away := Path(measured.config.dataset).with_suffix(".away"))
+    try:
+        told = shell("evaluate", measured.id)
+    finally:
+        away.rename(measured.config.dataset)
+    assert told.returncode == worker.BAD_INPUT and "shapes.npz" in told.stderr and told.stderr.count("\n") == 1
+    measured.encoder_file.unlink()
+    told = shell("evaluate", measured.id)
+    assert told.returncode == worker.BAD_INPUT and "--checkpoints" in told.stderr and measured.status() == status
+
+
+def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes):
+    other = make_run("other", shapes)
+    for file in measured.path.iterdir():
+        (other.path / file.name).write_bytes(file.read_bytes())
+    measuring = subprocess.Popen([sys.executable, "-m", "sslcore", "evaluate", measured.id, other.id], stdout=subprocess.PIPE, text=True)
+    while "run 1 of 2" not in measuring.stdout.readline():
+        pass
+    while measured.recorded_status().state != "running":
+        time.sleep(0.01)
+    measuring.send_signal(signal.SIGTERM)
+    said = measuring.communicate(timeout=120)[0]
+    assert measuring.returncode == worker.STOPPED and "run 2 of 2" not in said
+    assert measured.status().state == "finished" and "it was stopped" in measured.status().warnings[-1]
+
+
+def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured):
+    for state in ("finished", "interrupted"):
+        measured.update_status(state=state)
+        told = shell("train", str(measured.path))
+        assert told.returncode == worker.BAD_INPUT and "would begin anew and replace its results" in told.stderr
+    told = shell("resume", measured.id)
+    assert told.returncode == worker.BAD_INPUT and "would begin anew" in told.stderr
+    assert measured.recorded_status().state == "interrupted" and measured.results() == {"linear": {"accuracy": 0.5}}
+    assert launch.complete(measured.experiment, ["run"]) == [], "neither when a grid is completed"
 
 
 def test_only_one_process_trains_a_run(shapes):

@@ -23,7 +23,7 @@ from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store
 from sslcore.files import write_json
 from sslcore.launch import agent
-from sslcore.launch.slots import CPU, HOST, folder, gpus, holder
+from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus, holder
 from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take
 
@@ -84,10 +84,12 @@ def start(store: Store) -> None:
 def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str = "local") -> Experiment:
     """A new experiment, whose runs are trained by an engine; with Slurm as one job array.
 
-    Raises FileExistsError where the name is taken and, from Slurm, ValueError or RuntimeError, in words: then nothing
-    is made.
+    Raises FileExistsError where the name is taken, ValueError where this machine has no such devices and, from Slurm,
+    ValueError or RuntimeError, in words: then nothing is made.
     """
     if engine != "slurm":
+        for config in configs.values():
+            devices_for(config)
         experiment = store.create(name, spec, configs)
     else:
         jobs.check(store)
@@ -188,6 +190,7 @@ def _queue(run: Run, engine: str) -> Status:
     if status.state not in RESUMABLE:
         raise ValueError(f"{run.id} is {status.state}: only {', '.join(RESUMABLE)} runs can be resumed")
     run.config  # noqa: B018  a broken config is told now, not by the agent
+    run.check_goes_on()
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
             run.update_status(
@@ -233,7 +236,7 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
         if run.name in planned.configs and not readable(run):
             with run.hold():
                 write_json(run.config_file, planned.configs[run.name].model_dump())
-    again = [run for run in made if run.status().state in RESUMABLE]
+    again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
         engine = "slurm"
     if engine == "slurm" and (new or again):

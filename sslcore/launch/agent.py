@@ -29,11 +29,12 @@ from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import lives, process_is, process_name, take
+from sslcore.notation import seconds_of
 
 TICK_SECONDS = 0.3
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
-GRACE_SECONDS = float(os.environ.get("TRIPTYCH_STOP_GRACE", "30"))  # from SIGTERM to SIGKILL: time for a checkpoint
+GRACE_SECONDS = seconds_of("TRIPTYCH_STOP_GRACE", 30.0)  # from SIGTERM to SIGKILL: time for a checkpoint
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 
 log = logging.getLogger("agent")
@@ -171,7 +172,7 @@ class Agent:
         Slots that are too few for it wait for the others: no run behind it in the queue takes them.
         """
         try:
-            devices, wanted = devices_for(run), slots_for(run)
+            devices, wanted = devices_for(run.config), slots_for(run.config)
         except ValueError as error:
             self.refuse(run, str(error))
             return

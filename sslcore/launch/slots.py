@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslcore.experiment import Run, Store
+from sslcore.config import RunConfig
+from sslcore.experiment import Store
 from sslcore.locks import taken
 
 HOST = socket.gethostname()
@@ -63,9 +64,9 @@ def visible_gpus(listing: str, visible: str | None) -> tuple[Device, ...]:
     return (*(Device(d.name, d.label, word) for word, d in named.items() if d), *parts)
 
 
-def devices_for(run: Run) -> Sequence[Device]:
+def devices_for(config: RunConfig) -> Sequence[Device]:
     """Where a run may be trained. Raises ValueError, in words, where there is no such place."""
-    wanted, count = run.config.device, run.config.devices
+    wanted, count = config.device, config.devices
     if wanted == "cuda" and not gpus():
         raise ValueError("device: cuda was asked for, and this machine has no GPU that can be seen; choose auto or cpu")
     if wanted != "cpu" and count > max(1, len(gpus())):
@@ -73,9 +74,9 @@ def devices_for(run: Run) -> Sequence[Device]:
     return [CPU] if wanted == "cpu" or not gpus() else gpus()
 
 
-def slots_for(run: Run) -> int:
+def slots_for(config: RunConfig) -> int:
     """How many of them it takes: one a GPU, and one CPU however many processes share it."""
-    return 1 if devices_for(run) == [CPU] else run.config.devices
+    return 1 if devices_for(config) == [CPU] else config.devices
 
 
 def holder(lock_file: Path) -> str | None:
