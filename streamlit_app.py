@@ -9,16 +9,18 @@ from starlette.middleware import Middleware
 
 from dashboard import access, login
 from dashboard.guard import Guard
+from dashboard.promptly import promptly
 from dashboard.routes import ROUTES
 
 
 @asynccontextmanager
-async def telling(app: st.App):
-    """Say on the terminal, before anybody is served, why not everything can be done here."""
+async def ready(app: st.App):
+    """Before anybody is served: answers leave at once, and the terminal says why not everything can be done here."""
+    promptly()
     for why in (login.problem(), access.of({}).why):
         if why:
             print(why, file=sys.stderr)
     yield
 
 
-app = st.App(Path(__file__).parent / "dashboard" / "main.py", routes=ROUTES, middleware=[Middleware(Guard)], lifespan=telling)
+app = st.App(Path(__file__).parent / "dashboard" / "main.py", routes=ROUTES, middleware=[Middleware(Guard)], lifespan=ready)
