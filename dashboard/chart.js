@@ -229,9 +229,10 @@ function tableOf(plot) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
+    const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
     const custom = (i, j) => Object.fromEntries(customOf(trace, i, j).map((value, n) => [n === 0 && trace.meta?.dataset ? "index" : `data ${n + 1}`, value]))
     if (trace.z) trace.z.forEach((line, j) => line.forEach((z, i) => rows.push({ ...start, x: trace.x?.[i] ?? i, y: trace.y?.[j] ?? j, z, ...custom(j, i) })))
-    else for (let i = 0; i < trace._length; i++) rows.push({ ...start, x: trace.x?.[i] ?? i, y: trace.y?.[i] ?? i, text: textOf(trace, i), ...custom(i) })
+    else for (let i = 0; i < trace._length; i++) rows.push({ ...start, ...(parts && { series: Number.isNaN(trace.x[i]) ? parts.shift() : parts[0] }), x: trace.x?.[i] ?? i, y: trace.y?.[i] ?? i, text: textOf(trace, i), ...custom(i) })
   })
   const shown = rows.filter(row => ![row.x, row.y].some(value => value == null || Number.isNaN(value)))
   const columns = [...new Set(shown.flatMap(Object.keys))].filter(column => shown.some(row => row[column] !== undefined))

@@ -7,7 +7,6 @@ import weakref
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,25 +124,21 @@ def test_long_curves_are_thinned_and_keep_their_extremes_and_both_ends(values, p
     assert kept.max() == values.max() and kept.min() == values.min()
 
 
-def test_many_curves_of_a_label_are_one_trace_with_gaps_and_a_crowd_is_none(rows, monkeypatch):
-    def drawn(**limits: int) -> go.Figure:
-        for name, limit in limits.items():
-            monkeypatch.setattr(curves, name, limit)
-        curves.loss.cache_clear()
-        curves._of_label.cache_clear()
-        return curves.loss(of(rows, method="byol"))
-
-    apart = drawn()
+@pytest.mark.parametrize("smoothing", [0.0, 0.9])
+def test_curves_behind_a_mean_are_one_trace_with_gaps_and_names_and_a_crowd_is_none(rows, monkeypatch, smoothing):
+    own = of(rows, method="byol")
+    apart, joined = (curves.loss(own, smoothing=smoothing, spread=spread) for spread in (False, True))
     seeds = [trace for trace in apart.data if trace.name and ", seed " in trace.name]
     assert len(seeds) == 3
-    joined = drawn(MANY=2)
     (behind,) = (trace for trace in joined.data if trace.opacity)
     gap = [np.nan]
     np.testing.assert_array_equal(behind.y, np.concatenate([seeds[0].y, gap, seeds[1].y, gap, seeds[2].y]))
-    crowd = drawn(CROWD=2)
-    assert not [trace for trace in crowd.data if trace.opacity] and named(crowd) == named(joined) == named(apart)
-    monkeypatch.undo()
-    drawn()
+    assert list(behind.meta["series"]) == [trace.name for trace in seeds]
+    monkeypatch.setattr(curves, "CROWD", 2)
+    curves.loss.cache_clear()
+    crowd = curves.loss(own, smoothing=smoothing)
+    assert not [trace for trace in crowd.data if trace.opacity] and named(crowd) == named(joined)
+    curves.loss.cache_clear()
 
 
 def test_figures_are_kept_and_the_rows_of_a_run_that_has_grown_since_are_not(tmp_path):

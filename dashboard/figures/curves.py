@@ -17,7 +17,6 @@ from sslcore.methods import METHODS
 
 POINTS = 1000  # a curve, at most; fewer where there are many curves
 ALL_POINTS = 30_000
-MANY = 24  # curves, above which those of one label are one trace: plotly.js takes a millisecond for a trace, however short
 CROWD = 100  # curves, above which those behind a mean are left out: a cloud that tells nothing, and a third of the drawing
 KEPT = 64  # figures
 LABELS = 512  # of which the traces are kept, over all figures
@@ -125,36 +124,32 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
     curves = [curve for curve in curves if curve.has(y, x)]
     unit, per_unit = _time_unit(curves, y) if x == "seconds" else (X_AXES[x], 1.0)
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
-    choices = y, x, smoothing, spread, unit, per_unit, points, len(curves)
+    choices = y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD
     traces = [trace for label, tone, group in _groups(curves) for trace in _of_label(group, label, tone, *choices)]
     return traces, {"uirevision": f"{y} over {x}", "xaxis": {"title": {"text": unit}}}
 
 
 @kept(LABELS)
 def _of_label(
-    curves: Sequence[Curve], label: str, tone: str, y: str, x: str, smoothing: float, spread: bool, unit: str, per_unit: float, points: int, among: int
+    curves: Sequence[Curve], label: str, tone: str, y: str, x: str, smoothing: float, spread: bool, unit: str, per_unit: float, points: int, crowd: bool
 ) -> list[dict]:
-    """The traces of the curves of one label `among` so many."""
+    """The traces of the curves of one label. Those behind a mean are a single one: plotly.js takes milliseconds for a trace, however short."""
     method, n = curves[0].method, len(curves)
     line = {"color": tone, "dash": style.dash(method)}
     logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in curves)]
     smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
+    seeds = [f"{label}, seed {curve.seed}" for curve in curves]
     raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
-    behind = {"opacity": min(0.3, 1.5 / n), "hoverinfo": "skip"}
-    meant = n > 1 and spread
+    if n > 1 and spread:
+        traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
+        behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
+        traces += [] if crowd else [_line(smooth, points, label, **behind)]
+        return traces + _spread(smooth, label, n, line, points, unit)
     traces = []
-    if meant and among > MANY:
-        traces += [_line(logged, points, label, **raw)] if smoothing else []
-        traces += [_line(smooth, points, label, line={**line, "width": 1}, **behind)] if among <= CROWD else []
-        return traces + _spread(smooth, label, n, line, points, unit)
-    for curve, one, of_one in zip(curves, smooth, logged):
-        seed = f"{label}, seed {curve.seed}"
+    for seed, one, of_one in zip(seeds, smooth, logged):
         traces += [_line([of_one], points, label, **raw)] if smoothing else []
-        look = behind if meant else {"opacity": 1.0, "hovertemplate": _hover(seed, unit)}
-        traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, **look))
-    if meant:
-        return traces + _spread(smooth, label, n, line, points, unit)
-    named = f"{label}, seed {curves[0].seed}" if n == 1 else f"{label}, N = {n}"
+        traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, opacity=1.0, hovertemplate=_hover(seed, unit)))
+    named = seeds[0] if n == 1 else f"{label}, N = {n}"
     return [*traces, {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": named, "legendgroup": label, "line": {**line, "width": 2.5}}]
 
 
@@ -172,7 +167,7 @@ def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
 
 
 def _line(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], points: int, label: str, **more) -> dict:
-    """One trace of (steps, x, y) curves, with gaps between them."""
+    """One trace of (steps, x, y) curves, with gaps between them; its `meta` may name them, for whoever downloads the numbers."""
     kept = [(x[places], y[places]) for _, x, y in curves for places in [thinned(y, points)]]
     gap = np.full(1, np.nan, np.float32)
     x, y = (np.concatenate([part for own in kept for part in (own[k], gap)][:-1]).astype(np.float32) for k in (0, 1))

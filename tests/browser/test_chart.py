@@ -43,6 +43,8 @@ def draw():
     picked = plot(figure, key="grid", alt="All images on a grid", height=500, select=True)
     st.text(f"indices {picked.indices} clicked {picked.clicked} ticks {wish['ticks']}")
     plain.add_trace(go.Scatter(x=np.arange(3), y=np.array([0.5, 0.25, wish["ticks"]]), name="a &lt; b"))
+    gap = np.nan
+    plain.add_trace(go.Scatter(x=np.array([0, 1, gap, 0]), y=np.array([4.0, 5, gap, 6]), meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
     plot(plain, key="plain", alt="Three numbers", height=250)
     plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=pd.DataFrame({"run": ["r, s"], "kNN": [0.5]}))
 
@@ -248,7 +250,7 @@ def test_downloads(grid):
 
     name, content = download("plain", "Download the data as CSV")
     assert name == "plain.csv"
-    assert rows(content) == [["series", "x", "y"], ["a < b", "0", "0.5"], ["a < b", "1", "0.25"], ["a < b", "2", "0"]]
+    assert rows(content) == [["series", "x", "y"], ["a < b", "0", "0.5"], ["a < b", "1", "0.25"], ["a < b", "2", "0"], ["s < 0", "0", "4"], ["s < 0", "1", "5"], ["s 1", "0", "6"]]
     assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"]]
     of_images = rows(download("grid", "Download the data as CSV")[1])
     assert of_images[0] == ["series", "x", "y", "index"] and of_images[98] == ["te,st", "1", "8", "97"] and len(of_images) == 145
