@@ -97,7 +97,7 @@ def listed() -> dict[str, list[str]]:
 @lru_cache(maxsize=4)
 def _listed(path: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:
     try:
-        content = tomllib.loads(path.read_text()) if stamp[0] else {}
+        content = tomllib.loads(path.read_text(encoding="utf-8")) if stamp[0] else {}
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from None
     for name, entries in content.items():

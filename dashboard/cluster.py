@@ -106,5 +106,5 @@ def job(run: Run, status: Status) -> None:
         st.caption("The script that was submitted is not here any more.")
         return
     with st.expander("The script that was submitted", icon=":material/terminal:"):
-        st.code(script.read_text(errors="replace"), language="bash", wrap_lines=True)
+        st.code(script.read_text(encoding="utf-8", errors="replace"), language="bash", wrap_lines=True)
         st.caption(words.plain(str(script)))

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import access, heap, link, login
 
-MARK = (Path(__file__).parent / "mark.svg").read_text()
+MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
 
 rights = access.rights()
 st.set_page_config(page_title="Triptych", page_icon=MARK, layout="wide")

@@ -33,13 +33,13 @@ CARTESIAN = {"scatter", "heatmap", "bar", "box", "histogram", "violin"}  # what 
 _chart = st.components.v2.component(
     "triptych_chart",
     html='<div class="chart"></div>',
-    css=(HERE / "chart.css").read_text(),
-    js=(HERE / "mount.js").read_text(),
+    css=(HERE / "chart.css").read_text(encoding="utf-8"),
+    js=(HERE / "mount.js").read_text(encoding="utf-8"),
     isolate_styles=False,
 )
 _loader = st.components.v2.component(
     "triptych_plotly",
-    js=(HERE / "load.js").read_text() + "export default ({ data }) => { for (const coming of [load(data.plotly), import(new URL(data.code, location.href).href)]) coming.catch(() => {}) }",
+    js=(HERE / "load.js").read_text(encoding="utf-8") + "export default ({ data }) => { for (const coming of [load(data.plotly), import(new URL(data.code, location.href).href)]) coming.catch(() => {}) }",
 )
 
 

@@ -96,7 +96,7 @@ def html(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
     return TEMPLATES.get_template("report.html.jinja").render(
         content,
         notes=Markup(MARKDOWN.render(content["spec"].notes)),
-        css=Markup("\n".join([_colours(), (HERE / "chart.css").read_text(), (HERE / "report.css").read_text()])),
+        css=Markup("\n".join([_colours(), (HERE / "chart.css").read_text(encoding="utf-8"), (HERE / "report.css").read_text(encoding="utf-8")])),
         policy=policy(),
         plotly=Markup(get_plotlyjs()),
         script=Markup(_script()),
@@ -453,7 +453,7 @@ def _small(file: Path, image: Image.Image, side: int) -> bytes:
 @cache
 def _colours() -> str:
     """The app's colours, light and dark, as the variables that chart.js and the stylesheets use."""
-    theme = tomllib.loads(THEME.read_text())["theme"]
+    theme = tomllib.loads(THEME.read_text(encoding="utf-8"))["theme"]
     light, dark = (_variables({**theme[name], "font": theme["font"]}) for name in ("light", "dark"))
     return f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}"
 
@@ -480,7 +480,7 @@ def _mixed(colour: str, paper: str, share: float) -> str:
 
 @cache
 def _script() -> str:
-    return (HERE / "chart.js").read_text() + (HERE / "report.js").read_text()
+    return (HERE / "chart.js").read_text(encoding="utf-8") + (HERE / "report.js").read_text(encoding="utf-8")
 
 
 @cache

@@ -511,4 +511,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
     sys.exit(main())

@@ -134,7 +134,7 @@ class Run:
     def config(self) -> RunConfig:
         """Raises ValueError, in one line, where config.json is missing or not a valid config."""
         try:
-            return RunConfig.model_validate_json(self.config_file.read_text())
+            return RunConfig.model_validate_json(self.config_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ValueError(f"{self.path} is not a run: it has no config.json") from None
         except (OSError, UnicodeError) as error:
@@ -148,7 +148,7 @@ class Run:
     def recorded_status(self) -> Status:
         """status.json as it stands, true or not."""
         try:
-            return Status.model_validate(json.loads(self.status_file.read_text()))
+            return Status.model_validate(json.loads(self.status_file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return Status(state="interrupted", error="status.json is missing")
         except (OSError, ValueError):
@@ -214,7 +214,7 @@ class Run:
     # What a run leaves behind
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        with room_for(self.metrics_file), self.metrics_file.open("a") as file:
+        with room_for(self.metrics_file), self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
     def sync_metrics(self) -> None:
@@ -235,7 +235,7 @@ class Run:
             rows = [row for row in self.metrics() if row.get("step", 0) <= step]
             self.compact_file.unlink(missing_ok=True)
             with replacing(self.metrics_file) as temporary:
-                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def results(self) -> dict[str, Any] | None:
         return read_object(self.results_file)
@@ -322,7 +322,7 @@ class Experiment:
     def read_spec(self) -> Spec:
         """Raises ValueError, in one line, where the file cannot be read: nothing is to be written over it."""
         try:
-            return Spec.model_validate_json(self.spec_file.read_text())
+            return Spec.model_validate_json(self.spec_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise ValueError(f"{self.spec_file} cannot be read, so it is not changed") from None
 

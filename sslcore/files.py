@@ -102,13 +102,13 @@ def finite(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Write atomically: a reader sees the old file or the new one."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        temporary.write_text(json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any | None:
     """The file's value, or None where it is missing or torn."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -40,7 +40,7 @@ NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EM
 def _here() -> str:
     """This boot of this machine, and the pid namespace: where a pid means something."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:  # no Linux
         return f"{socket.gethostname()}/{psutil.boot_time():.0f}"
@@ -125,11 +125,11 @@ def take(lock_file: Path) -> int | None:
 def taken(lock_file: Path) -> str | None:
     """What the holder of such a lock wrote into it; None where nobody holds it. Makes no file."""
     try:
-        with lock_file.open() as lock:
+        with lock_file.open(encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
     except BlockingIOError:
-        return lock_file.read_text().strip() or None
+        return lock_file.read_text(encoding="utf-8").strip() or None
     except OSError as error:
         return taken(stand_in(lock_file)) if error.errno in NO_LOCKS and lock_file != stand_in(lock_file) else None
 
@@ -239,7 +239,7 @@ def holding(folder: Path, patience: float = 0.0, elsewhere: float = 0.0) -> Iter
     with ExitStack() as held:
         directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         held.callback(os.close, directory)
-        lock = held.enter_context((folder / ".lock").open("w"))
+        lock = held.enter_context((folder / ".lock").open("w", encoding="utf-8"))
         while not (_locked(lock) and claim.make()):
             waits = max(patience, elsewhere) if elsewhere and _is_elsewhere(claim.file) else patience
             if time.monotonic() - began >= waits:

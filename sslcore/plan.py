@@ -34,7 +34,7 @@ def read(preset: str) -> Spec:
     """
     path = presets().get(preset, Path(preset))
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ValueError(f"{preset}: neither a preset ({', '.join(presets())}) nor a readable YAML file") from None
     except yaml.YAMLError as error:

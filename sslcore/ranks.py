@@ -189,7 +189,7 @@ class Told:
         self.stop_requested = True
 
     def tell(self, what: str, *about: Any) -> None:
-        with suppress(FileNotFoundError), open(os.environ[WORDS], "a") as pipe:  # on another node there is none
+        with suppress(FileNotFoundError), open(os.environ[WORDS], "a", encoding="utf-8") as pipe:  # on another node there is none
             pipe.write(json.dumps([what, *(a[:MAX_WORDS] if isinstance(a, str) else a for a in about)], ensure_ascii=False) + "\n")
 
     def training(self, share: float, seconds_left: float) -> None:

@@ -32,7 +32,7 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + cached
     try:
         group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        limit = int((group / "memory.max").read_text(encoding="utf-8")) - int((group / "memory.current").read_text(encoding="utf-8"))
     except (OSError, ValueError):  # no such file, or no limit
         return psutil.virtual_memory().available
     return min(limit, psutil.virtual_memory().available)

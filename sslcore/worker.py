@@ -142,7 +142,7 @@ class Pulse:
         with room_for(self.run.log_file):
             print(line, flush=True)
             if not self.logged_already():
-                with self.run.log_file.open("a") as log:
+                with self.run.log_file.open("a", encoding="utf-8") as log:
                     log.write(line + "\n")
 
     def logged_already(self) -> bool:

@@ -293,6 +293,15 @@ def test_a_profile_names_the_operators_and_keeps_a_trace_and_nothing_else(store,
     assert json.loads(trace.read_text())["traceEvents"] and not store.root.exists()
 
 
+def test_a_title_is_read_in_every_locale(store, nothing_starts):
+    assert main(["launch", "photos", "--name", "e", "--title", "Größe – 大", "--vary", "method=byol"]) == 0
+    ascii_only = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for words in ("status", "export e e.zip"):
+        process = shell(words, env=ascii_only, cwd=store.root)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0 and "Gr??e ? ?" in out, err
+
+
 # -- From end to end -------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ def modules(package) -> list[str]:
 def imports_of(script: Path) -> list[str]:
     """What a script imports, at any depth of its code."""
     names = []
-    for node in ast.walk(ast.parse(script.read_text())):
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
     return names
@@ -69,6 +69,12 @@ CODE = ("eval", "exec", "compile", "__import__")
 READERS = ("read_pickle", "to_pickle", "unsafe_load", "unsafe_load_all", "full_load", "full_load_all")
 
 
+def sources(*folders: str) -> dict[str, str]:
+    """Every Python file of the root and of these folders, by its path."""
+    files = [*ROOT.glob("*.py"), *(file for folder in folders for file in sorted((ROOT / folder).rglob("*.py")))]
+    return {str(file.relative_to(ROOT)): file.read_text(encoding="utf-8") for file in files}
+
+
 def unsafe(code: str) -> list[str]:
     """What in a piece of Python could run what a file says, as "line: code"."""
     found = []
@@ -93,9 +99,9 @@ def unsafe(code: str) -> list[str]:
 
 
 def test_nothing_that_came_from_elsewhere_is_unpickled_or_run():
-    files = [*ROOT.glob("*.py"), *(file for folder in ("sslcore", "dashboard", "benchmarks") for file in sorted((ROOT / folder).rglob("*.py")))]
+    files = sources("sslcore", "dashboard", "benchmarks")
     assert len(files) > 60
-    assert {str(file.relative_to(ROOT)): found for file in files if (found := unsafe(file.read_text()))} == {}
+    assert {name: found for name, code in files.items() if (found := unsafe(code))} == {}
 
 
 @pytest.mark.parametrize(
@@ -112,3 +118,34 @@ def test_that_check_can_fail(code):
 
 def test_that_check_lets_pass_what_is_safe():
     assert not unsafe("import pickletools\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nyaml.load(f, yaml.BaseLoader)\nmodel.eval()\nre.compile('x')\njson.load(f)")
+
+
+# -- The same files in every locale --------------------------------------------------------
+
+
+def unencoded(code: str) -> list[str]:
+    """Calls that read or write text in the locale's encoding, as "line: code"."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.Call) or "encoding" in [keyword.arg for keyword in node.keywords]:
+            continue
+        owner, _, name = ast.unparse(node.func).rpartition(".")
+        path = owner not in ("", "os", "Image", "archive", "arrays")  # these open other things than text
+        mode = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "mode"] or list(map(ast.unparse, node.args[not path :]))
+        text = name == "open" and (path or not owner) and "b" not in "".join(mode[:1])
+        if text or name in ("read_text", "write_text"):
+            found.append(f"{node.lineno}: {ast.unparse(node)[:100]}")
+    return found
+
+
+def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
+    assert {name: found for name, code in sources("sslcore", "dashboard").items() if (found := unencoded(code))} == {}
+
+
+@pytest.mark.parametrize("code", ["open(name)", "open(name, 'a')", "path.open()", "path.open('w')", "(a / b).open(mode='r')", "path.read_text(errors='replace')", "path.write_text(x)"])
+def test_that_check_of_encodings_can_fail(code):
+    assert unencoded(code)
+
+
+def test_that_check_of_encodings_lets_pass_what_names_one_or_is_no_text():
+    assert not unencoded("open(n, encoding='utf-8')\nopen(n, 'rb')\npath.open('wb')\npath.open(mode='xb')\nos.open(n, os.O_RDONLY)\nImage.open(n)\np.write_text(x, encoding='utf-8')")

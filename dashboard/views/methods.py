@@ -93,12 +93,12 @@ MEASURED = {"negatives": (negatives, "ablations", {"ablations_axis": "Negatives 
 
 
 def show(method: str) -> None:
-    text = yaml.safe_load((TEXTS / f"{method}.yaml").read_text())
+    text = yaml.safe_load((TEXTS / f"{method}.yaml").read_text(encoding="utf-8"))
     st.header(style.title(method), anchor=method)
     st.markdown(f"*{words.plain(text['idea'])}*")
     with st.grid(2, min_column_width=440, gap="large"):
         st.markdown("\n".join(f"{k}. {words.plain(step)}" for k, step in enumerate(text["steps"], 1)))
-        st.image((TEXTS / f"{method}.svg").read_text(), width="stretch", caption=text["diagram"])
+        st.image((TEXTS / f"{method}.svg").read_text(encoding="utf-8"), width="stretch", caption=text["diagram"])
     st.latex(text["loss"])
     st.caption(words.plain(text["where"]))
     with st.grid(2, min_column_width=340, gap="small"):

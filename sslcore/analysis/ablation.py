@@ -440,7 +440,7 @@ class Curve:
 def published() -> tuple[Curve, ...]:
     """The curves in published.yaml; a batch size is also 2N-2 negatives for SimCLR."""
     curves = []
-    for one in yaml.safe_load(PUBLISHED.read_text()):
+    for one in yaml.safe_load(PUBLISHED.read_text(encoding="utf-8")):
         points = {at: accuracy / 100 for at, accuracy in one["points"].items()}
         curves.append(Curve(one["axis"], one["method"], one["label"], one["source"], points))
         if (one["axis"], one["method"]) == ("batch_size", "simclr"):

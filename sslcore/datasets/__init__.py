@@ -194,7 +194,7 @@ def _checked(image_size: int) -> int:
 
 
 def _open(decoded: Path) -> Data:
-    about = json.loads((decoded / "about.json").read_text())
+    about = json.loads((decoded / "about.json").read_text(encoding="utf-8"))
     images = np.load(decoded / "images.npy", mmap_mode="r", allow_pickle=False)
     has_labels = (decoded / "labels.npy").exists()
     labels = np.load(decoded / "labels.npy", allow_pickle=False) if has_labels else None

@@ -101,9 +101,9 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
 def _write(path: Path, source: Source, size: int, report: Report) -> None:
     total, skipped, count = len(source.images), {}, 0
     blocks = whole_blocks(path, size)
-    (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks))
+    (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
     images = path / "images.npy"
-    with images.open("r+b" if blocks else "wb") as file, (path / "journal.jsonl").open("a") as lines, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with images.open("r+b" if blocks else "wb") as file, (path / "journal.jsonl").open("a", encoding="utf-8") as lines, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         _header(file, 0, size)
         for block in blocks:
             skipped |= block["skipped"]
@@ -144,7 +144,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
         "written": images.stat().st_mtime_ns,
     }
-    (path / "about.json").write_text(json.dumps(about))
+    (path / "about.json").write_text(json.dumps(about), encoding="utf-8")
     (path / "journal.jsonl").unlink()
 
 
@@ -159,7 +159,7 @@ def journal(path: Path) -> list[dict[str, Any]]:
     """The blocks that an unfinished folder says it has; a torn last line is left out."""
     blocks = []
     try:
-        for line in (path / "journal.jsonl").read_text().splitlines():
+        for line in (path / "journal.jsonl").read_text(encoding="utf-8").splitlines():
             blocks.append(json.loads(line))  # noqa: PERF401  those before a torn one count
     except (OSError, ValueError):
         pass
@@ -184,7 +184,7 @@ def whole_blocks(path: Path, size: int) -> list[dict[str, Any]]:
 def sound(path: Path) -> bool:
     """Whether a decoded folder is there and is as it was written: not cut, nothing in it changed."""
     try:
-        about = json.loads((path / "about.json").read_text())
+        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
         size, blocks = about["size"], about["blocks"]
         if about["labels"] is not None and zlib.crc32((path / "labels.npy").read_bytes()) != about["labels"]:
             return False

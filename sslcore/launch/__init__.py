@@ -60,7 +60,7 @@ def start(store: Store) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(f"another process has been starting an agent for {2 * START_SECONDS:.0f} s; {home / 'agent.log'} may say why")
         time.sleep(0.02)
-    with open(lock):
+    with open(lock, encoding="utf-8"):
         if agent.alive(store):
             return
         path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))

@@ -83,7 +83,7 @@ def look(experiment: Experiment) -> Transfer | None:
     """How far it is; None where none was ever started."""
     try:
         alive = taken(experiment.path / LOG) is not None
-        asked, *said = (experiment.path / LOG).read_text(errors="replace").splitlines()
+        asked, *said = (experiment.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
         asked = json.loads(asked)
         done = sum(any(line.startswith(f"{run}: linear") for run in asked["runs"]) for line in said)
         return Transfer(asked["dataset"], alive, done, len(asked["runs"]), said[-1].removeprefix("python -m sslcore: ") if said else "")

@@ -112,7 +112,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
 def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
     """The claims of a YAML file (none where there is no file), and a line for each that cannot be understood."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return [], []
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

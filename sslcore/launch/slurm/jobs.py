@@ -33,7 +33,7 @@ def submit(runs: Sequence[Run]) -> None:
         for part in parts:
             path = home / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(3).hex()}.sh"
             with replacing(path) as temporary:
-                temporary.write_text(script.text(path, part, chosen))
+                temporary.write_text(script.text(path, part, chosen), encoding="utf-8")
             try:
                 number = ask("sbatch", "--parsable", str(path), seconds=SUBMIT_SECONDS).strip().partition(";")[0]
             except ValueError:

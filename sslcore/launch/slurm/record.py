@@ -144,6 +144,6 @@ def slurm_words(run: Run, status: Status) -> str:
     path = submitted(run, status)
     with suppress(OSError, AttributeError):
         output = path.with_name(f"{path.stem}-{(status.job_id or '').rpartition('_')[2]}.out")
-        lines = [line for line in output.read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
         return lines[-1][:300] if lines else ""
     return ""

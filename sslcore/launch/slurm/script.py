@@ -113,7 +113,7 @@ def _quoted(value: str) -> str:
 def names(script: Path) -> tuple[str, ...]:
     """The names of the runs that a script trains, a task each; none where it is gone. A script never changes."""
     try:
-        inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(), re.DOTALL | re.MULTILINE)
+        inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     except OSError:
         return ()
     return tuple(shlex.split(inside[1])) if inside else ()

@@ -99,7 +99,7 @@ def read(store: Store) -> Settings:
     """The store's slurm.yaml, or the defaults. Raises ConfigError."""
     path = file(store)
     try:
-        return _valid(yaml.load(path.read_text(), yaml.BaseLoader) or {})  # no 8:00:00 as a number to the base of 60
+        return _valid(yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {})  # no 8:00:00 as a number to the base of 60
     except FileNotFoundError:
         return Settings()
     except ConfigError as error:
@@ -113,7 +113,7 @@ def keep(store: Store, changes: Mapping[str, Any]) -> Settings:
     changed = _valid(read(store).model_dump() | dict(changes))
     store.root.mkdir(parents=True, exist_ok=True)
     with replacing(file(store)) as temporary:
-        temporary.write_text(in_yaml(changed))
+        temporary.write_text(in_yaml(changed), encoding="utf-8")
     return changed
 
 
