@@ -1,5 +1,6 @@
 """How settings are written in the shell and in links: key=value, key=a,b,c."""
 
+import json
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -13,13 +14,27 @@ from sslcore.config import ConfigError
 # -- Reading -----------------------------------------------------------------------
 
 
+def yaml_of(text: str) -> Any:
+    """What a piece of YAML says. Raises ValueError, in one line, for what is not YAML or contains itself (`&a [*a]`)."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    try:
+        json.dumps(value, default=str, skipkeys=True)  # which looks for circles
+    except (ValueError, RecursionError):
+        raise ValueError("something in it contains itself; write it out without the alias (*)") from None
+    return value
+
+
 def value_of(text: str) -> Any:
     """The value of a YAML scalar or list; 1e-3 is a number, as the shell's user expects."""
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        return _number(yaml_of(text))
+    except ValueError:
         raise ValueError(f"{text!r} is not a value that YAML understands") from None
-    return _number(value)
 
 
 def _number(value: Any) -> Any:
@@ -56,10 +71,10 @@ def settings_of(words: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def axes_of(words: Iterable[str]) -> dict[str, list[Any]]:
+def axes_of(words: Iterable[str], flag: str = "--vary") -> dict[str, list[Any]]:
     """--vary key=a,b,c ... as axes. Raises ConfigError."""
     axes = {}
-    for key, text in pairs(words, "--vary").items():
+    for key, text in pairs(words, flag).items():
         try:
             axes[key] = value_of(text if text.startswith("[") else f"[{text}]")
         except ValueError as error:

@@ -1,5 +1,6 @@
 """From one question to its runs: presets, the grid, and what is wrong with it before anything starts."""
 
+import difflib
 import itertools
 import math
 import shlex
@@ -8,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import ConfigError, RunConfig, check_names, flatten, get, resolve
-from sslcore.experiment import Experiment, Spec, slug
+from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
+from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec, slug
 from sslcore.methods import METHODS
-from sslcore.notation import axes_words
+from sslcore.notation import axes_words, yaml_of
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_RUNS = 2000
@@ -34,27 +34,30 @@ def read(preset: str) -> Spec:
     """
     path = presets().get(preset, Path(preset))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ValueError(f"{preset}: neither a preset ({', '.join(presets())}) nor a readable YAML file") from None
-    except yaml.YAMLError as error:
-        raise ValueError(f"{preset}: not valid YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise ValueError(f"{preset}: {error}") from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{preset}: expected settings such as 'base:' and 'axes:', found {type(content).__name__}")
     unknown = set(content) - set(Spec.model_fields)
     if unknown:
         raise ValueError(f"{preset}: unknown key {sorted(map(str, unknown))[0]!r}; known are {', '.join(Spec.model_fields)}")
     try:
-        return Spec.model_validate({"title": path.stem, **content})
+        spec = Spec.model_validate({"title": path.stem, **content})
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{preset}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if spec.schema_version > SCHEMA_VERSION:
+        raise ValueError(f"{preset}: schema_version: {spec.schema_version} is a newer Triptych's; this one reads up to {SCHEMA_VERSION}")
+    return spec
 
 
 def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> Spec:
     """The spec with some settings fixed and some axes varied, in place of what it says of them."""
     settings = flatten(settings)
-    check_names({**settings, **axes})
+    check_names(settings | _named(axes))
     for name, values in axes.items():
         if not values:
             raise ConfigError({name: "no values to vary over"})
@@ -70,6 +73,13 @@ def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]
     )
 
 
+def _named(axes: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """The settings that axes name, by themselves or, where an axis is a group, in its values."""
+    groups = {name.rpartition(".")[0] for name in OPTIONS}
+    named = [flatten({axis: value}) for axis, values in axes.items() for value in values if isinstance(value, Mapping)]
+    return {name: value for of in named for name, value in of.items()} | {axis: None for axis in axes if axis not in groups}
+
+
 def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
     """The spec with more values on some axes: its grid grows, and every run that was in it stays.
 
@@ -80,7 +90,7 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
     grown = {}
     for axis, values in axes.items():
         if axis not in spec.axes and axis not in IN_EVERY_NAME:
-            check_names({axis: values})
+            check_names(_named({axis: values}))
             raise ConfigError({axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"})
         had = spec.axes.get(axis) or list(dict.fromkeys(get(config, axis) for config in before.configs.values()))
         grown[axis] = [*had, *(value for value in values if value not in had)]
@@ -120,6 +130,14 @@ def plan(spec: Spec) -> Plan:
     if size > MAX_RUNS:
         result.problems["axes"] = f"{size} runs; at most {MAX_RUNS} are possible in one experiment"
         return result
+    for method, own in spec.by_method.items():
+        if method not in METHODS:
+            close = difflib.get_close_matches(method.lower(), METHODS, n=1)
+            result.problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
+        try:
+            check_names(flatten(own))
+        except ConfigError as error:
+            result.problems |= error.problems
     base = flatten(spec.base)
     for cell in cells(spec):
         own = flatten(spec.by_method.get(_method(spec, cell), {}))

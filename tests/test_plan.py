@@ -95,7 +95,7 @@ def test_a_grid_that_grows_keeps_every_run_and_gains_the_new_values(before, more
 
 
 @pytest.mark.parametrize(
-    ("more", "about"), [({"epochs": [3]}, "epochs"), ({"epoch": [3]}, "epoch"), ({"batch_size": [10_000]}, "batch_size"), ({"seed": [0]}, "seed"), ({"seed": []}, "seed")]
+    ("more", "about"), [({"epochs": [3]}, "epochs"), ({"epoch": [3]}, "epoch"), ({"augment": [{"flip": 0}]}, "augment"), ({"batch_size": [10_000]}, "batch_size"), ({"seed": [0]}, "seed"), ({"seed": []}, "seed")]
 )
 def test_what_cannot_grow_is_told(more, about):
     with pytest.raises(ConfigError) as error:
@@ -155,6 +155,15 @@ def test_settings_of_one_method_hold_for_it_alone():
     assert {config.method: config.epochs for config in plan.plan(spec).configs.values()} == {"moco": 5, "byol": 7}
 
 
+@pytest.mark.parametrize(
+    ("own", "name", "hint"),
+    [({"SimCLR": {"epochs": 7}}, "by_method.SimCLR", "did you mean simclr?"), ({"zzz": {}}, "by_method.zzz", ""), ({"moco": {"epoch": 3}}, "epoch", "did you mean epochs?")],
+)
+def test_settings_of_one_method_are_checked_whether_it_has_runs_or_not(own, name, hint):
+    problems = plan.plan(Spec(base={"dataset": "digits"}, by_method=own, axes={"method": ["byol"]})).problems
+    assert list(problems) == [name] and problems[name].endswith(hint)
+
+
 # -- Replacing what a preset says --------------------------------------------------
 
 SPEC = Spec(
@@ -181,7 +190,17 @@ def test_a_varied_setting_replaces_axis_base_and_the_methods_own():
     assert {config.byol.momentum for config in configs({}, {"epochs": [1]}) if config.method == "byol"} == {0.9}, "the rest stays"
 
 
-@pytest.mark.parametrize(("settings", "axes", "name"), [({"epoch": 1}, {}, "epoch"), ({}, {"seeds": [1]}, "seeds"), ({}, {"seed": []}, "seed")])
+def test_a_group_can_be_varied():
+    assert [config.augment.blur for config in configs({"seed": 0, "method": "moco"}, {"augment": [{}, {"blur": 0.5}]})] == [0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("settings", "axes", "name"),
+    [
+        ({"epoch": 1}, {}, "epoch"), ({}, {"seeds": [1]}, "seeds"), ({}, {"seed": []}, "seed"), ({}, {"augment": []}, "augment"), ({}, {"augment": [{"flop": 0}]}, "augment.flop"),
+        ({}, {"augments": [{}]}, "augments"), ({}, {"seed": [{"a": 0}]}, "seed.a"),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_changed_is_told(settings, axes, name):
     with pytest.raises(ConfigError) as error:
         plan.change(SPEC, settings, axes)
@@ -245,6 +264,10 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ("axes: {seed: 3}", "axes.seed"),
         ("", "NoneType"),
         ("schema_version: new", "schema_version"),
+        ("schema_version: 99", "schema_version: 99 is a newer Triptych's"),
+        ("base: &a {x: *a}", "contains itself"),
+        ("base: " + "[" * 3000, "nested too deeply"),
+        ("base: {created: 2020-99-99}", "month"),
     ],
 )
 def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, content, says):
