@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run, State, Status, Store, slug
-from sslcore.files import replacing
+from sslcore.files import check_place, replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -48,25 +48,26 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
     """Write the experiment to a zip file, which appears when it is whole; the same folder gives the same bytes.
 
     Without `checkpoints` the weights stay behind: the screen shows the same, and nothing can be resumed or probed anew.
-    Raises ValueError where there is no such experiment, where the file has no folder to lie in,
-    or where a run's folder has a name that no import would take.
+    Raises ValueError where there is no such experiment, where the file has no place, or where no import would take it:
+    for the name of a run's folder, or for a file that is torn.
     """
     if not experiment.exists():
         raise ValueError(f"{experiment.name}: no such experiment in {experiment.path.parent}")
-    if not Path(file).absolute().parent.is_dir():
-        raise ValueError(f"{file}: there is no folder to put it into")
+    check_place(Path(file))
     top = slug(experiment.name) or "experiment"
-    with replacing(Path(file)) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for path in experiment.files():
-            _add(archive, path, f"{top}/{path.name}")
-        for run in experiment.runs():
-            if not re.fullmatch(FOLDER, run.name):
-                raise ValueError(f"{run.id}: rename this folder; letters, digits, dots, dashes and underscores can be exported")
-            for path in run.files():
-                if path == run.status_file:  # a run whose process is gone is told as interrupted
-                    archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
-                elif checkpoints or path.name not in WEIGHTS:
-                    _add(archive, path, f"{top}/{run.name}/{path.name}")
+    with replacing(Path(file)) as temporary:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for path in experiment.files():
+                _add(archive, path, f"{top}/{path.name}")
+            for run in experiment.runs():
+                if not re.fullmatch(FOLDER, run.name):
+                    raise ValueError(f"{run.id}: rename this folder; letters, digits, dots, dashes and underscores can be exported")
+                for path in run.files():
+                    if path == run.status_file:  # a run whose process is gone is told as interrupted
+                        archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
+                    elif checkpoints or path.name not in WEIGHTS:
+                        _add(archive, path, f"{top}/{run.name}/{path.name}")
+        look(temporary)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -150,6 +151,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The files inside by their names, all of which are an experiment's. Raises ValueError for any other."""
     if len(archive.infolist()) > MAX_FILES:
         raise ValueError(f"there are {len(archive.infolist()):,} files inside; an experiment has at most {MAX_FILES:,}")
+    if min((info.header_offset for info in archive.infolist()), default=0):  # the directory found is that of an .npz within it
+        raise ValueError("the file is cut short, or something stands before its first byte: have it sent again")
     members: dict[str, zipfile.ZipInfo] = {}
     spelled: dict[str, str] = {}  # file and folder names as a file system without upper and lower case has them
     for info in archive.infolist():

@@ -415,7 +415,14 @@ class Store:
                 runs = experiment.runs() if len(parts) == 1 else [experiment.run(parts[1])]
                 if all(run.exists() for run in runs):
                     return runs
-        raise ValueError(f"{name}: no such experiment or run in {self.root}")
+        raise ValueError(f"{name or repr(name)}: no such experiment or run in {self.root}")
+
+    def whole(self, name: str, otherwise: str) -> Experiment:
+        """The experiment of this name. Raises ValueError where there is none, and with the words `otherwise` for a run's name."""
+        self.find(name)
+        if len(Path(name).parts) > 1:
+            raise ValueError(f"{name}: {otherwise}")
+        return self.experiment(name)
 
     def free_name(self, wanted: str) -> str:
         """`wanted` as a folder name, with a number where it is taken."""

@@ -65,6 +65,18 @@ def _bytes(n: float) -> str:
     return f"{n:.1f} GB"
 
 
+def check_place(path: Path, flag: str = "") -> None:
+    """Raise ValueError, in one line, where no file can be put there: to be asked before the work that makes it."""
+    where = f"{flag} {path}".strip()
+    if path.is_dir():
+        raise ValueError(f"{where}: this is a folder; name a file")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise ValueError(f"{where}: there is no folder to put it into")
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{where}: no file may be written into {folder}")
+
+
 @contextmanager
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block succeeds.

@@ -10,6 +10,7 @@ from sslcore import datasets
 from sslcore.augment import draw
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
+from sslcore.files import check_place, replacing
 
 IMAGES, VIEWS = 8, 6
 TILE, GAP = 64, 4  # pixels
@@ -34,5 +35,13 @@ def strip(config: RunConfig, data: Data) -> Image.Image:
 
 
 def write_strip(config: RunConfig, path: Path) -> None:
-    """Draw the strip of a config's data set and augmentation to an image file. Raises ValueError for a data set that cannot be read."""
-    strip(config, datasets.load(config.dataset, config.image_size)).save(path)
+    """Draw the strip of a config's data set and augmentation to an image file, whole or not at all.
+
+    Raises ValueError where the file has no place or another ending, or the data set cannot be read.
+    """
+    check_place(path, "--out")
+    if path.suffix.lower() not in (".webp", ".png"):
+        raise ValueError(f"--out {path}: name a file that ends in .webp or .png")
+    picture = strip(config, datasets.load(config.dataset, config.image_size))
+    with replacing(path) as temporary:
+        picture.save(temporary, path.suffix[1:])

@@ -7,6 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from sslcore import datasets
 from sslcore.config import RunConfig
+from sslcore.files import check_place
 from sslcore.train import Training, pick_device
 
 WARM_UP = 3  # steps
@@ -16,8 +17,11 @@ ROWS = 20
 def report(config: RunConfig, steps: int, trace: Path | None) -> str:
     """A table of the operators that take most of `steps` training steps of a config, from its first weights on.
 
-    With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it.
+    With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it or the
+    trace has no place, and OSError where it could not be written.
     """
+    if trace is not None:
+        check_place(trace, "--trace")
     data = datasets.load(config.dataset, config.image_size)
     if config.batch_size > len(data.x_train):
         raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(data.x_train)} training images)")
@@ -34,6 +38,8 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
         seconds = time.perf_counter() - began
     if trace is not None:
         seen.export_chrome_trace(str(trace))
+        if not trace.is_file():
+            raise OSError(f"--trace {trace}: it could not be written")
     order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
     table = seen.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=45)
     what = f"{config.method}, {config.encoder}, batch {config.batch_size}, {config.image_size} px, {training.device}, {training.precision}"

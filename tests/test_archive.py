@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import stat
 import struct
 import zipfile
@@ -138,6 +139,29 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert left_in(store) == ["photos", "photos-2"] and not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("torn", ["experiment.json", "moco-bs32-s0/config.json"])
+def test_what_could_not_be_imported_is_not_exported(experiment, tmp_path, torn):
+    (experiment.path / torn).write_text("{")
+    with pytest.raises(ValueError, match=f"photos/{torn}: "):
+        archive.export(experiment, tmp_path / "x.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("file", ["", ".", "store"])
+def test_a_folder_is_no_file_to_export_into(experiment, tmp_path, monkeypatch, file):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="this is a folder; name a file"):
+        archive.export(experiment, file)
+
+
+def test_a_file_that_is_cut_short_is_called_so(store, experiment, tmp_path):
+    """Its arrays are zip files themselves, and what reads a zip file finds the last one's directory."""
+    whole = exported(experiment, tmp_path).read_bytes()
+    inner = [match.end() for match in re.finditer(b"PK\x05\x06", whole)]
+    assert len(inner) > 1
+    refused(store, io.BytesIO(whole[: inner[0] + 100]), "cut short")
+
+
 # -- Hostile names -----------------------------------------------------------------
 
 
@@ -251,10 +275,11 @@ def test_bombs_are_refused(store, experiment, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="times its size"):
         archive.look(file)
     refused(store, file, "times its size")
+    file = exported(experiment, tmp_path)
     monkeypatch.setattr(archive, "MAX_BYTES", 1000)
-    refused(store, exported(experiment, tmp_path), "more than")
+    refused(store, file, "more than")
     monkeypatch.setattr(archive, "MAX_FILES", 3)
-    refused(store, exported(experiment, tmp_path), "files inside")
+    refused(store, file, "files inside")
 
 
 def test_sizes_are_counted_not_believed(store, experiment, tmp_path):
