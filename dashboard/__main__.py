@@ -7,6 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
+from sslcore.__main__ import Parser
+
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 
@@ -26,13 +28,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if root := getattr(options, "root", None):
         os.environ["TRIPTYCH_EXPERIMENTS"] = str(Path(root).resolve())
-    return options.do(options)
+    try:
+        return options.do(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     root = argparse.ArgumentParser(add_help=False)
     root.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="the store of experiments (default $TRIPTYCH_EXPERIMENTS, else experiments/)")
-    main = argparse.ArgumentParser(
+    main = Parser(
         prog="python -m dashboard", description="Serve the app on this machine until interrupted.", epilog=ACCESS, parents=[root],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -62,15 +68,22 @@ def serve(options: argparse.Namespace) -> int:
         else:
             print(f"--address {options.address} --port {options.port}: cannot listen there: {error.strerror}", file=sys.stderr)
         return 2
+    except UnicodeError:  # of the encoding of host names
+        print(f"--address {options.address}: this cannot be the name of a machine", file=sys.stderr)
+        return 2
     shown = next(iter(options.host), options.address if options.address not in ("0.0.0.0", "::") else socket.gethostname())
     settings = ["--server.port", str(options.port), "--server.address", options.address, "--browser.serverAddress", shown]
     for name in [*options.host, *(LOOPBACK if options.host else [])]:
         settings += ["--server.allowedHosts", name]
     os.environ["TRIPTYCH_TRUST_NETWORK"] = "1" if options.trust_network else ""
 
+    from click.exceptions import Abort
     from streamlit.web import cli
 
-    return cli.main(["run", str(APP), *settings], prog_name="streamlit", standalone_mode=False) or 0
+    try:
+        return cli.main(["run", str(APP), *settings], prog_name="streamlit", standalone_mode=False) or 0
+    except Abort:  # Ctrl-C: "until interrupted" is over
+        return 0
 
 
 def bind(address: str, port: int) -> None:
@@ -84,17 +97,15 @@ def bind(address: str, port: int) -> None:
 def report(options: argparse.Namespace) -> int:
     from dashboard import report
     from sslcore.experiment import Store
-    from sslcore.files import replacing
+    from sslcore.files import check_place, replacing
 
     store = Store()
     form = options.format or ("md" if options.out and options.out.suffix == ".md" else "html")
-    out = options.out or Path(f"{options.experiment}.{form}")
     try:
-        store.find(options.experiment)  # raises where there is none
-        experiment = store.experiment(options.experiment)
+        experiment = store.whole(options.experiment, "a report is of a whole experiment; name it without the run")
+        out = options.out or Path(f"{experiment.name}.{form}")
+        check_place(out, "--out")
         text = report.markdown(experiment) if form == "md" else report.html(experiment)
-        if not out.absolute().parent.is_dir():
-            raise ValueError(f"{out}: there is no folder to put it into")
         with replacing(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except (ValueError, OSError) as error:

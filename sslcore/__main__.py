@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import os
 import shlex
+import signal
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -141,19 +143,19 @@ def status(args: argparse.Namespace) -> int:
     from rich.table import Table
 
     from sslcore import launch, progress
+    from sslcore.analysis.summary import run_rows
     from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
     if not launch.agent_alive(store):
         record.look_once(store)
     table = Table()
-    if args.name:
+    if args.name is not None:
         for name in ("run", "where it stands", "linear", "kNN"):
             table.add_column(name, overflow="fold")
-        for run in store.find(args.name):
-            results = run.results() or {}
-            parts = [results.get(kind) for kind in ("linear", "knn")]
-            numbers = [part.get("accuracy") if isinstance(part, dict) else None for part in parts]
+        runs = store.find(args.name)
+        for run, row in zip(runs, run_rows(runs)):
+            numbers = [row["linear"], row["knn"]]
             where = run.status()
             share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
             table.add_row(
@@ -217,13 +219,9 @@ def resume(args: argparse.Namespace) -> int:
 def complete(args: argparse.Namespace) -> int:
     from sslcore import launch, plan
 
-    store = Store(args.root)
-    store.find(args.name)  # raises where there is no such experiment
-    if len(Path(args.name).parts) > 1:
-        raise ValueError(f"{args.name}: an experiment is completed as a whole; a single run can be resumed")
-    experiment = store.experiment(args.name)
+    experiment = Store(args.root).whole(args.name, "an experiment is completed as a whole; a single run can be resumed")
     if args.add:
-        plan.grow(experiment, axes_of(args.add))
+        plan.grow(experiment, axes_of(args.add, "--add"))
     queued = launch.complete(experiment, engine=args.engine)
     for run in queued:
         print(f"{run.id}: queued")
@@ -272,6 +270,8 @@ def transfer(args: argparse.Namespace) -> int:
 def agent(args: argparse.Namespace) -> int:
     from sslcore.launch.agent import IDLE_SECONDS, Agent
 
+    if args.idle is not None and not args.idle >= 0:
+        raise ValueError(f"--idle {args.idle}: give seconds, 0 or more (inf: stay)")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         Agent(Store(args.root), idle_seconds=IDLE_SECONDS if args.idle is None else args.idle).serve()
@@ -296,9 +296,8 @@ def slurm(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     from sslcore import archive
 
-    store = Store(args.root)
-    store.find(args.experiment)  # raises where there is none
-    archive.export(store.experiment(args.experiment), Path(args.file), args.checkpoints)
+    experiment = Store(args.root).whole(args.experiment, "an experiment is exported as a whole; name it without the run")
+    archive.export(experiment, Path(args.file), args.checkpoints)
     print(f"{args.file}: {archive.look(args.file).in_words()}")
     return 0
 
@@ -338,7 +337,7 @@ def profile(args: argparse.Namespace) -> int:
     from sslcore import profiling, train
 
     try:
-        print(profiling.report(config, args.steps, args.trace and Path(args.trace)))
+        print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))
     except train.Failed as error:
         raise ValueError(str(error)) from error
     return 0
@@ -382,7 +381,23 @@ class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage before it."""
 
     def error(self, message: str) -> typing.NoReturn:
-        self.exit(2, f"{PROGRAM}: error: {message}\n")
+        program = " ".join(self.prog.split()[: len(PROGRAM.split())])  # without the command
+        self.exit(2, f"{program}: error: {' '.join(message.split())}\n")
+
+
+def quiet_in_pipes(do: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """The command, which ends quietly where nobody reads on, as in `options | head`."""
+
+    def command(args: argparse.Namespace) -> int:
+        try:
+            code = do(args)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+            return 128 + signal.SIGPIPE
+        return code
+
+    return command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -394,7 +409,7 @@ def parser() -> argparse.ArgumentParser:
 
     def command(do: Callable[[argparse.Namespace], int], summary: str, more: str = "") -> argparse.ArgumentParser:
         sub = commands.add_parser(do.__name__.rstrip("_"), help=summary, description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".strip(), **style)
-        sub.set_defaults(do=do)
+        sub.set_defaults(do=quiet_in_pipes(do))
         return sub
 
     settable = {"nargs": "+", "action": "extend", "default": [], "metavar": "KEY=VALUE"}

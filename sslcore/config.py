@@ -241,5 +241,5 @@ def _dotted(error: Mapping[str, Any]) -> str:
 
 
 def _in_words(error: Mapping[str, Any]) -> str:
-    message = error["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    message = error["msg"].replace("Input should", "must").replace("Value error, ", "")
     return f"{message}, not {error['input']!r}"

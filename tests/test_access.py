@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import signal
 import subprocess
 import sys
 import time
@@ -246,11 +247,11 @@ def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
 
 READING = {
     # methods of a store, an experiment, a run
-    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "config", "status",
+    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "whole", "config", "status",
     "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
     "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
-    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "contents",
+    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "contents", "check_place",
 }  # fmt: skip
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
@@ -487,12 +488,38 @@ def test_a_dashboard_that_others_can_reach_says_that_it_is_read_only_and_answers
             connection.request("GET", "/_stcore/health", headers={"Host": f"{name}:{port}"})
             answers[name] = connection.getresponse().status
         assert answers == {"lab.example": 200, "127.0.0.1": 200, "evil.example": 403}
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=60) == 0 and "Traceback" not in log.read_text(), "interrupted is how it ends"
     finally:
         server.terminate()
         server.wait()
 
 
-def test_an_address_that_is_not_this_machines_is_said_in_one_line():
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--address 203.0.113.1", "cannot listen there"),
+        (f"--address {'a' * 300}", "cannot be the name of a machine"),
+        ("--port 0", "--port 0: choose"),
+        ("nosuch", "nosuch"),
+        ("report", "EXPERIMENT"),
+        ("report tiny --format pdf", "pdf"),
+    ],
+)
+def test_words_that_it_cannot_follow_are_told_in_one_line(words, says, capsys):
     from dashboard.__main__ import main
 
-    assert main(["--address", "203.0.113.1", "--port", "8501"]) == 2
+    try:
+        code = main(words.split())
+    except SystemExit as ended:  # argparse ends by itself
+        code = ended.code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code == 2 and says in line
+
+
+def test_a_report_that_is_interrupted_ends_with_a_word(monkeypatch, capsys):
+    from dashboard import __main__ as shell
+
+    monkeypatch.setattr("sslcore.experiment.Store.find", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert shell.main(["report", "photos"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -24,6 +24,7 @@ from sslcore.files import read_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
 from sslcore.notation import axes_of, seconds_of, settings_of, value_of
+from tests import synthetic
 
 ROOT = Path(__file__).parents[1]
 TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 device=cpu"
@@ -116,6 +117,18 @@ def pictures(tmp_path):
         ("views --out x.webp --set epochs=0", "epochs: "),
         ("profile nothing", "nothing: no such experiment or run"),
         ("profile --steps 0", "--steps: at least 1"),
+        ("profile --trace {pictures}", "this is a folder; name a file"),
+        ("profile --trace {pictures}/nowhere/x.json", "there is no folder to put it into"),
+        ("profile --trace ''", "--trace .: this is a folder"),
+        ("views --out {pictures}/v", "name a file that ends in .webp or .png"),
+        ("views --out {pictures}", "--out {pictures}: this is a folder"),
+        ("views --out ''", "--out .: this is a folder"),
+        ("launch photos --set devices=3", "devices: must divide batch_size"),
+        ("launch photos --set 'epochs=&a [*a]'", "epochs: "),
+        ("launch augmentations --vary 'augment=[{{}}, {{flop: 0}}]'", "augment.flop: there is no such setting; did you mean augment.flip?"),
+        ("status ''", "'': no such experiment or run"),
+        ("agent --idle nan", "--idle nan: give seconds"),
+        ("agent --idle -1", "--idle -1.0: give seconds"),
     ],
 )
 def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, store, pictures, capsys):
@@ -125,7 +138,7 @@ def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, s
         code = ended.code
     told = capsys.readouterr()
     assert code == 2 and not told.out
-    assert says in told.err
+    assert says.format(pictures=pictures) in told.err
     assert all(line.startswith("python -m sslcore: error: ") for line in told.err.splitlines())
     assert not store.root.exists()
 
@@ -235,6 +248,40 @@ def test_any_settings_survive_the_shell(settings, axes):
 )
 def test_values_are_what_a_reader_would_take_them_for(text, value):
     assert value_of(text) == value and type(value_of(text)) is type(value)
+
+
+def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing_starts):
+    assert main(["launch", "augmentations", "--name", "g", "--vary", "augment=[{}, {flip: 0}]", "method=byol", "seed=0"]) == 0
+    assert {run.config.augment.flip for run in store.experiment("g").runs()} == {0.5, 0.0} and len(store.experiment("g").runs()) == 2
+    assert store.experiment("g").spec().axes["augment"] == [{}, {"flip": 0}]
+
+
+# -- What is asked -----------------------------------------------------------------
+
+
+def test_results_that_hold_something_else_than_numbers_are_shown_as_none(store, capsys):
+    damaged, whole = synthetic.store(store.root, ("moco", "byol"), (0,), dataset="digits", batch_size=64).runs()
+    damaged.results_file.write_text('{"linear": 3, "knn": {"accuracy": "x"}}')
+    assert main(["status", "photos"]) == 0
+    lines = {run.name: line for line in capsys.readouterr().out.splitlines() for run in (damaged, whole) if run.name in line}
+    assert lines[damaged.name].count("–") == 2 and f"{100 * whole.results()['knn']['accuracy']:.1f} %" in lines[whole.name]
+
+
+def test_what_is_given_in_place_of_an_experiment_or_a_value_is_told(store, capsys):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64).runs()
+    for words, says in {
+        f"complete {run.id}": "completed as a whole",
+        f"export {run.id} x.zip": "exported as a whole",
+        "complete photos --add seed": "--add: expected key=value, not 'seed'",
+    }.items():
+        assert main(shlex.split(words)) == 2
+        assert says in capsys.readouterr().err
+
+
+def test_who_stops_reading_ends_a_command_quietly(store):
+    process = shell("options")
+    process.stdout.close()  # as `head` does
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE and process.stderr.read() == ""
 
 
 # -- The manual ------------------------------------------------------------------

@@ -310,7 +310,14 @@ def test_the_command_line(experiment, page, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "photos.md").read_text() == (tmp_path / "wiki.md").read_text() == report.markdown(experiment)
     kept = sorted(path.name for path in tmp_path.iterdir())
     capsys.readouterr()
-    for words_given in (["nothing"], ["../photos"], ["photos", "--out", "no/where.html"], ["photos", "--out", str(tmp_path)]):
+    for words_given, says in [
+        (["nothing"], "no such experiment"),
+        (["../photos"], "no such experiment"),
+        ([experiment.runs()[0].id], "a report is of a whole experiment"),
+        (["photos", "--out", "no/where.html"], "--out no/where.html: there is no folder"),
+        (["photos", "--out", str(tmp_path)], "this is a folder; name a file"),
+    ]:
         assert main(["report", *words_given, *root]) == 2
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("python -m dashboard: error: ") and says in line
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
