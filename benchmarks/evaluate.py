@@ -6,8 +6,11 @@ images: 2,000, a run's default, and 10,000.
 """
 
 import argparse
+import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -103,6 +106,17 @@ def layouts(points: int, images: torch.Tensor, encoder: torch.nn.Module, views: 
     times = take_turns(turns, rounds, clock)
     rows = [[name, f"{s:.2f}", f"{first[name]:.1f}", f"{faithfulness(h, made[name]):.4f}"] for name, s in times.items()]
     print_table(f"UMAP of {points:,} views", ["", "s", "first call, s", "trustworthiness"], rows, f"Medians of {rounds} turns.")
+    together = [[str(n), f"{s:.2f}", f"{s / n:.2f}"] for n in (1, 2, 4) for s in [at_once(h, n)]]
+    print_table(f"Layouts of {points:,} views by runs that end together", ["runs", "s", "s a run"], together, "By the clock; a process a run, as trainers have it, libraries loaded and compiled.")
+
+
+def at_once(h: np.ndarray, runs: int) -> float:
+    """Seconds in which so many processes each lay out h."""
+    with ProcessPoolExecutor(runs, mp_context=get_context("spawn")) as pool:
+        list(pool.map(umap_layout, [h[:500]] * runs))
+        began = time.perf_counter()
+        list(pool.map(umap_layout, [h] * runs))
+        return time.perf_counter() - began
 
 
 if __name__ == "__main__":

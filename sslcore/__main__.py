@@ -526,5 +526,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
-    sys.exit(main())
+    if sys.stdout:  # there is none where it was closed
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
+    code = main()
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    os._exit(code)  # without the second that torch takes to be torn down, for which a finished run would keep its slot
