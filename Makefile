@@ -15,7 +15,7 @@ app: .venv/app
 	@$(BIN)/python -m dashboard --port $(PORT)
 
 test: .venv/dev
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/dev
 	@$(BIN)/ruff check .

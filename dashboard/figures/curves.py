@@ -133,7 +133,7 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
 def _of_label(
     curves: Sequence[Curve], label: str, tone: str, y: str, x: str, smoothing: float, spread: bool, unit: str, per_unit: float, points: int, crowd: bool
 ) -> list[dict]:
-    """The traces of the curves of one label. Those behind a mean are a single one: plotly.js takes milliseconds for a trace, however short."""
+    """The traces of the curves of one label; those behind a mean are a single one, and left out of a crowd."""
     method, n = curves[0].method, len(curves)
     line = {"color": tone, "dash": style.dash(method)}
     logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in curves)]
