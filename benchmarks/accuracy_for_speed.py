@@ -2,16 +2,19 @@
 
 Ours is what a run does: views of the whole batch at once (`sslcore.augment`), the convolutions of
 `sslcore.convolution`, the precision that `auto` picks. The plain path is torchvision's transforms, an image at a
-time, torch's own convolutions and float32. Both train the same method with the same settings from the same weights,
-on the same images in the same order; only the random views differ, and rounding. The two take turns.
+time, torch's own convolutions and float32; once on images of floats, which ours compute in, and once on images of
+8 bits, on which each change of colour cuts off what is behind the point. All train the same method with the same
+settings from the same weights, on the same images in the same order; only the random views differ, and rounding.
+They take turns.
 
-    python -m benchmarks.accuracy_for_speed                            about ten minutes on two idle cores
+    python -m benchmarks.accuracy_for_speed                            about twenty minutes on two idle cores
     python -m benchmarks.accuracy_for_speed --epochs 1 --seeds 2 --images 128 --batch 32    to see that it runs
 """
 
 import argparse
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks.measure import DEVICE, machine, print_table, seconds
 from benchmarks.per_image import torchvision_views
 from sslcore import datasets
-from sslcore.augment import Views
+from sslcore.augment import Views, to_float
 from sslcore.config import RunConfig, resolve
 from sslcore.convolution import plain
 from sslcore.datasets import Data
@@ -33,26 +36,37 @@ METHODS = ("moco", "simclr", "byol")
 
 
 class PerImage(Views):
-    """Torchvision's view of each image."""
+    """Torchvision's view of each image, in 8 bits."""
 
     def __call__(self, images: Tensor, second: bool = False) -> Tensor:
+        return self.each(images.permute(0, 3, 1, 2))
+
+    def each(self, images: Tensor) -> Tensor:
         mean, std = self.mean.flatten().tolist(), self.std.flatten().tolist()
-        transform = torchvision_views(images.shape[1], self.settings, mean, std)
-        return torch.stack([transform(image) for image in images.permute(0, 3, 1, 2)]).contiguous(memory_format=torch.channels_last)
+        transform = torchvision_views(images.shape[2], self.settings, mean, std)
+        return torch.stack([transform(image) for image in images]).contiguous(memory_format=torch.channels_last)
+
+
+class PerImageOfFloats(PerImage):
+    def __call__(self, images: Tensor, second: bool = False) -> Tensor:
+        return self.each(to_float(images))
 
 
 def ours(config: RunConfig, data: Data) -> Training:
     return Training(config, data, DEVICE)
 
 
-def plainly(config: RunConfig, data: Data) -> Training:
-    training = Training(config.model_copy(update={"precision": "float32"}), data, DEVICE)
-    plain(training.method)
-    training.views.__class__ = PerImage
-    return training
+def plainly(views: type[PerImage]) -> Callable[[RunConfig, Data], Training]:
+    def prepared(config: RunConfig, data: Data) -> Training:
+        training = Training(config.model_copy(update={"precision": "float32"}), data, DEVICE)
+        plain(training.method)
+        training.views.__class__ = views
+        return training
+
+    return prepared
 
 
-PATHS = {"plain": plainly, "triptych": ours}
+PATHS = {"plain, 8 bits": plainly(PerImage), "plain": plainly(PerImageOfFloats), "triptych": ours}
 
 
 def accuracy(encoder: nn.Module, training: Training, data: Data) -> float:
@@ -108,8 +122,8 @@ def main() -> None:
     rows = [compare(method, data, args) for method in args.methods]
     print(machine("torchvision"))
     print_table(
-        f"kNN after {args.epochs} epochs of {len(some):,} images of {args.dataset}, %", ["method", "untrained", *PATHS, "difference", "within 1 sd", "plain, s", "triptych, s"], rows,
-        f"Mean ± standard deviation over {args.seeds} seeds; {args.encoder} encoder, batch {args.batch}; the seconds are a training's median, by the clock.",
+        f"kNN after {args.epochs} epochs of {len(some):,} images of {args.dataset}, %", ["method", "untrained", *PATHS, "difference", "within 1 sd", *(f"{name}, s" for name in PATHS)], rows,
+        f"Mean ± standard deviation over {args.seeds} seeds; {args.encoder} encoder, batch {args.batch}; difference: triptych less plain; the seconds are a training's median, by the clock.",
     )  # fmt: skip
 
 

@@ -8,7 +8,10 @@ from sslcore.config import Augment
 
 
 def torchvision_views(size: int, settings: Augment, mean: list[float], std: list[float]) -> v2.Compose:
-    """Crop, flip, colour jitter, grayscale, float32, normalised, with the distributions of `sslcore.augment`."""
+    """Crop, flip, colour jitter, grayscale, float32, normalised, with the distributions of `sslcore.augment`.
+
+    Whether the changes are made in 8 bits or in floats is the image's matter.
+    """
     jitter = v2.ColorJitter(settings.jitter, settings.jitter, settings.jitter, settings.hue)
     return v2.Compose([
         v2.RandomResizedCrop(size, (settings.crop_min, 1.0)),

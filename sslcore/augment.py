@@ -2,10 +2,9 @@
 
 The transformations, their parameters and their order are those of SimCLR
 (Chen et al. 2020, appendix A; BYOL, appendix B, adds solarization), each with
-the distribution of torchvision's transform of the same settings. Every image
-draws its own parameters; only the order in which ColorJitter's four changes
-follow each other is drawn once a call. All random numbers come from torch's
-global generators, so that whoever seeds a step seeds its views.
+the distribution of torchvision's transform of the same settings; every image
+draws its own parameters. All random numbers come from torch's global generators,
+so that whoever seeds a step seeds its views.
 """
 
 import math
@@ -126,28 +125,44 @@ def bilinear(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def color_jitter(x: Tensor, strength: float, hue: float) -> Tensor:
-    """ColorJitter(strength, strength, strength, hue) with probability 0.8: (N, 3, S, S) in [0, 1]."""
+    """ColorJitter(strength, strength, strength, hue) with probability 0.8: (N, 3, S, S) in [0, 1].
+
+    Every image draws its own order of the four changes: that of brightness, contrast and saturation,
+    and how many of these come before its hue turns.
+    """
+    n, device = len(x), x.device
     drawn = chance(x, JITTER_PROBABILITY)
+    factor = random_rows(within(max(0.0, 1 - strength), 1 + strength), n, 3, device=device)
+    factor = torch.where(drawn.view(n, 1), factor, 1.0)
+    order = random_rows(torch.rand, n, 3, device=device).argsort(1)  # the image's first, second and third blend
+    if not hue:
+        return blend(x, order, factor.gather(1, order))
+    turn = torch.where(drawn, uniform(x, -hue, hue), 0.0)
+    if not strength:
+        return turn_hue(x, turn)
+    early = torch.arange(3, device=device) < random_rows(within(0, 4), n, 1, device=device).floor()
+    x = blend(x, order, torch.where(early, factor.gather(1, order), 1.0))
+    x = turn_hue(x, turn)
+    return blend(x, order, torch.where(early, 1.0, factor.gather(1, order)))
 
-    def factor() -> Tensor:
-        return torch.where(drawn, uniform(x, max(0.0, 1 - strength), 1 + strength), 1.0)
 
-    def blend(x: Tensor, other: Tensor | float) -> Tensor:
-        share = factor()
-        return (share * x + (1 - share) * other).clamp(0, 1)
+def blend(x: Tensor, order: Tensor, factor: Tensor) -> Tensor:
+    """Brightness (0), contrast (1) and saturation (2) in each image's `order`: (N, 3, S, S) in [0, 1].
 
-    changes = []
-    if strength:
-        changes += [
-            lambda x: blend(x, 0.0),  # brightness
-            lambda x: blend(x, gray(x).mean((1, 2, 3), keepdim=True)),  # contrast
-            lambda x: blend(x, gray(x)),  # saturation
-        ]
-    if hue:
-        changes += [lambda x: turn_hue(x, torch.where(drawn, uniform(x, -hue, hue), 0.0))]
-    for i in torch.randperm(len(changes)).tolist():
-        x = changes[i](x)
-    return x
+    Each is factor * x + (1 - factor) * other, where other is black, the image's mean gray or its gray;
+    a factor of 1 leaves the image as it is. `order` and `factor`, of the change in that place: (N, 3).
+    """
+    identity = torch.eye(3, device=x.device)
+    luma = gray(identity.view(3, 3, 1, 1)).view(1, 3)
+    place = (slice(None), slice(None), None, None)
+    share, rest = factor[place], (1 - factor)[place]
+    matrix = share * identity + rest * (order == 2)[place] * luma  # (N, 3 places, 3, 3)
+    level = rest * (order == 1)[place]  # (N, 3 places, 1, 1)
+    pixels = x.flatten(2)  # (N, 3, S * S)
+    for i in range(3):
+        mean = luma @ pixels.mean(2, keepdim=True)  # (N, 1, 1)
+        pixels = torch.baddbmm(level[:, i] * mean, matrix[:, i], pixels).clamp_(0, 1)
+    return pixels.view_as(x)
 
 
 def gray(x: Tensor) -> Tensor:
@@ -159,7 +174,8 @@ def gray(x: Tensor) -> Tensor:
 def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
     """Add `turn` (N, 1, 1, 1), in turns, to the hue of HSV; value and saturation stay: (N, 3, S, S)."""
     red, green, blue = x.unbind(1)
-    value, chroma = x.amax(1), x.amax(1) - x.amin(1)
+    value = x.amax(1)
+    chroma = value - x.amin(1)
     safe = chroma.clamp(min=1e-8)
     sixth = torch.where(
         value == red, (green - blue) / safe, torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
