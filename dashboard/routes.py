@@ -5,7 +5,7 @@ import hashlib
 import io
 import time
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import streamlit as st
 from PIL import Image
 from plotly.offline import get_plotlyjs_version
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from dashboard import difference, tables
@@ -25,8 +25,9 @@ BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")
 HERE = Path(__file__).parent
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
+EAGERLY = b"//# allFunctionsCalledOnLoad\n"  # Chromium then compiles a script beside the page's own work, not function by function in it
 CARTESIAN_FILE = HERE / "vendor" / "plotly-cartesian.min.js"  # a third of it
-CARTESIAN_URL = f"{BASE}/plotly-cartesian.js?v={hashlib.sha256(CARTESIAN_FILE.read_bytes()).hexdigest()[:16]}"
+CARTESIAN_URL = f"{BASE}/plotly-cartesian.js?v={hashlib.sha256(EAGERLY + CARTESIAN_FILE.read_bytes()).hexdigest()[:16]}"
 CHART_CODE = b"".join((HERE / name).read_bytes() for name in ("load.js", "chart.js"))
 CHART_URL = f"{BASE}/chart.js?v={hashlib.sha256(CHART_CODE).hexdigest()[:16]}"
 THUMBNAILS_URL = f"{BASE}/thumb"
@@ -40,12 +41,12 @@ def plotly_js(request: Request) -> Response:
     headers = FOR_GOOD | {"ETag": f'"{get_plotlyjs_version()}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return FileResponse(PLOTLY_FILE, media_type="text/javascript", headers=headers)
+    return _packed(request, _gzipped(PLOTLY_FILE), "text/javascript", headers)
 
 
 def cartesian_js(request: Request) -> Response:
     """The part of plotly.js that draws everything but points by WebGL: a page starts a second sooner than with the whole."""
-    return FileResponse(CARTESIAN_FILE, media_type="text/javascript", headers=FOR_GOOD)
+    return _packed(request, _gzipped(CARTESIAN_FILE, EAGERLY), "text/javascript", FOR_GOOD)
 
 
 def chart_js(request: Request) -> Response:
@@ -58,10 +59,20 @@ def figure(request: Request) -> Response:
     packed = difference.kept(request.path_params["name"])
     if packed is None:
         return PlainTextResponse("no such figure", status_code=404)
-    headers = {"Cache-Control": "private, max-age=86400, immutable", "Vary": "Accept-Encoding"}
+    return _packed(request, packed, "application/json", {"Cache-Control": "private, max-age=86400, immutable"})
+
+
+def _packed(request: Request, content: bytes, kind: str, headers: dict[str, str]) -> Response:
+    """An answer whose content is kept gzipped; Streamlit would do so anew for each request, 50 ms for plotly.js."""
+    headers = headers | {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(packed, media_type="application/json", headers=headers | {"Content-Encoding": "gzip"})
-    return Response(gzip.decompress(packed), media_type="application/json", headers=headers)
+        return Response(content, media_type=kind, headers=headers | {"Content-Encoding": "gzip"})
+    return Response(gzip.decompress(content), media_type=kind, headers=headers)
+
+
+@cache
+def _gzipped(file: Path, before: bytes = b"") -> bytes:
+    return gzip.compress(before + file.read_bytes(), 6)
 
 
 def thumbnail(request: Request) -> Response:

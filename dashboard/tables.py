@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -325,6 +326,20 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     said = {option: [_shown(column.get(option)) for column in columns.values()] for option in options}
     shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}
     return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
+
+
+TABLE_STYLE = """<style>
+.plain-table { overflow-x: auto; font-size: 0.875rem; }
+.plain-table table { border-collapse: collapse; }
+.plain-table :is(th, td) { padding: 4px 12px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+.plain-table th { opacity: 0.7; }
+</style>"""
+
+
+def html(frame: pd.DataFrame, alt: str) -> str:
+    """A table of texts as HTML, with the style that it needs, for st.html; `alt` names it for those who hear it."""
+    with pd.option_context("display.max_colwidth", None):
+        return f'{TABLE_STYLE}<div class="plain-table" role="region" aria-label="{escape(alt)}" tabindex="0">{frame.to_html(border=0)}</div>'
 
 
 def _shown(value: Any) -> str:

@@ -69,8 +69,6 @@ class Pulse:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
         written = time.monotonic()
         while not self.silent.wait(HEARTBEAT_SECONDS):
-            if self.claim.lost():
-                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
             if self.status.engine == "slurm" and self.run.stopping(self.status):  # the agent is on another machine
                 self.stop_requested = True
             try:
@@ -95,6 +93,8 @@ class Pulse:
 
     def write(self, **changes: Any) -> None:
         with self.writing:
+            if self.claim and self.claim.lost():
+                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
             self.status = self.status.model_copy(update={**changes, "heartbeat": time.time()})
             self.run.write_status(self.status)
 
@@ -127,6 +127,8 @@ class Pulse:
     def training(self, share: float, seconds_left: float) -> None:
         """Progress of pre-training; goes out with the next heartbeat."""
         with self.writing:
+            if self.claim and self.claim.lost():
+                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
             self.status = self.status.model_copy(update={"progress": PRETRAIN_SHARE * share, "eta_seconds": seconds_left})
 
     def stage(self, stage: str, progress: float) -> None:

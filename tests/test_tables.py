@@ -145,6 +145,12 @@ def test_settings_show_what_differs(experiment):
     assert tables.settings(experiment.runs()[:1]).empty
 
 
+def test_settings_as_html_are_text_and_whole():
+    long, sly = "x" * 300, "<img src=x onerror=alert(1)>"
+    html = tables.html(pd.DataFrame({sly: [long, sly]}, index=["dataset", sly]), '"Settings"')
+    assert long in html and "<img" not in html and html.count("&lt;img") == 3 and 'aria-label="&quot;Settings&quot;"' in html
+
+
 def test_image_sizes_of_the_store(experiment):
     run = experiment.runs()[0]
     run.config_file.write_text(run.config.model_copy(update={"image_size": 64}).model_dump_json())

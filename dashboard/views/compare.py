@@ -104,6 +104,9 @@ every = st.toggle("Show all settings", key="compare_all", bind="query-params")
 differing = tables.settings(runs, every)
 if differing.empty:
     st.text("One run: nothing to differ from." if len(runs) == 1 else "These runs have the same settings.")
-else:
-    st.caption("All settings of each run." if every else "Only what is not the same in all runs; the rest they share.")
+elif every:
+    st.caption("All settings of each run.")
     st.dataframe(differing.rename_axis("setting"), height="content" if len(differing) < 20 else 700, alt="Settings of each run")
+else:
+    st.caption("Only what is not the same in all runs; the rest they share.")
+    st.html(tables.html(differing, "Settings of each run"))  # st.dataframe would hold the charts back while the browser reads its code

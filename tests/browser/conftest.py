@@ -99,19 +99,39 @@ def pytest_runtest_makereport(item, call):
             outcome.get_result().sections.append(("the page", f"{page.url}\n{page.inner_text('body')[-3000:]}"))
 
 
-@pytest.fixture
-def page(browser):
-    """A fresh browser profile's page. Fails the test for errors on the console and requests to other machines."""
+@pytest.fixture(scope="session")
+def profile(browser):
+    """The browser's profile that `page` uses: it has read the app's code once, which is half the time of opening a page."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(profile):
+    """A page of a browser that remembers nothing. Fails the test for errors on the console and requests to other machines."""
+    page = profile.new_page()
     page.set_default_timeout(120_000)
     problems = []
     page.on("request", lambda request: None if _is_local(request.url) else problems.append(f"asked for {request.url}"))
     page.on("pageerror", lambda error: problems.append(f"threw {error}"))
     page.on("console", lambda message: problems.append(f"logged {message.text} ({message.location.get('url')})") if _is_error(message) else None)
     yield page
-    context.close()
+    with suppress(Exception):  # a page that has crashed, or is no page of the app
+        page.evaluate("localStorage.clear()")
+    profile.clear_cookies()
+    page.close()
     assert not problems
+
+
+@pytest.fixture
+def fresh(browser):
+    """A page of another browser, which has never seen the app: what a link shows to somebody else."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    yield page
+    context.close()
 
 
 def _is_local(url: str) -> bool:

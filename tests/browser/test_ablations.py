@@ -45,7 +45,7 @@ def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, expe
     page.get_by_role("button", name="Run 2 missing runs").wait_for()
 
 
-def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, browser, experiment):
+def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, fresh, experiment):
     page.goto(f"{app.url}/ablations?experiment=ablation")
     page.wait_for_selector(f"{NODE} .main-svg")
     page.get_by_text("drop from the best", exact=True).click()
@@ -54,9 +54,6 @@ def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, browser, exp
     page.wait_for_url("**ablations_published=**")
     page.wait_for_function(f"document.querySelector('{NODE}').data.some(t => (t.name ?? '').includes('published'))")
     seen = drawn(page)
-    context = browser.new_context()
-    fresh = context.new_page()
     fresh.goto(page.url)
     fresh.wait_for_selector(f"{NODE} .main-svg")
     assert drawn(fresh) == seen
-    context.close()

@@ -31,7 +31,7 @@ from dashboard.figures import style
 from dashboard.plot import plot
 
 
-@st.fragment(run_every=0.3)
+@st.fragment(run_every=1)
 def draw():
     wish = json.loads((Path(os.environ["TRIPTYCH_EXPERIMENTS"]) / "wish.json").read_text())
     kept = np.array(wish["kept"])

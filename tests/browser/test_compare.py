@@ -56,7 +56,7 @@ def test_zoom_survives_growing_data(app, page):
     assert range_of(page) == zoomed
 
 
-def test_link_shows_the_same_in_a_fresh_browser(app, page, browser, finished):
+def test_link_shows_the_same_in_a_fresh_browser(app, page, fresh, finished):
     page.goto(f"{app.url}/compare?experiment=finished")
     page.wait_for_selector(f"{NODE} .main-svg")
     page.get_by_role("radio", name="Images seen").click()
@@ -68,12 +68,9 @@ def test_link_shows_the_same_in_a_fresh_browser(app, page, browser, finished):
     described = "s => { const n = document.querySelector(s); return [n.layout.xaxis.title.text, n.data.length, n.data.map(t => t.name)] }"
     page.wait_for_function(f"({described})('{NODE}')[1] === 6")  # two runs, raw and smooth; the legend's line; chance
 
-    fresh = browser.new_context().new_page()
-    fresh.set_default_timeout(120_000)
     fresh.goto(page.url)
     fresh.wait_for_selector(f"{NODE} .main-svg")
     assert fresh.evaluate(described, NODE) == page.evaluate(described, NODE)
-    fresh.context.close()
 
 
 def test_experiment_follows_through_the_pages(app, page, finished):

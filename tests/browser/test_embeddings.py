@@ -83,7 +83,7 @@ def of_class(experiment, k: int) -> set[int]:
         return set(kept["index"][kept["label"] == k].tolist())
 
 
-def test_a_lasso_selects_exactly_these_images_in_all_panels_and_the_link_says_so(panels, experiment, browser):
+def test_a_lasso_selects_exactly_these_images_in_all_panels_and_the_link_says_so(panels, experiment, fresh):
     inside = lasso(panels, "simclr", of_class(experiment, 2))
     assert 10 < len(inside) < 48
     for method in METHODS:
@@ -91,15 +91,11 @@ def test_a_lasso_selects_exactly_these_images_in_all_panels_and_the_link_says_so
     wait_for_listed(panels, inside)
     panels.wait_for_url(re.compile("embeddings_pick=" + "(%2C|,)".join(map(str, inside))))
 
-    fresh = browser.new_context().new_page()
-    fresh.set_default_timeout(120_000)
-    fresh.set_default_timeout(120_000)
     fresh.goto(panels.url)
     wait_for_panels(fresh)
     for method in METHODS:
         wait_for_lit(fresh, method, inside)
     wait_for_listed(fresh, inside)
-    fresh.context.close()
 
     panels.get_by_role("button", name="Clear").click()
     for method in METHODS:

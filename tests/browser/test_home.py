@@ -51,7 +51,7 @@ def side_by_side(app):
         synthetic.store(app.store, name=name, methods=("moco", "byol"), seeds=(0,), steps=100)
 
 
-def test_a_link_with_several_experiments_and_chosen_runs_shows_the_same_in_a_fresh_browser(app, page, browser, side_by_side):
+def test_a_link_with_several_experiments_and_chosen_runs_shows_the_same_in_a_fresh_browser(app, page, fresh, side_by_side):
     page.goto(f"{app.url}/compare?experiment=ours")
     page.get_by_role("combobox", name=re.compile("^Beside it")).click()
     page.get_by_role("option", name="theirs", exact=True).click()
@@ -66,12 +66,9 @@ def test_a_link_with_several_experiments_and_chosen_runs_shows_the_same_in_a_fre
     names = f"document.querySelector('{NODE}').data.filter(t => t.showlegend !== false).map(t => t.name)"
     page.wait_for_function(f"document.querySelector('{NODE}')?.data && {names}.length === 2")
 
-    fresh = browser.new_context().new_page()
-    fresh.set_default_timeout(120_000)
     fresh.goto(page.url)
     fresh.wait_for_function(f"document.querySelector('{NODE}')?.data && {names}.length === 2")
     assert fresh.evaluate(names) == page.evaluate(names) == ["MoCo · theirs, seed 0", "BYOL · ours, seed 0"]
-    fresh.context.close()
 
 
 def test_reading_notes_fetches_nothing(app, page, side_by_side):

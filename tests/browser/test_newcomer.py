@@ -65,7 +65,7 @@ def drag_a_rectangle(page: Page, selector: str) -> list[float]:
     return page.evaluate(f"document.querySelector('{selector}').layout.xaxis.range.slice()")
 
 
-def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, browser):
+def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fresh):
     # Home, empty: one button to begin with, and the way to one's own settings.
     page.goto(dashboard.url)
     expect(page.get_by_role("button", name="Run the two-minute comparison")).to_be_visible()
@@ -83,6 +83,9 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, brow
     epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
     epochs.fill("4")
     epochs.press("Enter")
+    size = page.get_by_role("spinbutton", name="Image size", exact=True)
+    size.fill("16")
+    size.press("Enter")
     page.get_by_text("Evaluation", exact=True).click()
     sample = page.get_by_role("spinbutton", name="Sample", exact=True)
     sample.fill("200")
@@ -122,11 +125,8 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, brow
     assert "experiment=first-look" in page.url
 
     # Somebody else opens the link.
-    fresh = browser.new_context().new_page()
-    fresh.set_default_timeout(120_000)
     fresh.goto(page.url)
     expect(fresh.get_by_test_id("stTable")).to_have_text(table.inner_text(), use_inner_text=True)
-    fresh.context.close()
 
 
 def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):

@@ -1,5 +1,6 @@
 """What the app serves beside its pages."""
 
+import gzip
 import hashlib
 import io
 import re
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image
 from plotly.offline import get_plotlyjs_version
 
-from dashboard.routes import CARTESIAN_FILE, CARTESIAN_URL, CHART_URL, PLOTLY_URL
+from dashboard.routes import CARTESIAN_FILE, CARTESIAN_URL, CHART_URL, EAGERLY, PLOTLY_URL
 from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
@@ -35,10 +36,17 @@ def test_plotly_is_sent_once(app):
 
 def test_the_smaller_plotly_is_what_was_published_and_of_the_version_of_the_whole(app):
     status, headers, body = get(app.url + CARTESIAN_URL)
-    assert status == 200 and "immutable" in headers["Cache-Control"] and body == CARTESIAN_FILE.read_bytes()
-    assert hashlib.sha256(body).hexdigest() in (CARTESIAN_FILE.parent / "README.md").read_text()
-    version = re.search(rb"plotly.js \(cartesian - minified\) v(\d+)\.", body[:300])[1].decode()
+    assert status == 200 and "immutable" in headers["Cache-Control"] and body == EAGERLY + CARTESIAN_FILE.read_bytes()
+    assert hashlib.sha256(CARTESIAN_FILE.read_bytes()).hexdigest() in (CARTESIAN_FILE.parent / "README.md").read_text()
+    version = re.search(rb"plotly.js \(cartesian - minified\) v(\d+)\.", body[:400])[1].decode()
     assert version == get_plotlyjs_version().split(".")[0]
+
+
+def test_both_are_packed_for_whoever_takes_that(app):
+    for address in (PLOTLY_URL, CARTESIAN_URL):
+        plain, packed = get(app.url + address), get(app.url + address, **{"Accept-Encoding": "gzip"})
+        assert packed[1]["Content-Encoding"] == "gzip" and gzip.decompress(packed[2]) == plain[2] and "Content-Encoding" not in plain[1]
+        assert "Accept-Encoding" in packed[1]["Vary"] and packed[1]["Cache-Control"] == plain[1]["Cache-Control"]
 
 
 def test_the_code_of_charts_is_sent_once_and_not_with_every_chart(app):
