@@ -132,32 +132,32 @@ def color_jitter(x: Tensor, strength: float, hue: float) -> Tensor:
     """
     n, device = len(x), x.device
     drawn = chance(x, JITTER_PROBABILITY)
+    order = random_rows(torch.rand, n, 3, device=device).argsort(1)  # the image's first, second and third blend
     factor = random_rows(within(max(0.0, 1 - strength), 1 + strength), n, 3, device=device)
     factor = torch.where(drawn.view(n, 1), factor, 1.0)
-    order = random_rows(torch.rand, n, 3, device=device).argsort(1)  # the image's first, second and third blend
     if not hue:
-        return blend(x, order, factor.gather(1, order))
+        return blend(x, order, factor)
     turn = torch.where(drawn, uniform(x, -hue, hue), 0.0)
     if not strength:
         return turn_hue(x, turn)
     early = torch.arange(3, device=device) < random_rows(within(0, 4), n, 1, device=device).floor()
-    x = blend(x, order, torch.where(early, factor.gather(1, order), 1.0))
+    x = blend(x, order, torch.where(early, factor, 1.0))
     x = turn_hue(x, turn)
-    return blend(x, order, torch.where(early, 1.0, factor.gather(1, order)))
+    return blend(x, order, torch.where(early, 1.0, factor))
 
 
 def blend(x: Tensor, order: Tensor, factor: Tensor) -> Tensor:
-    """Brightness (0), contrast (1) and saturation (2) in each image's `order`: (N, 3, S, S) in [0, 1].
+    """Brightness (0), contrast (1) and saturation (2) in each image's `order`, by `factor` (both (N, 3)): (N, 3, S, S) in [0, 1].
 
     Each is factor * x + (1 - factor) * other, where other is black, the image's mean gray or its gray;
-    a factor of 1 leaves the image as it is. `order` and `factor`, of the change in that place: (N, 3).
+    a factor of 1 leaves the image as it is.
     """
     identity = torch.eye(3, device=x.device)
     luma = gray(identity.view(3, 3, 1, 1)).view(1, 3)
-    place = (slice(None), slice(None), None, None)
-    share, rest = factor[place], (1 - factor)[place]
-    matrix = share * identity + rest * (order == 2)[place] * luma  # (N, 3 places, 3, 3)
-    level = rest * (order == 1)[place]  # (N, 3 places, 1, 1)
+    contrast, saturation = ((order == change)[..., None, None] for change in (1, 2))
+    share, rest = factor[..., None, None], (1 - factor)[..., None, None]
+    matrix = share * identity + rest * saturation * luma  # (N, 3 blends, 3, 3)
+    level = rest * contrast  # (N, 3 blends, 1, 1)
     pixels = x.flatten(2)  # (N, 3, S * S)
     for i in range(3):
         mean = luma @ pixels.mean(2, keepdim=True)  # (N, 1, 1)

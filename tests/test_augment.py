@@ -66,11 +66,11 @@ def test_a_turn_of_the_hue_is_torchvisions(turn):
 def test_blends_are_torchvisions_adjustments_in_each_images_own_order(factors):
     adjust = F.adjust_brightness, F.adjust_contrast, F.adjust_saturation
     x, orders = augment.to_float(noise(6)), torch.tensor(list(permutations(range(3))))
-    ours = augment.blend(x, orders, torch.tensor(factors)[orders])
+    ours = augment.blend(x, orders, torch.tensor(factors).expand(6, 3))
     for i, order in enumerate(orders.tolist()):
         theirs = x[i]
-        for change in order:
-            theirs = adjust[change](theirs, factors[change])
+        for change, factor in zip(order, factors):
+            theirs = adjust[change](theirs, factor)
         torch.testing.assert_close(ours[i], theirs, atol=1e-3, rtol=0)  # torchvision's luma has four digits
     assert torch.equal(augment.blend(x, orders, torch.ones(6, 3)), x)
 
@@ -80,18 +80,12 @@ def test_every_image_draws_one_of_the_24_orders_of_its_four_changes(monkeypatch)
     fixed = {(0.5, 1.5): lambda *shape, device: torch.tensor([1.5, 1.4, 1.3]).expand(shape), (-0.3, 0.3): within(0.3, 0.3)}
     monkeypatch.setattr(augment, "within", lambda low, high: fixed.get((low, high)) or within(low, high))
     monkeypatch.setattr(augment, "JITTER_PROBABILITY", 1.0)
-    changes = [
-        lambda x: F.adjust_brightness(x, 1.5),
-        lambda x: F.adjust_contrast(x, 1.4),
-        lambda x: F.adjust_saturation(x, 1.3),
-        lambda x: F.adjust_hue(x, 0.3),
-    ]
     image = augment.to_float(photo())
     theirs = []
-    for order in permutations(changes):
-        x = image
+    for order in permutations([F.adjust_brightness, F.adjust_contrast, F.adjust_saturation, F.adjust_hue]):
+        x, factors = image, iter((1.5, 1.4, 1.3))
         for change in order:
-            x = change(x)
+            x = change(x, 0.3 if change is F.adjust_hue else next(factors))
         theirs.append(x.flatten())
     torch.manual_seed(0)
     ours = augment.color_jitter(image.expand(2400, -1, -1, -1), 0.5, 0.3).flatten(1)
