@@ -329,17 +329,20 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
 
 
 TABLE_STYLE = """<style>
-.plain-table { overflow-x: auto; font-size: 0.875rem; }
+.plain-table { overflow: auto; max-height: 700px; font-size: 0.875rem; }
 .plain-table table { border-collapse: collapse; }
-.plain-table :is(th, td) { padding: 4px 12px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+.plain-table :is(th, td) { padding: 4px 18px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .plain-table th { opacity: 0.7; }
 </style>"""
 
 
-def html(frame: pd.DataFrame, alt: str) -> str:
-    """A table of texts as HTML, with the style that it needs, for st.html; `alt` names it for those who hear it."""
+def html(frame: pd.DataFrame, alt: str, index: bool = True) -> str:
+    """A table of texts for st.html, with the style that it needs; `alt` names it for those who hear it.
+
+    A page that has charts shows them half a second later with st.dataframe, whose code the browser reads first.
+    """
     with pd.option_context("display.max_colwidth", None):
-        return f'{TABLE_STYLE}<div class="plain-table" role="region" aria-label="{escape(alt)}" tabindex="0">{frame.to_html(border=0)}</div>'
+        return f'{TABLE_STYLE}<div class="plain-table" role="region" aria-label="{escape(alt)}" tabindex="0">{frame.to_html(border=0, index=index)}</div>'
 
 
 def _shown(value: Any) -> str:

@@ -18,7 +18,7 @@ def experiment():
 
 
 def tables(app) -> str:
-    return "\n".join(table.value.to_string() for table in app.dataframe)
+    return "\n".join(table.proto.body for table in app.get("html"))
 
 
 def test_where_nothing_varies_ready_made_ablations_are_offered():

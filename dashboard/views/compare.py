@@ -109,4 +109,4 @@ elif every:
     st.dataframe(differing.rename_axis("setting"), height="content" if len(differing) < 20 else 700, alt="Settings of each run")
 else:
     st.caption("Only what is not the same in all runs; the rest they share.")
-    st.html(tables.html(differing, "Settings of each run"))  # st.dataframe would hold the charts back while the browser reads its code
+    st.html(tables.html(differing, "Settings of each run"))
