@@ -210,7 +210,10 @@ def stop(args: argparse.Namespace) -> int:
 def resume(args: argparse.Namespace) -> int:
     from sslcore import launch
 
-    for run in chosen(args, lambda state: state in RESUMABLE or state == "queued", "nothing to resume"):
+    runs = chosen(args, lambda state: state in RESUMABLE or state == "queued", "nothing to resume")
+    for run in runs:
+        run.check_goes_on()
+    for run in runs:
         launch.resume(run, args.engine)
         print(f"{run.id}: queued")
     return 0

@@ -103,7 +103,8 @@ class Run:
         return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or self.results() is None
 
     def check_goes_on(self) -> None:
-        """Raises ValueError, in words, where it does not."""
+        """Raises ValueError, in words, where it does not, or its config is broken."""
+        self.config  # noqa: B018
         if not self.goes_on():
             raise ValueError(
                 f"{self.id} has been measured and its checkpoint.pt is not here, so training would begin anew and replace its results; "

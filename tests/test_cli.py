@@ -20,7 +20,7 @@ from sslcore import plan
 from sslcore.__main__ import again, main, parser
 from sslcore.config import OPTIONS
 from sslcore.experiment import Store
-from sslcore.files import read_json
+from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
 from sslcore.notation import axes_of, seconds_of, settings_of, value_of
@@ -176,6 +176,18 @@ def test_a_taken_name_is_refused_and_a_preset_name_is_numbered(store, nothing_st
 
 
 # -- What is launched ------------------------------------------------------------
+
+
+def test_of_several_runs_none_is_resumed_where_one_cannot_be(store, nothing_starts, capsys):
+    assert main(["launch", "photos", "--name", "e"]) == 0
+    first, *_, last = runs = store.experiment("e").runs()
+    for run in runs:
+        run.update_status(state="stopped")
+    write_json(last.results_file, {"linear": {}})  # measured, and its checkpoint is elsewhere
+    assert main(["resume", "e"]) == 2
+    assert f"{last.id} has been measured" in capsys.readouterr().err
+    assert {run.status().state for run in runs} == {"stopped"}
+    assert main(["resume", first.id]) == 0 and first.status().state == "queued"
 
 
 def test_set_and_vary_replace_what_the_preset_says(store, nothing_starts):

@@ -189,8 +189,7 @@ def _queue(run: Run, engine: str) -> Status:
     status = run.status()
     if status.state not in RESUMABLE:
         raise ValueError(f"{run.id} is {status.state}: only {', '.join(RESUMABLE)} runs can be resumed")
-    run.config  # noqa: B018  a broken config is told now, not by the agent
-    run.check_goes_on()
+    run.check_goes_on()  # told now, not by the agent
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
             run.update_status(
