@@ -1,6 +1,8 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN = .venv/bin
+# Modules are compiled when they are first imported: half the time.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: help app test check bench clean
 
@@ -31,13 +33,13 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/app: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(INSTALL) -r requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/app
 
 .venv/bench: requirements-bench.txt requirements-dev.txt requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	$(INSTALL) -r requirements-bench.txt
 	@touch $@ .venv/dev .venv/app
