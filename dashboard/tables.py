@@ -339,7 +339,7 @@ TABLE_STYLE = """<style>
 def html(frame: pd.DataFrame, alt: str, index: bool = True) -> str:
     """A table of texts for st.html, with the style that it needs; `alt` names it for those who hear it.
 
-    A page that has charts shows them half a second later with st.dataframe, whose code the browser reads first.
+    A page that has charts shows them later with st.dataframe, whose code the browser reads first.
     """
     with pd.option_context("display.max_colwidth", None):
         return f'{TABLE_STYLE}<div class="plain-table" role="region" aria-label="{escape(alt)}" tabindex="0">{frame.to_html(border=0, index=index)}</div>'
