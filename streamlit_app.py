@@ -11,12 +11,14 @@ from dashboard import access, login
 from dashboard.guard import Guard
 from dashboard.promptly import promptly
 from dashboard.routes import ROUTES
+from dashboard.wholly import wholly
 
 
 @asynccontextmanager
 async def ready(app: st.App):
-    """Before anybody is served: answers leave at once, and the terminal says why not everything can be done here."""
+    """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says why not everything can be done here."""
     promptly()
+    wholly()
     for why in (login.problem(), access.of({}).why):
         if why:
             print(why, file=sys.stderr)

@@ -45,6 +45,9 @@ def stop(*_):
 if does == "crash":
     print("first line")
     sys.exit("the reason on the last line")
+if does == "start slowly":
+    note("start")
+    time.sleep(600)
 with run.hold():
     signal.signal(signal.SIGTERM, signal.SIG_IGN if does == "stubborn" else stop)
     if does in ("stubborn", "leave a child"):
@@ -190,6 +193,18 @@ def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
     assert run.recorded_status().attempt == 2
     with pytest.raises(ValueError, match="finished"):
         launch.resume(run)
+
+
+def test_a_run_that_is_stopped_while_it_starts_is_stopped_and_not_interrupted(lab):
+    (run,) = lab.runs(a="start slowly")
+    lab.agent()
+    until(lambda: lab.diary.exists())
+    launch.stop(run)
+    until(lambda: not run.stop_file.exists())
+    assert run.recorded_status().state == "stopped" and run.recorded_status().error is None
+    (run.path / "does").write_text("finish")
+    launch.resume(run)
+    until(lambda: run.status().state == "finished")
 
 
 def test_what_does_not_stop_in_time_is_killed_with_its_children(lab):

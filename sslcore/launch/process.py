@@ -71,13 +71,15 @@ def last_words(run: Run) -> str:
     return f" Its last words: {lines[-1][:300]}" if lines else ""
 
 
-def how_it_ended(watch: Watch) -> tuple[str, str]:
-    """(state, reason) of a run whose process is gone without having written an end."""
+def how_it_ended(watch: Watch) -> tuple[str, str | None]:
+    """(state, what is wrong) of a run whose process is gone without having written an end."""
     code = watch.child.returncode if watch.child else None
     last = last_words(watch.run)
     if code is not None and code > 0 and code != 75:
         return "failed", f"The run's process ended with exit code {code} before it could say why.{last}"
     if watch.asked_to_stop is not None:
+        if code == -signal.SIGTERM:
+            return "stopped", None  # while it was still starting: it has nothing to keep
         return "interrupted", f"Stopped as asked, but before it could write a checkpoint.{last}"
     if code is not None and code < 0:
         name = signal.Signals(-code).name
