@@ -1,8 +1,9 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN = .venv/bin
-# Modules are compiled when they are first imported: half the time.
+# Modules are compiled when they are first imported, which is half the work, and kept, or each process would compile them anew.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help app test check bench clean
 

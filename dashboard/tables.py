@@ -5,17 +5,15 @@ import itertools
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow
-from pandas.io.formats.style import Styler
 from pyarrow import json
 
 from sslcore import compact
@@ -328,23 +326,6 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
 
 
-TABLE_STYLE = """<style>
-.plain-table { overflow: auto; max-height: 700px; font-size: 0.875rem; }
-.plain-table table { border-collapse: collapse; }
-.plain-table :is(th, td) { padding: 4px 18px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
-.plain-table th { opacity: 0.7; }
-</style>"""
-
-
-def html(frame: pd.DataFrame, alt: str, index: bool = True) -> str:
-    """A table of texts for st.html, with the style that it needs; `alt` names it for those who hear it.
-
-    A page that has charts shows them later with st.dataframe, whose code the browser reads first.
-    """
-    with pd.option_context("display.max_colwidth", None):
-        return f'{TABLE_STYLE}<div class="plain-table" role="region" aria-label="{escape(alt)}" tabindex="0">{frame.to_html(border=0, index=index)}</div>'
-
-
 def _shown(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -354,22 +335,3 @@ def share(mean: float | None, std: float | None = None) -> str:
     if mean is None:
         return "–"
     return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
-
-
-def printed(lines: Sequence[Mapping[str, tuple[Any, str]]]) -> Styler:
-    """For st.table: a line a row, {column: (value, how it reads)}. Numbers stand flush right, and read as they should.
-
-    Columns of which no line has a value are left out. A text is to read as it is.
-    """
-    values: dict[str, list[Any]] = {}
-    reading: dict[str, dict[Any, str]] = {}
-    for name in lines[0] if lines else ():
-        said: dict[Any, str] = {}
-        for value, words in (line[name] for line in lines):
-            while value is not None and said.get(value, words) != words:
-                value = math.nextafter(value, math.inf)  # one number, read in two ways: 80.0 ± 1.0, 80.0 ± 2.0
-            said[value] = words
-            values.setdefault(name, []).append(value)
-        reading[name] = said
-    table = pd.DataFrame(values).dropna(axis="columns", how="all")
-    return table.style.format({name: lambda value, said=reading[name]: said.get(value, "–") for name in table})

@@ -195,7 +195,7 @@ def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
         launch.resume(run)
 
 
-def test_a_run_that_is_stopped_while_it_starts_is_stopped_and_not_interrupted(lab):
+def test_a_run_that_is_stopped_while_it_starts_is_told_as_stopped(lab):
     (run,) = lab.runs(a="start slowly")
     lab.agent()
     until(lambda: lab.diary.exists())

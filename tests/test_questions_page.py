@@ -13,7 +13,7 @@ from sslcore.files import write_json
 from sslcore.launch import transfer
 from sslcore.locks import take
 from tests import synthetic
-from tests.test_views import clean, open_page, texts
+from tests.test_views import clean, open_page, printed, texts
 
 
 @pytest.fixture
@@ -54,7 +54,8 @@ def test_the_page_shows_what_there_is(experiment):
     words = texts(app)
     assert "Of each class that share" in words and "The run's recipe" in words.replace("\\", "")
     assert "Both in eval mode" in words
-    assert app.table[-1].value["On"].unique().tolist() == ["digits"] and app.table[-1].value["N"].tolist() == ["2"] * 3
+    moved = printed(app)[-1]
+    assert set(moved["On"]) == {"digits"} and moved["N"].tolist() == ["2"] * 3
 
 
 def test_runs_without_them_say_how_to_measure_them():

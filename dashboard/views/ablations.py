@@ -3,10 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, tables, words
+from dashboard import access, change, forms, link, words
 from dashboard.figures import ablation as figures
 from dashboard.figures import style
 from dashboard.plot import plot
+from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import OPTIONS, ConfigError
@@ -142,8 +143,8 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
             row[figures.MEASURES[name].title] = "–" if of.mean is None else f"{100 * of.mean:.1f}" + (f" ± {100 * of.std:.1f}" if of.std is not None else "") + " %"
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
         lacks = cell.measured(measure)
-        rows.append(row | {"N": lacks.n, "training": words.duration(time.mean), "memory": words.size(memory.mean), "missing": lacks.states or "–"})
-    st.html(tables.html(pd.DataFrame(rows), "Mean and spread of each cell of the grid, and what is missing", index=False))
+        rows.append(row | {"N": str(lacks.n), "training": words.duration(time.mean), "memory": words.size(memory.mean), "missing": lacks.states or "–"})
+    printed(rows, "Mean and spread of each cell of the grid, and what is missing")
     st.caption("Mean ± sample standard deviation over N runs that differ in their seed alone; training time and memory: means.")
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)
 
@@ -167,7 +168,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=f"all {len(names)}; choose some to narrow")
     asked = [entry for entry in missing if not chosen or entry.run in chosen]
     seconds = ablation.seconds_to_run(asked, entries)
-    st.html(tables.html(pd.DataFrame([{"run": entry.run, "state": entry.why} for entry in asked]), "The runs that are missing", index=False))
+    printed([{"run": entry.run, "state": entry.why} for entry in asked], "The runs that are missing")
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(f"Run {words.count(len(asked), 'missing run')}", type="primary", icon=":material/play_arrow:", key="ablations_run", **access.lock()):
             try:

@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
 from dashboard.plot import plot
+from dashboard.printed import printed
 from sslcore.experiment import Run
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
@@ -109,4 +110,4 @@ elif every:
     st.dataframe(differing.rename_axis("setting"), height="content" if len(differing) < 20 else 700, alt="Settings of each run")
 else:
     st.caption("Only what is not the same in all runs; the rest they share.")
-    st.html(tables.html(differing, "Settings of each run"))
+    printed(differing.reset_index(names="setting").to_dict("records"), "Settings of each run")

@@ -11,6 +11,7 @@ from dashboard.figures import evidence, probe, style
 from dashboard.figures.ablation import said as say_value
 from dashboard.figures.ablation import title as say_setting
 from dashboard.plot import plot
+from dashboard.printed import printed
 from sslcore.analysis import budget, pairs, stats
 from sslcore.config import OPTIONS, get
 from sslcore.methods import METHODS
@@ -21,7 +22,6 @@ TESTS = {"seeds": "paired t over seeds", "images": "McNemar over images", "none"
 SHARES = {"25 %": 0.25, "50 %": 0.5, "100 %": 1.0}
 PICTURES = 12  # a side
 MAX_CLASSES = 30
-NBSP = "\N{NO-BREAK SPACE}"
 
 experiment, runs = link.header("Evidence")
 states = {run.id: run.status().state for run in runs}
@@ -106,10 +106,10 @@ def mean(values: list) -> float | None:
 def line(label: str, own: list[dict]) -> dict[str, str]:
     of = {name: stats.aggregate((row[name] for row in own if row[name] is not None), 0, 1) for name in pairs.MEASURES}
     shown = of[measure]
-    cells = {
-        "Method": words.plain(label),
+    return {
+        "Method": label,
         "N": str(shown.n),
-        "Mean ± std": f"**{tables.share(shown.mean, shown.std)}**",
+        "Mean ± std": tables.share(shown.mean, shown.std),
         "95 % interval of the mean": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
         "Training": words.duration(mean([row["seconds"] for row in own])),
         "Images/s": words.rate(mean([row["images_per_second"] for row in own])).removesuffix(" images/s"),
@@ -118,11 +118,9 @@ def line(label: str, own: list[dict]) -> dict[str, str]:
         "Operations": words.operations(mean([spent(row, "flops") for row in own])),
         "Energy": words.energy(mean([row["energy_joules"] for row in own])),
     }
-    return {column: text if column == "Method" else text.replace(" ", NBSP) for column, text in cells.items()}
 
 
-table = pd.DataFrame([line(label, own) for label, own in of_label.items()]).set_index("Method")
-st.table(table.loc[:, (table != "–").any()])
+printed([line(label, own) for label, own in of_label.items()], "Accuracy and cost of each", strong="Mean ± std")
 st.caption(f"N: runs that differ in their seed alone; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are means over the seeds.")
 cost = next((result["cost"] for run in probed if isinstance((result := run.results()).get("cost"), dict)), {})
 with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
@@ -169,17 +167,18 @@ else:
     title = f"Differences in accuracy by {pairs.MEASURES[measure]}"
     plot(evidence.differences(lines, title, "bar: 95 % interval; filled: told apart; small dots: single seeds", "difference in percentage points"),
          key="evidence_pairs", height=150 + 46 * len(lines), alt=f"{title}, with 95 % intervals, for every pair")  # fmt: skip
-    st.table(
-        pd.DataFrame(
+    printed(
+        [
             {
-                "Pair": words.plain(name_of(pair)),
-                "What may be said": words.plain(pair.sentence[:1].upper() + pair.sentence[1:]),
+                "Pair": name_of(pair),
+                "What may be said": pair.sentence[:1].upper() + pair.sentence[1:],
                 "p, adjusted": p_value(pair.p),
                 "Seeds": str(len(pair.matches)),
                 "Test": TESTS[pair.difference.test],
             }
             for pair in compared
-        ).set_index("Pair")
+        ],
+        "What may be said of each pair",
     )
     used = {pair.difference.test for pair in compared}
     told = [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
@@ -264,10 +263,10 @@ for column, called in budget.BUDGETS.items():
         readings = [budget.read(by_run[row["run"]][column].astype(float), by_run[row["run"]][reading].astype(float), portion * least) for row in own if row["run"] in by_run]
         made = stats.aggregate(one.value for one in readings if one)
         told = "–" if made is None else tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}" + (f" ± {made.std:.2g}" if made.std else "")
-        columns[heading][words.plain(label)] = told.replace(" ", NBSP)
+        columns[heading][label] = told
 if columns:
-    n = {words.plain(label): str(sum(row["run"] in by_run for row in own)) for label, own in of_label.items()}
-    st.table(pd.DataFrame({"N": n} | columns).rename_axis("At equal"))
+    n = {label: str(sum(row["run"] in by_run for row in own)) for label, own in of_label.items()}
+    printed([{"At equal": label, "N": n[label]} | {heading: told[label] for heading, told in columns.items()} for label in n], "Accuracy at equal cost")
     st.caption(
         f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; –: nothing was logged that early. "
         + "Equal operations are equal compute; equal time depends on the machine. " * any(column.startswith("Operations") for column in columns)

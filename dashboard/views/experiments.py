@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard import access, change, details, link, share, study, tables, trash, words
 from dashboard.figures import spark, style
+from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.summary import by_seed
 from sslcore.config import RunConfig, flatten
@@ -138,8 +139,8 @@ shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]
 # -- The list ---------------------------------------------------------------------------
 
 
-def best_numbers(rows: list[dict]) -> list[dict]:
-    """Lines for `tables.printed`: of each method the setting with the best linear probe (else kNN), over its N seeds; and the untrained encoder."""
+def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
+    """Lines of a table: of each method the setting with the best linear probe (else kNN), over its N seeds; and the untrained encoder."""
     best: dict[str, dict] = {}
     for folded in by_seed(rows):
         known = best.get(folded["method"])
@@ -154,10 +155,10 @@ def worth(folded: dict) -> tuple[float, float]:
     return folded["linear"] or 0.0, folded["knn"] or 0.0
 
 
-def line(name: str, folded: dict, linear: str, knn: str) -> dict:
+def line(name: str, folded: dict, linear: str, knn: str) -> dict[str, str]:
     n = max(folded[f"{linear}_n"], folded[f"{knn}_n"])
-    numbers = {column: (folded[of], tables.share(folded[of], folded[f"{of}_std"]).replace(" ", "\N{NO-BREAK SPACE}")) for column, of in (("linear probe", linear), ("kNN", knn))}
-    return {"Method": (name, name), **numbers, "N": (n, str(n))}
+    numbers = {column: tables.share(folded[of], folded[f"{of}_std"]) for column, of in (("linear probe", linear), ("kNN", knn))}
+    return {"Method": name, **numbers, "N": str(n)}
 
 
 def act(experiment: Experiment, action: str) -> None:
@@ -198,7 +199,7 @@ def card(experiment: Experiment) -> None:
         lines = best_numbers(tables.summary(seen))
         with measured:
             if lines:
-                st.table(tables.printed(lines), border="horizontal", alt=f"Best accuracies in {experiment.name}")
+                printed(lines, f"Best accuracies in {experiment.name}")
             else:
                 st.caption("Numbers appear here once a run has been probed.")
         with curve:

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import access, change, link, questions, tables, words
 from dashboard.figures import labels, probe
 from dashboard.plot import plot
+from dashboard.printed import printed
 from sslcore import datasets
 from sslcore.analysis.summary import by_seed
 from sslcore.launch import transfer
@@ -39,32 +40,29 @@ rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 # -- The table -------------------------------------------------------------------------------
 
 
-def accuracy(folded: dict, name: str) -> tuple[float | None, str]:
-    return folded[name], tables.share(folded[name], folded[f"{name}_std"])
+def accuracy(folded: dict, name: str) -> str:
+    return tables.share(folded[name], folded[f"{name}_std"])
 
 
-def cells(folded: dict) -> dict[str, tuple]:
-    """One line of the table: a label, over its seeds; each cell as a value and as it reads."""
-    interval = f"{100 * folded['linear_low']:.1f} –\N{WORD JOINER} {100 * folded['linear_high']:.1f} %" if folded["linear_low"] is not None else "–"
-    speed = folded["images_per_second"]
-    line = {
-        "N": (folded["linear_n"], str(folded["linear_n"])),
-        "Linear probe": (folded["linear"], f"**{tables.share(folded['linear'], folded['linear_std'])}**"),
-        "95 % interval": (folded["linear_low"], interval),
+def line(folded: dict) -> dict[str, str]:
+    """One line of the table: a label, over its seeds."""
+    low, high, speed = folded["linear_low"], folded["linear_high"], folded["images_per_second"]
+    return {
+        "Method": folded["label"],
+        "N": str(folded["linear_n"]),
+        "Linear probe": accuracy(folded, "linear"),
+        "95 % interval": "–" if low is None else f"{100 * low:.1f} – {100 * high:.1f} %",
         "kNN": accuracy(folded, "knn"),
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
-        "Pixels: kNN": (folded["pixels_knn"], tables.share(folded["pixels_knn"])),
-        "Training": (folded["seconds"], words.duration(folded["seconds"])),
-        "Images/s": (speed, "–" if speed is None else f"{speed:,.0f}"),
-        "Memory": (folded["peak_memory_bytes"], words.size(folded["peak_memory_bytes"])),
+        "Pixels: kNN": tables.share(folded["pixels_knn"]),
+        "Training": words.duration(folded["seconds"]),
+        "Images/s": "–" if speed is None else f"{speed:,.0f}",
+        "Memory": words.size(folded["peak_memory_bytes"]),
     }
-    parts = [words.plain(part).replace(" ", "\N{NO-BREAK SPACE}") for part in folded["label"].split(" · ")]
-    method = " · ".join(parts)  # breaks only between its parts
-    return {"Method": (method, method)} | {column: (value, said.replace(" ", "\N{NO-BREAK SPACE}")) for column, (value, said) in line.items()}
 
 
-st.table(tables.printed([cells(folded) for folded in by_seed(rows)]), border="horizontal", alt="Accuracy and cost of each method")
+printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 
 
 def protocol(result: dict) -> list[str]:
@@ -149,11 +147,11 @@ else:
 st.subheader("On other images", anchor="transfer")
 
 moved = [
-    {column: (cell, words.plain(cell)) if isinstance(cell, str) else (cell[0], tables.share(*cell).replace(" ", "\N{NO-BREAK SPACE}")) for column, cell in row.items()}
+    {column: cell if isinstance(cell, str) else tables.share(*cell) for column, cell in row.items()}
     for row in questions.transfers(rows, probed)
 ]
 if moved:
-    st.table(tables.printed(moved), border="horizontal", alt="Accuracy of each encoder on other data sets")
+    printed(moved, "Accuracy of each encoder on other data sets")
     entries = [entry for result in probed.values() if isinstance(result.get("transfer"), dict) for entry in result["transfer"].values()]
     st.caption(sentence(next((told for entry in entries if (told := labels.text(entry, "protocol"))), "")))
 else:

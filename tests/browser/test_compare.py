@@ -86,7 +86,7 @@ def test_experiment_follows_through_the_pages(app, page, finished):
 def test_probe_table_and_confusion(app, page, finished):
     page.goto(f"{app.url}/probe?experiment=finished&probe_run=byol-bs256-s1")
     page.wait_for_selector("[class*=st-key-probe_confusion] .main-svg")
-    table = page.get_by_test_id("stTable")
+    table = page.get_by_role("region", name="Accuracy and cost")
     for title in ("MoCo", "SimCLR", "BYOL"):
         row = table.get_by_role("row", name=re.compile(title))
         assert re.search(r"\d\d\.\d\s±\s\d\.\d\s%", row.inner_text())

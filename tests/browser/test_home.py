@@ -20,7 +20,7 @@ def choose(page, name: str, action: str) -> None:
 def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_path):
     synthetic.store(app.store, name="travels", seeds=(0, 1))
     page.goto(f"{app.url}/probe?experiment=travels")
-    table = page.get_by_test_id("stTable")
+    table = page.get_by_role("region", name="Accuracy and cost")
     expect(table).to_be_visible()
     before = table.inner_text()
 

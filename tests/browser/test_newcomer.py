@@ -118,7 +118,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     # Probe: a line a method, with the numbers of the folders.
     page.get_by_role("link", name="Probe", exact=True).click()
     expect(page.get_by_role("heading", name="Probe")).to_be_visible()
-    table = page.get_by_test_id("stTable")
+    table = page.get_by_role("region", name="Accuracy and cost")
     expect(table).to_be_visible()
     for run in store.runs():
         expect(table).to_contain_text(f"{100 * run.results()['linear']['accuracy']:.1f}")
@@ -126,7 +126,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
 
     # Somebody else opens the link.
     fresh.goto(page.url)
-    expect(fresh.get_by_test_id("stTable")).to_have_text(table.inner_text(), use_inner_text=True)
+    expect(fresh.get_by_role("region", name="Accuracy and cost")).to_have_text(table.inner_text(), use_inner_text=True)
 
 
 def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
