@@ -5,11 +5,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.flop_counter import FlopCounterMode
 
 from sslcore import datasets
 from sslcore.analysis.budget import common, pareto, read
 from sslcore.config import resolve
+from sslcore.convolution import plain
 from sslcore.flops import flops_per_image
+from sslcore.methods import METHODS
 from sslcore.train import Training
 
 BATCH, DIM, HIDDEN, Z, KEYS = 8, 64, 32, 16, 40
@@ -55,6 +58,17 @@ def test_operations_are_those_counted_by_hand(monkeypatch, shapes):
     assert flops_per_image(training("moco", monkeypatch, shapes)) == moco
     supervised = trained(ENCODER) - ENCODER + trained(product(1, DIM, 3))
     assert flops_per_image(training("supervised", monkeypatch, shapes, **{"head.kind": "none"})) == supervised
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_operations_are_those_of_pytorchs_counter(method, shapes):
+    config = resolve({"method": method, "dataset": shapes, "image_size": 16, "batch_size": BATCH, "encoder": "resnet18", "head.hidden": 8})
+    run = Training(config, datasets.load(shapes, 16), torch.device("cpu"))
+    counted = flops_per_image(run)
+    run.method = plain(run.method)
+    with FlopCounterMode(display=False) as counter:
+        run.rehearse()
+    assert counted == counter.get_total_flops() / BATCH
 
 
 def test_micro_batches_cost_another_forward_pass(monkeypatch, shapes):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -21,7 +22,7 @@ from sslcore.evaluate.features import features
 from sslcore.evaluate.final import FinalEvaluation, shortened
 from sslcore.evaluate.geometry import alignment, effective_rank, spread, uniformity
 from sslcore.evaluate.knn import knn_predict
-from sslcore.evaluate.probe import fit_probe, minimise, score
+from sslcore.evaluate.probe import fit_probe, minimise, score, wilson
 
 
 def clusters(n: int, classes: int = 4, d: int = 20, noise: float = 1.5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,6 +92,13 @@ def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
     chosen = fit_probe(h, y, 3).regularisation
     assert sizes == [80] * len(probe_module.REGULARISATION) + [100]
     assert chosen >= 1e-2
+
+
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_the_interval_is_scipys(right, n):
+    right = min(right, n)
+    theirs = binomtest(right, n).proportion_ci(method="wilson")
+    np.testing.assert_allclose(wilson(right, n), (theirs.low, theirs.high), atol=1e-12)
 
 
 def test_scores_add_up_and_the_interval_is_wilsons():

@@ -10,7 +10,7 @@ from sslcore import launch
 from sslcore.experiment import Store
 from tests.browser.conftest import free_port, start, stop
 
-LIMIT = 240  # seconds for three small runs on a busy machine; they take under one minute on two idle cores
+LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores
 KNN = "[class*=st-key-watch_knn] .js-plotly-plot"
 POINTS = f"document.querySelector('{KNN}').calcdata.flat().filter(p => Number.isFinite(p.x)).length"
 
@@ -97,7 +97,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     # Watch: it runs, curves grow, and the chart stays as the reader zoomed it.
     expect(page.get_by_role("heading", name="Watch")).to_be_visible()
     page.wait_for_url(re.compile("experiment=first-look"))
-    expect(badge(page, "1 running")).to_be_visible(timeout=180_000)
+    expect(badge(page, "1 running")).to_be_visible()
     page.wait_for_function(f"document.querySelector('{KNN}')?.calcdata && {POINTS} >= 2", timeout=1000 * LIMIT)
     page.evaluate(f"window.kept = document.querySelector('{KNN}')")
     zoomed = drag_a_rectangle(page, KNN)
