@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ARGUMENTS = ["--no-sandbox", "--js-flags=--no-opt --no-maglev"]  # a page of a test ends before optimised code would pay
 CHROMIUM = os.environ.get("TRIPTYCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -77,7 +78,7 @@ def browser():
 
     expect.set_options(timeout=180_000)  # a busy machine is slow; a test waits for what it wants to see
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -138,17 +138,17 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     for method in methods:
         method.click()
     page.get_by_role("button", name="Launch 1 run").click()
-    expect(badge(page, "1 running")).to_be_visible(timeout=60_000)
+    expect(badge(page, "1 running")).to_be_visible()
     (run,) = store.runs()
     menu = page.locator("[class*=st-key-watch_menu] button")
     menu.click()
     page.get_by_text("Stop", exact=True).click()
-    expect(badge(page, "1 stopped")).to_be_visible(timeout=60_000)
+    expect(badge(page, "1 stopped")).to_be_visible()
     assert run.status().state == "stopped"
 
     menu.click()
     page.get_by_text("Resume", exact=True).click()
-    expect(badge(page, "1 running")).to_be_visible(timeout=60_000)
+    expect(badge(page, "1 running")).to_be_visible()
     for _ in range(900):  # its process has yet to start
         if run.status().attempt == 2:
             break
@@ -156,7 +156,7 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     assert run.status().attempt == 2
     menu.click()
     page.get_by_text("Stop", exact=True).click()
-    expect(badge(page, "1 stopped")).to_be_visible(timeout=60_000)
+    expect(badge(page, "1 stopped")).to_be_visible()
 
     menu.click()
     page.get_by_text("Delete", exact=True).click()
