@@ -9,15 +9,8 @@ from hypothesis import settings
 settings.register_profile("triptych", deadline=None, derandomize=True)  # the same verdict each time, on slow machines too
 settings.load_profile("triptych")
 
-LONGEST = ("test_newcomer.py", "test_train.py", "test_slurm.py", "test_distributed.py", "test_chart.py", "test_views.py", "test_faults.py", "test_agent.py")
-
 os.environ["OMP_NUM_THREADS"] = "1"  # for torch here and in every process that a test starts: small nets gain nothing from more
 os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # nor small layouts; and this one survives a fork
-
-
-def pytest_collection_modifyitems(items):
-    """The files that take longest begin first, so that several workers end together."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)
