@@ -13,6 +13,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for torch here and in every process that 
 os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # nor small layouts; and this one survives a fork
 
 
+def pytest_collection_modifyitems(items):
+    """Faults come first: their runs are forks of this process, and PyTorch trains in none once other tests have started autograd's threads."""
+    items.sort(key=lambda item: item.path.name != "test_faults.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
