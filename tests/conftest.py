@@ -14,7 +14,7 @@ os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  
 
 
 def pytest_collection_modifyitems(items):
-    """Faults come first: their runs are forks of this process, and PyTorch trains in none once other tests have started autograd's threads."""
+    """Faults come first: their runs are forks of this process, and PyTorch may refuse to train in them after other tests."""
     items.sort(key=lambda item: item.path.name != "test_faults.py")
 
 
