@@ -30,7 +30,8 @@ from sslcore.convolution import plain
 from sslcore.datasets import Data
 from sslcore.evaluate.features import features
 from sslcore.evaluate.knn import knn_predict
-from sslcore.train import Training, initial
+from sslcore.profiling import Aloud
+from sslcore.train import Training, initial, make_ready
 
 METHODS = ("moco", "simclr", "byol")
 
@@ -53,7 +54,9 @@ class PerImageOfFloats(PerImage):
 
 
 def ours(config: RunConfig, data: Data) -> Training:
-    return Training(config, data, DEVICE)
+    training = Training(config, data, DEVICE)
+    make_ready(training, Aloud())
+    return training
 
 
 def plainly(views: type[PerImage]) -> Callable[[RunConfig, Data], Training]:

@@ -24,7 +24,8 @@ from sslcore.evaluate.embed import umap_layout
 from sslcore.evaluate.knn import knn_predict
 from sslcore.experiment import Run, Spec, Store
 from sslcore.plan import plan
-from sslcore.train import Training
+from sslcore.profiling import Aloud
+from sslcore.train import Training, make_ready
 
 COLUMNS = ["ms", "CPU ms"]
 
@@ -47,6 +48,7 @@ def steps(rounds: int) -> None:
     for batch, pixels in ((64, 32), (128, 32), (256, 32), (512, 32), (128, 16), (128, 64), (128, 96)):
         config = resolve({"method": "simclr", "dataset": "photos", "batch_size": batch, "image_size": pixels, "encoder": "small"})
         training = Training(config, datasets.load("photos", pixels), DEVICE)
+        make_ready(training, Aloud())
         rows.append([f"batch {batch}, {pixels} px", *medians(training.take_step, rounds)])
     print_table("A step of SimCLR, small encoder", ["", *COLUMNS], rows)
 

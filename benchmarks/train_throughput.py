@@ -3,7 +3,8 @@
 Both train the same encoder with heads of the same widths, the same augmentation
 settings and the same batch on the same images. Lightly's side is its
 documentation's: its transform an image in a DataLoader with a worker a core, its
-losses and heads, SGD, and its loop. Ours is `sslcore.train.Training.take_step`.
+losses and heads, SGD, and its loop. Ours is `sslcore.train.Training.take_step`, on a GPU as a short run takes it and
+compiled, as one of `sslcore.compiling.LONG` steps does.
 """
 
 import argparse
@@ -25,7 +26,8 @@ from benchmarks.measure import DEVICE, PROCESSOR_TIME, clock_of, machine, print_
 from sslcore import datasets
 from sslcore.config import RunConfig, resolve
 from sslcore.encoders import build_encoder
-from sslcore.train import Training, pick_precision
+from sslcore.profiling import Aloud
+from sslcore.train import Training, make_ready, pick_precision
 
 METHODS = ("moco", "simclr", "byol")
 
@@ -129,8 +131,9 @@ def lightly_steps(config: RunConfig, images: np.ndarray, steps: int) -> Callable
 # -- Ours ------------------------------------------------------------------------------
 
 
-def our_steps(config: RunConfig, data: datasets.Data, steps: int) -> Callable[[], None]:
-    training = Training(config, data, DEVICE)
+def our_steps(config: RunConfig, data: datasets.Data, steps: int, **settings: str) -> Callable[[], None]:
+    training = Training(config.model_copy(update=settings), data, DEVICE)
+    make_ready(training, Aloud())
 
     def work() -> None:
         for _ in range(steps):
@@ -154,12 +157,16 @@ def main() -> None:
         for method in METHODS:
             config = config_of(method, encoder, args.batch)
             turns = {"lightly": lightly_steps(config, data.x_train, args.steps), "triptych": our_steps(config, data, args.steps)}
+            if DEVICE.type == "cuda":
+                turns["compiled"] = our_steps(config, data, args.steps, compile="on")
             speed = {name: args.batch * args.steps / s for name, s in take_turns(turns, args.rounds, clock).items()}
             precision = str(pick_precision(config, DEVICE)).removeprefix("torch.")
-            rows.append([encoder, method, precision, *(f"{speed[name]:,.0f}" for name in turns), f"{speed['triptych'] / speed['lightly']:.1f}"])
+            ratios = [f"{speed[name] / speed['lightly']:.1f}" for name in turns if name != "lightly"]
+            rows.append([encoder, method, precision, *(f"{speed[name]:,.0f}" for name in turns), *ratios])
+            columns = ["encoder", "method", "ours in", *turns, *(f"ratio, {name}" if len(ratios) > 1 else "ratio" for name in turns if name != "lightly")]
     print(machine("torchvision", "lightly"))
     print_table(
-        f"Training: images a {'processor second' if args.processor_time else 'second'} at 32 px, batch {args.batch}", ["encoder", "method", "ours in", "lightly", "triptych", "ratio"], rows,
+        f"Training: images a {'processor second' if args.processor_time else 'second'} at 32 px, batch {args.batch}", columns, rows,
         f"Medians of {args.rounds} turns of {args.steps} steps each, the two taking turns. Lightly's loop computes in float32, ours in what `precision` picks.",
     )  # fmt: skip
 

@@ -2,57 +2,45 @@
 
 Each network of a method (encoder, head, predictor, their moving averages) is compiled as one piece, for the passes of
 training alone: a GPU then does BatchNorm, ReLU and the sum of a block in one kernel where it did three. What surrounds
-them stays as it is written: queues and moving averages, whose numbers change at each step; random draws, which are seeded
-a step at a time; rows that processes exchange; the losses, a few kernels. The weights and their names stay the same, and
-so, but for rounding, does what is computed.
+them stays as it is written: the views, whose random numbers a compiler would draw in an order of its own; queues and
+moving averages, whose numbers change at each step; rows that processes exchange; the losses, a few kernels. The weights
+and their names stay the same, and so, but for rounding, does what is computed.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import time
 from typing import TYPE_CHECKING
-
-from sslcore.encoders import SplitBatchNorm2d
 
 if TYPE_CHECKING:
     from sslcore.train import Training
 
-LONG = 10_000  # steps of a run that is taken to earn the time of compiling; a guess, for want of a GPU to measure it on
+LONG = 5_000  # steps of a run that earns the time of compiling, where nothing of it is cached yet (benchmarks/README.md)
 
 
 def wanted(training: Training) -> bool:
-    """What `compile` says. auto: on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps.
-
-    Not with split BatchNorm either, whose groups make a graph several times as large, and as slow to compile.
-    """
+    """What `compile` says. auto: on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps."""
     config = training.config
     if config.compile != "auto":
         return config.compile == "on"
     possible = training.device.type == "cuda" and config.devices == 1 and importlib.util.find_spec("triton") is not None
-    split = any(isinstance(module, SplitBatchNorm2d) for module in training.method.modules())
-    return possible and not split and training.total >= LONG
+    return possible and training.total >= LONG
 
 
 def compile_networks(training: Training, pulse) -> None:
-    """Compile them and see that they run; where they do not, warn and leave them as they were. The seconds count as training."""
+    """Compile them and see that they run; where they do not, warn and leave them as they were."""
     import torch._dynamo  # takes two seconds
 
     pulse.say("compiling the networks, which may take minutes")
-    began = time.monotonic()
     torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
-    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.embed, where compiled, says otherwise
-    statistics = {buffer: buffer.clone() for buffer in training.method.buffers()}
+    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.passes, where compiled, says otherwise
     training.compiled = True
     try:
         for network in training.method.children():
             network.compile(dynamic=False)
-        training.rehearse()
+        with training.rehearsal() as (images, batch):
+            training.passes(images, batch)
     except Exception as error:  # a compiler has many
         training.compiled = False
         said = next(iter(str(error).strip().splitlines()), "")[:300]
         pulse.warn(f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result")
-    for buffer, before in statistics.items():
-        buffer.copy_(before)
-    training.optimizer.zero_grad()
-    training.seconds += time.monotonic() - began

@@ -22,8 +22,10 @@ def flops_per_image(training: Training) -> float:
     """
     counted = copy(training)
     counted.method = plain(deepcopy(training.method))
-    with Counter() as counter:
-        counted.rehearse()
+    with counted.rehearsal() as (images, batch):
+        view = training.views.plain(images)
+        with Counter() as counter:
+            counted.backward(view, view, batch)
     return counter.operations * distributed.world() / training.config.batch_size
 
 

@@ -50,8 +50,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, negatives: int | None = 
     logits = logits.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
     if negatives is not None:
         draw = torch.rand(2 * n, 2 * n, device=z.device)
-        draw[rows, rows] = 2.0  # never itself
-        draw[rows, partner] = -1.0  # always the partner
+        draw.scatter_(1, rows[:, None], 2.0).scatter_(1, partner[:, None], -1.0)  # never itself, always the partner
         kept = draw.topk(negatives + 1, dim=1, largest=False).indices  # (2N, negatives + 1)
         hidden = torch.ones_like(logits, dtype=torch.bool).scatter_(1, kept, False)
         logits = logits.masked_fill(hidden, float("-inf"))

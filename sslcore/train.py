@@ -7,15 +7,15 @@ one would have drawn, and on a CPU ends with the same bits.
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore import checkpoint, compiling, datasets, distributed, memory
+from sslcore import checkpoint, compiling, datasets, distributed, memory, recording
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
@@ -117,8 +117,10 @@ class Training:
             synchronise(method)
         self.method = method.to(device, memory_format=torch.channels_last).train()
         distributed.copy_first(self.method.state_dict().values())
+        self.split_norms = [module for module in self.method.modules() if isinstance(module, SplitBatchNorm2d)]
         self.optimizer = build_optimizer([self.method], config)
         self.compiled = False  # whether the networks are
+        self.graph: recording.Graph | None = None  # the passes of a step, where a GPU has them on record
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
@@ -156,25 +158,29 @@ class Training:
         indices = self.order[place * config.batch_size :][: config.batch_size]
         batch = Batch(indices, None if self.labels is None else self.labels[indices])
         images = self.images.take(self.step, distributed.own(indices))
-        with distributed.one_batch():
-            view1, view2 = self.views(images), self.views(images, second=True)
 
         rate = learning_rate(
             self.step, self.total, config.warmup_epochs * self.steps_per_epoch, config.peak_learning_rate
         )
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
-        loss, rows = self.backward(view1, view2, batch)
+        loss, rows = (self.graph or self.passes)(images, batch)
         self.optimizer.step()
-        split = [module for module in self.method.modules() if isinstance(module, SplitBatchNorm2d)]  # a process sees its own groups
-        distributed.add_up([b for norm in split for b in (norm.running_mean, norm.running_var)], 1 / distributed.world())
+        statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]  # a process sees its own groups
+        distributed.add_up(statistics, 1 / distributed.world())
         self.step += 1
         self.method.after_step(rows, batch, self.step, self.total)
         return loss, rows[0]
 
+    def passes(self, images: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """From uint8 images (n, S, S, 3) to the gradients of the weights. Returns (the loss, the rows of the whole batch), detached."""
+        with torch.compiler.set_stance("default") if self.compiled else nullcontext():
+            with distributed.one_batch():
+                view1, view2 = self.views(images), self.views(images, second=True)
+            return self.backward(view1, view2, batch)
+
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
-        half = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16)
-        with half, torch.compiler.set_stance("default") if self.compiled else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
             return self.method.embed(view1, view2)
 
     def backward(self, view1: Tensor, view2: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -208,12 +214,19 @@ class Training:
         self.add_up_gradients()
         return loss.detach(), tuple(row.detach() for row in rows)
 
-    def rehearse(self) -> None:
-        """The passes of a step, on black images. They leave gradients and BatchNorm's statistics behind."""
+    @contextmanager
+    def rehearsal(self) -> Iterator[tuple[Tensor, Batch]]:
+        """Black images and their batch, as `passes` takes them. Passes made within leave no gradients and no statistics behind."""
         size, batch_size = self.config.image_size, self.config.batch_size
-        view = torch.zeros(batch_size // distributed.world(), 3, size, size, device=self.device).contiguous(memory_format=torch.channels_last)
-        batch = Batch(torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size])
-        self.backward(view, view, batch)
+        images = torch.zeros(batch_size // distributed.world(), size, size, 3, dtype=torch.uint8, device=self.device)
+        batch = Batch(torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size].clone())
+        before = [(buffer, buffer.clone()) for buffer in self.method.buffers()]
+        try:
+            yield images, batch
+        finally:
+            for buffer, value in before:
+                buffer.copy_(value)
+            self.optimizer.zero_grad()
 
     def add_up_gradients(self) -> None:
         """Each process has the gradient through its own rows of the batch; their sum is the whole."""
@@ -288,10 +301,11 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         keep_snapshot(0)
 
     training.meter.start()
-    if compiling.wanted(training) and training.step < training.total:
-        compiling.compile_networks(training, pulse)
-        if not training.compiled and distributed.first():
-            write_json(run.environment_file, (run.environment() or {}) | {"compiled": False})
+    if training.step < training.total:
+        make_ready(training, pulse)
+        if distributed.first():
+            ways = {"compiled": training.compiled, "cuda_graph": training.graph is not None}
+            write_json(run.environment_file, (run.environment() or {}) | ways)
     began, began_at = time.monotonic(), training.step  # of this attempt
     saved = clock = time.monotonic()  # since `clock`, all time went into training steps
     logged_at, logged_seconds = training.step, training.seconds
@@ -373,8 +387,19 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
             every_seconds = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
             if stop:
                 raise Stopped
+    training.graph = None  # and its memory
     if training.snapshots and distributed.first():
         keep_snapshots(run, {epoch: h.numpy() for epoch, h in training.snapshots.items()}, sample)
+
+
+def make_ready(training: Training, pulse) -> None:
+    """Compile the networks and record the passes of a step, each where it pays. The seconds count as training."""
+    began = time.monotonic()
+    if compiling.wanted(training):
+        compiling.compile_networks(training, pulse)
+    if recording.wanted(training):
+        recording.record_passes(training, pulse)
+    training.seconds += time.monotonic() - began
 
 
 def collapse_watch(pulse) -> Callable[[dict[str, float]], None]:

@@ -59,7 +59,7 @@ def test_a_compiled_step_has_the_loss_the_gradient_and_the_names_of_a_plain_one(
     plain, compiled = tiny(**settings)
     said = Said()
     compiling.compile_networks(compiled, said)
-    assert said.warnings == [] and compiled.compiled and compiled.seconds > 0
+    assert said.warnings == [] and compiled.compiled
     weights = compiled.method.state_dict()
     assert list(weights) == list(plain.method.state_dict())
     assert all(torch.equal(value, weights[name]) for name, value in plain.method.state_dict().items())  # trying it out changed nothing
@@ -96,20 +96,19 @@ def test_a_compiler_that_fails_is_told_in_words_and_the_run_is_the_same_without_
 @pytest.mark.parametrize(
     ("settings", "device", "steps", "expected"),
     [
-        ({}, "cuda", 10_000, True),
-        ({}, "cuda", 9_999, False),
+        ({}, "cuda", 5_000, True),
+        ({}, "cuda", 4_999, False),
         ({}, "cpu", 100_000, False),
         ({"compile": "off"}, "cuda", 100_000, False),
         ({"compile": "on"}, "cpu", 5, True),
         ({"devices": 2}, "cuda", 100_000, False),
-        ({"method": "moco"}, "cuda", 100_000, False),
-        ({"method": "moco", "moco.bn_splits": 1}, "cuda", 100_000, True),
+        ({"method": "moco"}, "cuda", 100_000, True),
     ],
 )
 def test_auto_compiles_long_runs_on_one_gpu(tiny, monkeypatch, settings, device, steps, expected):
     monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: object())
     training, _ = tiny(**{"compile": "auto"} | settings)
-    asked = SimpleNamespace(config=training.config, device=torch.device(device), total=steps, method=training.method)
+    asked = SimpleNamespace(config=training.config, device=torch.device(device), total=steps)
     assert compiling.wanted(asked) is expected
 
 
