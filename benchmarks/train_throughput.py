@@ -145,6 +145,7 @@ def our_steps(config: RunConfig, data: datasets.Data, steps: int, **settings: st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", nargs="+", default=["small", "resnet18"])
+    parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--batch", type=int, default=512 if DEVICE.type == "cuda" else 128)
     parser.add_argument("--steps", type=int, default=100 if DEVICE.type == "cuda" else 10, help="a turn")
     parser.add_argument("--rounds", type=int, default=5)
@@ -154,7 +155,7 @@ def main() -> None:
     data = datasets.load("photos", RunConfig().image_size)
     rows = []
     for encoder in args.encoders:
-        for method in METHODS:
+        for method in args.methods:
             config = config_of(method, encoder, args.batch)
             turns = {"lightly": lightly_steps(config, data.x_train, args.steps), "triptych": our_steps(config, data, args.steps)}
             if DEVICE.type == "cuda":

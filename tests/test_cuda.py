@@ -8,6 +8,7 @@ from sslcore import beside, datasets, recording, train
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.energy import Meter
+from sslcore.evaluate.probe import fit_probe
 from sslcore.readout import Readout
 from sslcore.stages import work
 from sslcore.stream import Resident, Streamed, in_order
@@ -242,3 +243,12 @@ def test_two_gpus_train_what_one_trains(shapes, settings):
         assert start(run).wait(600) == 0, run.log_tail()
     losses = [[row["loss"] for row in run.metrics() if "loss" in row] for run in (alone, shared)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_a_probe_of_h_on_the_gpu_is_that_of_h_on_the_cpu():
+    random = torch.Generator().manual_seed(0)
+    h = torch.randn(600, 20, generator=random)
+    y = (h[:, :3] + torch.randn(600, 3, generator=random)).argmax(1)
+    there, here = fit_probe(h.to(GPU), y.to(GPU), 3), fit_probe(h, y, 3)
+    assert there.weight.is_cuda and there.regularisation == here.regularisation
+    assert (there.predict(h.to(GPU)).cpu() == here.predict(h)).float().mean() > 0.99

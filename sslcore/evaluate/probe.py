@@ -57,22 +57,25 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
 def minimise(
     x: Tensor, y: Tensor, classes: int, regularisation: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,)."""
+    """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,).
+
+    What L-BFGS does with so few numbers is done on the CPU: a GPU would be asked for each of them.
+    """
     weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
-    weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
+    weight, bias = (numbers.to("cpu", copy=True).requires_grad_() for numbers in (weight, bias))
     truth = F.one_hot(y, classes).to(x.dtype)  # (N, classes)
     optimizer = LBFGS(
         [weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
 
     def loss() -> Tensor:
-        log_p = (x @ weight.T + bias).log_softmax(1)
+        log_p = (x @ weight.to(x.device).T + bias.to(x.device)).log_softmax(1)
         slope = (log_p.exp() - truth) / len(x)  # of the logits
-        weight.grad, bias.grad = slope.T @ x + regularisation * weight, slope.sum(0)
-        return -(log_p * truth).sum() / len(x) + regularisation / 2 * weight.square().sum()
+        weight.grad, bias.grad = (slope.T @ x).cpu() + regularisation * weight, slope.sum(0).cpu()
+        return -(log_p * truth).sum().cpu() / len(x) + regularisation / 2 * weight.square().sum()
 
     optimizer.step(torch.no_grad()(loss))
-    return weight.detach(), bias.detach()
+    return weight.detach().to(x.device), bias.detach().to(x.device)
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
