@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sslcore import compiling, datasets
+from sslcore import compiling, datasets, recording
 from sslcore.config import ConfigError, resolve
 from sslcore.methods import base
 from sslcore.train import Training, pretrain
@@ -110,6 +110,12 @@ def test_auto_compiles_long_runs_on_one_gpu(tiny, monkeypatch, settings, device,
     training, _ = tiny(**{"compile": "auto"} | settings)
     asked = SimpleNamespace(config=training.config, device=torch.device(device), total=steps)
     assert compiling.wanted(asked) is expected
+
+
+@pytest.mark.parametrize(("settings", "device", "expected"), [({}, "cuda", True), ({"compile": "on"}, "cuda", True), ({"compile": "off"}, "cuda", False), ({"compile": "on"}, "cpu", False)])
+def test_a_step_is_recorded_on_a_gpu_unless_all_is_left_to_python(settings, device, expected):
+    asked = SimpleNamespace(config=resolve(settings), device=torch.device(device))
+    assert recording.wanted(asked) is expected
 
 
 def test_compiling_on_several_devices_is_refused_by_name():

@@ -115,6 +115,26 @@ def test_split_batch_norm_treats_each_group_as_a_gpu_of_its_own(size):
     torch.testing.assert_close(split.eval()(x)[:1], split(x[:1]))  # eval uses the running statistics, whatever the batch
 
 
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16], ids=str)
+def test_groups_normalised_in_one_go_are_the_groups_one_by_one(kind):
+    one_by_one, together = (SplitBatchNorm2d(4, splits=4).double() for _ in range(2))
+    x1, x2 = (torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(0)).to(kind, memory_format=torch.channels_last).requires_grad_() for _ in range(2))
+    if kind == torch.bfloat16:
+        one_by_one, together = one_by_one.float(), together.float()
+    y1, y2 = one_by_one(x1), together.together(x2, 4)
+    assert y1.dtype == y2.dtype == kind and y2.is_contiguous(memory_format=torch.channels_last)
+    slope = torch.randn(y1.shape, generator=torch.Generator().manual_seed(1)).to(kind)
+    y1.backward(slope)
+    y2.backward(slope)
+    within = {"atol": 1e-10, "rtol": 1e-10} if kind == torch.float64 else {"atol": 0.05, "rtol": 0.02}
+    torch.testing.assert_close(y2, y1, **within)
+    torch.testing.assert_close(x2.grad, x1.grad, **within)
+    for ours, theirs in zip(together.parameters(), one_by_one.parameters()):
+        torch.testing.assert_close(ours.grad, theirs.grad, **within)
+    for ours, theirs in zip(together.buffers(), one_by_one.buffers()):
+        torch.testing.assert_close(ours, theirs, **within)
+
+
 def test_memory_bank_negatives_exclude_every_image_of_the_batch():
     method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": IMAGES - 8})
     for _ in range(20):
