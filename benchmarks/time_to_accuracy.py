@@ -21,12 +21,14 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[0.35, 0.40])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--every", type=int, default=1, help="epochs between two looks at the kNN; it is not training time, but it takes some")
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         command = ["launch", args.preset, "--root", folder, "--name", "bench", "--wait", "--vary", f"seed={args.seeds}"]
-        command += ["--set", f"dataset={args.dataset}", "evaluate.knn_every=1", *args.set]
-        subprocess.run([sys.executable, "-m", "sslcore", *command], check=True)
+        command += ["--set", f"dataset={args.dataset}", f"evaluate.knn_every={args.every}", *args.set]
+        if code := subprocess.run([sys.executable, "-m", "sslcore", *command]).returncode:
+            sys.exit(code)  # it has said why
         for run in Store(folder).experiment("bench").runs():
             seen = [row for row in run.metrics() if row.get("knn") is not None]
             reached = [next((f"{row['seconds']:.0f}" for row in seen if row["knn"] >= target), "–") for target in args.targets]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from sslcore import compact, compiling, datasets, distributed, energy, flops, memory, preview
+from sslcore import compact, compiling, datasets, distributed, energy, flops, memory, preview, recording
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.evaluate import heads, labels, transfer
@@ -187,6 +187,7 @@ def environment(run: Run, training: Training) -> dict:
         "device": device_name(training),
         "precision": str(training.precision).removeprefix("torch."),
         "compiled": compiling.wanted(training),
+        "cuda_graph": recording.wanted(training),
         "threads": torch.get_num_threads(),
         "images": "streamed" if isinstance(training.images, Streamed) else "resident",
         "git_commit": git_commit(),
