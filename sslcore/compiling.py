@@ -19,12 +19,15 @@ LONG = 5_000  # steps of a run that earns the time of compiling, where nothing o
 
 
 def wanted(training: Training) -> bool:
-    """What `compile` says. auto: on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps."""
+    """What `compile` says. auto: a ResNet on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps.
+
+    Of the small encoder's step a third are views, which are not compiled.
+    """
     config = training.config
     if config.compile != "auto":
         return config.compile == "on"
     possible = training.device.type == "cuda" and config.devices == 1 and importlib.util.find_spec("triton") is not None
-    return possible and training.total >= LONG
+    return possible and config.encoder != "small" and training.total >= LONG
 
 
 def compile_networks(training: Training, pulse) -> None:

@@ -113,7 +113,7 @@ class RunConfig(Settings):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the networks; losses are always float32. GPUs compute float32 convolutions in TF32, as is PyTorch's default. auto: bfloat16 on GPUs that have it and, for the wide encoders, on CPUs with AMX; else float32.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
-    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile for the networks: they take a while to be compiled, then less for a step; the result differs by rounding. auto: on one GPU, for runs of 5,000 steps or more. off: on one GPU, no CUDA graph either.")
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile for the networks: they take a while to be compiled, then less for a step; the result differs by rounding. auto: ResNets on one GPU, in runs of 5,000 steps or more. off: on one GPU, no CUDA graph either.")
     devices: int = Field(1, ge=1, le=512, description="GPUs a run; the batch is shared out evenly among them, and the result is that of one. With device=cpu: processes, for trying it out.")
 
     augment: Augment = Augment()

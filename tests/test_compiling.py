@@ -103,11 +103,12 @@ def test_a_compiler_that_fails_is_told_in_words_and_the_run_is_the_same_without_
         ({"compile": "on"}, "cpu", 5, True),
         ({"devices": 2}, "cuda", 100_000, False),
         ({"method": "moco"}, "cuda", 100_000, True),
+        ({"encoder": "small"}, "cuda", 100_000, False),
     ],
 )
 def test_auto_compiles_long_runs_on_one_gpu(tiny, monkeypatch, settings, device, steps, expected):
     monkeypatch.setattr(compiling.importlib.util, "find_spec", lambda name: object())
-    training, _ = tiny(**{"compile": "auto"} | settings)
+    training, _ = tiny(**{"compile": "auto", "encoder": "resnet18"} | settings)
     asked = SimpleNamespace(config=training.config, device=torch.device(device), total=steps)
     assert compiling.wanted(asked) is expected
 
