@@ -36,6 +36,12 @@ def log_in(page, url: str, who: str) -> None:
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("link", name=who).click()
     page.get_by_text(who).first.wait_for()
+    drawn(page)
+
+
+def drawn(page) -> None:
+    """Until the page's run has ended: one that is drawn meanwhile can close a menu."""
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
 
 
 def log_out(page) -> None:
@@ -76,6 +82,8 @@ def test_login_decides_who_sees_and_who_changes(lab, page):
     page.get_by_role("textbox", name="Title").fill("Renamed by Ana")
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Renamed by Ana").first.wait_for()
+    page.get_by_role("dialog").wait_for(state="detached")
+    drawn(page)
     assert experiment.spec().title == "Renamed by Ana" and "XSRF" in page.request.put(upload).text(), "Streamlit's own word: it asks for a token that the page has"
 
     page.get_by_role("button", name="more_horiz").click()  # and no longer may, while her page is open
