@@ -145,7 +145,7 @@ def our_steps(config: RunConfig, data: datasets.Data, steps: int, **settings: st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", nargs="+", default=["small", "resnet18"])
-    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--batch", type=int, default=512 if DEVICE.type == "cuda" else 128)
     parser.add_argument("--steps", type=int, default=100 if DEVICE.type == "cuda" else 10, help="a turn")
     parser.add_argument("--rounds", type=int, default=5)
@@ -168,7 +168,7 @@ def main() -> None:
     print(machine("torchvision", "lightly"))
     print_table(
         f"Training: images a {'processor second' if args.processor_time else 'second'} at 32 px, batch {args.batch}", columns, rows,
-        f"Medians of {args.rounds} turns of {args.steps} steps each, the two taking turns. Lightly's loop computes in float32, ours in what `precision` picks.",
+        f"Medians of {args.rounds} turns of {args.steps} steps each, all taking turns. Lightly's loop computes in float32, ours in what `precision` picks.",
     )  # fmt: skip
 
 

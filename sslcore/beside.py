@@ -37,6 +37,6 @@ def beside(x: Tensor) -> Iterator[None]:
 
 
 def join(x: Tensor) -> None:
-    """What follows on x's device waits for what was begun `beside`."""
+    """What follows on x's device waits for what was begun `beside`. Something must have been: a step on record knows no other stream."""
     if _apart(x):
         torch.cuda.current_stream(x.device).wait_stream(_stream(x.device))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sslcore.train import Training
 
-LONG = 5_000  # steps of a run that earns the time of compiling, where nothing of it is cached yet (benchmarks/README.md)
+LONG = 5_000  # steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md)
 
 
 def wanted(training: Training) -> bool:

@@ -226,7 +226,7 @@ class Training:
         finally:
             for buffer, value in before:
                 buffer.copy_(value)
-            self.optimizer.zero_grad()
+            self.method.zero_grad()
 
     def add_up_gradients(self) -> None:
         """Each process has the gradient through its own rows of the batch; their sum is the whole."""
