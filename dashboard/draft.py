@@ -58,8 +58,8 @@ def from_clone(store: Store, name: str) -> Start:
 
 def from_run(run: Run) -> Spec:
     """A spec of one run: what its config says beyond the defaults of its method and data set."""
-    config = flatten(run.config.model_dump())
-    usual = flatten(resolve({"method": config["method"], "dataset": config["dataset"]}).model_dump())
+    config = run.config.flat()
+    usual = resolve({"method": config["method"], "dataset": config["dataset"]}).flat()
     base = {name: value for name, value in config.items() if value != usual[name]}
     of = run.experiment.spec()
     return Spec(

@@ -89,8 +89,8 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
             _pick_others([name for name in names if name != experiment.name and "," not in name])
     spec = experiment.spec()
     st.text(spec.question or spec.title)
-    hidden = [run for e in [experiment, *(others(experiment) if beside else [])] for run in e.runs() if run.name in e.spec().hidden]
-    if hidden:
+    shown = [experiment, *(others(experiment) if beside else [])]
+    if hidden := [name for e in shown for name in e.spec().hidden if e.run(name).exists()]:
         st.session_state["link_hidden"] = _hidden_are_shown()
         st.toggle(
             f"Show {words.count(len(hidden), 'hidden run')}", key="link_hidden", on_change=_choose_hidden,

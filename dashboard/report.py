@@ -235,7 +235,7 @@ def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
     Runs of one label differ in their seed alone.
     """
     called = list(tables.labels(runs).values())
-    configs = [flatten(run.config.model_dump()) for run in runs]
+    configs = [run.config.flat() for run in runs]
     labels = list(dict.fromkeys(called))
     lines = []
     for name in configs[0] if configs else ():

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sslcore.config import RunConfig, flatten
+from sslcore.config import RunConfig
 
 LIMIT_SECONDS = 600  # a data set may have to be downloaded first
 
@@ -42,7 +42,7 @@ def draw(config: RunConfig) -> Path:
 
 def settings_of(config: RunConfig) -> dict[str, object]:
     """The settings on which the picture depends."""
-    flat = flatten(config.model_dump())
+    flat = config.flat()
     return {
         name: value for name, value in flat.items() if name in ("method", "dataset", "image_size") or name.startswith("augment.")
     }

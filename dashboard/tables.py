@@ -18,8 +18,8 @@ from pyarrow import json
 
 from sslcore import compact
 from sslcore.analysis import pairs
-from sslcore.analysis.summary import SETTINGS, differing, run_rows
-from sslcore.config import RunConfig, flatten, get
+from sslcore.analysis.summary import SETTINGS, differing, number, run_rows
+from sslcore.config import RunConfig, get
 from sslcore.experiment import Run, Store
 from sslcore.files import logged_rows
 from sslcore.methods import METHODS
@@ -306,8 +306,7 @@ def flops_per_image(run: Run) -> float:
 
 @lru_cache(maxsize=4096)
 def _flops_per_image(folder: Path, stamp: tuple[int, int]) -> float:
-    (row,) = run_rows([Run(folder)])
-    return row["flops_per_image"] or math.nan
+    return number(Run(folder).results(), "flops_per_image") or math.nan
 
 
 def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -319,7 +318,7 @@ def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); only those that differ, or every one."""
-    columns = {name: flatten(run.config.model_dump()) for name, run in named(by_method(runs)).items()}
+    columns = {name: run.config.flat() for name, run in named(by_method(runs)).items()}
     options = list(dict.fromkeys(option for column in columns.values() for option in column))
     said = {option: [_shown(column.get(option)) for column in columns.values()] for option in options}
     shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}

@@ -335,7 +335,7 @@ def profile(args: argparse.Namespace) -> int:
         run, *others = Store(args.root).find(args.run)
         if others:
             raise ValueError(f"{args.run}: several runs; name one, as {run.id}")
-        settings = flatten(run.config.model_dump()) | settings
+        settings = run.config.flat() | settings
     config = resolve(settings)
     from sslcore import profiling, train
 

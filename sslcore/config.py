@@ -154,6 +154,10 @@ class RunConfig(Settings):
         ratio = self.batch_size / 256
         return self.learning_rate * {"none": 1.0, "sqrt": ratio**0.5, "linear": ratio}[self.lr_scaling]
 
+    def flat(self) -> dict[str, Any]:
+        """{dotted name: value} of every option, in the order of OPTIONS."""
+        return flatten(self.model_dump())
+
 
 # -- Names ---------------------------------------------------------------------
 

@@ -71,29 +71,35 @@ class Status(BaseModel):
 # -- A run ---------------------------------------------------------------------
 
 
+def _file(name: str) -> property:
+    """The path of a file in a run's folder, made when it is asked for: a store may have thousands of runs."""
+    return property(lambda run: run.path / name)
+
+
 class Run:
     """One run's folder."""
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        self.config_file = self.path / "config.json"
-        self.status_file = self.path / "status.json"
-        self.metrics_file = self.path / "metrics.jsonl"
-        self.compact_file = self.path / "metrics.parquet"
-        self.log_file = self.path / "log.txt"
-        self.checkpoint_file = self.path / "checkpoint.pt"
-        self.previous_checkpoint_file = self.path / "checkpoint.previous.pt"
-        self.encoder_file = self.path / "encoder.safetensors"
-        self.results_file = self.path / "results.json"
-        self.predictions_file = self.path / "predictions.npz"
-        self.embeddings_file = self.path / "embeddings.npz"
-        self.snapshots_file = self.path / "snapshots.npz"
-        self.umap_file = self.path / "umap.parquet"
-        self.environment_file = self.path / "environment.json"
-        self.views_file = self.path / "views.webp"
-        self.stop_file = self.path / ".stop"
-        self.reserve_file = self.path / ".reserve"
-        self.exit_file = self.path / ".exit"
+
+    config_file = _file("config.json")
+    status_file = _file("status.json")
+    metrics_file = _file("metrics.jsonl")
+    compact_file = _file("metrics.parquet")
+    log_file = _file("log.txt")
+    checkpoint_file = _file("checkpoint.pt")
+    previous_checkpoint_file = _file("checkpoint.previous.pt")
+    encoder_file = _file("encoder.safetensors")
+    results_file = _file("results.json")
+    predictions_file = _file("predictions.npz")
+    embeddings_file = _file("embeddings.npz")
+    snapshots_file = _file("snapshots.npz")
+    umap_file = _file("umap.parquet")
+    environment_file = _file("environment.json")
+    views_file = _file("views.webp")
+    stop_file = _file(".stop")
+    reserve_file = _file(".reserve")
+    exit_file = _file(".exit")
 
     def __repr__(self) -> str:
         return f"Run({self.id})"
@@ -129,7 +135,8 @@ class Run:
 
     def files(self) -> list[Path]:
         """The files that are the run, there or not: every *_file, without the hidden ones, which are of the moment."""
-        return [path for name, path in vars(self).items() if name.endswith("_file") and not path.name.startswith(".")]
+        every = [getattr(self, name) for name in vars(Run) if name.endswith("_file")]
+        return [path for path in every if not path.name.startswith(".")]
 
     @cached_property
     def config(self) -> RunConfig:

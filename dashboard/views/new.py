@@ -207,7 +207,7 @@ for method in methods:
             format_func=lambda name: f"{forms.label(name)} ({name})", placeholder="None: it shares all others",
         )  # fmt: skip
         if others:
-            shared = resolve({**flatten(usual[method].model_dump()), **{n: v for n, v in (settings | changed).items() if n in SHARED}})
+            shared = resolve({**usual[method].flat(), **{n: v for n, v in (settings | changed).items() if n in SHARED}})
             by_method[method] = fields(others, {method: shared}, own, prefix=f"{method}_")
 settings |= changed
 

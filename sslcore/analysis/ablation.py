@@ -19,7 +19,7 @@ import yaml
 
 from sslcore import datasets, plan
 from sslcore.analysis.summary import NUMBERS
-from sslcore.config import OPTIONS, RunConfig, flatten, get
+from sslcore.config import OPTIONS, RunConfig, get
 from sslcore.experiment import RESUMABLE, Experiment, Run
 from sslcore.methods import METHODS
 
@@ -49,7 +49,7 @@ class Entry:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        return flatten(self.config.model_dump())
+        return self.config.flat()
 
     @property
     def why(self) -> str:
@@ -128,7 +128,7 @@ def _follows(entries: Sequence[Entry], option: str, other: str) -> bool:
 
 def _varying(entries: Sequence[Entry]) -> list[str]:
     """The options in which entries of one method differ, other than the seed."""
-    by_method = _by_method(entries, lambda config: flatten(config.model_dump()))
+    by_method = _by_method(entries, RunConfig.flat)
     return [
         option
         for option in OPTIONS

@@ -15,7 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
-from sslcore.config import OPTIONS, flatten, get
+from sslcore.config import OPTIONS, get
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
@@ -28,7 +28,7 @@ def varied(runs: Sequence[Run]) -> list[str]:
     """The settings, other than method and seed, in which runs of one method differ, in the order of the options."""
     by_method: dict[str, list[dict[str, Any]]] = {}
     for run in runs:
-        by_method.setdefault(run.config.method, []).append(flatten(run.config.model_dump()))
+        by_method.setdefault(run.config.method, []).append(run.config.flat())
     return [
         name
         for name in OPTIONS
