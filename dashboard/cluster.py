@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import access, change, words
 from sslcore import launch
 from sslcore.config import ConfigError
-from sslcore.experiment import Run, Status, Store
+from sslcore.experiment import ACTIVE, Run, Status, Store
 from sslcore.launch.slurm import client, heard
 from sslcore.launch.slurm import settings as slurm_yaml
 from sslcore.launch.slurm.script import submitted
@@ -75,7 +75,7 @@ def _field(name: str, value: str | int, help: str) -> str | int:
 
 def trouble(store: Store, statuses: Collection[Status]) -> None:
     """Say so where nothing is known at present of jobs that are to end."""
-    if not any(status.engine == "slurm" and status.state in ("queued", "running") for status in statuses):
+    if not any(status.engine == "slurm" and status.state in ACTIVE for status in statuses):
         return
     now = heard.last(store)
     if not launch.agent_alive(store):

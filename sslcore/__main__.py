@@ -14,7 +14,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import ENDED, RESUMABLE, Run, Spec, Store, slug
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Spec, Store, slug
 from sslcore.launch import ENGINES
 from sslcore.methods import METHODS
 from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
@@ -171,7 +171,7 @@ def status(args: argparse.Namespace) -> int:
         out.print(table)
     else:
         out.print(f"no experiments in {store.root}; {PROGRAM} launch photos --wait makes the first", soft_wrap=True)
-    active = [status for run in store.runs() if (status := run.status()).state not in ENDED]
+    active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
     if any(status.state == "queued" and status.engine != "slurm" for status in active) and not launch.agent_alive(store):
@@ -196,7 +196,7 @@ def chosen(args: argparse.Namespace, suits: Callable[[str], bool], otherwise: st
 def stop(args: argparse.Namespace) -> int:
     from sslcore import launch
 
-    runs = chosen(args, lambda state: state not in ENDED, "nothing to stop")
+    runs = chosen(args, lambda state: state in ACTIVE, "nothing to stop")
     for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
         try:
             launch.stop(run)

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig
-from sslcore.experiment import Experiment, Run, State, Status, Store, slug
+from sslcore.experiment import ACTIVE, Experiment, Run, State, Status, Store, slug
 from sslcore.files import check_place, replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
@@ -301,6 +301,6 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
-    ended = {"state": "interrupted", "eta_seconds": None} if status.state in ("queued", "running") else {}
+    ended = {"state": "interrupted", "eta_seconds": None} if status.state in ACTIVE else {}
     gone = ("host", "pid", "pid_started", "process", "engine", "job_id", "script", "partition", "slot", "heartbeat")
     return status.model_copy(update={**ended, **dict.fromkeys(gone)})

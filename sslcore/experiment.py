@@ -33,7 +33,7 @@ EDIT_SECONDS = 30.0
 
 State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
 Stage = Literal["pretrain", "probe", "embed"]
-ENDED = ("finished", "failed", "stopped", "interrupted")
+ACTIVE = ("queued", "running")
 RESUMABLE = ("failed", "stopped", "interrupted")
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from sslcore import launch
 from sslcore.analysis.summary import by_seed, run_rows
 from sslcore.config import OPTIONS
-from sslcore.experiment import ENDED, Experiment, Run, Status
+from sslcore.experiment import ACTIVE, Experiment, Run, Status
 from sslcore.launch.slurm import heard
 
 REFRESH_SECONDS = 0.5
@@ -37,7 +37,7 @@ def wait(experiment: Experiment, out: Console) -> bool:
             statuses = [run.status() for run in runs]
             for run, status in zip(runs, statuses):
                 show(run, status)
-            if all(status.state in ENDED for status in statuses):
+            if all(status.state not in ACTIVE for status in statuses):
                 return all(status.state == "finished" for status in statuses)
             if time.monotonic() - checked > AGENT_CHECK_SECONDS:
                 launch.start(experiment.store)  # in case it was killed with runs still queued

@@ -11,7 +11,7 @@ import psutil
 from sslcore import datasets
 from sslcore.config import RunConfig, get
 from sslcore.evaluate.embed import layout_frame
-from sslcore.experiment import Experiment, Run, Spec, Store
+from sslcore.experiment import ACTIVE, Experiment, Run, Spec, Store
 from sslcore.files import replacing, write_json
 from sslcore.plan import plan
 
@@ -50,7 +50,7 @@ def quality(config: RunConfig) -> float:
 
 def status(run: Run, state: str, **changes):
     now = time.time()
-    ended = None if state in ("queued", "running") else now
+    ended = None if state in ACTIVE else now
     return run.recorded_status().model_copy(update={"state": state, "attempt": 1, "slot": "cpu", "started_at": now - 100, "ended_at": ended, **changes})
 
 

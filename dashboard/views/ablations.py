@@ -11,7 +11,7 @@ from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import OPTIONS, ConfigError
-from sslcore.experiment import RESUMABLE
+from sslcore.experiment import ACTIVE, RESUMABLE
 
 TICK = 5  # seconds between two looks at the folders, while something runs
 CHART, COST, HEAT = 460, 330, 380  # heights in pixels
@@ -74,7 +74,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
 
 
 def is_active() -> bool:
-    return any(run.status().state in ("queued", "running") for run in runs)
+    return any(run.status().state in ACTIVE for run in runs)
 
 
 active = is_active()
@@ -153,7 +153,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     """What the grid lacks, what it would cost, and the button that runs it."""
     st.subheader("What is missing")
     own = [entry for entry in entries if entry.experiment == experiment.name]
-    waiting = [entry for entry in own if entry.state in ("queued", "running")]
+    waiting = [entry for entry in own if entry.state in ACTIVE]
     if waiting:
         states = [f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))]
         st.caption(f"On the way: {', '.join(states)}; this page follows.")

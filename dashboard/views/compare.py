@@ -7,7 +7,7 @@ from dashboard import link, tables, words
 from dashboard.figures import curves, style
 from dashboard.plot import plot
 from dashboard.printed import printed
-from sslcore.experiment import Run
+from sslcore.experiment import ACTIVE, Run
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
 TICK = 1  # seconds between two looks at the folders, while something runs
@@ -40,7 +40,7 @@ def legend_room(labels: list[str], width: int) -> int:
 
 
 def is_active(run: Run) -> bool:
-    return run.status().state in ("queued", "running")
+    return run.status().state in ACTIVE
 
 
 active = any(map(is_active, runs))

@@ -10,6 +10,7 @@ from dashboard import embeddings, link, pictures, tables, words
 from dashboard.figures import embedding as figure
 from dashboard.plot import picked, plot
 from sslcore.analysis.neighbours import nearest
+from sslcore.experiment import ACTIVE
 
 SHOWN_AT_FIRST, AT_MOST = 4, 5  # panels; each takes three of the 16 WebGL contexts that browsers allow
 HEIGHT = {1: 640, 2: 500, 3: 430}  # pixels, by the number of columns
@@ -39,7 +40,7 @@ called = tables.labels(runs)
 
 found, lacking = {}, {}  # name -> embedding, or what is wrong
 for name, run in named.items():
-    if run.status().state in ("queued", "running"):
+    if run.status().state in ACTIVE:
         lacking[name] = "not finished yet"
         continue
     try:

@@ -14,6 +14,7 @@ from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.analysis import budget, pairs, stats
 from sslcore.config import OPTIONS, get
+from sslcore.experiment import ACTIVE
 from sslcore.methods import METHODS
 
 ALL = "all, paired"
@@ -35,7 +36,7 @@ if not probed:
         st.info(words.plain(str(notes[0])), icon=":material/label_off:")
         st.text("Without labels nothing can be probed, so no method can be said to be more accurate than another. What needs no labels is on Compare.")
         link.page_link("compare", "Compare")
-    elif any(state in ("queued", "running") for state in states.values()):
+    elif any(state in ACTIVE for state in states.values()):
         st.info("No run has finished yet. A run is probed when its training ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
         link.page_link("watch", "Watch")
     else:
@@ -74,7 +75,7 @@ probed = [run for run in probed if pairs.accuracy(run, measure) is not None]
 if not probed:
     st.info(f"No run has an accuracy by {pairs.MEASURES[measure]}.", icon=":material/info:")
     st.stop()
-waiting = sum(state in ("queued", "running") for state in states.values())
+waiting = sum(state in ACTIVE for state in states.values())
 st.caption(f"{words.count(len(probed), 'probed run')} compared" + (f" · {waiting} still to finish" if waiting else "") + f" · accuracy by {pairs.MEASURES[measure]} on h, on all test images")
 
 named = tables.named(probed)

@@ -10,7 +10,7 @@ from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.summary import by_seed
 from sslcore.config import RunConfig, flatten
-from sslcore.experiment import Experiment, Run, Spec
+from sslcore.experiment import ACTIVE, Experiment, Run, Spec
 from sslcore.methods import METHODS
 
 PAGE = 20  # experiments shown at a time
@@ -204,7 +204,7 @@ def card(experiment: Experiment) -> None:
                 st.caption("Numbers appear here once a run has been probed.")
         with curve:
             draw_curve(experiment, seen)
-        active = [status for status in statuses if status.state in ("queued", "running")]
+        active = [status for status in statuses if status.state in ACTIVE]
         if active:
             done = sum(1.0 if status.state == "finished" else min(max(status.progress, 0.0), 1.0) for status in statuses) / len(statuses)
             st.progress(done, f"{words.count(len(active), 'run')} still to finish")
@@ -250,7 +250,7 @@ def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
 
 
 def is_busy() -> bool:
-    return any(run.status().state in ("queued", "running") for experiment in shown for run in experiment.runs())
+    return any(run.status().state in ACTIVE for experiment in shown for run in experiment.runs())
 
 
 busy = is_busy()

@@ -10,6 +10,7 @@ from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
 from sslcore.analysis.summary import by_seed
+from sslcore.experiment import ACTIVE
 from sslcore.launch import transfer
 
 experiment, runs = link.header("Probe")
@@ -18,7 +19,7 @@ results = {name: result for name, run in runs.items() if isinstance(result := ru
 waiting = [run for name, run in runs.items() if name not in results]
 
 if not results:
-    if any(run.status().state in ("queued", "running") for run in waiting):
+    if any(run.status().state in ACTIVE for run in waiting):
         st.info("No run has finished yet. A run is probed when its training ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
     else:
         st.info("No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:")

@@ -8,12 +8,11 @@ from dashboard import access, change, cluster, link, machine, tables, trash, wor
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
-from sslcore.experiment import RESUMABLE, Run, Status
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Status
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
 
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
-ACTIVE = ("queued", "running")
 PAGE = 20  # runs listed at a time
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from sslcore.experiment import Run, Status, Store
+from sslcore.experiment import ACTIVE, Run, Status, Store
 from sslcore.files import read_object, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
@@ -135,7 +135,7 @@ class Agent:
 
     def ask_slurm(self, runs: list[tuple[Run, Status]]) -> bool:
         """See how the runs do that Slurm trains, now and then, and aside: it may not answer. True while any is to end."""
-        if not any(status.state in ("queued", "running") for _, status in runs) or client.missing():
+        if not any(status.state in ACTIVE for _, status in runs) or client.missing():
             return False
         if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > heard.ASK_SECONDS:
             self.slurm_at = time.monotonic()

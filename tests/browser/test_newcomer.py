@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sslcore import launch
-from sslcore.experiment import Store
+from sslcore.experiment import ACTIVE, Store
 from tests.browser.conftest import free_port, start, stop
 
 LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores
@@ -21,7 +21,7 @@ def store(tmp_path) -> Iterator[Store]:
     store.root.mkdir()
     yield store
     for run in store.runs():  # nothing of a test that went wrong goes on
-        if run.status().state in ("queued", "running"):
+        if run.status().state in ACTIVE:
             launch.stop(run)
 
 
@@ -107,7 +107,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     assert page.evaluate(f"window.kept === document.querySelector('{KNN}')")
 
     # The dashboard dies; the runs do not, and the next dashboard shows them.
-    unfinished = [run for run in store.runs() if run.status().state in ("queued", "running")]
+    unfinished = [run for run in store.runs() if run.status().state in ACTIVE]
     assert unfinished, "all runs ended before the dashboard could be killed"
     page.goto("about:blank")
     dashboard.restart()

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sslcore.experiment import Run, Status, Store
+from sslcore.experiment import ACTIVE, Run, Status, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
@@ -52,7 +52,7 @@ def look(store: Store, runs: Sequence[tuple[Run, Status]], lasting: dict[Path, L
         try:
             if run.path in jobs:
                 correct(run, jobs[run.path], lasting, grace_seconds)
-            elif status.state not in ("queued", "running") or not owned(run, status):
+            elif status.state not in ACTIVE or not owned(run, status):
                 lasting.pop(run.path, None)
             elif lasted(lasting, run, status) >= (GONE_SECONDS if status.job_id else SUBMITTING_SECONDS):  # and not a heartbeat meanwhile
                 gone.append((run, status))
@@ -78,7 +78,7 @@ def lasted(lasting: dict[Path, Lasting], run: Run, what: Any) -> float:
 def look_once(store: Store) -> None:
     """What the agent would see at first sight, for a shell where none is at work."""
     runs = [(run, status) for run in store.runs() if (status := run.recorded_status()).engine == "slurm"]
-    if not missing() and any(status.state in ("queued", "running") for _, status in runs):
+    if not missing() and any(status.state in ACTIVE for _, status in runs):
         look(store, runs, {}, math.inf)
 
 
