@@ -106,11 +106,14 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
 
 
 def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
-    """`extend` an experiment's own spec. The runs that it then lacks are made by `launch.complete`. Raises ConfigError."""
-    spec = experiment.read_spec()
+    """`extend` an experiment's own spec. The runs that it then lacks are made by `launch.complete`.
+
+    Raises ConfigError, and what `Experiment.editing` raises.
+    """
     added = shlex.join(["python", "-m", "sslcore", "complete", experiment.name, "--add", *axes_words(axes)])
-    command = f"{spec.command}\n{added}" if spec.command else None
-    experiment.write_spec(extend(spec, axes).model_copy(update={"command": command}))
+    with experiment.editing() as spec:
+        spec.axes = extend(spec, axes).axes
+        spec.command = f"{spec.command}\n{added}" if spec.command else None
 
 
 @dataclass
@@ -218,6 +221,8 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
     problems, warnings = {}, []
     if config.batch_size > info.train:
         problems["batch_size"] = f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+    if info.test == 1:
+        problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two, or none at all"
     if info.classes and len(info.classes) == 1:
         problems["dataset"] = f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a folder of bare images)"
     if info.classes and config.evaluate.knn_k > info.train:

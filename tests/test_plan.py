@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sslcore import launch, plan
 from sslcore.config import ConfigError, get, resolve
 from sslcore.experiment import Spec, Store
+from sslcore.files import read_json, write_json
 from sslcore.methods import METHODS
 
 axes = st.fixed_dictionaries(
@@ -101,6 +102,17 @@ def test_what_cannot_grow_is_told(more, about):
     with pytest.raises(ConfigError) as error:
         plan.extend(Spec(base={"dataset": "digits"}, axes={"method": ["byol"]}), more)
     assert list(error.value.problems) == [about]
+
+
+def test_what_others_write_into_an_experiment_stays_when_it_grows(tmp_path):
+    spec = Spec(base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco"]})
+    experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
+    write_json(experiment.spec_file, read_json(experiment.spec_file) | {"of_a_later_version": 1})
+    with experiment.editing() as edited:
+        edited.notes = "at night"
+    plan.grow(experiment, {"batch_size": [64]})
+    said = read_json(experiment.spec_file)
+    assert (said["axes"]["batch_size"], said["notes"], said["of_a_later_version"]) == ([32, 64], "at night", 1)
 
 
 def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, monkeypatch):
