@@ -52,7 +52,7 @@ class Part(BaseModel):
 class Linear(Part):
     accuracy: Share
     ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
-    per_class: dict[str, Share] | None = None
+    per_class: dict[str, Share | None] | None = None  # None of a class without test images
     classes: list[str] | None = None
     confusion: list[list[Annotated[int, Field(ge=0)]]] | None = None
     protocol: str | None = None

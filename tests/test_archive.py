@@ -22,6 +22,7 @@ from dashboard import tables
 from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -115,6 +116,15 @@ def test_a_running_run_is_interrupted_elsewhere(store, experiment, tmp_path):
         status = run.recorded_status()
         assert (status.state, status.host, status.pid, status.slot, status.heartbeat) == ("interrupted", None, None, None, None)
         assert status.progress > 0
+
+
+def test_a_class_without_test_images_has_no_accuracy_and_comes_in(store, experiment, tmp_path):
+    run = experiment.runs()[0]
+    results = run.results()
+    results["linear"]["per_class"][results["linear"]["classes"][0]] = None
+    write_json(run.results_file, results)
+    brought = archive.bring_in(store, exported(experiment, tmp_path))
+    assert brought.run(run.name).results() == results
 
 
 def test_a_metrics_file_that_was_being_written_comes_in(store, experiment, tmp_path):
