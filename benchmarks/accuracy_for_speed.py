@@ -74,7 +74,7 @@ PATHS = {"plain, 8 bits": plainly(PerImage), "plain": plainly(PerImageOfFloats),
 
 def accuracy(encoder: nn.Module, training: Training, data: Data) -> float:
     """kNN on h of all test images, with the images of the training as neighbours, computed alike for both paths."""
-    h, h_test = (features(encoder, x, training.views, DEVICE, torch.float32) for x in (data.x_train, data.x_test))
+    h, h_test = (features(encoder, x, training.views, torch.float32) for x in (data.x_train, data.x_test))
     settings = training.config.evaluate
     predicted = knn_predict(h, training.labels, h_test, settings.knn_k, settings.knn_temperature, len(data.classes))
     return float((predicted.cpu().numpy() == np.asarray(data.y_test)).mean())

@@ -43,7 +43,7 @@ def main() -> None:
     classes = len(data.classes)
     views = Views(config.augment, *channel_statistics(data.x_train), device=DEVICE)
     encoder = initial(config, len(data.x_train), classes).to(DEVICE).encoder.eval()
-    train, test = (features(encoder, x, views, DEVICE, torch.float32) for x in (data.x_train, data.x_test))
+    train, test = (features(encoder, x, views, torch.float32) for x in (data.x_train, data.x_test))
     y_train, y_test = torch.from_numpy(np.array(data.y_train)).to(DEVICE), np.array(data.y_test)
     x, y, x_test = train.cpu().numpy(), y_train.cpu().numpy(), test.cpu().numpy()
 

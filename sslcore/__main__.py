@@ -108,7 +108,9 @@ def launch(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nThe runs go on. Look: {PROGRAM} status {name}{root}   Stop: {PROGRAM} stop {name}{root}", file=sys.stderr)
         return 130
-    out.print(progress.results(experiment.runs()))
+    if not (runs := experiment.runs()):
+        raise RuntimeError(f"{experiment.path} was deleted before its runs had finished")
+    out.print(progress.results(runs))
     out.print(f"Everything is in {experiment.path}; see it in the browser: make app", soft_wrap=True)
     return 0 if finished else 1
 
@@ -234,12 +236,11 @@ def complete(args: argparse.Namespace) -> int:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from sslcore import datasets, worker
+    from sslcore import datasets, weights, worker
 
     runs, code = chosen(args, lambda state: state == "finished", "only finished runs can be evaluated again"), 0
     for run in runs:
-        if not run.encoder_file.exists():
-            raise ValueError(f"{run.id}: encoder.safetensors is not here; export it with --checkpoints where it was trained")
+        weights.check(run)
         datasets.info(run.config.dataset)  # raises where it is gone
     for number, run in enumerate(runs, start=1):
         print(f"{run.id}: evaluating, run {number} of {len(runs)}", flush=True)
@@ -337,12 +338,9 @@ def profile(args: argparse.Namespace) -> int:
             raise ValueError(f"{args.run}: several runs; name one, as {run.id}")
         settings = run.config.flat() | settings
     config = resolve(settings)
-    from sslcore import profiling, train
+    from sslcore import profiling
 
-    try:
-        print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))
-    except train.Failed as error:
-        raise ValueError(str(error)) from error
+    print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))
     return 0
 
 

@@ -28,6 +28,7 @@ class Views:
         self.settings = settings
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+        self.device = self.mean.device
 
     def __call__(self, images: Tensor, second: bool = False) -> Tensor:
         """One random view of each image: uint8 (N, S, S, 3) -> float32 (N, 3, S, S), channels last."""

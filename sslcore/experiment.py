@@ -34,6 +34,7 @@ EDIT_SECONDS = 30.0
 State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
 Stage = Literal["pretrain", "probe", "embed"]
 ACTIVE = ("queued", "running")
+PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
 RESUMABLE = ("failed", "stopped", "interrupted")
 
 
@@ -421,16 +422,18 @@ class Store:
             experiment = self.experiment(parts[0])
             if experiment.exists():
                 runs = experiment.runs() if len(parts) == 1 else [experiment.run(parts[1])]
+                if not runs:
+                    raise ValueError(f"{name}: this experiment has no runs")
                 if all(run.exists() for run in runs):
                     return runs
         raise ValueError(f"{name or repr(name)}: no such experiment or run in {self.root}")
 
     def whole(self, name: str, otherwise: str) -> Experiment:
         """The experiment of this name. Raises ValueError where there is none, and with the words `otherwise` for a run's name."""
+        if len(Path(name).parts) == 1 and self.experiment(name).exists():  # also where it has no runs
+            return self.experiment(name)
         self.find(name)
-        if len(Path(name).parts) > 1:
-            raise ValueError(f"{name}: {otherwise}")
-        return self.experiment(name)
+        raise ValueError(f"{name}: {otherwise}")
 
     def free_name(self, wanted: str) -> str:
         """`wanted` as a folder name, with a number where it is taken."""

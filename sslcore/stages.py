@@ -5,17 +5,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
-from sslcore import compact, compiling, datasets, distributed, energy, flops, memory, preview, recording
+from sslcore import compact, compiling, datasets, distributed, energy, flops, memory, preview, recording, weights
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.evaluate import heads, labels, transfer
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.experiment import Run
+from sslcore.experiment import PRETRAIN_SHARE, Run
 from sslcore.files import replacing, write_json
 from sslcore.stream import Streamed
 from sslcore.train import Failed, Stopped, Training, initial, pick_device, pretrain
@@ -30,63 +31,71 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
 
     Of several processes the first one writes all files; the others are done when nothing is left to share.
     """
-    config, trained = run.config, evaluate_only
-    try:
-        data = read_data(config, pulse)
+    with memory_for(memory.WHILE_MEASURED if evaluate_only else memory.advice(run.config)):
+        data = read_data(run.config, pulse)
         if distributed.first():
-            keep_sample_sheet(run, config, data)
-            keep_views(run, config, data)
-        training = Training(config, data, pick_device(config))
-        device, precision = training.device, training.precision
+            keep_sample_sheet(run, run.config, data)
+            keep_views(run, run.config, data)
+        training = Training(run.config, data, pick_device(run.config))
         if isinstance(training.images, Streamed):
             pulse.say(f"the images take {data.x_train.nbytes / 1e9:.1f} GB, more than half of the free memory of the device: they are read while it trains")
         if distributed.first():
             keep_environment(run, training, evaluate_only)
-        if not evaluate_only:
-            pretrain(training, data, run, pulse)
-            trained = True
-            if distributed.first():
-                keep_encoder(training, run)
-        if distributed.first():
-            compact.write(run)
-
-        pulse.stage("probe", 0.9)
-        evaluation = FinalEvaluation(config, data, training.views, device, precision)
-        encoder = training.method.encoder
         if evaluate_only:
-            encoder.load_state_dict(load_file(run.encoder_file))
-        untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(device)
-        head = training.method.head
-        known = not evaluate_only or heads.restore_head(head, run)
-        results, probe, predictions = evaluation.results(encoder, untrained, head if known else None)
-        counted = {} if evaluate_only and config.devices > 1 else operations(training)  # by as many processes as train, or not at all
-        if not distributed.leave():
-            return
-        evaluation.keep_predictions(predictions, run)
-        check_stop(pulse)
-        if config.evaluate.finetune_epochs and evaluation.labelled:
-            tuned = labels.fine_tuning(config, data, training.views, device, encoder, lambda: check_stop(pulse))
-            results |= {"fine_tuning": tuned, "fine_tuning_protocol": labels.FINE_TUNING_PROTOCOL}
-        if evaluate_only:
-            before = run.results() or {}
-            results["cost"] = (before.get("cost") or {}) | counted
-            if before.get("transfer"):
-                results["transfer"] = transfer.again(run, before["transfer"], pulse)
+            load_encoder(training, run)
         else:
-            results["cost"] = cost(training) | counted
-        if not evaluate_only:  # what was measured before stays until all is measured again
-            write_json(run.results_file, results)
-        say_results(results, pulse)
-        check_stop(pulse)
+            pretrain(training, data, run, pulse)
+    with memory_for(memory.WHILE_MEASURED):
+        if distributed.first():
+            if not evaluate_only:
+                weights.write(run, run.config, training.method.encoder, training.views)
+            compact.write(run)
+        measure(training, data, run, pulse, again=evaluate_only)
 
-        pulse.stage("embed", 0.95)
-        results |= evaluation.embed(encoder, probe, run)
-        write_json(run.results_file, results)
-        run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
+
+@contextmanager
+def memory_for(advice: str) -> Iterator[None]:
+    """Raises Failed with the advice where there is too little memory for what is done within."""
+    try:
+        yield
     except (RuntimeError, MemoryError) as error:
         if not memory.is_out(error):
             raise
-        raise Failed(memory.WHILE_MEASURED if trained else memory.advice(config)) from error
+        raise Failed(advice) from error
+
+
+def measure(training: Training, data: Data, run: Run, pulse, again: bool) -> None:
+    """The stages probe and embed. What was measured before stays until all is measured again."""
+    config, encoder = run.config, training.method.encoder
+    pulse.stage("probe", PRETRAIN_SHARE)
+    evaluation = FinalEvaluation(config, data, training.views, training.precision)
+    untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
+    head = training.method.head
+    known = not again or heads.restore_head(head, run)
+    results, probe, predictions = evaluation.results(encoder, untrained, head if known else None)
+    counted = {} if again and config.devices > 1 else operations(training)  # by as many processes as train, or not at all
+    if not distributed.leave():
+        return
+    evaluation.keep_predictions(predictions, run)
+    check_stop(pulse)
+    if config.evaluate.finetune_epochs and evaluation.labelled:
+        tuned = labels.fine_tuning(config, data, training.views, encoder, lambda: check_stop(pulse))
+        results |= {"fine_tuning": tuned, "fine_tuning_protocol": labels.FINE_TUNING_PROTOCOL}
+    if again:
+        before = run.results() or {}
+        results["cost"] = (before.get("cost") or {}) | counted
+        if before.get("transfer"):
+            results["transfer"] = transfer.again(run, before["transfer"], pulse)
+    else:
+        results["cost"] = cost(training) | counted
+        write_json(run.results_file, results)
+    say_results(results, pulse)
+    check_stop(pulse)
+
+    pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
+    results |= evaluation.embed(encoder, probe, run)
+    write_json(run.results_file, results)
+    run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
 
 
 def read_data(config: RunConfig, pulse) -> Data:
@@ -113,6 +122,14 @@ def read_data(config: RunConfig, pulse) -> Data:
     return data
 
 
+def load_encoder(training: Training, run: Run) -> None:
+    """Raises Failed where the run's weights cannot be read."""
+    try:
+        weights.read(run, training.method.encoder)
+    except ValueError as error:
+        raise Failed(str(error)) from error
+
+
 def check_stop(pulse) -> None:
     if pulse.stop_requested:
         raise Stopped
@@ -135,20 +152,6 @@ def keep_views(run: Run, config: RunConfig, data: Data) -> None:
     if not run.views_file.exists():
         with replacing(run.views_file) as temporary:
             preview.strip(config, data).save(temporary, "WEBP")
-
-
-def keep_encoder(training: Training, run: Run) -> None:
-    """encoder.safetensors: the weights alone, by torchvision's names, with what its input must look like."""
-    views = training.views
-    metadata = {
-        "encoder": training.config.encoder,
-        "image_size": str(training.config.image_size),
-        "mean": " ".join(f"{v:.6f}" for v in views.mean.flatten().tolist()),
-        "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
-    }
-    weights = {name: value.contiguous().cpu() for name, value in training.method.encoder.state_dict().items()}
-    with replacing(run.encoder_file, size=sum(w.numel() * w.element_size() for w in weights.values())) as temporary:
-        save_file(weights, temporary, metadata)
 
 
 def cost(training: Training) -> dict:

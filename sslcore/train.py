@@ -37,7 +37,7 @@ CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
 
 
-class Failed(Exception):
+class Failed(ValueError):
     """The run cannot go on; the message says why and what to do, in words."""
 
 
@@ -280,7 +280,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept.
     """
     config = training.config
-    evaluation = OnlineEvaluation(config, data, training.views, training.device, training.precision)
+    evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.agree(checkpoint.exists(run)):
         for own_turn in distributed.turns():
             if own_turn and (said := training.restore(run)):
@@ -294,7 +294,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     sample = datasets.sample(data, config.evaluate.sample)
 
     def keep_snapshot(epoch: int) -> None:
-        h = features(training.method.encoder, data.images(sample), training.views, training.device, training.precision)
+        h = features(training.method.encoder, data.images(sample), training.views, training.precision)
         training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
 
     if every_snapshot and training.step == 0:

@@ -17,12 +17,11 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.experiment import Run
+from sslcore.experiment import PRETRAIN_SHARE, Run
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
-PRETRAIN_SHARE = 0.9  # of the progress bar
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
 NOT_AGAIN = "it could not be measured again: "
 PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py

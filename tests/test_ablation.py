@@ -14,7 +14,7 @@ from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NOT_RUN, Entry
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import get, resolve
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import PRETRAIN_SHARE, Spec, Store
 from tests import synthetic
 
 
@@ -177,7 +177,8 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     images = datasets.info("digits").train
     measured = [entry(method="moco", speed=100.0), entry(method="byol", speed=300.0, batch_size=64), entry(method="byol", speed=200.0)]
     assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None)], measured) == pytest.approx(4 * images / 200)
-    assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None, progress=0.75)], measured) == pytest.approx(images / 200)
+    assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None, progress=0.75 * PRETRAIN_SHARE)], measured) == pytest.approx(images / 200)
+    assert ablation.seconds_to_run([entry(linear=None, progress=0.95)], measured) == 0
     assert ablation.seconds_to_run([entry(method="byol", epochs=1, batch_size=32, linear=None)], measured) == pytest.approx(images / 300)
     both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
     assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from PIL import Image
 from sslcore import plan
 from sslcore.__main__ import again, main, parser
 from sslcore.config import OPTIONS
-from sslcore.experiment import Store
+from sslcore.experiment import Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
@@ -73,6 +74,9 @@ def pictures(tmp_path):
     """Folders of images that cannot be used, each in a way of its own."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "bare").mkdir()
+    for k in range(5):
+        Image.fromarray(np.full((16, 16, 3), 20 * k, np.uint8)).save(tmp_path / "bare" / f"{k}.png")
     for name, classes in {"single": ["cat"], "few": ["cat", "dog"]}.items():
         for kind in classes:
             (tmp_path / name / kind).mkdir(parents=True)
@@ -103,6 +107,7 @@ def pictures(tmp_path):
         ("launch photos --set dataset={pictures}/empty", "empty"),
         ("launch photos --set dataset={pictures}/single batch_size=2 evaluate.knn_k=1", "single class"),
         ("launch photos --set dataset={pictures}/few batch_size=2", "evaluate.knn_k: 20 neighbours are more than"),
+        ("launch photos --set dataset={pictures}/bare batch_size=2", "bare has a single test image"),
         ("launch photos --name ...", "--name: "),
         ("launch photos --set device=cuda", "device: cuda was asked for"),
         ("launch photos --set devices=2", "devices: 2 GPUs were asked for"),
@@ -150,6 +155,23 @@ def test_a_variable_that_is_no_number_is_told_by_its_name(monkeypatch):
             seconds_of("TRIPTYCH_STOP_GRACE", 30.0)
     monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "2.5")
     assert seconds_of("TRIPTYCH_STOP_GRACE", 30.0) == 2.5 and seconds_of("TRIPTYCH_NOT_SET", 30.0) == 30.0
+    with shell("--help", env=os.environ | {"TRIPTYCH_STOP_GRACE": "abc"}) as process:
+        assert "Exit codes" in process.communicate()[0], "only the agent asks for it"
+    monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "abc")
+    assert main(["agent"]) == 2
+
+
+@pytest.mark.parametrize("command", ["status e", "stop e", "resume e", "evaluate e", "profile e"])
+def test_an_experiment_without_runs_is_called_so(command, store, capsys):
+    store.create("e", Spec(), {})
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err == "python -m sslcore: error: e: this experiment has no runs\n"
+
+
+def test_runs_that_are_deleted_while_the_shell_waits_are_told(store, capsys, monkeypatch, nothing_starts):
+    monkeypatch.setattr("sslcore.progress.wait", lambda experiment, out: shutil.rmtree(experiment.path))
+    assert main(shlex.split(f"launch photos --name gone --set {TINY} --wait")) == 1
+    assert "gone was deleted before its runs had finished" in capsys.readouterr().err
 
 
 def test_an_interrupt_is_no_traceback(monkeypatch, capsys):

@@ -152,11 +152,11 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     assert steps == list(range(1, 121)), "each step once, whoever took it"
     assert run.results()["cost"]["device"].endswith("2 processes") and run.umap_file.exists()
 
-    data, here = datasets.load(shapes, 16), torch.device("cpu")
+    data = datasets.load(shapes, 16)
     encoder = initial(run.config, len(data.x_train), 3).encoder
     encoder.load_state_dict(load_file(run.encoder_file))
     views = Views(run.config.augment, *channel_statistics(data.x_train))
-    alone = FinalEvaluation(run.config, data, views, here, torch.float32).results(encoder, initial(run.config, len(data.x_train), 3).encoder)[0]
+    alone = FinalEvaluation(run.config, data, views, torch.float32).results(encoder, initial(run.config, len(data.x_train), 3).encoder)[0]
     for name, value in alone["geometry"].items():
         assert run.results()["geometry"][name] == pytest.approx(value, abs=1e-3)
     for name in ("linear", "knn"):

@@ -232,7 +232,7 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
     assert all(x.dtype == np.float16 and np.array_equal(x, resumed[epoch]) for epoch, x in kept.items())
 
     data = datasets.load(shapes, 16)
-    evaluation = FinalEvaluation(whole.config, data, trained.views, torch.device("cpu"), torch.float32)
+    evaluation = FinalEvaluation(whole.config, data, trained.views, torch.float32)
     untrained = evaluation.h(initial(whole.config, len(data.x_train), 3).encoder, data.images(datasets.sample(data, 48)))
     np.testing.assert_allclose(kept[0], untrained.numpy(), rtol=2e-3, atol=1e-3)
 
@@ -245,7 +245,7 @@ def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes)
     run = make_run("embedded", shapes, **{"method": "simclr", "evaluate.snapshots": 1})
     training: Training = train(run)
     data = datasets.load(shapes, 16)
-    evaluation = FinalEvaluation(run.config, data, training.views, torch.device("cpu"), torch.float32)
+    evaluation = FinalEvaluation(run.config, data, training.views, torch.float32)
     results = evaluation.embed(training.method.encoder, None, run)
     layout = pd.read_parquet(run.umap_file)
     assert layout["epoch"].unique().tolist() == [0, 1, 2, 3]

@@ -124,7 +124,7 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
     encoder = build_encoder("small", 16).train(training)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     views = Views(config.augment, [0.5] * 3, [0.25] * 3)
-    evaluation = FinalEvaluation(config, data, views, torch.device("cpu"), torch.float32)
+    evaluation = FinalEvaluation(config, data, views, torch.float32)
     results, _, predictions = evaluation.results(encoder, build_encoder("small", 16))
     assert encoder.training == training
     for name, value in encoder.state_dict().items():
@@ -138,9 +138,9 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
 def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
     data = datasets.load(shapes, 16)
     encoder, views = build_encoder("small", 16), Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)
-    whole = features(encoder, data.x_train, views, torch.device("cpu"), torch.float32)
+    whole = features(encoder, data.x_train, views, torch.float32)
     monkeypatch.setattr("sslcore.evaluate.features.BATCH", 7)
-    torch.testing.assert_close(features(encoder, data.x_train, views, torch.device("cpu"), torch.float32), whole)
+    torch.testing.assert_close(features(encoder, data.x_train, views, torch.float32), whole)
 
 
 # -- Geometry

@@ -29,11 +29,11 @@ def views() -> Views:
 
 def test_a_head_that_drops_colour_has_forgotten_it():
     data = datasets.load("photos", 16)
-    told = forgets(Pixels(), nn.Identity(), data, 1000, views(), CPU, torch.float32)
+    told = forgets(Pixels(), nn.Identity(), data, 1000, views(), torch.float32)
     assert told["grayscale"]["h"] > 0.7 and told["grayscale"]["z"] == told["grayscale"]["h"]
     blind = nn.Linear(15, 4)
     nn.init.zeros_(blind.weight)
-    told = forgets(Pixels(), blind, data, 1000, views(), CPU, torch.float32)
+    told = forgets(Pixels(), blind, data, 1000, views(), torch.float32)
     assert set(told) == {*OF_COLOUR, *OF_ORIENTATION}
     for task in told.values():
         assert task["z"] == pytest.approx(task["chance"], abs=0.02)
@@ -41,7 +41,7 @@ def test_a_head_that_drops_colour_has_forgotten_it():
 
 def test_images_without_colour_are_asked_for_no_colour():
     data = datasets.load("digits", 8)
-    told = forgets(nn.Flatten(), nn.Identity(), data, 600, views(), CPU, torch.float32)
+    told = forgets(nn.Flatten(), nn.Identity(), data, 600, views(), torch.float32)
     assert set(told) == set(OF_ORIENTATION) and told["rotation"]["h"] > 0.5
 
 
@@ -60,7 +60,7 @@ def test_encoder_and_head_stay_bit_identical_and_z_is_measured(shapes, kind):
     data = datasets.load(shapes, 16)
     method = initial(config, len(data.x_train), len(data.classes)).train()
     before = {name: value.clone() for name, value in method.state_dict().items()}
-    evaluation = FinalEvaluation(config, data, views(), CPU, torch.float32)
+    evaluation = FinalEvaluation(config, data, views(), torch.float32)
     results, _, _ = evaluation.results(method.encoder, build_encoder("small", 16), method.head)
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert method.encoder.training and method.head.training

@@ -50,7 +50,7 @@ def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_ever
     encoder = build_encoder("small", 16)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     steps = []
-    rows = fine_tuning(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.device("cpu"), encoder, lambda: steps.append(1))
+    rows = fine_tuning(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), encoder, lambda: steps.append(1))
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert [row["n"] for row in rows] == [3, 9, 96] and steps
     assert all(row["n"] * row["epochs"] == pytest.approx(2 * 96, rel=0.1) for row in rows)

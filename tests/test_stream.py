@@ -65,7 +65,7 @@ def test_features_of_rows_are_those_of_a_copy(shapes):
     images = datasets.load(shapes, 16).x_train
     encoder, views = build_encoder("small", 16), Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)
     chosen = np.arange(0, 96, 5)
-    copied, read = (features(encoder, x, views, CPU, torch.float32) for x in (images[chosen], Rows(images, chosen)))
+    copied, read = (features(encoder, x, views, torch.float32) for x in (images[chosen], Rows(images, chosen)))
     assert torch.equal(copied, read)
 
 
@@ -79,7 +79,7 @@ def test_channel_statistics_are_the_images_own(shapes):
 
 def test_raw_pixels_too_many_for_memory_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
     data, config = datasets.load(shapes, 16), small(shapes)
-    evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), CPU, torch.float32)
+    evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
     (whole, _), side = evaluation.pixels()
     assert side == 16 and whole.shape == (96, 768)
     monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 4)

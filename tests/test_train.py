@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslcore import datasets, launch, memory, plan, worker
+from sslcore import datasets, launch, memory, plan, weights, worker
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
-from sslcore.stages import keep_encoder, work
+from sslcore.stages import work
 from sslcore.train import Failed, Stopped, Training, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
 
@@ -280,12 +280,16 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert run.results()["cost"] == {name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")}
 
 
+def keep_untrained_encoder(run: Run) -> None:
+    training = Training(run.config, datasets.load(run.config.dataset, run.config.image_size), torch.device("cpu"))
+    weights.write(run, run.config, training.method.encoder, training.views)
+
+
 @pytest.fixture
 def measured(shapes):
     """A run that is finished elsewhere: all that it measured is here, and no checkpoint."""
     run = make_run("measured", shapes)
-    data = datasets.load(shapes, 16)
-    keep_encoder(Training(run.config, data, torch.device("cpu")), run)
+    keep_untrained_encoder(run)
     write_json(run.results_file, {"linear": {"accuracy": 0.5}})
     run.update_status(state="finished", stage="embed", progress=1.0, warnings=["it was warm"])
     return run
@@ -301,7 +305,8 @@ def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
         assert shell("evaluate", measured.id).returncode == worker.FAILED
         status = measured.status()
         assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
-        assert status.warnings[0] == "it was warm" and len(status.warnings) == 2 and status.warnings[1].startswith("it could not be measured again: ")
+        assert status.warnings[0] == "it was warm" and len(status.warnings) == 2
+        assert status.warnings[1].startswith(f"it could not be measured again: {measured.encoder_file} cannot be read")
         assert measured.results() == {"linear": {"accuracy": 0.5}}
     Path(measured.config.dataset).rename(away := Path(measured.config.dataset).with_suffix(".away"))
     try:

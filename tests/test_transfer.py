@@ -13,16 +13,13 @@ from sslcore.__main__ import main
 from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device, holder
-from sslcore.stages import keep_encoder
-from sslcore.train import Training, pick_device
-from tests.test_train import make_run
+from tests.test_train import keep_untrained_encoder, make_run
 
 
 @pytest.fixture
 def run(shapes):
     run = make_run("r", shapes, method="byol")
-    data = datasets.load(shapes, 16)
-    keep_encoder(Training(run.config, data, pick_device(run.config)), run)
+    keep_untrained_encoder(run)
     write_json(run.results_file, {"linear": {"accuracy": 0.5}, "transfer": {"elsewhere": {"linear": None}}})
     run.update_status(state="finished")
     return run
@@ -50,6 +47,13 @@ def test_what_cannot_be_transferred_is_one_line_and_changes_nothing(run, capsys)
     before = run.results_file.read_bytes()
     assert transfer(run, "--to", "nowhere") == 2
     assert capsys.readouterr().err.count("\n") == 1
+    write_json(run.config_file, run.config.model_dump() | {"device": "cuda"})
+    assert transfer(run, "--to", "digits") == 2
+    assert "device: cuda was asked for" in capsys.readouterr().err
+    write_json(run.config_file, run.config.model_dump())
+    run.encoder_file.write_bytes(run.encoder_file.read_bytes()[:1000])
+    assert transfer(run, "--to", "digits") == 2
+    assert "encoder.safetensors cannot be read" in (told := capsys.readouterr().err) and told.count("\n") == 1
     run.encoder_file.unlink()
     assert transfer(run, "--to", "digits") == 2
     assert "--checkpoints" in capsys.readouterr().err

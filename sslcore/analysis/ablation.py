@@ -20,7 +20,7 @@ import yaml
 from sslcore import datasets, plan
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import OPTIONS, RunConfig, get
-from sslcore.experiment import RESUMABLE, Experiment, Run
+from sslcore.experiment import PRETRAIN_SHARE, RESUMABLE, Experiment, Run
 from sslcore.methods import METHODS
 
 NOT_RUN = "not run"  # the state of a run that was planned and never made
@@ -408,7 +408,7 @@ def seconds_to_run(missing: Iterable[Entry], entries: Sequence[Entry]) -> float 
             images = datasets.info(entry.config.dataset).train * entry.config.epochs
         except ValueError:
             return None
-        total += images * (1 - entry.progress) / statistics.median(speeds)
+        total += images * (1 - min(1.0, entry.progress / PRETRAIN_SHARE)) / statistics.median(speeds)
     return total
 
 

@@ -15,15 +15,15 @@ PIXELS = 512 * 64 * 64  # a batch, at most
 
 
 @torch.no_grad()
-def features(encoder: nn.Module, images: Images, views: Views, device: torch.device, precision: torch.dtype) -> Tensor:
-    """h (N, D) in float32, on the device, of uint8 images (N, S, S, 3), without augmentation.
+def features(encoder: nn.Module, images: Images, views: Views, precision: torch.dtype) -> Tensor:
+    """h (N, D) in float32, on the views' device, of uint8 images (N, S, S, 3), without augmentation.
 
     The encoder runs in eval mode; its weights, buffers and mode are untouched. Of several processes each encodes
     its share of the images.
     """
     mine = images[distributed.share(len(images), distributed.rank())]
-    h = [encode(encoder, views.plain(x), precision) for x in batches(mine, device)]
-    return distributed.gather_shares(torch.cat(h) if h else torch.zeros(0, encoder.dim, device=device), len(images))
+    h = [encode(encoder, views.plain(x), precision) for x in batches(mine, views.device)]
+    return distributed.gather_shares(torch.cat(h) if h else torch.zeros(0, encoder.dim, device=views.device), len(images))
 
 
 @torch.no_grad()

@@ -13,7 +13,6 @@ from sslcore.datasets import Data
 from sslcore.evaluate.embed import (
     LAYOUT_PROTOCOL,
     METRIC,
-    MIN_DIST,
     NEIGHBOURS,
     layout_frame,
     layout_once,
@@ -21,6 +20,7 @@ from sslcore.evaluate.embed import (
     read_snapshots,
     silhouette,
     umap_layouts,
+    umap_settings,
 )
 from sslcore.evaluate.features import batches, features
 from sslcore.evaluate.heads import HEADS_PROTOCOL, forgets, project
@@ -50,15 +50,15 @@ Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, kn
 class FinalEvaluation:
     """Everything that is measured of one encoder on its data set."""
 
-    def __init__(self, config: RunConfig, data: Data, views: Views, device: torch.device, precision: torch.dtype):
-        self.config, self.data, self.views, self.device, self.precision = config, data, views, device, precision
+    def __init__(self, config: RunConfig, data: Data, views: Views, precision: torch.dtype):
+        self.config, self.data, self.views, self.precision = config, data, views, precision
         self.labelled = data.y_train is not None and data.y_test is not None and len(data.x_test) > 0
         if self.labelled:
-            self.y_train = torch.from_numpy(np.array(data.y_train)).to(device)
+            self.y_train = torch.from_numpy(np.array(data.y_train)).to(views.device)
             self.y_test = np.array(data.y_test)
 
     def h(self, encoder: nn.Module, images: np.ndarray) -> torch.Tensor:
-        return features(encoder, images, self.views, self.device, self.precision)
+        return features(encoder, images, self.views, self.precision)
 
     # -- Stage probe
 
@@ -69,7 +69,7 @@ class FinalEvaluation:
 
         With the trained `head`, z is measured beside h.
         """
-        geometry = OnlineEvaluation(self.config, self.data, self.views, self.device, self.precision).geometry(encoder)
+        geometry = OnlineEvaluation(self.config, self.data, self.views, self.precision).geometry(encoder)
         if not self.labelled:
             nothing = dict.fromkeys(("linear", "knn", "baselines"))
             results = nothing | {"geometry": geometry, "note": "the data set has no labels: nothing can be probed"}
@@ -118,16 +118,16 @@ class FinalEvaluation:
         """(The pixels of train and test, (N, side * side * 3) each, the side): images too many for memory are shrunk to 32 px or less."""
         sets = self.data.x_train, self.data.x_test
         side = self.config.image_size
-        while side > SMALL_SIDE and not fits(4 * sum(len(x) for x in sets) * side * side * 3, self.device):
+        while side > SMALL_SIDE and not fits(4 * sum(len(x) for x in sets) * side * side * 3, self.views.device):
             side = max(SMALL_SIDE, side // 2)
         flat = []
         for images in sets:
-            small = (adaptive_avg_pool2d(to_float(x), side) for x in batches(images, self.device))
+            small = (adaptive_avg_pool2d(to_float(x), side) for x in batches(images, self.views.device))
             flat.append(torch.cat([x.flatten(1) for x in small]))
         return flat, side
 
     def heads(self, encoder: nn.Module, head: nn.Module, linear: dict | None) -> dict:
-        forgotten = forgets(encoder, head, self.data, self.config.evaluate.sample, self.views, self.device, self.precision)
+        forgotten = forgets(encoder, head, self.data, self.config.evaluate.sample, self.views, self.precision)
         return {"linear": linear, "forgets": forgotten, "protocol": HEADS_PROTOCOL}
 
     def linear(self, h_train: torch.Tensor, h_test: torch.Tensor) -> tuple[dict, Probe]:
@@ -174,7 +174,7 @@ class FinalEvaluation:
             pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
         components, explained = pca(h)
         common = {"k": min(NEIGHBOURS, len(h) - 1), "n": len(indices), "silhouette_h": silhouette(h, labels, METRIC), "protocol": LAYOUT_PROTOCOL}
-        made = {"n_neighbors": NEIGHBOURS, "min_dist": MIN_DIST, "metric": METRIC}
+        made = umap_settings(len(h), started=False)
         return {
             "umap": measures(h, layout, labels) | made | common,
             "pca": measures(h, components, labels) | {"explained_variance": explained.tolist()} | common,

@@ -62,7 +62,7 @@ def restore_head(head: nn.Module, run: Run) -> bool:
     return True
 
 
-def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, device: torch.device, precision: torch.dtype) -> dict:
+def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, precision: torch.dtype) -> dict:
     """{task: {h, z, chance, n_train, n_test}}: accuracies with which h and z tell the changes of a task apart.
 
     {} without test images. Tasks of colour are left out where the images have none.
@@ -71,10 +71,10 @@ def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views:
     sides = [data.images(some) for some in (indices[indices < len(data.x_train)], indices[indices >= len(data.x_train)])]
     if not all(map(len, sides)):
         return {}
-    coloured = any(bool((x[..., :1] != x[..., 1:]).any()) for images in sides for x in batches(images, device))
+    coloured = any(bool((x[..., :1] != x[..., 1:]).any()) for images in sides for x in batches(images, views.device))
     results = {}
     for task, changes in ((OF_COLOUR if coloured else {}) | OF_ORIENTATION).items():
-        (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, device, precision) for images in sides)
+        (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, precision) for images in sides)
         accuracies = {}
         for name, x, x_test in (("h", h, h_test), ("z", project(head, h), project(head, h_test))):
             if name == "z" and isinstance(head, nn.Identity):
@@ -87,13 +87,13 @@ def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views:
 
 
 def changed(
-    encoder: nn.Module, images: np.ndarray, changes: tuple[Change, ...], views: Views, device: torch.device, precision: torch.dtype
+    encoder: nn.Module, images: np.ndarray, changes: tuple[Change, ...], views: Views, precision: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """(h (N, D) of uint8 images (N, S, S, 3), each changed in one way, which way (N,)): the same ways at every call."""
     y = torch.arange(len(images)) % len(changes)
-    y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].to(device)
+    y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))].to(views.device)
     h, start = [], 0
-    for batch in batches(images, device):
+    for batch in batches(images, views.device):
         x, ways = to_float(batch), y[start : start + len(batch)]
         for way, change in enumerate(changes):
             x[ways == way] = change(x[ways == way])

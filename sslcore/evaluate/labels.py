@@ -65,7 +65,7 @@ def accuracy(h: Tensor, y: Tensor, h_test: Tensor, y_test: np.ndarray, classes: 
 # -- Fine-tuning
 
 
-def fine_tuning(config: RunConfig, data: Data, views: Views, device: torch.device, encoder: nn.Module, check: Callable[[], None]) -> list[dict]:
+def fine_tuning(config: RunConfig, data: Data, views: Views, encoder: nn.Module, check: Callable[[], None]) -> list[dict]:
     """results.json's `fine_tuning`: a row a share of the labels. `encoder` stays as it is; `check` is called at every step."""
     rows = []
     labels = np.asarray(data.y_train)
@@ -73,7 +73,7 @@ def fine_tuning(config: RunConfig, data: Data, views: Views, device: torch.devic
         chosen = draw(labels, share, 0)
         few = replace(data, x_train=Rows(data.x_train, chosen), y_train=labels[chosen])
         recipe = supervised(config, len(labels) / len(chosen), len(chosen))
-        tuned, scratch = (trained(recipe, few, views, device, start, check) for start in (encoder, None))
+        tuned, scratch = (trained(recipe, few, views, start, check) for start in (encoder, None))
         rows.append({"fraction": share, "n": len(chosen), "epochs": recipe.epochs, "accuracy": tuned, "from_scratch": scratch})
     return rows
 
@@ -94,9 +94,9 @@ def supervised(config: RunConfig, more: float, images: int) -> RunConfig:
     return config.model_copy(update=changes)
 
 
-def trained(config: RunConfig, data: Data, views: Views, device: torch.device, start: nn.Module | None, check: Callable[[], None]) -> float:
+def trained(config: RunConfig, data: Data, views: Views, start: nn.Module | None, check: Callable[[], None]) -> float:
     """Test accuracy of a classifier trained on `data`, from the encoder `start` or from the weights of config.seed."""
-    training = Training(config, data, device)
+    training = Training(config, data, views.device)
     training.views = views  # normalised by the channels of all training images
     method = training.method
     if start is not None:
@@ -105,5 +105,5 @@ def trained(config: RunConfig, data: Data, views: Views, device: torch.device, s
         check()
         training.take_step()
     with torch.no_grad():
-        predicted = method.classifier(features(method.encoder, data.x_test, views, device, training.precision)).argmax(1)
+        predicted = method.classifier(features(method.encoder, data.x_test, views, training.precision)).argmax(1)
     return float((predicted.cpu().numpy() == np.asarray(data.y_test)).mean())

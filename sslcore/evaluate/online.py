@@ -18,8 +18,8 @@ COLLAPSED_STD = 0.05
 class OnlineEvaluation:
     """kNN and geometry of h, with a fixed choice of neighbours, queries and views."""
 
-    def __init__(self, config: RunConfig, data: Data, views: Views, device: torch.device, precision: torch.dtype):
-        self.config, self.views, self.device, self.precision = config, views, device, precision
+    def __init__(self, config: RunConfig, data: Data, views: Views, precision: torch.dtype):
+        self.config, self.views, self.precision = config, views, precision
         self.classes = len(data.classes)
         order = np.random.default_rng(0)
         self.neighbours = np.sort(order.permutation(len(data.x_train))[: config.evaluate.knn_train])
@@ -27,8 +27,8 @@ class OnlineEvaluation:
         self.queries = np.sort(order.permutation(len(held_out))[: config.evaluate.sample])
         self.x_neighbours, self.x_queries = Rows(data.x_train, self.neighbours), Rows(held_out, self.queries)
         if data.y_train is not None and data.y_test is not None:
-            self.y_neighbours = torch.from_numpy(np.asarray(data.y_train)[self.neighbours]).to(device)
-            self.y_queries = torch.from_numpy(np.asarray(data.y_test)[self.queries]).to(device)
+            self.y_neighbours = torch.from_numpy(np.asarray(data.y_train)[self.neighbours]).to(views.device)
+            self.y_queries = torch.from_numpy(np.asarray(data.y_test)[self.queries]).to(views.device)
         else:
             self.y_neighbours = None
 
@@ -37,8 +37,8 @@ class OnlineEvaluation:
         measured = {}
         if self.y_neighbours is not None:
             settings = self.config.evaluate
-            train = features(encoder, self.x_neighbours, self.views, self.device, self.precision)
-            queries = features(encoder, self.x_queries, self.views, self.device, self.precision)
+            train = features(encoder, self.x_neighbours, self.views, self.precision)
+            queries = features(encoder, self.x_queries, self.views, self.precision)
             predicted = knn_predict(
                 train, self.y_neighbours, queries, settings.knn_k, settings.knn_temperature, self.classes
             )
@@ -49,7 +49,7 @@ class OnlineEvaluation:
         """Of two random views of each query, the same ones at every call."""
         torch.manual_seed(0)
         h1, h2 = (
-            torch.cat([encode_shared(encoder, self.views(x, second), self.precision) for x in batches(self.x_queries, self.device)])
+            torch.cat([encode_shared(encoder, self.views(x, second), self.precision) for x in batches(self.x_queries, self.views.device)])
             for second in (False, True)
         )
         return geometry(h1, h2)

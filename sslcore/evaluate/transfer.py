@@ -1,9 +1,6 @@
 """Transfer: how well the encoder of a run sees images of another data set."""
 
-from safetensors import safe_open
-from safetensors.torch import load_file
-
-from sslcore import datasets
+from sslcore import datasets, weights
 from sslcore.augment import Views
 from sslcore.datasets import Data
 from sslcore.datasets.source import Report
@@ -27,19 +24,13 @@ def labelled(dataset: str, image_size: int, report: Report | None = None) -> Dat
 
 
 def transfer(run: Run, data: Data) -> dict:
-    """An entry of results.json's `transfer`. Raises ValueError where the run has no encoder to load."""
-    if not run.encoder_file.exists():
-        raise ValueError(f"{run.id}: there is no {run.encoder_file.name}; an experiment has it where it was trained, or exported with --checkpoints")
+    """An entry of results.json's `transfer`. Raises ValueError where the run has no encoder that can be read."""
     only = {"labels": False, "heads": False}
     config = run.config.model_copy(update={"evaluate": run.config.evaluate.model_copy(update=only)})
     device = pick_device(config)
-    encoder = initial(config, len(data.x_train), len(data.classes)).encoder.to(device)
-    encoder.load_state_dict(load_file(run.encoder_file))
-    untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(device)
-    with safe_open(run.encoder_file, "pt") as kept:
-        mean, std = ([float(number) for number in kept.metadata()[name].split()] for name in ("mean", "std"))
-    views = Views(config.augment, mean, std, device=device)
-    results, _, _ = FinalEvaluation(config, data, views, device, pick_precision(config, device)).results(encoder, untrained)
+    encoder, untrained = (initial(config, len(data.x_train), len(data.classes)).encoder.to(device) for _ in range(2))
+    views = Views(config.augment, *weights.read(run, encoder), device=device)
+    results, _, _ = FinalEvaluation(config, data, views, pick_precision(config, device)).results(encoder, untrained)
     return {
         "linear": results["linear"],
         "knn": results["knn"],

@@ -34,7 +34,6 @@ from sslcore.notation import seconds_of
 TICK_SECONDS = 0.3
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
-GRACE_SECONDS = seconds_of("TRIPTYCH_STOP_GRACE", 30.0)  # from SIGTERM to SIGKILL: time for a checkpoint
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 
 log = logging.getLogger("agent")
@@ -53,13 +52,16 @@ class Agent:
         store: Store,
         command: Sequence[str] = TRAIN,
         idle_seconds: float = IDLE_SECONDS,
-        grace_seconds: float = GRACE_SECONDS,
+        grace_seconds: float | None = None,
     ):
-        """`command` trains the run whose folder is appended to it."""
+        """`command` trains the run whose folder is appended to it. `grace_seconds`, from SIGTERM to SIGKILL, are for a checkpoint.
+
+        Raises ValueError, in words, where TRIPTYCH_STOP_GRACE, which they default to, is no number.
+        """
         self.store = store
         self.command = list(command)
         self.idle_seconds = idle_seconds
-        self.grace_seconds = grace_seconds
+        self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE", 30.0) if grace_seconds is None else grace_seconds
         self.folder = folder(store)
         self.known: dict[Path, tuple[tuple[int, int], Run, Status]] = {}  # as last read, with the status file's stamp
         self.watched: dict[Path, Watch] = {}

@@ -1,0 +1,49 @@
+"""encoder.safetensors: the encoder's weights alone, by torchvision's names, with what its input must look like."""
+
+from typing import NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from sslcore.augment import Views
+from sslcore.config import RunConfig
+from sslcore.experiment import Run
+from sslcore.files import replacing
+
+
+class Statistics(NamedTuple):
+    """Of the images that the encoder was trained on, scaled to [0, 1]: a number a channel."""
+
+    mean: list[float]
+    std: list[float]
+
+
+def write(run: Run, config: RunConfig, encoder: nn.Module, views: Views) -> None:
+    metadata = {
+        "encoder": config.encoder,
+        "image_size": str(config.image_size),
+        "mean": " ".join(f"{v:.6f}" for v in views.mean.flatten().tolist()),
+        "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
+    }
+    weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+    with replacing(run.encoder_file, size=sum(w.numel() * w.element_size() for w in weights.values())) as temporary:
+        save_file(weights, temporary, metadata)
+
+
+def check(run: Run) -> None:
+    """Raises ValueError, in words, where the run has no encoder.safetensors."""
+    if not run.encoder_file.exists():
+        raise ValueError(f"{run.id}: there is no {run.encoder_file.name}; an experiment has it where it was trained, or exported with --checkpoints")
+
+
+def read(run: Run, encoder: nn.Module) -> Statistics:
+    """Give an encoder the run's weights. Raises ValueError, in words, where they are missing, damaged, or of another network."""
+    check(run)
+    try:
+        with safe_open(run.encoder_file, "pt") as file:
+            encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
+            return Statistics(*([float(number) for number in file.metadata()[name].split()] for name in Statistics._fields))
+    except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again") from error
