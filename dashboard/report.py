@@ -34,7 +34,7 @@ from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed
-from sslcore.config import flatten
+from sslcore.config import flatten, varying
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
 
@@ -169,7 +169,7 @@ def _differences(runs: Sequence[Run]) -> list[Pair]:
     """Every pair of methods in the accuracy of the linear probe, at equal settings."""
     probed = [run for run in runs if pairs.accuracy(run, "linear") is not None]
     groups = pairs.contestants(probed, "method")
-    return pairs.compare(groups, {method: style.title(method) for method in groups}, pairs.varied(probed), "linear")
+    return pairs.compare(groups, {method: style.title(method) for method in groups}, varying(run.config for run in probed), "linear")
 
 
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:

@@ -18,8 +18,8 @@ from pyarrow import json
 
 from sslcore import compact
 from sslcore.analysis import pairs
-from sslcore.analysis.summary import SETTINGS, differing, number, run_rows
-from sslcore.config import RunConfig, get
+from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
+from sslcore.config import RunConfig, get, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import logged_rows
 from sslcore.methods import METHODS
@@ -204,7 +204,7 @@ def by_method(runs: Iterable[Run]) -> list[Run]:
 def in_order(runs: Iterable[Run]) -> list[Run]:
     """The runs that can be read, by method, and by size within the settings that vary."""
     runs = by_method(runs)
-    varied = pairs.varied(runs)
+    varied = varying(run.config for run in runs)
     return by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
 
 
@@ -306,7 +306,7 @@ def flops_per_image(run: Run) -> float:
 
 @lru_cache(maxsize=4096)
 def _flops_per_image(folder: Path, stamp: tuple[int, int]) -> float:
-    return number(Run(folder).results(), "flops_per_image") or math.nan
+    return number(Run(folder).results(), NUMBERS["flops_per_image"]) or math.nan
 
 
 def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:

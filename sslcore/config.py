@@ -5,7 +5,7 @@ models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -154,6 +154,15 @@ class RunConfig(Settings):
         ratio = self.batch_size / 256
         return self.learning_rate * {"none": 1.0, "sqrt": ratio**0.5, "linear": ratio}[self.lr_scaling]
 
+    @property
+    def negatives(self) -> int | None:
+        """Negatives a positive: K of MoCo's dictionary, 2N-2 of SimCLR's batch or its cap; None for methods without any."""
+        if self.method == "moco":
+            return self.batch_size - 1 if self.moco.negatives == "batch" else self.moco.queue_size
+        if self.method == "simclr":
+            return self.simclr.negatives or 2 * self.batch_size - 2
+        return None
+
     def flat(self) -> dict[str, Any]:
         """{dotted name: value} of every option, in the order of OPTIONS."""
         return flatten(self.model_dump())
@@ -172,6 +181,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
+WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.knn_train", "evaluate.snapshots")  # options that decide no result
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -203,6 +213,18 @@ def get(config: RunConfig, name: str) -> Any:
     for part in name.split("."):
         value = getattr(value, part)
     return value
+
+
+def varying(configs: Iterable[RunConfig]) -> list[str]:
+    """The options that decide a result, other than method and seed, in which configs of one method differ, in the order of OPTIONS."""
+    by_method: dict[str, list[dict[str, Any]]] = {}
+    for config in configs:
+        by_method.setdefault(config.method, []).append(config.flat())
+    return [
+        name
+        for name in OPTIONS
+        if name not in ("method", "seed", *WATCHING) and any(len({repr(one[name]) for one in of}) > 1 for of in by_method.values())
+    ]
 
 
 # -- From settings to a config -------------------------------------------------

@@ -132,7 +132,7 @@ def test_words_make_lines_of_their_own_and_numbers_may_follow_the_axis():
     ],
 )
 def test_negatives_a_positive(settings, number):
-    assert ablation.negatives(resolve({"dataset": "digits", "batch_size": 64, **settings})) == number
+    assert resolve({"dataset": "digits", "batch_size": 64, **settings}).negatives == number
 
 
 def test_methods_share_an_axis_that_each_has_for_itself():

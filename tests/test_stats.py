@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.stats import aggregate, holm, more_seeds, over_images, over_seeds, sentence, told_apart
+from sslcore.config import varying
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -212,7 +213,7 @@ def grid(root, axes, accuracy) -> list[Run]:
 
 def compared(runs, by="method"):
     groups = pairs.contestants(runs, by)
-    equal = [name for name in ("method", *pairs.varied(runs)) if name != by]
+    equal = [name for name in ("method", *varying(run.config for run in runs)) if name != by]
     return pairs.compare(groups, {one: str(one) for one in groups}, equal, "linear")
 
 

@@ -13,7 +13,7 @@ from dashboard.figures.ablation import title as say_setting
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.analysis import budget, pairs, stats
-from sslcore.config import OPTIONS, get
+from sslcore.config import OPTIONS, WATCHING, get, varying
 from sslcore.experiment import ACTIVE
 from sslcore.methods import METHODS
 
@@ -28,7 +28,7 @@ experiment, runs = link.header("Evidence")
 states = {run.id: run.status().state for run in runs}
 probed = [run for run in runs if pairs.accuracy(run, "linear") is not None]
 probed = tables.in_order(probed)
-varied = pairs.varied(probed)
+varied = varying(run.config for run in probed)
 
 if not probed:
     notes = [result["note"] for run in runs if isinstance(result := run.results(), dict) and result.get("note")]
@@ -185,7 +185,7 @@ else:
     told = [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
     if most := max(pair.settings for pair in compared) - 1:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
-    apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *pairs.WATCHING)]
+    apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
     unequal = [
         name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for of in pair.matches.values() for match in of)
     ]

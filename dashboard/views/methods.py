@@ -63,7 +63,7 @@ def batch(method: str) -> list[str]:
 
 
 def negatives(method: str) -> list[str]:
-    counts = sorted({count for config, *_ in evidence.read if config.method == method and (count := ablation.negatives(config)) is not None})
+    counts = sorted({count for config, *_ in evidence.read if config.method == method and (count := config.negatives) is not None})
     n = sum(config.method == method for config, *_ in evidence.read)
     if not n:
         return []

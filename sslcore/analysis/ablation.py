@@ -18,8 +18,8 @@ from typing import Any
 import yaml
 
 from sslcore import datasets, plan
-from sslcore.analysis.summary import NUMBERS
-from sslcore.config import OPTIONS, RunConfig, get
+from sslcore.analysis.summary import NUMBERS, number
+from sslcore.config import OPTIONS, RunConfig, get, varying
 from sslcore.experiment import PRETRAIN_SHARE, RESUMABLE, Experiment, Run
 from sslcore.methods import METHODS
 
@@ -28,7 +28,6 @@ NEGATIVES = "negatives"
 MECHANISM = "moco.negatives"
 AS_IS = "as is"  # the place, on a group's axis, of the runs with nothing changed
 PUBLISHED = Path(__file__).parent / "published.yaml"
-WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.knn_train", "evaluate.snapshots")  # decide no result
 OPTIMIZERS = {"sgd": "SGD", "lars": "LARS", "adamw": "AdamW"}
 
 
@@ -68,7 +67,7 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
         except ValueError:
             continue
         status, results = run.status(), run.results()
-        numbers = {name: _number(results, where) for name, where in NUMBERS.items()}
+        numbers = {name: number(results, where) for name, where in NUMBERS.items()}
         found.append(Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers))
     there = {run.name for run in experiment.runs()}
     for name, config in plan.plan(experiment.spec()).configs.items():
@@ -77,22 +76,7 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     return found
 
 
-def _number(results: Any, where: str) -> float | None:
-    for key in where.split("."):
-        results = results.get(key) if isinstance(results, Mapping) else None
-    return float(results) if isinstance(results, (int, float)) and not isinstance(results, bool) else None
-
-
 # -- Axes ------------------------------------------------------------------------
-
-
-def negatives(config: RunConfig) -> int | None:
-    """Negatives a positive: K of MoCo's dictionary, 2N-2 of SimCLR's batch or its cap; None for methods without any."""
-    if config.method == "moco":
-        return config.batch_size - 1 if config.moco.negatives == "batch" else config.moco.queue_size
-    if config.method == "simclr":
-        return config.simclr.negatives or 2 * config.batch_size - 2
-    return None
 
 
 def axes(entries: Sequence[Entry]) -> list[str]:
@@ -100,17 +84,17 @@ def axes(entries: Sequence[Entry]) -> list[str]:
 
     Nor are options that merely follow another one, as a warm-up may follow the batch size.
     """
-    varying = _varying(entries)
-    groups = [group for group in dict.fromkeys(option.partition(".")[0] for option in varying if "." in option) if group not in METHODS]
-    grouped = {group for group in groups if _move_together(entries, [option for option in varying if option.startswith(f"{group}.")])}
+    options = varying(entry.config for entry in entries)
+    groups = [group for group in dict.fromkeys(option.partition(".")[0] for option in options if "." in option) if group not in METHODS]
+    grouped = {group for group in groups if _move_together(entries, [option for option in options if option.startswith(f"{group}.")])}
     found: dict[str, None] = {}
-    for option in varying:
+    for option in options:
         group = option.partition(".")[0]
         if group in grouped:
             found[group] = None
-        elif not any(_follows(entries, option, other) for other in varying if other != option):
+        elif not any(_follows(entries, option, other) for other in options if other != option):
             found[_axis(option)] = None
-    if any(len(set(of)) > 1 for of in _by_method(entries, negatives).values()):
+    if any(len(set(of)) > 1 for of in _by_method(entries, lambda config: config.negatives).values()):
         found[NEGATIVES] = None
     return list(found)
 
@@ -124,16 +108,6 @@ def _follows(entries: Sequence[Entry], option: str, other: str) -> bool:
     decides = len({pair[::2] for pair in pairs}) == len(pairs)
     declared = list(OPTIONS)
     return decided and (not decides or declared.index(other) < declared.index(option))
-
-
-def _varying(entries: Sequence[Entry]) -> list[str]:
-    """The options in which entries of one method differ, other than the seed."""
-    by_method = _by_method(entries, RunConfig.flat)
-    return [
-        option
-        for option in OPTIONS
-        if option not in ("method", "seed", *WATCHING) and any(len({one[option] for one in of}) > 1 for of in by_method.values())
-    ]
 
 
 def _by_method(entries: Sequence[Entry], of: Callable[[RunConfig], Any]) -> dict[str, list[Any]]:
@@ -170,7 +144,7 @@ def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
     """
     config, method = entry.config, entry.config.method
     if axis == NEGATIVES:
-        return negatives(config)
+        return config.negatives
     if axis == "micro_batch_size":
         return config.micro_batch_size or config.batch_size
     if axis in OPTIONS:
@@ -280,7 +254,7 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
     for method, own in by_method(entries).items():
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
         settings = [entry.settings for entry in own]
-        told = [option for option in _varying(own) if not _on(option, axes) and _makes_lines(places, [one[option] for one in settings])]
+        told = [option for option in varying(entry.config for entry in own) if not _on(option, axes) and _makes_lines(places, [one[option] for one in settings])]
         rests = [tuple((option, one[option]) for option in told) for one in settings]
         seats = Counter((rest, at, entry.config.seed) for rest, at, entry in zip(rests, places, own))
         if max(seats.values()) > 1 and len({entry.experiment for entry in own}) > 1:

@@ -15,25 +15,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
-from sslcore.config import OPTIONS, get
+from sslcore.analysis.summary import number
+from sslcore.config import get
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 ANY = object()  # stands for the value of a setting that means nothing to the run's method
-WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.knn_train", "evaluate.snapshots")  # decide no result
-
-
-def varied(runs: Sequence[Run]) -> list[str]:
-    """The settings, other than method and seed, in which runs of one method differ, in the order of the options."""
-    by_method: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        by_method.setdefault(run.config.method, []).append(run.config.flat())
-    return [
-        name
-        for name in OPTIONS
-        if name not in ("method", "seed", *WATCHING) and any(len({repr(one[name]) for one in of}) > 1 for of in by_method.values())
-    ]
 
 
 def value(run: Run, name: str) -> Any:
@@ -80,10 +68,7 @@ def _equal(one: Run, other: Run, names: Iterable[str]) -> bool:
 
 def accuracy(run: Run, measure: str) -> float | None:
     """From results.json; None where the run was not probed."""
-    results = run.results()
-    part = results.get(measure) if isinstance(results, Mapping) else None
-    number = part.get("accuracy") if isinstance(part, Mapping) else None
-    return float(number) if isinstance(number, (int, float)) else None
+    return number(run.results(), f"{measure}.accuracy")
 
 
 def predictions(run: Run) -> dict[str, np.ndarray] | None:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sslcore.config import get
+from sslcore.config import WATCHING, get
 from sslcore.experiment import Run
 
 SETTINGS = ("method", "dataset", "encoder", "batch_size", "epochs", "seed")
@@ -39,9 +39,9 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
-    """Dotted names of the settings, other than SETTINGS, that are not the same in all runs."""
+    """Dotted names of the settings that decide a result, other than SETTINGS, that are not the same in all runs."""
     flat = [config.flat() for config in map(_config, runs) if config]
-    return [name for name in (flat[0] if flat else ()) if name not in SETTINGS and len({repr(f[name]) for f in flat}) > 1]
+    return [name for name in (flat[0] if flat else ()) if name not in (*SETTINGS, *WATCHING) and len({repr(f[name]) for f in flat}) > 1]
 
 
 def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
@@ -53,16 +53,16 @@ def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
         "run": run.name,
         **{name: get(config, name) if config else None for name in (*SETTINGS, *axes)},
         "state": run.status().state,
-        **{column: number(results, column) for column in NUMBERS},
+        **{column: number(results, where) for column, where in NUMBERS.items()},
         "linear_low": low,
         "linear_high": high,
         "device": device if isinstance(device, str) else None,
     }
 
 
-def number(results: Any, column: str) -> float | int | None:
-    """One of NUMBERS in what results.json holds; None where it does not say."""
-    return _number(_dig(results, NUMBERS[column]))
+def number(results: Any, dotted: str) -> float | int | None:
+    """The number that results.json has under a dotted name; None where it has none."""
+    return _number(_dig(results, dotted))
 
 
 def _config(run: Run):

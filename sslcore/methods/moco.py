@@ -85,9 +85,7 @@ class MoCo(Method):
         return draw.topk(min(self.options.queue_size, len(draw) - len(batch.indices)), largest=False).indices
 
     def chance_loss(self) -> float:
-        if self.options.negatives == "batch":
-            return math.log(self.config.batch_size)
-        return math.log(self.options.queue_size + 1)
+        return math.log(self.config.negatives + 1)
 
     @torch.no_grad()
     def after_step(self, rows: tuple[Tensor, ...], batch: Batch, step: int, total: int) -> None:

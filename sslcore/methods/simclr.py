@@ -31,5 +31,4 @@ class SimCLR(Method):
         return nt_xent(z1, z2, self.config.simclr.temperature, self.config.simclr.negatives)
 
     def chance_loss(self) -> float:
-        negatives = self.config.simclr.negatives or 2 * self.config.batch_size - 2
-        return math.log(negatives + 1)
+        return math.log(self.config.negatives + 1)

@@ -14,7 +14,8 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import Difference, over_seeds
-from sslcore.config import check_names, get
+from sslcore.analysis.summary import number
+from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 
 
@@ -32,7 +33,7 @@ class PairAhead(Rule):
 
 def matches_of(evidence: Evidence, a: str, b: str, usable) -> dict[int, list[tuple[Run, Run]]]:
     runs = [run for _, run, _ in evidence.read if usable(run)]
-    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], pairs.varied(runs))
+    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], varying(run.config for run in runs))
     if not matches:
         raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings and seed")
     return matches
@@ -72,14 +73,14 @@ class CostOrder(Rule):
 
 def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     if cost == "memory":
-        spent = [_dig(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
+        spent = [number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
     else:
         rows = [_reached(run.path, _mtime(run)) for run in (a, b)]
         if not all(rows):
             return None
         target = min(max(knn for knn, *_ in of) for of in rows)
         first = [next(row for row in of if row[0] >= target) for of in rows]
-        flops = [_dig(run.results(), "cost.flops_per_image") for run in (a, b)]
+        flops = [number(run.results(), "cost.flops_per_image") for run in (a, b)]
         spent = {
             "seconds": [row[1] for row in first],
             "operations": [row[2] * per if per else None for row, per in zip(first, flops)],
@@ -88,13 +89,13 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
 
 
-def cost_ratio(evidence: Evidence, a: str, b: str, number: str) -> Difference | None:
-    """The natural logarithm of a's cost over b's at equal settings, over seeds; `number` by its dotted name in results.json."""
+def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | None:
+    """The natural logarithm of a's cost over b's at equal settings, over seeds; `cost` by its dotted name in results.json."""
     try:
-        matches = matches_of(evidence, a, b, lambda run: (_dig(run.results(), number) or 0) > 0)
+        matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds([float(np.mean([math.log(_dig(one.results(), number) / _dig(other.results(), number)) for one, other in of])) for of in matches.values()])
+    return over_seeds([float(np.mean([math.log(number(one.results(), cost) / number(other.results(), cost)) for one, other in of])) for of in matches.values()])
 
 
 def _mtime(run: Run) -> int:
