@@ -144,7 +144,7 @@ def torchrun(per_node: int, folder: str) -> None:
 
 def rank(run: Run) -> int:
     """Train as one of several. Returns the exit code."""
-    pulse = Told() if os.environ["RANK"] == "0" else Unheard()
+    pulse = RankPulse(first=os.environ["RANK"] == "0")
 
     import torch
 
@@ -163,7 +163,7 @@ def rank(run: Run) -> int:
     except Exception as error:
         print(f"rank {os.environ['RANK']}: {''.join(traceback.format_exception(error))}", file=sys.stderr, flush=True)
         if not distributed.lost(error):
-            Told.tell(pulse, "why", str(error) if isinstance(error, Failed) else in_words(error))
+            tell("why", str(error) if isinstance(error, Failed) else in_words(error))
         return 1
     else:
         pulse.tell("ended", "finished")
@@ -177,20 +177,22 @@ def in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class Told:
-    """Rank 0's pulse: the holder hears it, and says when to stop."""
+class RankPulse:
+    """The pulse of a rank: the first one speaks to the holder of the run, and hears from it when to stop, for all."""
 
-    def __init__(self):
+    def __init__(self, first: bool):
+        self.first = first
         self.stop_requested = False
-        signal.signal(STOP, self.request_stop)
-        self.tell("pid", os.getpid())
+        if first:
+            signal.signal(STOP, self.request_stop)
+            tell("pid", os.getpid())
 
     def request_stop(self, *_: Any) -> None:
         self.stop_requested = True
 
     def tell(self, what: str, *about: Any) -> None:
-        with suppress(FileNotFoundError), open(os.environ[WORDS], "a", encoding="utf-8") as pipe:  # on another node there is none
-            pipe.write(json.dumps([what, *(a[:MAX_WORDS] if isinstance(a, str) else a for a in about)], ensure_ascii=False) + "\n")
+        if self.first:
+            tell(what, *about)
 
     def training(self, share: float, seconds_left: float) -> None:
         self.tell("training", share, seconds_left)
@@ -205,14 +207,10 @@ class Told:
         self.tell("say", words)
 
 
-class Unheard(Told):
-    """The pulse of the other ranks: rank 0 speaks, and stops, for all."""
-
-    def __init__(self):
-        self.stop_requested = False
-
-    def tell(self, what: str, *about: Any) -> None:
-        pass
+def tell(what: str, *about: Any) -> None:
+    """A word to the run's holder; from another node there is no way to it."""
+    with suppress(FileNotFoundError), open(os.environ[WORDS], "a", encoding="utf-8") as pipe:
+        pipe.write(json.dumps([what, *(a[:MAX_WORDS] if isinstance(a, str) else a for a in about)], ensure_ascii=False) + "\n")
 
 
 def end_with_parent() -> None:

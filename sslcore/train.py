@@ -26,11 +26,11 @@ from sslcore.evaluate.features import features
 from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, OnlineEvaluation
 from sslcore.experiment import Run
 from sslcore.files import write_json
+from sslcore.journal import Journal
 from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
 from sslcore.notation import seconds_of
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
-from sslcore.readout import Readout
 from sslcore.stream import Resident, Streamed, fits
 
 CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
@@ -124,7 +124,9 @@ class Training:
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
-        self.known_order = (-1, torch.empty(0))  # (epoch, its order), where images are read ahead
+        self.order: Tensor | None = None  # of this epoch, on the device
+        self.known_order = (-1, torch.empty(0))  # (epoch, its order) on the CPU, where images are read ahead
+        self.finite = torch.ones((), dtype=torch.bool, device=device)  # whether every loss was
         self.seconds = 0.0  # spent in training, evaluation left out
         self.peak_memory = 0  # bytes, as of the last checkpoint
         here = device.type == "cuda" and config.devices <= torch.cuda.device_count()  # other nodes' GPUs cannot be read
@@ -152,7 +154,7 @@ class Training:
         """Train on the next batch. Returns (the loss, z (N, D)), both detached and on the device."""
         config = self.config
         epoch, place = divmod(self.step, self.steps_per_epoch)
-        if place == 0 or not hasattr(self, "order"):
+        if place == 0 or self.order is None:
             self.order = self.order_of(epoch).to(self.device)
         seed_everything(config.seed, 2, self.step)
         indices = self.order[place * config.batch_size :][: config.batch_size]
@@ -165,6 +167,7 @@ class Training:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
         loss, rows = (self.graph or self.passes)(images, batch)
+        self.finite &= torch.isfinite(loss)
         self.optimizer.step()
         statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]  # a process sees its own groups
         distributed.add_up(statistics, 1 / distributed.world())
@@ -228,6 +231,14 @@ class Training:
                 buffer.copy_(value)
             self.method.zero_grad()
 
+    def check_finite(self) -> None:
+        """Raises Failed where a loss was not. Waits for the device."""
+        if not self.finite:
+            raise Failed(
+                f"the loss became NaN or infinite before step {self.step}; the last good checkpoint is kept. "
+                "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
+            )
+
     def add_up_gradients(self) -> None:
         """Each process has the gradient through its own rows of the batch; their sum is the whole."""
         distributed.add_up([p.grad for p in self.method.parameters() if p.grad is not None])
@@ -281,6 +292,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     """
     config = training.config
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
+    sample = datasets.sample(data, config.evaluate.sample)
     if distributed.agree(checkpoint.exists(run)):
         for own_turn in distributed.turns():
             if own_turn and (said := training.restore(run)):
@@ -288,17 +300,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         pulse.say(f"resumed after step {training.step} of {training.total}")
     if distributed.first():
         run.keep_metrics_until(training.step)
-    check_floors = collapse_watch(pulse)
-
-    every_snapshot = config.evaluate.snapshots
-    sample = datasets.sample(data, config.evaluate.sample)
-
-    def keep_snapshot(epoch: int) -> None:
-        h = features(training.method.encoder, data.images(sample), training.views, training.precision)
-        training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
-
-    if every_snapshot and training.step == 0:
-        keep_snapshot(0)
+    if config.evaluate.snapshots and training.step == 0:
+        take_snapshot(training, data.images(sample), 0)
 
     training.meter.start()
     if training.step < training.total:
@@ -306,90 +309,59 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         if distributed.first():
             ways = {"compiled": training.compiled, "cuda_graph": training.graph is not None}
             write_json(run.environment_file, (run.environment() or {}) | ways)
-    began, began_at = time.monotonic(), training.step  # of this attempt
-    saved = clock = time.monotonic()  # since `clock`, all time went into training steps
-    logged_at, logged_seconds = training.step, training.seconds
-    every_seconds = CHECKPOINT_SECONDS
-    left = 0.0  # seconds, of training
-    finite = torch.ones((), dtype=torch.bool, device=training.device)
-    readout = Readout()
-
-    def check() -> None:
-        if not finite:
-            raise Failed(
-                f"the loss became NaN or infinite before step {training.step}; the last good checkpoint is kept. "
-                "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
-            )
-
-    def log(row: dict) -> None:
-        if distributed.first():
-            run.append_metrics(row)
-
-    def read_out(wait: bool) -> dict:
-        """Log what the device has got to; with `wait`, all that it was asked for. Returns the last row."""
-        nonlocal clock, logged_at, logged_seconds, left
-        if not (arrived := list(readout.arrived(wait))):
-            return {}
-        now = time.monotonic()
-        training.seconds, clock = training.seconds + now - clock, now
-        training.meter.lap()
-        step = arrived[-1][0]["step"]
-        speed = (step - logged_at) * config.batch_size / (training.seconds - logged_seconds)
-        logged_at, logged_seconds = step, training.seconds
-        joules = {} if training.meter.joules is None else {"joules": training.meter.joules}
-        for about, (loss, spread) in arrived:
-            row = about | {"seconds": training.seconds, "loss": loss, "images_per_second": speed, "std_z": spread} | joules
-            log(row)
-        left = (now - began) / (step - began_at) * (training.total - step)
-        pulse.training(step / training.total, left)
-        if not all(np.isfinite(loss) for _, (loss, _) in arrived):
-            check()  # raises
-        return row
+    journal = Journal(training, run, pulse)
+    warn_of_collapse = collapse_watch(pulse)
+    saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS
 
     while training.step < training.total:
         loss, z = training.take_step()
-        finite &= torch.isfinite(loss)
-        ended_epoch = training.step % training.steps_per_epoch == 0
-        epoch = training.step / training.steps_per_epoch
-        place = {"step": training.step, "epoch": epoch, "images_seen": training.step * config.batch_size}
-
+        epoch, place = divmod(training.step, training.steps_per_epoch)
+        ended_epoch = place == 0
         if training.step % config.evaluate.log_every == 0 or ended_epoch:
-            spread = torch.nn.functional.normalize(z.float(), dim=1).std(0).mean()
-            rate = training.optimizer.param_groups[0]["lr"]
-            readout.send(place | {"chance_loss": training.method.chance_loss(), "learning_rate": rate}, (loss, spread))
-        row = read_out(wait=ended_epoch)
+            journal.note(loss, z)
+        rows = journal.read_out(wait=ended_epoch)
+        if not all(np.isfinite(row["loss"]) for row in rows):
+            training.check_finite()  # raises
 
         if ended_epoch:
-            words = f"epoch {int(epoch)} of {config.epochs}: loss {row['loss']:.3f}, {row['images_per_second']:.0f} images/s"
-            every = config.evaluate.knn_every
-            if every and (int(epoch) % every == 0 or training.step == training.total):
-                seen = evaluation(training.method.encoder)
-                log(place | {"seconds": training.seconds} | seen)
-                check_floors(seen)
-                words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
-            if every_snapshot and int(epoch) % every_snapshot == 0 and training.step < training.total:
-                keep_snapshot(int(epoch))
-            clock = time.monotonic()  # evaluation is no training time
-            training.meter.start()
+            words = f"epoch {epoch} of {config.epochs}: loss {rows[-1]['loss']:.3f}, {rows[-1]['images_per_second']:.0f} images/s"
+            with journal.paused():
+                if divides(config.evaluate.knn_every, epoch) or (config.evaluate.knn_every and training.step == training.total):
+                    seen = evaluation(training.method.encoder)
+                    journal.write(journal.place() | {"seconds": training.seconds} | seen)
+                    warn_of_collapse(seen)
+                    words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
+                if divides(config.evaluate.snapshots, epoch) and training.step < training.total:
+                    take_snapshot(training, data.images(sample), epoch)
+            left = journal.seconds_left
             pulse.say(words + (f"; {timedelta(seconds=round(left))} left" if left else ""))
 
         stop = distributed.agree(pulse.stop_requested)
         if stop or training.step == training.total or time.monotonic() - saved > every_seconds:
-            read_out(wait=True)
-            check()  # waits for the device
-            now = time.monotonic()
-            training.seconds += now - clock
-            training.meter.lap()
-            if distributed.first():
-                training.save(run)
-            saved = clock = time.monotonic()  # nor is this
-            training.meter.start()
-            every_seconds = max(CHECKPOINT_SECONDS, (saved - now) / CHECKPOINT_SHARE)
+            journal.read_out(wait=True)
+            training.check_finite()
+            with journal.paused():
+                began = time.monotonic()
+                if distributed.first():
+                    training.save(run)
+                saved = time.monotonic()
+            every_seconds = max(CHECKPOINT_SECONDS, (saved - began) / CHECKPOINT_SHARE)
             if stop:
                 raise Stopped
     training.graph = None  # and its memory
     if training.snapshots and distributed.first():
         keep_snapshots(run, {epoch: h.numpy() for epoch, h in training.snapshots.items()}, sample)
+
+
+def divides(every: int, epoch: int) -> bool:
+    """Whether something that is done every so many epochs (0: never) is due."""
+    return every > 0 and epoch % every == 0
+
+
+def take_snapshot(training: Training, images: Images, epoch: int) -> None:
+    """Keep h of some images as it is after an epoch, for the checkpoint."""
+    h = features(training.method.encoder, images, training.views, training.precision)
+    training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
 
 
 def make_ready(training: Training, pulse) -> None:

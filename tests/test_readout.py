@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from sslcore import datasets
-from sslcore import train as loop
+from sslcore import datasets, journal
 from sslcore.readout import Readout
 from sslcore.train import Failed, Stopped, Training, pretrain
 from sslcore.worker import Pulse
@@ -50,7 +49,7 @@ def test_on_a_cpu_they_are_there_at_once():
 def test_a_device_that_lags_behind_gives_the_same_rows_in_the_same_order_through_a_resume(shapes, monkeypatch):
     at_once, late = (make_run(name, shapes, method="simclr") for name in ("at-once", "late"))
     expected = train(at_once).method.state_dict()
-    monkeypatch.setattr(loop, "Readout", Late)
+    monkeypatch.setattr(journal, "Readout", Late)
     for share in (0.2, 0.7):
         with pytest.raises(Stopped):
             train(late, StopsAt(late, share))
@@ -62,7 +61,7 @@ def test_a_device_that_lags_behind_gives_the_same_rows_in_the_same_order_through
 
 
 def test_a_device_that_lags_behind_still_ends_a_run_whose_loss_is_nan(shapes, monkeypatch):
-    monkeypatch.setattr(loop, "Readout", Late)
+    monkeypatch.setattr(journal, "Readout", Late)
     run, data = make_run("late-nan", shapes, method="simclr"), datasets.load(shapes, 16)
     training = Training(run.config, data, torch.device("cpu"))
     with torch.no_grad():
