@@ -7,14 +7,14 @@ import shlex
 import signal
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import ACTIVE, RESUMABLE, Run, Spec, Store, slug
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, slug
 from sslcore.launch import ENGINES
 from sslcore.methods import METHODS
 from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
@@ -47,23 +47,16 @@ examples:
 """
 
 
-def with_absolute_paths(spec: Spec) -> Spec:
-    """The spec with each data set named so that it is found from any folder."""
+def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, or axes, whose data sets are named so that they are found from any folder."""
     from sslcore import datasets
 
     def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(one) for one in value]
         return datasets.canonical(value) if isinstance(value, str) and value else value
 
-    def settings(given: dict[str, Any]) -> dict[str, Any]:
-        return {name: absolute(value) if name == "dataset" else value for name, value in flatten(given).items()}
-
-    return spec.model_copy(
-        update={
-            "base": settings(spec.base),
-            "by_method": {method: settings(own) for method, own in spec.by_method.items()},
-            "axes": {name: [absolute(v) for v in values] if name == "dataset" else values for name, values in spec.axes.items()},
-        }
-    )
+    return {name: absolute(value) if name == "dataset" else value for name, value in named.items()}
 
 
 # -- Commands: each takes the parsed arguments and returns an exit code ------------
@@ -72,10 +65,13 @@ def with_absolute_paths(spec: Spec) -> Spec:
 def launch(args: argparse.Namespace) -> int:
     from sslcore import launch, plan, progress
 
-    settings, axes = settings_of(args.set), axes_of(args.vary)
+    settings, axes = found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary))
     if both := set(settings) & set(axes):
         raise ConfigError(dict.fromkeys(sorted(both), "given to --set and to --vary; it can be fixed or varied"))
-    spec = with_absolute_paths(plan.change(plan.read(args.preset), settings, axes))
+    spec = plan.read(args.preset)
+    own = {method: found_anywhere(flatten(settings)) for method, settings in spec.by_method.items()}
+    spec = spec.model_copy(update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)})
+    spec = plan.change(spec, settings, axes)
     planned = plan.plan(spec)
     if planned.problems:
         raise ConfigError(planned.problems)
@@ -117,13 +113,8 @@ def launch(args: argparse.Namespace) -> int:
 
 def again(args: argparse.Namespace, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
     """The shell command that makes the same experiment again, from any folder."""
-    from sslcore import datasets, plan
+    from sslcore import plan
 
-    def absolute(name: str, value: Any) -> Any:
-        return datasets.canonical(value) if name == "dataset" and isinstance(value, str) and value else value
-
-    settings = {name: absolute(name, value) for name, value in settings.items()}
-    axes = {name: [absolute(name, value) for value in values] for name, values in axes.items()}
     preset = args.preset if args.preset in plan.presets() else str(Path(args.preset).resolve())
     words = [*PROGRAM.split(), "launch", preset]
     words += [word for flag in ("name", "title") if getattr(args, flag) for word in (f"--{flag}", getattr(args, flag))]

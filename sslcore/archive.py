@@ -112,7 +112,6 @@ class Contents:
     title: str
     question: str
     runs: tuple[RunInside, ...]
-    n_files: int
     n_bytes: int  # unpacked
     checkpoints: bool
 
@@ -212,7 +211,6 @@ def _contents(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) 
         title=spec.title,
         question=spec.question,
         runs=tuple(runs),
-        n_files=len(members),
         n_bytes=sum(info.file_size for info in members.values()),
         checkpoints=any(Path(place).name in WEIGHTS for place in members),
     )

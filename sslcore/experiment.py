@@ -252,11 +252,12 @@ class Run:
     def environment(self) -> dict[str, Any] | None:
         return read_object(self.environment_file)
 
-    def log_tail(self, characters: int = 8000) -> str:
+    def log_tail(self) -> str:
+        """The last 8,000 bytes of log.txt."""
         try:
             with self.log_file.open("rb") as file:
                 file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - characters))
+                file.seek(max(0, file.tell() - 8000))
                 return file.read().decode(errors="replace")
         except OSError:
             return ""

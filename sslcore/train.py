@@ -34,6 +34,7 @@ from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
 from sslcore.stream import Resident, Streamed, fits
 
 CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
+STATISTICS_PIXELS = 50_000_000  # of images, from which their mean and spread are taken
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
 
 
@@ -86,9 +87,9 @@ def initial(config: RunConfig, images: int, classes: int) -> Method:
     return load(config.method)(config, images, classes)
 
 
-def channel_statistics(images: Images, pixels: int = 50_000_000) -> tuple[list[float], list[float]]:
+def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of about 10,000 images, fewer where they are large."""
-    at_most = max(1, min(10_000, pixels // (images.shape[1] * images.shape[2])))
+    at_most = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
     some = images[:: max(1, len(images) // at_most)]
     counts = np.zeros((3, 256))  # of each value
     for start in range(0, len(some), 256):

@@ -237,6 +237,7 @@ def test_claims_of_ones_own_are_read_and_bad_ones_are_told_in_a_line(tmp_path):
     bad = [
         {**good, "parts": []}, {**good, "parts": [{"rule": "magic"}]}, {**good, "parts": [{**INTERIOR, "axis": "luck"}]}, {**good, "verdict": "supported"}, "words",
         {**good, "parts": [{**INTERIOR, "method": "gan"}]}, {**good, "parts": [{"rule": "result_ahead", "ahead": "a", "of": "b", "says": "c", "settings": {"no": 1}}]},
+        {**good, "parts": [INTERIOR, {"rule": "cost_order", "dear": "byol", "cheap": ["moco"]}]},
     ]  # fmt: skip
     file.write_text(yaml.safe_dump([good, *bad]))
     found, problems = claims.read(file)

@@ -37,7 +37,7 @@ LAYOUT_PROTOCOL = (
 )
 
 
-def umap_layout(h: np.ndarray, seed: int = 0, start: np.ndarray | None = None) -> np.ndarray:
+def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """UMAP (McInnes et al. 2018) of h (N, D): (N, 2) float32. The same h gives the same layout.
 
     It starts from the first two principal components, or from another layout (N, 2).
@@ -49,7 +49,7 @@ def umap_layout(h: np.ndarray, seed: int = 0, start: np.ndarray | None = None) -
     knn = nearest(h, settings["n_neighbors"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
-        layout = UMAP(**settings, random_state=seed, init="pca" if start is None else start, precomputed_knn=knn)
+        layout = UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
         return layout.fit_transform(h).astype(np.float32)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from sslcore.analysis.claims.along import (
     Ahead,
@@ -27,7 +28,7 @@ from sslcore.analysis.claims.along import (
 )
 from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.pair import CostOrder, PairAhead, ResultAhead
-from sslcore.analysis.claims.rule import Method
+from sslcore.analysis.claims.rule import Method, Rule
 from sslcore.analysis.claims.step import Lacking, Step
 from sslcore.analysis.stats import holm
 
@@ -70,6 +71,13 @@ class Claim(BaseModel):
     make: Make | None = None
     note: str = ""  # what the rule leaves out
 
+    @field_validator("parts")
+    @classmethod
+    def _of_one_kind(cls, parts: list[Rule]) -> list[Rule]:
+        if len({isinstance(part, CostOrder) for part in parts}) > 1:
+            raise PydanticCustomError("kinds", "costs are ratios and accuracies points; make two claims of them")
+        return parts
+
     @property
     def axis(self) -> str | None:
         """The first axis that it is about."""
@@ -85,11 +93,6 @@ class Verdict:
     @property
     def reason(self) -> str:
         return " ".join([*(step.sentence for step in self.steps), *(f"Not decided: {lack}." for lack in self.lacks)])
-
-    @property
-    def seeds(self) -> int:
-        """The fewest that a step has."""
-        return min((step.difference.seeds for step in self.steps), default=0)
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
