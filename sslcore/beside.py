@@ -10,6 +10,9 @@ from torch import Tensor
 from sslcore import distributed
 
 
+_begun: set[torch.device] = set()  # where something is under way that nothing has waited for
+
+
 @functools.cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
@@ -30,6 +33,7 @@ def beside(x: Tensor) -> Iterator[None]:
         if not _apart(x):
             yield
             return
+        _begun.add(x.device)
         stream = _stream(x.device)
         stream.wait_stream(torch.cuda.current_stream(x.device))
         with torch.cuda.stream(stream):
@@ -37,6 +41,7 @@ def beside(x: Tensor) -> Iterator[None]:
 
 
 def join(x: Tensor) -> None:
-    """What follows on x's device waits for what was begun `beside`. Something must have been: a step on record knows no other stream."""
-    if _apart(x):
+    """What follows on x's device waits for what was begun `beside`, where anything was: a step on record knows no other stream."""
+    if x.device in _begun:
+        _begun.remove(x.device)
         torch.cuda.current_stream(x.device).wait_stream(_stream(x.device))

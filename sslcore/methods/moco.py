@@ -49,8 +49,7 @@ class MoCo(Method):
         pairs = [(view1, view2), (view2, view1)] if self.options.symmetric else [(view1, view2)]
         keys = [self.keys(view) for _, view in pairs]
         queries = [self.query(view) for view, _ in pairs]
-        if self.options.negatives == "queue":
-            join(view1)
+        join(view1)
         return tuple(row for q, of_q in zip(queries, keys) for row in (q, *of_q))
 
     def query(self, view: Tensor) -> Tensor:
