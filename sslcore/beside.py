@@ -9,7 +9,6 @@ from torch import Tensor
 
 from sslcore import distributed
 
-
 _begun: set[torch.device] = set()  # where something is under way that nothing has waited for
 
 
