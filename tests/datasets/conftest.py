@@ -1,0 +1,20 @@
+"""Data sets have caches and downloads of their own in every test."""
+
+import pytest
+
+from sslcore import datasets
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Caches and downloads of a test go to its own folder."""
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "home"))
+    for forget in (datasets._info, datasets._own_defaults, datasets._opened):
+        forget.cache_clear()
+    return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def any_path(monkeypatch):
+    """As in a shell; in a process that has loaded the dashboard, paths are the dashboard's to allow."""
+    monkeypatch.setattr(datasets, "check_path", None)

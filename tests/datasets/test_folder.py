@@ -1,0 +1,191 @@
+"""Folders of images: what is a class, what is split, and what is skipped."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sslcore import datasets
+from sslcore.datasets import source
+from tests.datasets.pictures import class_folders, one_line, save
+
+quickly = settings(max_examples=40, deadline=None)
+
+
+def test_class_folders_are_split_by_class_and_labelled_by_name(tmp_path):
+    root = class_folders(tmp_path / "set", {"cat": 10, "horse": 3, "solitary": 1})
+    info, data = datasets.info(str(root)), datasets.load(str(root), 16)
+    assert info.classes == data.classes == ("cat", "horse", "solitary")
+    assert (info.train, info.test) == (len(data.x_train), len(data.x_test)) == (11, 3)
+    for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        assert [len(data.classes[label]) * 40 % 256 for label in labels] == images[:, 8, 8, 0].tolist()
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "test"), ("train", "val"), ("Training", "valid")])
+def test_train_and_test_folders_are_kept_apart(first, second, tmp_path):
+    class_folders(tmp_path / "set" / first, {"a": 4, "b": 3})
+    class_folders(tmp_path / "set" / second, {"b": 2, "c": 1})
+    data = datasets.load(str(tmp_path / "set"), 16)
+    assert data.classes == ("a", "b", "c")
+    assert np.bincount(data.y_train).tolist() == [4, 3]
+    assert np.bincount(data.y_test).tolist() == [0, 2, 1]
+
+
+def test_a_test_folder_without_labels_gives_way_to_val(tmp_path):
+    root = tmp_path / "set"
+    class_folders(root / "train", {"a": 4, "b": 4})
+    class_folders(root / "val", {"a": 1, "b": 1})
+    save(root / "test" / "1.png")
+    data = datasets.load(str(root), 16)
+    assert (len(data.x_train), len(data.x_test)) == (8, 2)
+    assert any("test" in line and "no class folders" in line for line in data.skipped)
+
+
+def test_train_alone_is_split_and_train_among_others_is_a_class(tmp_path):
+    class_folders(tmp_path / "alone" / "train", {"a": 5, "b": 5})
+    assert datasets.info(str(tmp_path / "alone")).classes == ("a", "b")
+    class_folders(tmp_path / "vehicles", {"bus": 5, "train": 5})
+    assert datasets.info(str(tmp_path / "vehicles")).classes == ("bus", "train")
+
+
+def test_bare_images_have_no_labels(tmp_path):
+    for i in range(10):
+        save(tmp_path / "set" / f"{i}.jpg")
+    info, data = datasets.info(str(tmp_path / "set")), datasets.load(str(tmp_path / "set"), 16)
+    assert info.classes == () and data.y_train is None and data.y_test is None
+    assert (len(data.x_train), len(data.x_test)) == (info.train, info.test) == (8, 2)
+
+
+def test_single_class_is_told(tmp_path):
+    assert datasets.info(str(class_folders(tmp_path / "set", {"only": 4}))).classes == ("only",)
+
+
+def test_images_of_any_mode_and_size_are_read(tmp_path):
+    root = tmp_path / "set"
+    red = (250, 0, 0)
+    modes = {"a.png": "RGB", "b.png": "RGBA", "c.gif": "P", "d.jpg": "CMYK", "e.webp": "RGB", "f.tif": "RGB", "g.JPG": "RGB"}
+    for name, mode in modes.items():
+        save(root / name, red, (100, 23), mode)
+    save(root / "h.bmp", red, (3, 300))
+    data = datasets.load(str(root), 16)
+    assert data.skipped == ()
+    everything = data.images(range(8)).astype(int)
+    assert abs(everything - np.array(red)).max() < 30  # JPEG and CMYK are inexact
+
+
+def test_sixteen_bit_grey_keeps_its_range(tmp_path):
+    (tmp_path / "set").mkdir()
+    for name in ("a.png", "b.png", "c.tif"):
+        Image.fromarray(np.full((20, 20), 32896, np.uint16)).save(tmp_path / "set" / name)
+    assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1, 2]) == 128).all()
+
+
+def test_transparent_pixels_are_white(tmp_path):
+    for i in range(2):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "set" / f"{i}.png")
+    assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1]) == 255).all()
+
+
+def test_a_photo_taken_sideways_is_turned(tmp_path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[:32] = 255  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise: white to the right
+    for i in range(2):
+        (tmp_path / "set").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "set" / f"{i}.jpg", exif=exif, quality=95)
+    seen = datasets.load(str(tmp_path / "set"), 16).images([0])[0]
+    assert seen[:, 12:].min() > 240 and seen[:, :4].max() < 15
+
+
+@quickly
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(8, 40))
+def test_the_centre_is_kept_and_the_shape_is_square(height, width, size):
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[..., 0] = np.linspace(0, 255, width, dtype=np.uint8)
+    pixels[..., 1] = np.linspace(0, 255, height, dtype=np.uint8)[:, None]
+    small = source.decode(pixels, size)
+    assert small.shape == (size, size, 3) and small.dtype == np.uint8
+    if min(height, width) > 1:
+        centre = small[size // 2 - 1 : size // 2 + 1, size // 2 - 1 : size // 2 + 1, :2].mean()
+        assert abs(centre - 127.5) < 255 / min(height, width) + 255 / size
+
+
+def test_broken_files_are_listed_and_skipped(tmp_path, monkeypatch):
+    root = class_folders(tmp_path / "set", {"a": 10, "bb": 10})
+    whole = save(tmp_path / "whole.jpg", size=(200, 200)).read_bytes()
+    (root / "a" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (root / "bb" / "text.png").write_text("no image")
+    (root / "bb" / "empty.png").touch()
+    save(root / "bb" / "bomb.png", size=(1500, 1500), mode="1")
+    monkeypatch.setattr(source, "MAX_PIXELS", 1_000_000)
+    (root / "bb" / "notes.txt").write_text("no image, and not taken for one")
+    save(root / "bb" / "._hidden.png")
+    os.mkfifo(root / "bb" / "pipe.png")
+    (root / "bb" / "gone.png").symlink_to(root / "nowhere")
+    data = datasets.load(str(root), 16)
+    assert len(data.x_train) + len(data.x_test) == 20
+    for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        assert [40 * (label + 1) for label in labels] == images[:, 8, 8, 0].tolist()  # each image kept its own label
+    assert sorted(Path(line.partition(": ")[0]).name for line in data.skipped) == ["bomb.png", "cut.jpg", "empty.png", "text.png"]
+    assert datasets.load(str(root), 16).skipped == data.skipped
+
+
+def test_links_in_a_circle_end(tmp_path):
+    root = class_folders(tmp_path / "set", {"a": 4, "b": 4})
+    (root / "a" / "up").symlink_to(root)
+    (root / "a" / "self").symlink_to(root / "a")
+    (root / "b" / "other").symlink_to(root / "b" / "other")
+    assert (datasets.info(str(root)).train, datasets.info(str(root)).test) == (6, 2)
+
+
+def test_linked_class_folders_count(tmp_path):
+    elsewhere = class_folders(tmp_path / "elsewhere", {"real": 5})
+    root = class_folders(tmp_path / "set", {"a": 5})
+    (root / "linked").symlink_to(elsewhere / "real")
+    assert datasets.info(str(root)).classes == ("a", "linked")
+
+
+def test_loose_images_beside_class_folders_are_told(tmp_path):
+    root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
+    save(root / "loose.png")
+    assert any("1 images in no class folder" in line for line in datasets.load(str(root), 16).skipped)
+
+
+@pytest.mark.parametrize(("file", "expected"), [(None, "no images"), ("1.png", "a single image"), ("a.txt", "no images")])
+def test_folders_without_images_are_refused(file, expected, tmp_path):
+    (tmp_path / "set").mkdir()
+    if file:
+        (tmp_path / "set" / file).touch()
+    with pytest.raises(ValueError) as error:
+        datasets.info(str(tmp_path / "set"))
+    one_line(error, str(tmp_path / "set"), expected)
+
+
+def test_a_folder_of_broken_files_alone_is_refused(tmp_path, home):
+    (tmp_path / "set").mkdir()
+    for i in range(10):
+        (tmp_path / "set" / f"{i}.png").write_text("no image")
+    with pytest.raises(ValueError) as error:
+        datasets.load(str(tmp_path / "set"), 16)
+    one_line(error, "none of the training images can be read", "0.png")
+    assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".held")] == []
+
+
+@pytest.mark.parametrize("dataset", ["nowhere", "/nowhere/at/all", "", "\0", "x" * 5000, "cifar11"])
+def test_what_does_not_exist_is_refused_with_what_does(dataset):
+    with pytest.raises(ValueError) as error:
+        datasets.info(dataset)
+    one_line(error, "no such file or folder", "cifar10")
+    assert datasets.defaults(dataset) == {}
+
+
+@pytest.mark.parametrize("size", [0, 7, 1025, -32])
+def test_sizes_out_of_bounds_are_refused(size):
+    with pytest.raises(ValueError, match="between 8 and 1024"):
+        datasets.load("digits", size)
