@@ -437,6 +437,13 @@ def test_watch_tells_the_state_of_every_run_in_words():
     assert any("60 s left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
 
 
+@pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])
+def test_watch_tells_why_a_run_was_interrupted(error, told):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.write_status(synthetic.status(run, "interrupted", error=error))
+    assert told in open_page("watch", experiment="photos").warning[0].value.replace("\\", "")
+
+
 def test_watch_without_experiments_says_what_to_do():
     assert "no experiments yet" in texts(open_page("watch"))
 
