@@ -10,7 +10,7 @@ from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
-from sslcore.config import OPTIONS, ConfigError
+from sslcore.config import OPTIONS
 from sslcore.experiment import ACTIVE, RESUMABLE
 
 TICK = 5  # seconds between two looks at the folders, while something runs
@@ -206,10 +206,8 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
     if submitted:
         try:
             change.grow(experiment, {grown: forms.values(typed or "", grown)})
-        except ConfigError as error:
-            st.error(words.plain("; ".join(error.problems.values())))
-        except OSError as error:
-            st.error(f"The experiment's description could not be written: {words.plain(str(error))}")
+        except (OSError, ValueError) as error:
+            st.error(words.plain(f"They could not be added: {error}"))
         else:
             st.rerun()
 
