@@ -107,6 +107,7 @@ def mean(values: list) -> float | None:
 def line(label: str, own: list[dict]) -> dict[str, str]:
     of = {name: stats.aggregate((row[name] for row in own if row[name] is not None), 0, 1) for name in pairs.MEASURES}
     shown = of[measure]
+    seen = mean([spent(row, "images_seen") for row in own])
     return {
         "Method": label,
         "N": str(shown.n),
@@ -115,7 +116,7 @@ def line(label: str, own: list[dict]) -> dict[str, str]:
         "Training": words.duration(mean([row["seconds"] for row in own])),
         "Images/s": words.rate(mean([row["images_per_second"] for row in own])).removesuffix(" images/s"),
         "Peak memory": words.size(mean([row["peak_memory_bytes"] for row in own])),
-        "Images seen": f"{mean([spent(row, 'images_seen') for row in own]) or 0:,.0f}",
+        "Images seen": "–" if seen is None else f"{seen:,.0f}",
         "Operations": words.operations(mean([spent(row, "flops") for row in own])),
         "Energy": words.energy(mean([row["energy_joules"] for row in own])),
     }
