@@ -72,18 +72,21 @@ def rate(images_per_second: float | None) -> str:
 
 def operations(flops: float | None) -> str:
     """Floating-point operations: 34 MFLOP, 2.6 PFLOP."""
-    if flops is None or not math.isfinite(flops):
-        return "–"
-    power = min(max(int(math.log10(max(flops, 1)) // 3), 0), 6)
-    return f"{flops / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}FLOP"
+    return _three_digits(flops, "FLOP")
 
 
 def energy(joules: float | None) -> str:
-    """Three digits: 640 J, 12.3 kJ, 1.25 MJ."""
-    if joules is None:
+    """640 J, 12.3 kJ, 1.25 MJ."""
+    return _three_digits(joules, "J")
+
+
+def _three_digits(amount: float | None, unit: str) -> str:
+    """The prefix is that of the rounded number: 999.7 J is 1 kJ."""
+    if amount is None or not math.isfinite(amount):
         return "–"
-    power = 0 if joules < 1e3 else 1 if joules < 1e6 else 2
-    return f"{joules / 1000**power:.3g} {('', 'k', 'M')[power]}J"
+    rounded = float(f"{amount:.3g}")
+    power = min(int(math.log10(max(rounded, 1)) // 3), 6)
+    return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
 
 
 def date(seconds: float | None) -> str:
