@@ -239,14 +239,10 @@ def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
     labels = list(dict.fromkeys(called))
     lines = []
     for name in configs[0] if configs else ():
-        values = {label: list(dict.fromkeys(_cell(config[name]) for config, own in zip(configs, called) if own == label)) for label in labels}
+        values = {label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label)) for label in labels}
         said = [", ".join(values[label]) for label in labels]
         lines.append({"name": name, "values": said, "differs": len(set(said)) > 1})
     return lines, labels
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
@@ -255,7 +251,7 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
     for run in runs:
         said = run.environment()
         if isinstance(said, dict):
-            flat = {name.removeprefix("packages."): _cell(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
+            flat = {name.removeprefix("packages."): words.setting(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
 

@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from typing import Any
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -36,6 +37,11 @@ def notes(text: str) -> str:
 def percent(share: float | None) -> str:
     """0.4137 -> 41.4 %, never broken across lines."""
     return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def setting(value: Any) -> str:
+    """Its value as text: 0.05, sgd, True."""
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def duration(seconds: float | None) -> str:
