@@ -213,11 +213,8 @@ def _protocol(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     told: dict[tuple[str, str], None] = {}
     for result in results:
         for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained encoder", "baselines"), ("Time, speed, memory", "cost"), ("UMAP", "umap")):
-            part = result.get(name)
-            if isinstance(part, Mapping):
-                numbers = [f"{key} {part[key]:,}" for key in ("k", "temperature", "n_train", "n_test", "n_neighbors", "min_dist") if isinstance(part.get(key), (int, float))]
-                said = "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
-                told |= {(title, said): None} if said else {}
+            if said := words.protocol(result.get(name)):
+                told[title, said] = None
         for title, told_by in PROTOCOLS.items():
             told |= {(title, said): None for said in told_by(result) if said}
     return sorted(told, key=lambda pair: [title for title, _ in told].index(pair[0]))

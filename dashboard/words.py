@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
@@ -93,6 +94,15 @@ def _three_digits(amount: float | None, unit: str) -> str:
     rounded = float(f"{amount:.3g}")
     power = min(int(math.log10(max(rounded, 1)) // 3), 6)
     return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
+
+
+def protocol(part: Any) -> str:
+    """How a part of results.json was obtained, in the words and numbers of the run that measured it; "" where it says nothing."""
+    if not isinstance(part, Mapping):
+        return ""
+    names = ("k", "temperature", "n_train", "n_test", "n_neighbors", "min_dist")
+    numbers = [f"{name} {part[name]:,}" for name in names if isinstance(part.get(name), (int, float))]
+    return "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
 
 
 def date(seconds: float | None) -> str:

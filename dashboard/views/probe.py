@@ -66,22 +66,12 @@ def line(folded: dict) -> dict[str, str]:
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 
 
-def protocol(result: dict) -> list[str]:
-    """How each column came about, in the words of the run that measured it."""
-    lines = []
-    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
-        part = result.get(name) or {}
-        numbers = [f"{key} {part[key]:,}" for key in ("k", "temperature", "n_train", "n_test") if isinstance(part.get(key), (int, float))]
-        told = "; ".join([*filter(None, [part.get("protocol")]), *([", ".join(numbers)] if numbers else [])])
-        lines += [f"{title}: {told}."] if told else []
-    return lines
-
-
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
     st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
-    for line in protocol(next(iter(probed.values()))):
-        st.text(line)
+    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
+        if told := words.protocol(next(iter(probed.values())).get(name)):
+            st.text(f"{title}: {told}.")
     st.text("Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder and the pixels.")
 
 # -- The figures -----------------------------------------------------------------------------
