@@ -60,6 +60,11 @@ def duration(seconds: float | None) -> str:
     return f"{round(hours / 24)} days" if hours >= 36 else "1 day"
 
 
+def time_unit(longest: float) -> tuple[str, float]:
+    """(name, seconds) of the unit in which times up to `longest` seconds are short numbers."""
+    return ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)
+
+
 def size(n_bytes: float | None) -> str:
     """Bytes as GB, MB or kB, powers of ten."""
     if n_bytes is None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NEGATIVES, Cell, Curve, Measured
@@ -208,9 +209,7 @@ class _Show:
         if drop:
             return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
         if measure == "seconds":
-            longest = max(values, default=0.0)
-            unit, per = ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)
-            return cls(unit, per, False, False, ".3~g")
+            return cls(*words.time_unit(max(values, default=0.0)), False, False, ".3~g")
         if measure == "peak_memory_bytes":
             return cls("GB", 1e9, False, False, ".3~g")
         return cls(of.unit, 0.01 if of.share else 1.0, False, of.share, ".1f" if of.share else ".3~g")
@@ -324,7 +323,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
     columns, rows = (ablation.in_order(axis, [cell.at[k] for cell in cells]) for k, axis in enumerate(axes))
     z = np.full((len(rows), len(columns)), np.nan)
     hover = np.full(z.shape, "", dtype=object)
-    words = []  # (column, row, text); a trace of their own, in the colour of the page's text
+    texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
     figure = style.figure(
         title={"text": style.plain(label(cells[0])), "subtitle": {"text": f"seeds a cell: {_n(cells, measure)}" if best_mean is not None else "no result yet"}},
         xaxis={"title": {"text": title(axes[0])}, **_ticks(axes[0], columns)},
@@ -339,9 +338,9 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
         if seen.n:
             z[row, column] = show.y(seen.mean, best)
             hover[row, column] = "<br>".join(filter(None, [where, show.said(seen, best), why]))
-            words.append((column, row, f"{z[row, column]:{show.digits.replace('~', '')}}", ""))
+            texts.append((column, row, f"{z[row, column]:{show.digits.replace('~', '')}}", ""))
         else:
-            words.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
+            texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
     blue = style.PALETTE[0]
     figure.add_trace(
         go.Heatmap(z=z, zmin=ends[0], zmax=ends[1], xgap=2, ygap=2, customdata=hover, hoverongaps=False, reversescale=drop,
@@ -349,7 +348,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
                    colorbar={"title": {"text": show.axis_title, "side": "right", "font": {"size": 12}}, "ticksuffix": " %" if show.share and not drop else "", "thickness": 12, "outlinewidth": 0})
     )  # fmt: skip
     for there in (True, False):
-        of_kind = [word for word in words if (word[3] == "") == there]
+        of_kind = [word for word in texts if (word[3] == "") == there]
         figure.add_trace(
             go.Scatter(x=[word[0] for word in of_kind], y=[word[1] for word in of_kind], text=[word[2] for word in of_kind], mode="text", showlegend=False,
                        customdata=[word[3] for word in of_kind], hoverinfo="skip" if there else None, hovertemplate=None if there else "%{customdata}<extra></extra>")

@@ -223,10 +223,10 @@ for label, own in of_label.items():
         worth, taken = stats.aggregate((row[measure] for row, _ in own), 0, 1), stats.aggregate(taken for _, taken in own)
         points.append(evidence.Point(**look, cost=taken.mean, worth=worth.mean, n=worth.n, cost_std=taken.std, low=worth.low, high=worth.high))
 if points:
-    longest = max(point.cost for point in points)
     unit, said_unit = (1000.0 if axis == "energy_joules" else 1.0, COSTS[axis])
     if axis == "seconds":
-        unit, said_unit = (3600.0, "training time, h") if longest > 3 * 3600 else (60.0, "training time, min") if longest > 300 else (1.0, "training time, s")
+        name, unit = words.time_unit(max(point.cost for point in points))
+        said_unit = f"{COSTS[axis]}, {name}"
     accuracy_of = f"Accuracy by {pairs.MEASURES[measure]}"
     plot(evidence.cost(points, accuracy_of, said_unit, unit), key="evidence_cost_chart", height=430, alt=f"{accuracy_of} against {COSTS[axis]}, with the Pareto line")
     st.caption(
