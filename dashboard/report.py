@@ -328,7 +328,7 @@ def _few_labels(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping
 
 
 def _heads(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
-    charts, n_labels = [], len(labels.by_label(rows))
+    charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
         charts.append(Chart(labels.heads(rows, results), "heads", "Accuracy of the linear probe of h and of z, for each method", 180 + 46 * n_labels))
     if labels.has(results, "heads", "forgets"):

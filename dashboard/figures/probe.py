@@ -24,7 +24,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     The bar is the 95 % interval of a single run, or ± one standard deviation over
     seeds, which then appear as small dots.
     """
-    groups = _by_label(rows)
+    groups = by_label(rows)
     names = list(groups)
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
@@ -84,7 +84,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     which the labels differ most are shown.
     """
     means = {}  # label -> {class: mean accuracy}
-    for label, group in _by_label(rows).items():
+    for label, group in by_label(rows).items():
         of_group = [accuracies[row["run"]] for row in group if accuracies.get(row["run"])]
         if of_group:
             shared = [name for name in of_group[0] if all(one.get(name) is not None for one in of_group)]
@@ -100,7 +100,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         yaxis={"autorange": "reversed", "tickvals": list(range(len(classes))), "ticktext": [style.short(name) for name in classes], "ticks": ""},
         uirevision="per class",
     )
-    for label, group in _by_label(rows).items():
+    for label, group in by_label(rows).items():
         if label in means:
             method = group[0]["method"]
             shown = [(k, means[label][name]) for k, name in enumerate(classes) if name in means[label]]
@@ -141,7 +141,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     )  # fmt: skip
 
 
-def _by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of each label."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["label"], []).append(row)

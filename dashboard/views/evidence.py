@@ -80,7 +80,7 @@ st.caption(f"{words.count(len(probed), 'probed run')} compared" + (f" · {waitin
 
 named = tables.named(probed)
 rows = [row for row in tables.summary(probed) if row[measure] is not None]
-of_label = {label: [row for row in rows if row["label"] == label] for label in dict.fromkeys(row["label"] for row in rows)}
+of_label = probe.by_label(rows)
 
 # -- Methods, with spread and cost -------------------------------------------------------------
 
