@@ -89,9 +89,9 @@ class Sheet:
 # -- The file -----------------------------------------------------------------------------------
 
 
-def html(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
-    """The report of the experiment's runs (those that are not hidden), or of `runs`, as one HTML file."""
-    content = _content(experiment, runs)
+def html(experiment: Experiment) -> str:
+    """The report of the experiment's runs, those that are not hidden, as one HTML file."""
+    content = _content(experiment)
     shown = content["runs"]
     return TEMPLATES.get_template("report.html.jinja").render(
         content,
@@ -119,18 +119,18 @@ def _kept(folder: Path, stamps: tuple) -> str:
     return html(Experiment(folder))
 
 
-def markdown(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
+def markdown(experiment: Experiment) -> str:
     """Question, answer, notes, settings and how to do it again, as Markdown; figures are in the HTML alone."""
-    content = _content(experiment, runs)
+    content = _content(experiment)
     notes = words.notes(content["spec"].notes).replace("<", "&lt;")
     return TEMPLATES.get_template("report.md.jinja").render(content, notes=notes)
 
 
-def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, Any]:
+def _content(experiment: Experiment) -> dict[str, Any]:
     """What both forms say."""
     spec = experiment.spec()
     own = experiment.runs()
-    chosen = tables.in_order([run for run in own if run.name not in spec.hidden] if runs is None else runs)
+    chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
     compared = _differences(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)
@@ -144,7 +144,7 @@ def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, An
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "hidden": len(own) - len(chosen) if runs is None else 0,
+        "hidden": len(own) - len(chosen),
         "states": words_of_states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
@@ -242,8 +242,7 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
     """(the runs that share it, name -> value) of each environment in which runs were trained."""
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for run in runs:
-        said = run.environment()
-        if isinstance(said, dict):
+        if said := run.environment():
             flat = {name.removeprefix("packages."): words.setting(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
@@ -392,9 +391,8 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
 
 def _faithful(run: Run) -> str:
     """How far the layout can be believed."""
-    umap = (run.results() or {}).get("umap")
-    value = umap.get("trustworthiness") if isinstance(umap, Mapping) else None
-    return f"trustworthiness {value:.2f}" if isinstance(value, (int, float)) else ""
+    value = labels.number(run.results(), "umap", "trustworthiness")
+    return "" if value is None else f"trustworthiness {value:.2f}"
 
 
 # -- Images -------------------------------------------------------------------------------------

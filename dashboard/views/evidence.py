@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import link, pictures, tables, words
+from dashboard import embeddings, link, pictures, tables, words
 from dashboard.figures import evidence, probe, style
 from dashboard.figures.ablation import said as say_value
 from dashboard.figures.ablation import title as say_setting
@@ -31,7 +31,7 @@ probed = tables.in_order(probed)
 varied = pairs.varied(probed)
 
 if not probed:
-    notes = [result["note"] for run in runs if isinstance(result := run.results(), dict) and result.get("note")]
+    notes = [result["note"] for run in runs if (result := run.results()) and result.get("note")]
     if notes:
         st.info(words.plain(str(notes[0])), icon=":material/label_off:")
         st.text("Without labels nothing can be probed, so no method can be said to be more accurate than another. What needs no labels is on Compare.")
@@ -124,9 +124,9 @@ def line(label: str, own: list[dict]) -> dict[str, str]:
 
 printed([line(label, own) for label, own in of_label.items()], "Accuracy and cost of each", strong="Mean ± std")
 st.caption(f"N: runs that differ in their seed alone; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are means over the seeds.")
-cost = next((result["cost"] for run in probed if isinstance((result := run.results()).get("cost"), dict)), {})
+cost = next(filter(None, (embeddings.measured(run, "cost") for run in probed)), {})
 with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-    protocol = probed[0].results()[measure].get("protocol")
+    protocol = embeddings.measured(probed[0], measure).get("protocol")
     for what in (protocol, cost.get("protocol"), cost.get("flops_protocol") or "operations: not counted for these runs; python -m sslcore evaluate counts them", cost.get("device")):
         if what:
             st.text(str(what))
@@ -293,7 +293,7 @@ except ValueError as error:
     st.stop()
 a, b = names[pair.a], names[pair.b]
 one_run = pair.matches[min(pair.matches)][0][0]
-classes = [str(name) for name in (one_run.results().get("linear") or {}).get("classes") or []]
+classes = embeddings.classes(one_run)
 
 
 def class_name(label: int) -> str:

@@ -15,7 +15,7 @@ from sslcore.launch import transfer
 
 experiment, runs = link.header("Probe")
 runs = tables.named(tables.in_order(runs))
-results = {name: result for name, run in runs.items() if isinstance(result := run.results(), dict)}
+results = {name: result for name, run in runs.items() if (result := run.results())}
 waiting = [run for name, run in runs.items() if name not in results]
 
 if not results:
@@ -112,7 +112,7 @@ if few:
         with grid.cell():
             plot(labels.few_labels(rows, probed, name), key=f"probe_{name}", height=400, alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method")
     for name in few:
-        st.caption(sentence(next((told for result in probed.values() if isinstance(told := result.get(f"{name}_protocol"), str)), "")))
+        st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, f"{name}_protocol"))), "")))
 if "label_efficiency" not in few:
     st.text("These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels is off.")
 if "fine_tuning" not in few:
@@ -143,7 +143,7 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [entry for result in probed.values() if isinstance(result.get("transfer"), dict) for entry in result["transfer"].values()]
+    entries = [entry for result in probed.values() for entry in labels.part(result, "transfer").values()]
     st.caption(sentence(next((told for entry in entries if (told := labels.text(entry, "protocol"))), "")))
 else:
     st.text("How well do these encoders see images of another data set?")
