@@ -247,7 +247,7 @@ def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
 
 READING = {
     # methods of a store, an experiment, a run
-    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "whole", "config", "status",
+    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "sample_sheet", "whole", "status",
     "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
     "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
@@ -255,7 +255,7 @@ READING = {
 }  # fmt: skip
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
-METHODS = {name for of in (Store, Experiment, Run) for name in vars(of) if not name.startswith("_")} - READING - {"add"}  # sets have one, too
+METHODS = {name for of in (Store, Experiment, Run) for name, value in vars(of).items() if callable(value) and not name.startswith("_")} - READING - {"add"}  # sets have one, too
 FUNCTIONS = {name for of in MODULES for name, value in vars(of).items() if inspect.isfunction(value) and value.__module__ == of.__name__ and not name.startswith("_")} - READING
 
 
