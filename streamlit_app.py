@@ -19,7 +19,7 @@ async def ready(app: st.App):
     """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says why not everything can be done here."""
     promptly()
     wholly()
-    for why in (login.problem(), access.of({}).why):
+    for why in (login.problem(), access.rights_of({}).why):
         if why:
             print(why, file=sys.stderr)
     yield

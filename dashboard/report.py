@@ -198,8 +198,8 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     several = len({row["dataset"] for row in rows}) > 1, len({row["encoder"] for row in rows}) > 1
     for row in rows:
         on = f" on {Path(row['dataset']).name}" if several[0] else ""
-        of = f" {row['encoder']}" if several[1] else ""
-        for label, linear, knn in ((f"Untrained encoder{of}{on}", row["random_linear"], row["random_knn"]), (f"Raw pixels{on}", None, row["pixels_knn"])):
+        encoder = f" {row['encoder']}" if several[1] else ""
+        for label, linear, knn in ((f"Untrained encoder{encoder}{on}", row["random_linear"], row["random_knn"]), (f"Raw pixels{on}", None, row["pixels_knn"])):
             line = lines.setdefault(label, {"linear": [], "knn": []})
             line["linear"] += [linear] if linear is not None else []
             line["knn"] += [knn] if knn is not None else []

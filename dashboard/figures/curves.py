@@ -203,8 +203,8 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
     steps, at, values = (np.concatenate([curve[k] for curve in curves]) for k in range(3))
     _, place, count = np.unique(steps, return_inverse=True, return_counts=True)
 
-    def mean(of: np.ndarray) -> np.ndarray:
-        return np.bincount(place, of.astype(float)) / count
+    def mean(column: np.ndarray) -> np.ndarray:
+        return np.bincount(place, column.astype(float)) / count
 
     x, y = mean(at), mean(values)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -105,8 +105,7 @@ def mean(values: list) -> float | None:
 
 
 def line(label: str, own: list[dict]) -> dict[str, str]:
-    of = {name: stats.aggregate((row[name] for row in own if row[name] is not None), 0, 1) for name in pairs.MEASURES}
-    shown = of[measure]
+    shown = stats.aggregate((row[measure] for row in own), 0, 1)
     seen = mean([spent(row, "images_seen") for row in own])
     return {
         "Method": label,
@@ -145,7 +144,7 @@ def tone(pair: pairs.Pair) -> str:
 
 
 def of_seeds(pair: pairs.Pair) -> list[float]:
-    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in of])) for of in pair.matches.values()]
+    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in matches])) for matches in pair.matches.values()]
 
 
 def p_value(p: float | None) -> str:
@@ -188,7 +187,7 @@ else:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
     apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *pairs.WATCHING)]
     unequal = [
-        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for of in pair.matches.values() for match in of)
+        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
     ]
     if unequal:
         told.append(f"Not equal, since each {in_words(by)} has its own: {', '.join(unequal)}.")
@@ -198,8 +197,8 @@ else:
         st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
         each = []
         for pair in compared:
-            for seed, of in pair.matches.items():
-                for a, b in of:
+            for seed, matches in pair.matches.items():
+                for a, b in matches:
                     one = pairs.over_images_of(a, b, measure)
                     interval = "–" if one.low is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
                     each.append({"pair": name_of(pair), "seed": seed, "runs": f"{a.name} / {b.name}", "points": round(100 * one.mean, 1), "95 % interval": interval, "McNemar's p": p_value(one.p)})
