@@ -9,17 +9,17 @@ from starlette.middleware import Middleware
 
 from dashboard import access, login
 from dashboard.guard import Guard
-from dashboard.promptly import promptly
+from dashboard.message_queue import keep_pages_whole
+from dashboard.nodelay import set_nodelay
 from dashboard.routes import ROUTES
-from dashboard.wholly import wholly
 
 
 @asynccontextmanager
 async def ready(app: st.App):
     """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says why not everything can be done here."""
-    promptly()
-    wholly()
-    for why in (login.problem(), access.of({}).why):
+    set_nodelay()
+    keep_pages_whole()
+    for why in (login.problem(), access.rights_of({}).why):
         if why:
             print(why, file=sys.stderr)
     yield

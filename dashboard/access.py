@@ -108,23 +108,23 @@ def _listed(path: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:
 
 def rights() -> Rights:
     """What the reader of this session may do."""
-    return of(dict(st.user))
+    return rights_of(dict(st.user))
 
 
-def rights_of(cookies: Mapping[str, str]) -> Rights:
+def rights_with(cookies: Mapping[str, str]) -> Rights:
     """What whoever sends these cookies with a request may do: Streamlit's login cookie, which it signs, tells who it is."""
 
     def signed(name: str) -> bytes | None:
         return decode_signed_value(get_cookie_secret(), name, cookies[name]) if name in cookies else None
 
     if not login_is_set_up():
-        return of({})
+        return rights_of({})
     content = get_cookie_with_chunks(signed, USER_COOKIE_NAME)
     user = json.loads(content) if content else {}
-    return of(user if user.get("origin") == get_origin_from_redirect_uri() else {})
+    return rights_of(user if user.get("origin") == get_origin_from_redirect_uri() else {})
 
 
-def of(user: Mapping[str, Any]) -> Rights:
+def rights_of(user: Mapping[str, Any]) -> Rights:
     """What somebody may do who is logged in as `user`, the claims of an OpenID Connect provider."""
     if not login_is_set_up():
         if is_local() or trusts_network():
@@ -153,8 +153,8 @@ def _is_on(entries: list[str], who: str) -> bool:
 
 def lock(**otherwise: Any) -> dict[str, Any]:
     """Arguments of a widget that changes something: disabled, with the reason, for whoever may not; else `otherwise`."""
-    of = rights()
-    return otherwise if of.change else otherwise | {"disabled": True, "help": of.why}
+    own = rights()
+    return otherwise if own.change else otherwise | {"disabled": True, "help": own.why}
 
 
 # -- What may be opened --------------------------------------------------------------------------

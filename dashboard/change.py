@@ -29,9 +29,9 @@ class Refused(PermissionError):
 def action(do: Action) -> Action:
     @wraps(do)
     def asking(*given: Any, **named: Any) -> Any:
-        of = access.rights()
-        if not of.change:
-            raise Refused(of.why)
+        rights = access.rights()
+        if not rights.change:
+            raise Refused(rights.why)
         return do(*given, **named)
 
     ACTIONS[do.__name__] = asking

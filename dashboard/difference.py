@@ -91,9 +91,9 @@ def known(figure: go.Figure) -> Known:
     return found
 
 
-def keep(of: Known) -> str:
+def keep(figure: Known) -> str:
     """Let a figure be fetched; returns the hash of its content."""
-    name, packed = of.packed
+    name, packed = figure.packed
     with _lock:
         _kept[name] = packed
         _kept.move_to_end(name)

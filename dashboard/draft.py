@@ -61,9 +61,8 @@ def from_run(run: Run) -> Spec:
     config = run.config.flat()
     usual = resolve({"method": config["method"], "dataset": config["dataset"]}).flat()
     base = {name: value for name, value in config.items() if value != usual[name]}
-    of = run.experiment.spec()
     return Spec(
-        title=f"{run.name} again", question=of.question, base=base | {name: config[name] for name in ("method", "dataset")}
+        title=f"{run.name} again", question=run.experiment.spec().question, base=base | {name: config[name] for name in ("method", "dataset")}
     )
 
 
@@ -91,7 +90,7 @@ class Asked:
         }
 
     @classmethod
-    def of(cls, params: Mapping[str, list[str]]) -> "Asked":
+    def from_params(cls, params: Mapping[str, list[str]]) -> "Asked":
         """What query parameters say. Raises ConfigError for what no form could have said."""
         given = {name: [word for word in words if word] for name, words in params.items()}
         own: dict[str, list[str]] = {}

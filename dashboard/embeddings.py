@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dashboard.figures import labels
 from dashboard.tables import stamp
 from sslcore.analysis import layouts
 from sslcore.experiment import Run
@@ -74,9 +75,7 @@ def _pca(folder: Path, *stamps: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
 def measured(run: Run, part: str) -> Mapping[str, Any]:
     """A part of results.json, such as umap; {} where there is none."""
-    results = run.results()
-    found = results.get(part) if isinstance(results, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    return labels.part(run.results(), part)
 
 
 def classes(run: Run) -> list[str]:

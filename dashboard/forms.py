@@ -69,12 +69,12 @@ def label(name: str) -> str:
 
 def help_text(name: str) -> str:
     """The description, the bounds, and the name by which the command line knows the option."""
-    of = shape(name)
-    high = f"{of.high:,}" if of.high is not None else ""
-    if of.above is not None:
-        bounds = f"Above {of.above:,}" + (f", up to {high}." if high else ".")
-    elif of.low is not None:
-        bounds = f"{of.low:,} to {high}." if high else f"At least {of.low:,}."
+    option = shape(name)
+    high = f"{option.high:,}" if option.high is not None else ""
+    if option.above is not None:
+        bounds = f"Above {option.above:,}" + (f", up to {high}." if high else ".")
+    elif option.low is not None:
+        bounds = f"{option.low:,} to {high}." if high else f"At least {option.low:,}."
     else:
         bounds = ""
     return " ".join(filter(None, [OPTIONS[name].description, bounds, f"(`{name}`)"]))
@@ -92,8 +92,8 @@ def groups() -> Iterator[tuple[str, list[str]]]:
     asked = {"method", "dataset", "seed", *FIRST}
     found: dict[str, list[str]] = {}
     for name in OPTIONS:
-        of = shape(name)
-        if name not in asked and (of.low is None or of.low != of.high):  # with one possible value there is nothing to ask
+        option = shape(name)
+        if name not in asked and (option.low is None or option.low != option.high):  # with one possible value there is nothing to ask
             found.setdefault(name.rpartition(".")[0], []).append(name)
     yield from found.items()
 
@@ -168,19 +168,19 @@ def field(
 
 
 def _widget(name: str, *, placeholder: str, **common: Any) -> Any:
-    of = shape(name)
-    if of.choices or of.type is bool:
-        options = list(of.choices) or [True, False]
+    option = shape(name)
+    if option.choices or option.type is bool:
+        options = list(option.choices) or [True, False]
         return st.selectbox(label(name), options, index=None, format_func=say, placeholder=placeholder, **common)
-    if of.type in (int, float):
-        low, high = of.low if of.above is None else of.above, of.high
+    if option.type in (int, float):
+        low, high = option.low if option.above is None else option.above, option.high
         return st.number_input(
             label(name),
             value=None,
-            min_value=None if low is None else of.type(low),
-            max_value=None if high is None else of.type(high),
-            step=of.type(1) if of.type is int else 0.01,
-            format="%d" if of.type is int else "%g",
+            min_value=None if low is None else option.type(low),
+            max_value=None if high is None else option.type(high),
+            step=option.type(1) if option.type is int else 0.01,
+            format="%d" if option.type is int else "%g",
             placeholder=placeholder,
             **common,
         )
@@ -207,14 +207,14 @@ def values(text: str, name: str) -> list[Any]:
     return [datasets.canonical(value) for value in found] if name == "dataset" else found
 
 
-def _value(text: str, of: Shape) -> Any:
-    if of.optional and text.lower() in ("none", "null"):
+def _value(text: str, option: Shape) -> Any:
+    if option.optional and text.lower() in ("none", "null"):
         return None
-    if of.type is bool:
+    if option.type is bool:
         return {"yes": True, "true": True, "no": False, "false": False}.get(text.lower(), text)
-    if of.type in (int, float):
+    if option.type in (int, float):
         try:
-            return of.type(text)
+            return option.type(text)
         except ValueError:
             return text
     return text

@@ -68,7 +68,7 @@ def refusal(scope: Scope) -> str:
         return "this came from a page of another site"
     path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(BASE)
     if path.startswith(TO_VIEW + TO_CHANGE):
-        rights = access.rights_of(request.cookies)
+        rights = access.rights_with(request.cookies)
         if not (rights.change if path.startswith(TO_CHANGE) else rights.view):
             return rights.why
     return ""

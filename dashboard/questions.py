@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
+from dashboard.figures.probe import by_label
 
 Cell = str | tuple[float | None, float | None]
 Table = list[dict[str, Cell]]
@@ -27,9 +28,8 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
     if not labels.has(results, name):
         return []
     key, reference = labels.REFERENCE[name]
-    runs = [row["run"] for row in rows]
-    lines = {label: labels.by_share(own, results, name, "accuracy") for label, own in labels.by_label(rows).items()}
-    lines[reference.capitalize()] = labels.by_share(runs, results, name, key)
+    lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in by_label(rows).items()}
+    lines[reference.capitalize()] = labels.by_share(rows, results, name, key)
     shares = sorted({share for line in lines.values() for share in line})
     return [{"": label} | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares} for label, line in lines.items() if line]
 
@@ -40,13 +40,13 @@ def heads(rows: Rows, results: Results) -> Table:
         return []
     what = {"classes": ("heads", "linear"), **{said: ("heads", "forgets", task) for task, said in labels.TASKS.items()}}
     table: Table = []
-    for label, runs in labels.by_label(rows).items():
-        row: dict[str, Cell] = {"": label}
+    for label, group in by_label(rows).items():
+        line: dict[str, Cell] = {"": label}
         for said, keys in what.items():
             for side in ("h", "z"):
-                row[f"{said}, {side}"] = _over_seeds([value for run in runs if (value := labels.number(results[run], *keys, side)) is not None])
-        table.append(row)
-    return [{column: cell for column, cell in row.items() if any(other[column] != (None, None) for other in table)} for row in table]
+                line[f"{said}, {side}"] = _over_seeds([value for row in group if (value := labels.number(results[row["run"]], *keys, side)) is not None])
+        table.append(line)
+    return [{column: cell for column, cell in line.items() if any(other[column] != (None, None) for other in table)} for line in table]
 
 
 def transfers(rows: Rows, results: Results) -> Table:
@@ -56,13 +56,13 @@ def transfers(rows: Rows, results: Results) -> Table:
         "Untrained: linear": ("random_encoder", "linear"), "Untrained: kNN": ("random_encoder", "knn"), "Pixels: kNN": ("pixels", "knn"),
     }  # fmt: skip
     table: Table = []
-    for label, runs in labels.by_label(rows).items():
-        moved = {run: labels.part(results[run], "transfer") for run in runs}
-        for dataset in dict.fromkeys(name for entries in moved.values() for name in entries):
-            measured = [entries[dataset] for entries in moved.values() if isinstance(entries.get(dataset), Mapping)]
+    for label, group in by_label(rows).items():
+        moved = [labels.part(results[row["run"]], "transfer") for row in group]
+        for dataset in dict.fromkeys(name for entries in moved for name in entries):
+            measured = [entries[dataset] for entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
-                row: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
-                table.append(row | {column: _over_seeds([value for entry in measured if (value := labels.number(entry, *keys)) is not None]) for column, keys in columns.items()})
+                line: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
+                table.append(line | {column: _over_seeds([value for entry in measured if (value := labels.number(entry, *keys)) is not None]) for column, keys in columns.items()})
     return table
 
 

@@ -89,9 +89,9 @@ class Sheet:
 # -- The file -----------------------------------------------------------------------------------
 
 
-def html(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
-    """The report of the experiment's runs (those that are not hidden), or of `runs`, as one HTML file."""
-    content = _content(experiment, runs)
+def html(experiment: Experiment) -> str:
+    """The report of the experiment's runs, those that are not hidden, as one HTML file."""
+    content = _content(experiment)
     shown = content["runs"]
     return TEMPLATES.get_template("report.html.jinja").render(
         content,
@@ -100,7 +100,7 @@ def html(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
         policy=policy(),
         plotly=Markup(get_plotlyjs()),
         script=Markup(_script()),
-        sections=_sections(shown, content["rows"]),
+        sections=_sections(shown, content["probed"], content["results"]),
         ablations=_ablations(experiment, shown),
         embeddings=_embeddings(shown),
         sheets=_sheets(shown),
@@ -119,22 +119,23 @@ def _kept(folder: Path, stamps: tuple) -> str:
     return html(Experiment(folder))
 
 
-def markdown(experiment: Experiment, runs: Iterable[Run] | None = None) -> str:
+def markdown(experiment: Experiment) -> str:
     """Question, answer, notes, settings and how to do it again, as Markdown; figures are in the HTML alone."""
-    content = _content(experiment, runs)
+    content = _content(experiment)
     notes = words.notes(content["spec"].notes).replace("<", "&lt;")
     return TEMPLATES.get_template("report.md.jinja").render(content, notes=notes)
 
 
-def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, Any]:
+def _content(experiment: Experiment) -> dict[str, Any]:
     """What both forms say."""
     spec = experiment.spec()
     own = experiment.runs()
-    chosen = tables.in_order([run for run in own if run.name not in spec.hidden] if runs is None else runs)
+    chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
     compared = _differences(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)
-    results = [result for run in chosen if isinstance(result := run.results(), dict)]
+    results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
+    probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
     settings, labels = _settings(chosen)
     return {
         "experiment": experiment,
@@ -143,17 +144,18 @@ def _content(experiment: Experiment, runs: Iterable[Run] | None) -> dict[str, An
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "hidden": len(own) - len(chosen) if runs is None else 0,
+        "hidden": len(own) - len(chosen),
         "states": words_of_states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
-        "rows": rows,
+        "results": results,
+        "probed": probed,
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
         "differences": [pair.sentence for pair in compared],
         "baselines": _baselines(rows),
-        "protocol": _protocol(results) + _tests(compared),
-        "questions": questions.all_of(*_probed(chosen, rows)),
+        "protocol": _protocol(results.values()) + _tests(compared),
+        "questions": questions.all_of(probed, results),
         "settings": settings,
         "labels": labels,
         "environments": _environments(chosen),
@@ -196,8 +198,8 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     several = len({row["dataset"] for row in rows}) > 1, len({row["encoder"] for row in rows}) > 1
     for row in rows:
         on = f" on {Path(row['dataset']).name}" if several[0] else ""
-        of = f" {row['encoder']}" if several[1] else ""
-        for label, linear, knn in ((f"Untrained encoder{of}{on}", row["random_linear"], row["random_knn"]), (f"Raw pixels{on}", None, row["pixels_knn"])):
+        encoder = f" {row['encoder']}" if several[1] else ""
+        for label, linear, knn in ((f"Untrained encoder{encoder}{on}", row["random_linear"], row["random_knn"]), (f"Raw pixels{on}", None, row["pixels_knn"])):
             line = lines.setdefault(label, {"linear": [], "knn": []})
             line["linear"] += [linear] if linear is not None else []
             line["knn"] += [knn] if knn is not None else []
@@ -208,25 +210,16 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _protocol(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _protocol(results: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
     told: dict[tuple[str, str], None] = {}
     for result in results:
         for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained encoder", "baselines"), ("Time, speed, memory", "cost"), ("UMAP", "umap")):
-            part = result.get(name)
-            if isinstance(part, Mapping):
-                numbers = [f"{key} {part[key]:,}" for key in ("k", "temperature", "n_train", "n_test", "n_neighbors", "min_dist") if isinstance(part.get(key), (int, float))]
-                said = "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
-                told |= {(title, said): None} if said else {}
+            if said := words.protocol(result.get(name)):
+                told[title, said] = None
         for title, told_by in PROTOCOLS.items():
             told |= {(title, said): None for said in told_by(result) if said}
     return sorted(told, key=lambda pair: [title for title, _ in told].index(pair[0]))
-
-
-def _probed(runs: Sequence[Run], rows: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], dict[str, Mapping[str, Any]]]:
-    """The rows of runs that were probed, and results.json of all that have it."""
-    results = {name: result for name, run in tables.named(runs).items() if isinstance(result := run.results(), dict)}
-    return [row for row in rows if row["linear"] is not None and row["run"] in results], results
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -239,23 +232,18 @@ def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
     labels = list(dict.fromkeys(called))
     lines = []
     for name in configs[0] if configs else ():
-        values = {label: list(dict.fromkeys(_cell(config[name]) for config, own in zip(configs, called) if own == label)) for label in labels}
+        values = {label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label)) for label in labels}
         said = [", ".join(values[label]) for label in labels]
         lines.append({"name": name, "values": said, "differs": len(set(said)) > 1})
     return lines, labels
-
-
-def _cell(value: Any) -> str:
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
     """(the runs that share it, name -> value) of each environment in which runs were trained."""
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for run in runs:
-        said = run.environment()
-        if isinstance(said, dict):
-            flat = {name.removeprefix("packages."): _cell(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
+        if said := run.environment():
+            flat = {name.removeprefix("packages."): words.setting(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
 
@@ -263,24 +251,22 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
 # -- Figures ------------------------------------------------------------------------------------
 
 
-def _sections(runs: Sequence[Run], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Chart]]:
-    """The report's charts, by section."""
+def _sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) -> dict[str, list[Chart]]:
+    """The report's charts, by section. `probed` are the rows of the runs that were."""
     logged = tables.curves(runs)
-    results = {name: result for name, run in tables.named(runs).items() if isinstance(result := run.results(), dict)}
-    probed = {name: result["linear"] for name, result in results.items() if isinstance(result.get("linear"), dict)}
-    measured = [row for row in rows if row["linear"] is not None]
+    linear = {name: labels.part(result, "linear") for name, result in results.items()}
     return {
-        "accuracy": _accuracy(measured),
+        "accuracy": _accuracy(probed),
         "losses": [_loss(tuple(curve for curve in logged if curve.method == method), method) for method in dict.fromkeys(curve.method for curve in logged)],
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
-        "classes": _classes(measured, probed),
-        "confusions": _confusions(measured, probed),
-        "few_labels": _few_labels(*_probed(runs, rows)),
-        "heads": _heads(*_probed(runs, rows)),
+        "classes": _classes(probed, linear),
+        "confusions": _confusions(probed, linear),
+        "few_labels": _few_labels(probed, results),
+        "heads": _heads(probed, results),
     }
 
 
-def _accuracy(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def _accuracy(rows: labels.Rows) -> list[Chart]:
     if not rows:
         return []
     n_labels = len({row["label"] for row in rows})
@@ -302,31 +288,30 @@ def _n_labels(logged: tuple[tables.Curve, ...]) -> int:
     return len({curve.label for curve in logged})
 
 
-def _classes(rows: Sequence[Mapping[str, Any]], probed: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
-    per_class = {name: linear["per_class"] for name, linear in probed.items() if linear.get("per_class")}
+def _classes(rows: labels.Rows, linear: labels.Results) -> list[Chart]:
+    per_class = {name: own["per_class"] for name, own in linear.items() if own.get("per_class")}
     if not per_class:
         return []
     height = max(360, 150 + 26 * min(max(map(len, per_class.values())), probe.MAX_CLASSES))
     return [Chart(probe.per_class(rows, per_class), "per-class", "Accuracy of the linear probe on each class, for each method", height)]
 
 
-def _confusions(rows: Sequence[Mapping[str, Any]], probed: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
+def _confusions(rows: labels.Rows, linear: labels.Results) -> list[Chart]:
     """Of the first run of each label; MAX_PANELS at most."""
     first: dict[str, str] = {}
     for row in rows:
-        if probed[row["run"]].get("confusion"):
+        if linear[row["run"]].get("confusion"):
             first.setdefault(row["label"], row["run"])
     charts = []
     for name in list(first.values())[:MAX_PANELS]:
-        linear = probed[name]
-        figure = probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses")
+        figure = probe.confusion(linear[name]["confusion"], linear[name]["classes"], f"What {name} confuses")
         figure.update_traces(showscale=False).update_xaxes(tickangle=-45)
         figure.update_layout(title_subtitle_text="colour: share of the true class")
         charts.append(Chart(figure, f"confusion-{name}", f"Confusion matrix of the linear probe of {name}", 380))
     return charts
 
 
-def _few_labels(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
+def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     return [
         Chart(labels.few_labels(rows, results, name), name, f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method", 380)
         for name, title in labels.FEW.items()
@@ -334,8 +319,8 @@ def _few_labels(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping
     ]
 
 
-def _heads(rows: Sequence[Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]]) -> list[Chart]:
-    charts, n_labels = [], len(labels.by_label(rows))
+def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+    charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
         charts.append(Chart(labels.heads(rows, results), "heads", "Accuracy of the linear probe of h and of z, for each method", 180 + 46 * n_labels))
     if labels.has(results, "heads", "forgets"):
@@ -406,9 +391,8 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
 
 def _faithful(run: Run) -> str:
     """How far the layout can be believed."""
-    umap = (run.results() or {}).get("umap")
-    value = umap.get("trustworthiness") if isinstance(umap, Mapping) else None
-    return f"trustworthiness {value:.2f}" if isinstance(value, (int, float)) else ""
+    value = labels.number(run.results(), "umap", "trustworthiness")
+    return "" if value is None else f"trustworthiness {value:.2f}"
 
 
 # -- Images -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow
 from pyarrow import json
 
+from dashboard import words
 from sslcore import compact
 from sslcore.analysis import pairs
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
@@ -320,13 +321,9 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); only those that differ, or every one."""
     columns = {name: run.config.flat() for name, run in named(by_method(runs)).items()}
     options = list(dict.fromkeys(option for column in columns.values() for option in column))
-    said = {option: [_shown(column.get(option)) for column in columns.values()] for option in options}
+    said = {option: [words.setting(column.get(option)) for column in columns.values()] for option in options}
     shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}
     return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
-
-
-def _shown(value: Any) -> str:
-    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def share(mean: float | None, std: float | None = None) -> str:

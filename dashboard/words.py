@@ -3,6 +3,8 @@
 import math
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -38,6 +40,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
+def setting(value: Any) -> str:
+    """Its value as text: 0.05, sgd, True."""
+    return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def duration(seconds: float | None) -> str:
     """Rounded as one would say it: 45 s, 12 min, 3 h 20 min, 2 days."""
     if seconds is None:
@@ -51,6 +58,11 @@ def duration(seconds: float | None) -> str:
     if hours < 24:
         return f"{hours} h {minutes} min"
     return f"{round(hours / 24)} days" if hours >= 36 else "1 day"
+
+
+def time_unit(longest: float) -> tuple[str, float]:
+    """(name, seconds) of the unit in which times up to `longest` seconds are short numbers."""
+    return ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)
 
 
 def size(n_bytes: float | None) -> str:
@@ -72,18 +84,30 @@ def rate(images_per_second: float | None) -> str:
 
 def operations(flops: float | None) -> str:
     """Floating-point operations: 34 MFLOP, 2.6 PFLOP."""
-    if flops is None or not math.isfinite(flops):
-        return "–"
-    power = min(max(int(math.log10(max(flops, 1)) // 3), 0), 6)
-    return f"{flops / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}FLOP"
+    return _three_digits(flops, "FLOP")
 
 
 def energy(joules: float | None) -> str:
-    """Three digits: 640 J, 12.3 kJ, 1.25 MJ."""
-    if joules is None:
+    """640 J, 12.3 kJ, 1.25 MJ."""
+    return _three_digits(joules, "J")
+
+
+def _three_digits(amount: float | None, unit: str) -> str:
+    """The prefix is that of the rounded number: 999.7 J is 1 kJ."""
+    if amount is None or not math.isfinite(amount):
         return "–"
-    power = 0 if joules < 1e3 else 1 if joules < 1e6 else 2
-    return f"{joules / 1000**power:.3g} {('', 'k', 'M')[power]}J"
+    rounded = float(f"{amount:.3g}")
+    power = min(int(math.log10(max(rounded, 1)) // 3), 6)
+    return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
+
+
+def protocol(part: Any) -> str:
+    """How a part of results.json was obtained, in the words and numbers of the run that measured it; "" where it says nothing."""
+    if not isinstance(part, Mapping):
+        return ""
+    names = ("k", "temperature", "n_train", "n_test", "n_neighbors", "min_dist")
+    numbers = [f"{name} {part[name]:,}" for name in names if isinstance(part.get(name), (int, float))]
+    return "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
 
 
 def date(seconds: float | None) -> str:

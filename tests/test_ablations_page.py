@@ -76,6 +76,14 @@ def test_values_added_to_an_axis_appear_as_missing_and_bad_ones_are_refused(expe
     assert "8 of 16 runs" in texts(clean(app)) and "not run (seed 0, 1)" in tables(app)
 
 
+def test_values_for_an_experiment_that_cannot_be_read_are_refused(experiment):
+    app = open_page("ablations", experiment="sizes")
+    experiment.spec_file.write_text("{")
+    app.text_input(key="ablations_grow_values").set_value("32")
+    app.button(key="ablations_grow_add").click().run()
+    assert "experiment.json cannot be read" in clean(app).error[0].value.replace("\\", "")
+
+
 @pytest.mark.parametrize("measure", ["Linear probe", "kNN", "Alignment"])
 def test_every_choice_is_in_the_link(experiment, measure):
     synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"batch_size": [16, 64], "head.kind": ["none", "mlp"]}, steps=20, name="two")

@@ -117,23 +117,23 @@ def content(root: Path) -> dict[str, bytes]:
 def test_everything_may_be_done_on_this_machines_own_address_alone(setting, address, names, local):
     setting("server.address", address)
     setting("server.allowedHosts", names)
-    rights = access.of({})
+    rights = access.rights_of({})
     assert (rights.view, rights.change) == (True, local) and bool(rights.why) is not local
 
 
 def test_a_network_can_be_trusted_knowingly(exposed, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_TRUST_NETWORK", "1")
-    assert access.of({}).change
+    assert access.rights_of({}).change
     monkeypatch.setenv("TRIPTYCH_TRUST_NETWORK", "")
-    assert not access.of({}).change
+    assert not access.rights_of({}).change
 
 
 # -- Who, with a login -------------------------------------------------------------------
 
 
 def test_a_login_without_a_list_lets_nobody_in(login):
-    assert not access.of({}).view
-    rights = access.of(someone("ana@lab.example"))
+    assert not access.rights_of({}).view
+    rights = access.rights_of(someone("ana@lab.example"))
     assert not rights.view and "not on the list" in rights.why
 
 
@@ -148,7 +148,7 @@ def test_a_login_without_a_list_lets_nobody_in(login):
 )  # fmt: skip
 def test_the_list_says_who_may_what(login, user, view, change):
     login('view = ["@lab.example"]\nchange = ["ana@lab.example"]')
-    rights = access.of(user)
+    rights = access.rights_of(user)
     assert (rights.view, rights.change) == (view, change)
 
 
@@ -158,7 +158,7 @@ def test_claims_of_any_kind_let_nobody_in_who_is_not_listed(user):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access, "login_is_set_up", lambda: True)
         patch.setattr(access, "listed", lambda: {"view": ["@lab.example"], "change": ["ana@lab.example"]})
-        rights = access.of(user)
+        rights = access.rights_of(user)
         assert not rights.change or user["email"].strip().lower() == "ana@lab.example"
         assert not rights.view or user["email"].strip().lower().endswith("@lab.example")
 
@@ -166,7 +166,7 @@ def test_claims_of_any_kind_let_nobody_in_who_is_not_listed(user):
 @pytest.mark.parametrize("broken", ["view = [", "view = 'all'", "view = [1]", "admin = ['ana@lab.example']", "change = ['ana@lab.example']\nview = {}"])
 def test_a_list_that_cannot_be_read_lets_nobody_in(login, broken):
     login(broken)
-    rights = access.of(someone("ana@lab.example"))
+    rights = access.rights_of(someone("ana@lab.example"))
     assert not rights.view and "access.toml" in rights.why
 
 
@@ -174,14 +174,14 @@ def test_secrets_that_cannot_be_read_let_nobody_in(login, tmp_path):
     login('change = ["*"]')
     (tmp_path / "secrets.toml").write_text("[auth\n")
     secrets_singleton._reset()
-    assert not access.of({}).view and access.providers() == []
+    assert not access.rights_of({}).view and access.providers() == []
 
 
 def test_the_list_counts_from_the_moment_at_which_it_is_written(login):
     login('change = ["*"]')
-    assert access.of(someone("eve@x.org")).change
+    assert access.rights_of(someone("eve@x.org")).change
     login('change = ["ana@lab.example"]')
-    assert not access.of(someone("eve@x.org")).view
+    assert not access.rights_of(someone("eve@x.org")).view
 
 
 def cookie(user: dict, secret: str = "a secret that only this server knows", origin: str = "http://127.0.0.1:8501") -> dict[str, str]:
@@ -192,11 +192,11 @@ def cookie(user: dict, secret: str = "a secret that only this server knows", ori
 def test_routes_know_people_by_the_cookie_that_streamlit_signs(login):
     login('view = ["ana@lab.example"]')
     ana = someone("ana@lab.example")
-    assert access.rights_of(cookie(ana)).view and not access.rights_of(cookie(ana)).change
+    assert access.rights_with(cookie(ana)).view and not access.rights_with(cookie(ana)).change
     forged = cookie(ana)["_streamlit_user"]
     for cookies in ({}, cookie(ana, secret="guess"), cookie(ana, origin="http://elsewhere.example"), cookie(someone("eve@x.org")), {"_streamlit_user": forged[:-2]},
                     {"_streamlit_user": json.dumps(ana)}, {"_streamlit_user_tokens": forged}):  # fmt: skip
-        assert not access.rights_of(cookies).view
+        assert not access.rights_with(cookies).view
 
 
 # -- Every action refuses ------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
 
 READING = {
     # methods of a store, an experiment, a run
-    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "name", "id", "store", "sample_sheet", "whole", "config", "status",
+    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "sample_sheet", "whole", "status",
     "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
     "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
@@ -255,7 +255,7 @@ READING = {
 }  # fmt: skip
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
-METHODS = {name for of in (Store, Experiment, Run) for name in vars(of) if not name.startswith("_")} - READING - {"add"}  # sets have one, too
+METHODS = {name for of in (Store, Experiment, Run) for name, value in vars(of).items() if callable(value) and not name.startswith("_")} - READING - {"add"}  # sets have one, too
 FUNCTIONS = {name for of in MODULES for name, value in vars(of).items() if inspect.isfunction(value) and value.__module__ == of.__name__ and not name.startswith("_")} - READING
 
 

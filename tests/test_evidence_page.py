@@ -112,6 +112,12 @@ def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_
     assert "left out" not in texts(clean(app))
 
 
+def test_images_seen_are_missing_and_not_nought_where_nothing_was_logged(grid):
+    for run in grid.runs():
+        run.metrics_file.unlink()
+    assert "Images seen" not in tables(open_page())["Method"]
+
+
 def test_seed_by_seed_every_matched_pair_is_tested_on_its_images():
     runs = {run.name: run for run in synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()}
     app = open_page()

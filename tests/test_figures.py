@@ -212,6 +212,12 @@ def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
     assert dict(zip(byol.text, byol.x))["coffee"] == pytest.approx(np.mean(values))
 
 
+def test_a_class_without_test_images_is_left_out(experiment):
+    summary = tables.summary(experiment.runs())
+    figure = probe.per_class(summary, {row["run"]: {"coffee": 0.5, "rocket": None} for row in summary})
+    assert figure.layout.yaxis.ticktext == ("coffee",) and all(trace.y == (0,) for trace in figure.data)
+
+
 def test_confusion_shares_sum_to_one_and_counts_are_told():
     heat = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run").data[0]
     assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]])

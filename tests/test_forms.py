@@ -33,7 +33,7 @@ def test_every_option_with_a_choice_has_exactly_one_field():
 
 @pytest.mark.parametrize("name", [name for name in OPTIONS if forms.shape(name).type in (int, float)])
 def test_the_form_has_the_bounds_that_the_config_has(name):
-    of = forms.shape(name)
+    option = forms.shape(name)
 
     def accepted(value) -> bool:
         try:
@@ -41,13 +41,13 @@ def test_the_form_has_the_bounds_that_the_config_has(name):
         except ConfigError:
             return False
 
-    if of.high is not None:
-        assert accepted(of.type(of.high)) and not accepted(of.type(of.high + 1))
-    if of.low is not None:
-        assert accepted(of.type(of.low)) and not accepted(of.type(of.low - 1))
-    if of.above is not None:
-        assert not accepted(of.type(of.above)) and accepted(of.type(of.above + 0.1))
-    assert of.optional == accepted(None)
+    if option.high is not None:
+        assert accepted(option.type(option.high)) and not accepted(option.type(option.high + 1))
+    if option.low is not None:
+        assert accepted(option.type(option.low)) and not accepted(option.type(option.low - 1))
+    if option.above is not None:
+        assert not accepted(option.type(option.above)) and accepted(option.type(option.above + 0.1))
+    assert option.optional == accepted(None)
 
 
 @pytest.mark.parametrize("name", OPTIONS)

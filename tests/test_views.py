@@ -437,6 +437,13 @@ def test_watch_tells_the_state_of_every_run_in_words():
     assert any("60 s left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
 
 
+@pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])
+def test_watch_tells_why_a_run_was_interrupted(error, told):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.write_status(synthetic.status(run, "interrupted", error=error))
+    assert told in open_page("watch", experiment="photos").warning[0].value.replace("\\", "")
+
+
 def test_watch_without_experiments_says_what_to_do():
     assert "no experiments yet" in texts(open_page("watch"))
 
@@ -488,6 +495,9 @@ def test_numbers_in_words():
         words.rate(12_345.6) == "12,300 images/s" and words.rate(874.4) == "874 images/s" and words.rate(3.14) == "3.1 images/s"
     )
     assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
+    assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
+    assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == ["640 J", "1 kJ", "12.3 kJ", "1.25 MJ", "1.25 GJ"]
+    assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
     assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
 
 

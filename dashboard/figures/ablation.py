@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NEGATIVES, Cell, Curve, Measured
@@ -85,13 +86,13 @@ def against(cells: Sequence[Cell], axis: str, measure: str, *, drop: bool = Fals
     `drop` counts from each line's best mean, in percentage points. `published` curves are drawn beneath, only as
     drops. `notes` are printed under the title. Cells without any value are hollow marks at the bottom edge.
     """
-    of = MEASURES.get(measure) or COSTS[measure]
+    shown = (MEASURES | COSTS)[measure]
     curves = list(published) if drop else []
     scale = Scale.of(axis, [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)])
-    show = _Show.of(of, measure, [value for cell in cells for value in cell.measured(measure).by_seed.values()], drop)
+    show = _Show.of(measure, [value for cell in cells for value in cell.measured(measure).by_seed.values()], drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
     figure = style.figure(
-        title={"text": f"{of.title} against {title(axis)}", "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure)]))}},
+        title={"text": f"{shown.title} against {title(axis)}", "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure)]))}},
         margin={"t": 62 + 16 * len(notes)},
         xaxis={"title": {"text": title(axis) + scale.how}, **scale.layout()},
         yaxis=show.layout(),
@@ -204,16 +205,15 @@ class _Show:
     digits: str
 
     @classmethod
-    def of(cls, of: Measure, measure: str, values: Sequence[float], drop: bool) -> "_Show":
+    def of(cls, measure: str, values: Sequence[float], drop: bool) -> "_Show":
         if drop:
             return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
         if measure == "seconds":
-            longest = max(values, default=0.0)
-            unit, per = ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)
-            return cls(unit, per, False, False, ".3~g")
+            return cls(*words.time_unit(max(values, default=0.0)), False, False, ".3~g")
         if measure == "peak_memory_bytes":
             return cls("GB", 1e9, False, False, ".3~g")
-        return cls(of.unit, 0.01 if of.share else 1.0, False, of.share, ".1f" if of.share else ".3~g")
+        own = MEASURES[measure]
+        return cls(own.unit, 0.01 if own.share else 1.0, False, own.share, ".1f" if own.share else ".3~g")
 
     def y(self, value: float, best: float | None) -> float:
         return (value if best is None else best - value) / self.per_unit
@@ -223,33 +223,33 @@ class _Show:
         how = {"autorange": "reversed"} if self.drop else {"ticksuffix": " %"} if self.share else {}
         return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
 
-    def said(self, of: Measured, best: float | None) -> str:
+    def said(self, measured: Measured, best: float | None) -> str:
         number = self.digits.replace("~", "")
         unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"
-        spread = f" ± {format(of.std / self.per_unit, number)}" if of.std is not None else ""
-        return f"{format(self.y(of.mean, best), number)}{spread}{unit}, N = {of.n}"
+        spread = f" ± {format(measured.std / self.per_unit, number)}" if measured.std is not None else ""
+        return f"{format(self.y(measured.mean, best), number)}{spread}{unit}, N = {measured.n}"
 
 
 def _add_line(figure: go.Figure, cells: list[Cell], measure: str, tone: str, scale: Scale, show: _Show, best: float | None, shift: float) -> None:
     """One line: a band wherever neighbouring cells have a spread, each seed as a dot, the means, broken where one is missing."""
     name, method = style.plain(label(cells[0])), cells[0].method
-    over = [cell.measured(measure) for cell in cells]
+    measured = [cell.measured(measure) for cell in cells]
     x = np.array([scale.x(cell.at[0]) + shift for cell in cells])
-    mean = np.array([np.nan if of.mean is None else show.y(of.mean, best) for of in over])
-    std = np.array([np.nan if of.std is None else of.std / show.per_unit for of in over])
+    mean = np.array([np.nan if one.mean is None else show.y(one.mean, best) for one in measured])
+    std = np.array([np.nan if one.std is None else one.std / show.per_unit for one in measured])
     group = {"legendgroup": name, "showlegend": False}
     bars = std.copy()
     for part in np.ma.clump_unmasked(np.ma.masked_invalid(std)) if scale.kind != "words" else ():
         if part.stop - part.start > 1:  # a cell without neighbours keeps its bar
             _add_band(figure, x[part], mean[part], std[part], tone, group)
             bars[part] = np.nan
-    seeds = [(at, show.y(value, best), seed) for at, of in zip(x, over) for seed, value in of.by_seed.items()]
-    if any(of.n > 1 for of in over):
+    seeds = [(at, show.y(value, best), seed) for at, one in zip(x, measured) for seed, value in one.by_seed.items()]
+    if any(one.n > 1 for one in measured):
         figure.add_trace(
             go.Scatter(x=[at for at, _, _ in seeds], y=[y for _, y, _ in seeds], text=[f"seed {seed}" for _, _, seed in seeds], mode="markers", **group,
                        marker={"size": 5, "color": style.faint(tone, 0.6)}, hovertemplate=f"%{{y:{show.digits}}}<br>%{{text}}<extra>{name}</extra>")
         )  # fmt: skip
-    text = [f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}<br>{show.said(of, best) if of.n else ''}" + (f"<br>missing: {_why(of)}" if of.missing else "") for cell, of in zip(cells, over)]
+    text = [f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}<br>{show.said(one, best) if one.n else ''}" + (f"<br>missing: {_why(one)}" if one.missing else "") for cell, one in zip(cells, measured)]
     figure.add_trace(
         go.Scatter(x=x, y=mean, text=text, mode="markers" if scale.kind == "words" else "lines+markers", name=name, legendgroup=name, connectgaps=False,
                    line={"color": tone, "dash": style.dash(method), "width": 2.5}, marker={"size": 9, "color": tone, "symbol": style.symbol(method)},
@@ -263,38 +263,38 @@ def _add_band(figure: go.Figure, x: np.ndarray, mean: np.ndarray, std: np.ndarra
     figure.add_trace(go.Scatter(x=x, y=mean + std, fill="tonexty", fillcolor=style.faint(tone, 0.15), **band))
 
 
-def _add_level(figure: go.Figure, of: Measured, name: str, method: str, tone: str, scale: Scale, show: _Show, best: float | None) -> None:
+def _add_level(figure: go.Figure, measured: Measured, name: str, method: str, tone: str, scale: Scale, show: _Show, best: float | None) -> None:
     """A method that has no place on the axis: its mean and spread, all along."""
-    if of.mean is None:
+    if measured.mean is None:
         return
     x, name = scale.along(), style.plain(name)
-    y = np.full(len(x), show.y(of.mean, best))
-    if of.std is not None:
-        _add_band(figure, x, y, np.full(len(x), of.std / show.per_unit), tone, {"legendgroup": name, "showlegend": False})
+    y = np.full(len(x), show.y(measured.mean, best))
+    if measured.std is not None:
+        _add_band(figure, x, y, np.full(len(x), measured.std / show.per_unit), tone, {"legendgroup": name, "showlegend": False})
     figure.add_trace(
         go.Scatter(x=x, y=y, mode="lines", name=f"{name} (level)", legendgroup=name, line={"color": tone, "dash": style.dash(method), "width": 2.5},
-                   hovertemplate=f"{show.said(of, best)}<br>{style.plain(title(scale.axis))} does not apply<extra>{name}</extra>")
+                   hovertemplate=f"{show.said(measured, best)}<br>{style.plain(title(scale.axis))} does not apply<extra>{name}</extra>")
     )  # fmt: skip
 
 
 def _add_missing(figure: go.Figure, cell: Cell, measure: str, tone: str, scale: Scale, shift: float, marks: dict[float, int]) -> None:
     """A hollow mark at the bottom edge for a cell with missing seeds, a small one where other seeds are there."""
-    of = cell.measured(measure)
-    if not of.missing or cell.at[0] is None:
+    measured = cell.measured(measure)
+    if not measured.missing or cell.at[0] is None:
         return
     x = scale.x(cell.at[0]) + shift
     stacked = marks.setdefault(x, 0)
     marks[x] += 1
-    name, lacks = style.plain(label(cell)), f"{len(of.missing)} of {len(cell.entries)} seeds missing" if of.n else "missing"
+    name, lacks = style.plain(label(cell)), f"{len(measured.missing)} of {len(cell.entries)} seeds missing" if measured.n else "missing"
     figure.add_trace(
         go.Scatter(x=[x], y=[0.03 + 0.06 * stacked], yaxis="y2", mode="markers", showlegend=False, legendgroup=name, cliponaxis=False,
-                   marker=_hollow(style.symbol(cell.method), tone, 6 if of.n else 10),
-                   hovertemplate=f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}, {lacks}:<br>{_why(of)}<extra>{name}</extra>")
+                   marker=_hollow(style.symbol(cell.method), tone, 6 if measured.n else 10),
+                   hovertemplate=f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}, {lacks}:<br>{_why(measured)}<extra>{name}</extra>")
     )  # fmt: skip
 
 
-def _why(of: Measured) -> str:
-    return style.plain(of.why if len(of.why) < 160 else f"{of.why[:160]} …")
+def _why(measured: Measured) -> str:
+    return style.plain(measured.why if len(measured.why) < 160 else f"{measured.why[:160]} …")
 
 
 def _hollow(symbol: str, tone: str, size: int) -> dict:
@@ -317,14 +317,13 @@ def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
 
 def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[float, float], *, drop: bool = False) -> go.Figure:
     """One line's cells over two axes, as colours from the low to the high one of `ends`; what is missing says so."""
-    of = MEASURES[measure]
     best_mean = next(iter(ablation.best(cells, measure).values()), None)
     best = best_mean if drop else None
-    show = _Show.of(of, measure, (), drop)
+    show = _Show.of(measure, (), drop)
     columns, rows = (ablation.in_order(axis, [cell.at[k] for cell in cells]) for k, axis in enumerate(axes))
     z = np.full((len(rows), len(columns)), np.nan)
     hover = np.full(z.shape, "", dtype=object)
-    words = []  # (column, row, text); a trace of their own, in the colour of the page's text
+    texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
     figure = style.figure(
         title={"text": style.plain(label(cells[0])), "subtitle": {"text": f"seeds a cell: {_n(cells, measure)}" if best_mean is not None else "no result yet"}},
         xaxis={"title": {"text": title(axes[0])}, **_ticks(axes[0], columns)},
@@ -339,9 +338,9 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
         if seen.n:
             z[row, column] = show.y(seen.mean, best)
             hover[row, column] = "<br>".join(filter(None, [where, show.said(seen, best), why]))
-            words.append((column, row, f"{z[row, column]:{show.digits.replace('~', '')}}", ""))
+            texts.append((column, row, f"{z[row, column]:{show.digits.replace('~', '')}}", ""))
         else:
-            words.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
+            texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
     blue = style.PALETTE[0]
     figure.add_trace(
         go.Heatmap(z=z, zmin=ends[0], zmax=ends[1], xgap=2, ygap=2, customdata=hover, hoverongaps=False, reversescale=drop,
@@ -349,7 +348,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
                    colorbar={"title": {"text": show.axis_title, "side": "right", "font": {"size": 12}}, "ticksuffix": " %" if show.share and not drop else "", "thickness": 12, "outlinewidth": 0})
     )  # fmt: skip
     for there in (True, False):
-        of_kind = [word for word in words if (word[3] == "") == there]
+        of_kind = [word for word in texts if (word[3] == "") == there]
         figure.add_trace(
             go.Scatter(x=[word[0] for word in of_kind], y=[word[1] for word in of_kind], text=[word[2] for word in of_kind], mode="text", showlegend=False,
                        customdata=[word[3] for word in of_kind], hoverinfo="skip" if there else None, hovertemplate=None if there else "%{customdata}<extra></extra>")
@@ -360,7 +359,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
 def ends(cells: Sequence[Cell], measure: str, drop: bool) -> tuple[float, float]:
     """The range of colours that all of an ablation's heat maps share."""
     best = ablation.best(cells, measure)
-    show = _Show.of(MEASURES[measure], measure, (), drop)
+    show = _Show.of(measure, (), drop)
     heights = [show.y(mean, best[cell.line] if drop else None) for cell in cells if (mean := cell.measured(measure).mean) is not None]
     return (min(heights), max(heights)) if heights else (0.0, 1.0)
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from dashboard.figures import style
 from sslcore.analysis.claims.step import Step
 
-VERDICTS = {  # word: (icon, badge colour, meaning)
+VERDICTS = {  # word: (icon, badge colour)
     "supported": (":material/check_circle:", "green"),
     "contradicted": (":material/cancel:", "red"),
     "undecided": (":material/help:", "gray"),

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard import words
 from dashboard.figures import style
 from dashboard.tables import Curve
 from sslcore.methods import METHODS
@@ -202,8 +203,8 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
     steps, at, values = (np.concatenate([curve[k] for curve in curves]) for k in range(3))
     _, place, count = np.unique(steps, return_inverse=True, return_counts=True)
 
-    def mean(of: np.ndarray) -> np.ndarray:
-        return np.bincount(place, of.astype(float)) / count
+    def mean(column: np.ndarray) -> np.ndarray:
+        return np.bincount(place, column.astype(float)) / count
 
     x, y = mean(at), mean(values)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -227,5 +228,5 @@ def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
 def _time_unit(curves: Sequence[Curve], y: str) -> tuple[str, float]:
     """(axis title, seconds a unit) that keeps the numbers short."""
     longest = max((float(at[-1]) for _, at, _ in (curve.pairs(y, "seconds") for curve in curves) if len(at)), default=0.0)
-    name, seconds = ("h", 3600.0) if longest > 3 * 3600 else ("min", 60.0) if longest > 300 else ("s", 1.0)
+    name, seconds = words.time_unit(longest)
     return f"{X_AXES['seconds']}, {name}", seconds

@@ -36,18 +36,18 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
         uirevision=title,
     )
     for k, row in enumerate(rows):
-        of = row.difference
+        difference = row.difference
         if len(row.each) > 1:
             figure.add_trace(
                 go.Scatter(x=100 * np.array(row.each), y=np.full(len(row.each), k + 0.18), mode="markers", hoverinfo="skip",
                            marker={"size": 5, "color": style.faint(row.colour, 0.5)})
             )  # fmt: skip
         error = None
-        if of.low is not None:
-            error = {"type": "data", "symmetric": False, "array": [100 * (of.high - of.mean)], "arrayminus": [100 * (of.mean - of.low)], "color": row.colour, "thickness": 2, "width": 5}
+        if difference.low is not None:
+            error = {"type": "data", "symmetric": False, "array": [100 * (difference.high - difference.mean)], "arrayminus": [100 * (difference.mean - difference.low)], "color": row.colour, "thickness": 2, "width": 5}
         fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
         figure.add_trace(
-            go.Scatter(x=[100 * of.mean], y=[k], mode="markers", error_x=error, name=style.plain(row.name),
+            go.Scatter(x=[100 * difference.mean], y=[k], mode="markers", error_x=error, name=style.plain(row.name),
                        marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
                        hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>")
         )  # fmt: skip

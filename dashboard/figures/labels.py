@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.figures import style
-from dashboard.figures.probe import tone
+from dashboard.figures.probe import by_label, tone
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
@@ -30,19 +30,19 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         uirevision=name,
     )
-    reference = by_share([row["run"] for row in rows], results, name, key)
+    reference = by_share(rows, results, name, key)
     if reference:
         figure.add_trace(
             go.Scatter(x=list(reference), y=[float(np.mean(values)) for values in reference.values()], mode="lines+markers", name=said,
                        line={"color": style.NEUTRAL, "dash": "dot", "width": 2}, marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
                        hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>")
         )  # fmt: skip
-    for label, runs in by_label(rows).items():
-        shares = by_share(runs, results, name, "accuracy")
+    for label, group in by_label(rows).items():
+        shares = by_share(group, results, name, "accuracy")
         if not shares:
             continue
-        colour, method = tone(rows, label), _method(rows, label)
-        of_draws = by_share(runs, results, name, "std")
+        colour, method = tone(rows, label), group[0]["method"]
+        of_draws = by_share(group, results, name, "std")
         spread = [float(np.std(values, ddof=1)) if len(values) > 1 else next(iter(of_draws.get(share, ())), 0.0) for share, values in shares.items()]
         figure.add_trace(
             go.Scatter(x=list(shares), y=[float(np.mean(values)) for values in shares.values()], mode="lines+markers", name=style.plain(label),
@@ -115,18 +115,19 @@ def has(results: Results, *keys: str) -> bool:
 
 def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int]) -> None:
     """h filled, z open, joined by a line; each the mean over a label's runs."""
-    for k, (label, runs) in enumerate(by_label(rows).items()):
-        pairs = [(h, z) for run in runs if (h := _number(answers[run].get("h"))) is not None and (z := _number(answers[run].get("z"))) is not None]
+    for k, (label, group) in enumerate(by_label(rows).items()):
+        told = [answers[row["run"]] for row in group]
+        pairs = [(h, z) for answer in told if (h := _number(answer.get("h"))) is not None and (z := _number(answer.get("z"))) is not None]
         if not pairs:
             continue
-        colour, method = tone(rows, label), _method(rows, label)
+        colour, method = tone(rows, label), group[0]["method"]
         h, z = np.mean(pairs, axis=0).tolist()
         spread = np.std(pairs, axis=0, ddof=1).tolist() if len(pairs) > 1 else [None, None]
-        told = [f" ± {100 * s:.1f} % over {len(pairs)} seeds" if s is not None else "" for s in spread]
+        spreads = [f" ± {100 * s:.1f} % over {len(pairs)} seeds" if s is not None else "" for s in spread]
         figure.add_trace(
             go.Scatter(x=[z, h], y=[k, k], mode="lines+markers", showlegend=False, line={"color": colour, "width": 2},
                        marker={"size": 11, "symbol": [f"{style.symbol(method)}-open", style.symbol(method)], "color": colour, "line": {"width": 2, "color": colour}},
-                       text=[f"z{told[1]}", f"h{told[0]}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
+                       text=[f"z{spreads[1]}", f"h{spreads[0]}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
             **place,
         )  # fmt: skip
 
@@ -142,28 +143,16 @@ def _label_axis(rows: Rows) -> dict[str, Any]:
     return {"range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": [style.plain(name) for name in names], "showgrid": False, "ticks": ""}
 
 
-def by_share(runs: Sequence[str], results: Results, name: str, key: str) -> dict[float, list[float]]:
+def by_share(rows: Rows, results: Results, name: str, key: str) -> dict[float, list[float]]:
     """Share of the labels -> what `key` says, a number a run that says it."""
     values: dict[float, list[float]] = {}
-    for run in runs:
-        entries = (results.get(run) or {}).get(name)
+    for row in rows:
+        entries = results[row["run"]].get(name)
         for entry in entries if isinstance(entries, list) else []:
             share, value = (_number(entry.get(k)) for k in ("fraction", key)) if isinstance(entry, Mapping) else (None, None)
             if share is not None and share > 0 and value is not None:
                 values.setdefault(share, []).append(value)
     return dict(sorted(values.items()))
-
-
-def by_label(rows: Rows) -> dict[str, list[str]]:
-    """The runs of each label."""
-    groups: dict[str, list[str]] = {}
-    for row in rows:
-        groups.setdefault(row["label"], []).append(row["run"])
-    return groups
-
-
-def _method(rows: Rows, label: str) -> str:
-    return next(row["method"] for row in rows if row["label"] == label)
 
 
 def _number(value: Any) -> float | None:

@@ -24,7 +24,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     The bar is the 95 % interval of a single run, or ± one standard deviation over
     seeds, which then appear as small dots.
     """
-    groups = _by_label(rows)
+    groups = by_label(rows)
     names = list(groups)
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
@@ -76,17 +76,18 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     )  # fmt: skip
 
 
-def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mapping[str, float]]) -> go.Figure:
+def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mapping[str, float | None]]) -> go.Figure:
     """Accuracy of the linear probe on each class, mean over seeds, a dot a label; easiest class on top.
 
-    `accuracies` holds each run's results: {run: {class: accuracy}}. Of very many
-    classes, the MAX_CLASSES on which the labels differ most are shown.
+    `accuracies` holds each run's results: {run: {class: accuracy}}, None for a class
+    without test images, which is left out. Of very many classes, the MAX_CLASSES on
+    which the labels differ most are shown.
     """
     means = {}  # label -> {class: mean accuracy}
-    for label, group in _by_label(rows).items():
+    for label, group in by_label(rows).items():
         of_group = [accuracies[row["run"]] for row in group if accuracies.get(row["run"])]
         if of_group:
-            shared = [name for name in of_group[0] if all(name in one for one in of_group)]
+            shared = [name for name in of_group[0] if all(one.get(name) is not None for one in of_group)]
             means[label] = {name: float(np.mean([one[name] for one in of_group])) for name in shared}
     classes = list(dict.fromkeys(name for of_label in means.values() for name in of_label))
     values = {name: [of_label[name] for of_label in means.values() if name in of_label] for name in classes}
@@ -99,7 +100,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         yaxis={"autorange": "reversed", "tickvals": list(range(len(classes))), "ticktext": [style.short(name) for name in classes], "ticks": ""},
         uirevision="per class",
     )
-    for label, group in _by_label(rows).items():
+    for label, group in by_label(rows).items():
         if label in means:
             method = group[0]["method"]
             shown = [(k, means[label][name]) for k, name in enumerate(classes) if name in means[label]]
@@ -140,7 +141,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     )  # fmt: skip
 
 
-def _by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The rows of each label."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["label"], []).append(row)

@@ -45,9 +45,9 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False).replace("%{", "% {")
 
 
-def short(text: str, most: int = 32) -> str:
-    """The same, cut to so many characters: a tick's name leaves room for the plot."""
-    return plain(text if len(text) <= most else f"{text[: most - 1]}…")
+def short(text: str) -> str:
+    """The same, cut to 32 characters: a tick's name leaves room for the plot."""
+    return plain(text if len(text) <= 32 else f"{text[:31]}…")
 
 
 def shade(colour: str, k: int, n: int) -> str:

@@ -3,14 +3,14 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, words
+from dashboard import access, change, forms, link, tables, words
 from dashboard.figures import ablation as figures
 from dashboard.figures import style
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
-from sslcore.config import OPTIONS, ConfigError
+from sslcore.config import OPTIONS
 from sslcore.experiment import ACTIVE, RESUMABLE
 
 TICK = 5  # seconds between two looks at the folders, while something runs
@@ -100,16 +100,16 @@ def draw() -> None:
     if second:
         draw_heat(entries, rule)
     with st.grid(2, min_column_width=340, gap="medium"):
-        for cost, of in figures.COSTS.items():
-            plot(figures.against(cells, axis, cost), key=f"ablations_{cost}", height=COST, data=data, alt=f"{of.title} against {figures.title(axis)}, a line a method")
+        for name, cost in figures.COSTS.items():
+            plot(figures.against(cells, axis, name), key=f"ablations_{name}", height=COST, data=data, alt=f"{cost.title} against {figures.title(axis)}, a line a method")
     draw_missing(entries)
     draw_table([axis, second] if second else [axis], entries)
 
 
 def _reading(cells: list[ablation.Cell]) -> str:
     """How to read the chart, in words."""
-    of = figures.MEASURES[measure]
-    said = [f"{of.title}: {of.how}."]
+    shown = figures.MEASURES[measure]
+    said = [f"{shown.title}: {shown.how}."]
     if drop:
         said.append("0 is the highest mean of a line itself; a single seed may lie above it.")
     level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None))
@@ -137,10 +137,10 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
     st.subheader("The grid")
     rows = []
     for cell in ablation.cells(entries, along):
-        row = {"method": figures.label(cell), **{figures.title(of): figures.said(of, at) for of, at in zip(along, cell.at)}}
+        row = {"method": figures.label(cell), **{figures.title(name): figures.said(name, at) for name, at in zip(along, cell.at)}}
         for name in ("linear", "knn"):
-            of = cell.measured(name)
-            row[figures.MEASURES[name].title] = "–" if of.mean is None else f"{100 * of.mean:.1f}" + (f" ± {100 * of.std:.1f}" if of.std is not None else "") + " %"
+            accuracy = cell.measured(name)
+            row[figures.MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std)
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
         lacks = cell.measured(measure)
         rows.append(row | {"N": str(lacks.n), "training": words.duration(time.mean), "memory": words.size(memory.mean), "missing": lacks.states or "–"})
@@ -206,10 +206,8 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
     if submitted:
         try:
             change.grow(experiment, {grown: forms.values(typed or "", grown)})
-        except ConfigError as error:
-            st.error(words.plain("; ".join(error.problems.values())))
-        except OSError as error:
-            st.error(f"The experiment's description could not be written: {words.plain(str(error))}")
+        except (OSError, ValueError) as error:
+            st.error(words.plain(f"They could not be added: {error}"))
         else:
             st.rerun()
 

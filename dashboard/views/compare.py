@@ -7,7 +7,7 @@ from dashboard import link, tables, words
 from dashboard.figures import curves, style
 from dashboard.plot import plot
 from dashboard.printed import printed
-from sslcore.experiment import ACTIVE, Run
+from sslcore.experiment import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
 TICK = 1  # seconds between two looks at the folders, while something runs
@@ -28,6 +28,9 @@ with st.container(border=True):
                               help="Exponential moving average: the weight of the past at each logged step. What was logged stays visible, faint.")  # fmt: skip
 runs = [run for name, run in named.items() if not chosen or name in chosen]
 spread = seeds == "mean ± std"
+methods = list(dict.fromkeys(run.config.method for run in runs))
+labels = list(tables.labels(runs).values())  # of each run, in their order
+of_method = {method: [label for run, label in zip(runs, labels) if run.config.method == method] for method in methods}
 
 
 # -- Live: the curves ----------------------------------------------------------------------
@@ -36,31 +39,29 @@ spread = seeds == "mean ± std"
 def legend_room(labels: list[str], width: int) -> int:
     """Pixels that a chart's legend takes beyond its first line, where the chart is `width` wide."""
     in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))
-    return 29 * (-(-len(labels) // in_a_line) - 1)
+    return 29 * (-(-len(set(labels)) // in_a_line) - 1)
 
 
-def is_active(run: Run) -> bool:
-    return run.status().state in ACTIVE
+def n_active() -> int:
+    """How many runs are still to finish."""
+    return sum(run.status().state in ACTIVE for run in runs)
 
 
-active = any(map(is_active, runs))
+active = n_active() > 0
 
 
 @st.fragment(run_every=TICK if active else None)
 def draw() -> None:
-    if active and not any(map(is_active, runs)):
+    moving = n_active()
+    if active and not moving:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
-    st.caption(_in_words(len(logged)))
+    st.caption(_in_words(len(logged), moving))
     if not logged:
         st.info("Nothing is logged yet; curves appear here a few seconds after a run starts.", icon=":material/hourglass_empty:")
         return
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
         st.caption(f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m sslcore evaluate` adds it.")
-    methods = list(dict.fromkeys(run.config.method for run in runs))
-    called = tables.labels(runs)
-    labels = list(dict.fromkeys(called.values()))
-    of_method = {method: list(dict.fromkeys(called[name] for name, run in tables.named(runs).items() if run.config.method == method)) for method in methods}
     panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":
@@ -87,9 +88,8 @@ def draw() -> None:
                 plot(figure, key=f"compare_{name}", height=METRIC + legend_room(labels, 540), alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid")
 
 
-def _in_words(logged: int) -> str:
+def _in_words(logged: int, moving: int) -> str:
     """How much is shown, and how much of it still moves."""
-    moving = sum(map(is_active, runs))
     parts = [words.count(len(runs), "run")]
     parts += [f"{len(runs) - logged} without anything logged yet"] if logged < len(runs) else []
     parts += [f"{moving} still to finish; this page follows"] if moving else []

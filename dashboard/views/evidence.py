@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import link, pictures, tables, words
+from dashboard import embeddings, link, pictures, tables, words
 from dashboard.figures import evidence, probe, style
 from dashboard.figures.ablation import said as say_value
 from dashboard.figures.ablation import title as say_setting
@@ -31,7 +31,7 @@ probed = tables.in_order(probed)
 varied = varying(run.config for run in probed)
 
 if not probed:
-    notes = [result["note"] for run in runs if isinstance(result := run.results(), dict) and result.get("note")]
+    notes = [result["note"] for run in runs if (result := run.results()) and result.get("note")]
     if notes:
         st.info(words.plain(str(notes[0])), icon=":material/label_off:")
         st.text("Without labels nothing can be probed, so no method can be said to be more accurate than another. What needs no labels is on Compare.")
@@ -80,7 +80,7 @@ st.caption(f"{words.count(len(probed), 'probed run')} compared" + (f" · {waitin
 
 named = tables.named(probed)
 rows = [row for row in tables.summary(probed) if row[measure] is not None]
-of_label = {label: [row for row in rows if row["label"] == label] for label in dict.fromkeys(row["label"] for row in rows)}
+of_label = probe.by_label(rows)
 
 # -- Methods, with spread and cost -------------------------------------------------------------
 
@@ -105,8 +105,8 @@ def mean(values: list) -> float | None:
 
 
 def line(label: str, own: list[dict]) -> dict[str, str]:
-    of = {name: stats.aggregate((row[name] for row in own if row[name] is not None), 0, 1) for name in pairs.MEASURES}
-    shown = of[measure]
+    shown = stats.aggregate((row[measure] for row in own), 0, 1)
+    seen = mean([spent(row, "images_seen") for row in own])
     return {
         "Method": label,
         "N": str(shown.n),
@@ -115,7 +115,7 @@ def line(label: str, own: list[dict]) -> dict[str, str]:
         "Training": words.duration(mean([row["seconds"] for row in own])),
         "Images/s": words.rate(mean([row["images_per_second"] for row in own])).removesuffix(" images/s"),
         "Peak memory": words.size(mean([row["peak_memory_bytes"] for row in own])),
-        "Images seen": f"{mean([spent(row, 'images_seen') for row in own]) or 0:,.0f}",
+        "Images seen": "–" if seen is None else f"{seen:,.0f}",
         "Operations": words.operations(mean([spent(row, "flops") for row in own])),
         "Energy": words.energy(mean([row["energy_joules"] for row in own])),
     }
@@ -123,9 +123,9 @@ def line(label: str, own: list[dict]) -> dict[str, str]:
 
 printed([line(label, own) for label, own in of_label.items()], "Accuracy and cost of each", strong="Mean ± std")
 st.caption(f"N: runs that differ in their seed alone; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are means over the seeds.")
-cost = next((result["cost"] for run in probed if isinstance((result := run.results()).get("cost"), dict)), {})
+cost = next(filter(None, (embeddings.measured(run, "cost") for run in probed)), {})
 with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-    protocol = probed[0].results()[measure].get("protocol")
+    protocol = embeddings.measured(probed[0], measure).get("protocol")
     for what in (protocol, cost.get("protocol"), cost.get("flops_protocol") or "operations: not counted for these runs; python -m sslcore evaluate counts them", cost.get("device")):
         if what:
             st.text(str(what))
@@ -144,7 +144,7 @@ def tone(pair: pairs.Pair) -> str:
 
 
 def of_seeds(pair: pairs.Pair) -> list[float]:
-    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in of])) for of in pair.matches.values()]
+    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in matches])) for matches in pair.matches.values()]
 
 
 def p_value(p: float | None) -> str:
@@ -187,7 +187,7 @@ else:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
     apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
     unequal = [
-        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for of in pair.matches.values() for match in of)
+        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
     ]
     if unequal:
         told.append(f"Not equal, since each {in_words(by)} has its own: {', '.join(unequal)}.")
@@ -197,8 +197,8 @@ else:
         st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
         each = []
         for pair in compared:
-            for seed, of in pair.matches.items():
-                for a, b in of:
+            for seed, matches in pair.matches.items():
+                for a, b in matches:
                     one = pairs.over_images_of(a, b, measure)
                     interval = "–" if one.low is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
                     each.append({"pair": name_of(pair), "seed": seed, "runs": f"{a.name} / {b.name}", "points": round(100 * one.mean, 1), "95 % interval": interval, "McNemar's p": p_value(one.p)})
@@ -222,10 +222,10 @@ for label, own in of_label.items():
         worth, taken = stats.aggregate((row[measure] for row, _ in own), 0, 1), stats.aggregate(taken for _, taken in own)
         points.append(evidence.Point(**look, cost=taken.mean, worth=worth.mean, n=worth.n, cost_std=taken.std, low=worth.low, high=worth.high))
 if points:
-    longest = max(point.cost for point in points)
     unit, said_unit = (1000.0 if axis == "energy_joules" else 1.0, COSTS[axis])
     if axis == "seconds":
-        unit, said_unit = (3600.0, "training time, h") if longest > 3 * 3600 else (60.0, "training time, min") if longest > 300 else (1.0, "training time, s")
+        name, unit = words.time_unit(max(point.cost for point in points))
+        said_unit = f"{COSTS[axis]}, {name}"
     accuracy_of = f"Accuracy by {pairs.MEASURES[measure]}"
     plot(evidence.cost(points, accuracy_of, said_unit, unit), key="evidence_cost_chart", height=430, alt=f"{accuracy_of} against {COSTS[axis]}, with the Pareto line")
     st.caption(
@@ -292,7 +292,7 @@ except ValueError as error:
     st.stop()
 a, b = names[pair.a], names[pair.b]
 one_run = pair.matches[min(pair.matches)][0][0]
-classes = [str(name) for name in (one_run.results().get("linear") or {}).get("classes") or []]
+classes = embeddings.classes(one_run)
 
 
 def class_name(label: int) -> str:

@@ -113,10 +113,10 @@ def find() -> list[str]:
         tags = sorted({tag for _, spec in experiments.values() for tag in spec.tags})
         wanted = st.multiselect("Tags", tags, key="experiments_tags", bind="query-params", placeholder="any") if tags else []
         states = st.multiselect("State", list(words.STATES), key="experiments_states", bind="query-params", placeholder="any")
-        of = st.multiselect("Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any")
+        about = st.multiselect("Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any")
     for word in (text or "").lower().split():
         found = {name: (e, spec) for name, (e, spec) in found.items() if word in " ".join([name, spec.title, spec.question, *spec.tags]).lower()}
-    found = {name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(of) <= set(methods(spec))}
+    found = {name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(about) <= set(methods(spec))}
     if states:
         found = {name: (e, spec) for name, (e, spec) in found.items() if any(run.status().state in states for run in e.runs())}
     return list(found)
@@ -157,7 +157,7 @@ def worth(folded: dict) -> tuple[float, float]:
 
 def line(name: str, folded: dict, linear: str, knn: str) -> dict[str, str]:
     n = max(folded[f"{linear}_n"], folded[f"{knn}_n"])
-    numbers = {column: tables.share(folded[of], folded[f"{of}_std"]) for column, of in (("linear probe", linear), ("kNN", knn))}
+    numbers = {column: tables.share(folded[measure], folded[f"{measure}_std"]) for column, measure in (("linear probe", linear), ("kNN", knn))}
     return {"Method": name, **numbers, "N": str(n)}
 
 

@@ -57,9 +57,9 @@ def batch(method: str) -> list[str]:
     places = list(next(iter(curve.values()), ()))
     if len(places) < 2:
         return []
-    of = over_seeds(list(drop(curve).values()))
-    interval = "" if of.low is None else f" (95 % interval {100 * of.low:.1f} to {100 * of.high:.1f})".replace("-", "−")
-    return [f"Linear probe at batch {places[0]}: {100 * of.mean:.1f} points below the best of {', '.join(map(str, places))}{interval}, N = {words.count(of.seeds, 'seed')}".replace(": -", ": −")]
+    lost = over_seeds(list(drop(curve).values()))
+    interval = "" if lost.low is None else f" (95 % interval {100 * lost.low:.1f} to {100 * lost.high:.1f})".replace("-", "−")
+    return [f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of {', '.join(map(str, places))}{interval}, N = {words.count(lost.seeds, 'seed')}".replace(": -", ": −")]
 
 
 def negatives(method: str) -> list[str]:
@@ -72,7 +72,7 @@ def negatives(method: str) -> list[str]:
     curve = evidence.curve(ablation.NEGATIVES, method, "linear")
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
-        gain = aggregate(of[places[-1]] - of[places[0]] for of in curve.values())
+        gain = aggregate(own[places[-1]] - own[places[0]] for own in curve.values())
         half = "" if gain.std is None else f" ± {100 * (gain.high - gain.mean):.1f}"
         said.append(f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f}{half} points, N = {words.count(gain.n, 'seed')}".replace("-", "−"))
     return said

@@ -47,7 +47,7 @@ else:
     origin = f"preset {preset}"
 
 try:
-    asked = draft.Asked.of(link.params("title", "question", "seeds", "set", "own", "vary"))
+    asked = draft.Asked.from_params(link.params("title", "question", "seeds", "set", "own", "vary"))
 except ConfigError as error:
     st.warning(f"The link asks for something that does not exist, so its changes are left out: {words.plain(str(error))}")
     asked = draft.Asked()
@@ -172,14 +172,14 @@ for name, values in start.axes.items():
 # -- Settings ----------------------------------------------------------------------------
 
 
-def fields(names: list[str], of: dict[str, Any], asked: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields side by side; what the reader changed, by name. `of` has the configs whose values are shown, by method;
+def fields(names: list[str], configs: dict[str, Any], asked: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Fields side by side; what the reader changed, by name. `configs` has those whose values are shown, by method;
     `asked` what a link wants changed."""
     changed: dict[str, Any] = {}
     with st.grid("auto", min_column_width=190):
         for name in names:
             with st.container():
-                shown = {METHODS[method].title: get(config, name) for method, config in of.items()}
+                shown = {METHODS[method].title: get(config, name) for method, config in configs.items()}
                 fixed = name in varied
                 changed |= forms.field(name, shown, key=f"new_set_{prefix}{name}", start=origin, asked=asked.get(name), disabled=fixed)
                 if name not in boxes and not prefix:

@@ -15,7 +15,7 @@ from sslcore.launch import transfer
 
 experiment, runs = link.header("Probe")
 runs = tables.named(tables.in_order(runs))
-results = {name: result for name, run in runs.items() if isinstance(result := run.results(), dict)}
+results = {name: result for name, run in runs.items() if (result := run.results())}
 waiting = [run for name, run in runs.items() if name not in results]
 
 if not results:
@@ -66,22 +66,12 @@ def line(folded: dict) -> dict[str, str]:
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 
 
-def protocol(result: dict) -> list[str]:
-    """How each column came about, in the words of the run that measured it."""
-    lines = []
-    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
-        part = result.get(name) or {}
-        numbers = [f"{key} {part[key]:,}" for key in ("k", "temperature", "n_train", "n_test") if isinstance(part.get(key), (int, float))]
-        told = "; ".join([*filter(None, [part.get("protocol")]), *([", ".join(numbers)] if numbers else [])])
-        lines += [f"{title}: {told}."] if told else []
-    return lines
-
-
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
     st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
-    for line in protocol(next(iter(probed.values()))):
-        st.text(line)
+    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
+        if told := words.protocol(next(iter(probed.values())).get(name)):
+            st.text(f"{title}: {told}.")
     st.text("Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder and the pixels.")
 
 # -- The figures -----------------------------------------------------------------------------
@@ -122,7 +112,7 @@ if few:
         with grid.cell():
             plot(labels.few_labels(rows, probed, name), key=f"probe_{name}", height=400, alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method")
     for name in few:
-        st.caption(sentence(next((told for result in probed.values() if isinstance(told := result.get(f"{name}_protocol"), str)), "")))
+        st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, f"{name}_protocol"))), "")))
 if "label_efficiency" not in few:
     st.text("These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels is off.")
 if "fine_tuning" not in few:
@@ -153,7 +143,7 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [entry for result in probed.values() if isinstance(result.get("transfer"), dict) for entry in result["transfer"].values()]
+    entries = [entry for result in probed.values() for entry in labels.part(result, "transfer").values()]
     st.caption(sentence(next((told for entry in entries if (told := labels.text(entry, "protocol"))), "")))
 else:
     st.text("How well do these encoders see images of another data set?")

@@ -144,9 +144,8 @@ def row(run: Run, status: Status) -> None:
         if status.state == "failed":
             st.error(words.plain(status.error or "It ended without a word; the log below may say why."), icon=":material/error:")
         elif status.state == "interrupted":
-            told = status.error if status.engine == "slurm" or (status.error or "").startswith("status.json") else None
-            why = f"{told.rstrip('.')}." if told else "Its process is gone (killed, or the machine was restarted)."
-            st.warning(words.plain(f"{why} Resume goes on from the last checkpoint."))
+            why = status.error or "Its process is gone (killed, or the machine was restarted)"
+            st.warning(words.plain(f"{why.rstrip('.')}. Resume goes on from the last checkpoint."))
         for warning in status.warnings:
             st.warning(words.plain(warning), icon=":material/warning:")
 

@@ -1,4 +1,4 @@
-"""A page that arrives whole."""
+"""Streamlit's queue of messages to a browser: a page arrives whole."""
 
 from functools import wraps
 
@@ -8,7 +8,7 @@ from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 SUCCESS = ForwardMsg.FINISHED_SUCCESSFULLY
 
 
-def wholly() -> None:
+def keep_pages_whole() -> None:
     """Have all be sent of a page's run that has succeeded, also where a fragment's tick begins before it has left.
 
     Streamlit (1.67) takes what is unsent of that fragment off the queue, since it is about to come anew, but leaves the

@@ -1,4 +1,4 @@
-"""Answers that leave at once."""
+"""Streamlit's connections with TCP_NODELAY: answers that leave at once."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import socket
 import psutil
 
 
-def promptly() -> None:
+def set_nodelay() -> None:
     """Have every connection that is accepted from now on send small packets at once (TCP_NODELAY).
 
     asyncio does so for sockets that were made with the protocol's number, and Streamlit's is made without it. An answer

@@ -3,7 +3,7 @@
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 
-from dashboard.wholly import wholly
+from dashboard.message_queue import keep_pages_whole
 
 
 def element(place: int, fragment: str = "") -> ForwardMsg:
@@ -25,8 +25,8 @@ def places(messages: list[ForwardMsg]) -> list[int]:
 
 
 def queue_of(*messages: ForwardMsg) -> ForwardMsgQueue:
-    wholly()
-    wholly()  # the app may be made ready more than once
+    keep_pages_whole()
+    keep_pages_whole()  # the app may be made ready more than once
     queue = ForwardMsgQueue()
     for message in messages:
         queue.enqueue(message)
