@@ -138,6 +138,14 @@ def cpu(process: psutil.Process) -> float:
     return sum(one.cpu_times().user + one.cpu_times().system for one in [process, *process.children(recursive=True)])
 
 
+def settle(process: psutil.Process) -> None:
+    """Wait until it has done next to nothing for ten seconds."""
+    before = -math.inf
+    while (now := cpu(process)) - before > 0.5:
+        before = now
+        time.sleep(10)
+
+
 def opened(browser: Browser, url: str, painted: str, server: psutil.Process, in_sight: str = "_ => true") -> Opened:
     """A page in a profile of its own, when it is painted."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
@@ -236,7 +244,7 @@ def main() -> None:
                 port = free_port()
                 command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(events), "--port", str(port), "--host", "127.0.0.1"]
                 with serving(command, port, "/") as server:
-                    time.sleep(30)  # it loads in the background; peers are measured warm
+                    settle(server)  # it loads in the background; peers are measured warm
                     first = opened(browser, f"http://127.0.0.1:{port}/#timeseries", TB_PAINTED, server)
                     first.page.context.close()
                     again = opened(browser, f"http://127.0.0.1:{port}/#timeseries", TB_PAINTED, server)
