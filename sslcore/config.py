@@ -223,7 +223,7 @@ def varying(configs: Iterable[RunConfig]) -> list[str]:
     return [
         name
         for name in OPTIONS
-        if name not in ("method", "seed", *WATCHING) and any(len({repr(one[name]) for one in of}) > 1 for of in by_method.values())
+        if name not in ("method", "seed", *WATCHING) and any(len({one[name] for one in of}) > 1 for of in by_method.values())
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, nest, resolve
+from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, nest, resolve, varying
 from sslcore.methods import METHODS
 
 names = st.sampled_from(sorted(OPTIONS))
@@ -110,3 +110,11 @@ def test_the_learning_rate_follows_the_batch_as_it_says(rule, peak):
 def test_every_option_has_help_and_a_default_that_is_valid():
     assert all(field.description and field.description.strip().endswith(".") for field in OPTIONS.values())
     RunConfig.model_validate(nest({name: field.default for name, field in OPTIONS.items()}))
+
+
+def test_what_varies_is_told_within_a_method_by_values_and_without_what_only_watches():
+    one, other = (resolve({"method": "moco", "dataset": "digits", "batch_size": size, "seed": size}) for size in (32, 64))
+    read = RunConfig.model_validate_json(one.model_dump_json())  # where 2 has become 2.0
+    watched = one.model_copy(update={"evaluate": one.evaluate.model_copy(update={"knn_every": 7})})
+    assert varying([one, read, watched, resolve({"method": "byol", "dataset": "digits"})]) == []
+    assert varying([one, read, other]) == ["batch_size"]
