@@ -79,12 +79,14 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
-    """A file as it is at this moment; nothing where there is none."""
+    """A file as it is at this moment; nothing where there is none. Raises ValueError, in one line, where it is torn."""
     try:
         source = path.open("rb")
     except FileNotFoundError:
         return
     with source:
+        with _naming(name):
+            vetting.check(path)
         entry = _entry(name)
         entry.file_size = os.fstat(source.fileno()).st_size
         with archive.open(entry, "w") as target:
@@ -204,7 +206,7 @@ def _contents(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) 
             raise ValueError(f"{name}/{run} has no config.json: it is no run")
         inside = {file: _bytes(archive, members[place]) for file in ("config.json", "status.json") if (place := f"{name}/{run}/{file}") in members}
         config = _model(RunConfig, f"{name}/{run}/config.json", inside["config.json"])
-        status = _model(vetting.StatusInside, f"{name}/{run}/status.json", inside.get("status.json", b'{"state": "interrupted"}'))
+        status = _model(Status, f"{name}/{run}/status.json", inside.get("status.json", b'{"state": "interrupted"}'))
         runs.append(RunInside(run, config.method, as_imported(status).state))
     return Contents(
         name=name,

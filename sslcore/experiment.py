@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,10 @@ PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
 RESUMABLE = ("failed", "stopped", "interrupted")
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
+
+
 # -- Status --------------------------------------------------------------------
 
 
@@ -48,7 +52,7 @@ class Status(BaseModel):
 
     state: State = "queued"
     stage: Stage | None = None
-    progress: float = 0.0  # of the whole run, 0 to 1
+    progress: Share = 0.0  # of the whole run
     eta_seconds: float | None = None
     attempt: int = 0  # how often it was started
     host: str | None = None
@@ -62,9 +66,9 @@ class Status(BaseModel):
     requeues: int = 0  # how often Slurm queued the job again
     slot: str | None = None  # "cpu", "gpu0", "gpu0,gpu1", ...
     heartbeat: float | None = None
-    queued_at: float | None = None
-    started_at: float | None = None  # of the latest attempt
-    ended_at: float | None = None
+    queued_at: Moment | None = None
+    started_at: Moment | None = None  # of the latest attempt
+    ended_at: Moment | None = None
     error: str | None = None
     warnings: list[str] = Field(default_factory=list)
 
@@ -282,7 +286,7 @@ class Spec(BaseModel):
     base: dict[str, Any] = Field(default_factory=dict)  # settings of every run
     by_method: dict[str, dict[str, Any]] = Field(default_factory=dict)  # settings of one method's runs
     axes: dict[str, list[Any]] = Field(default_factory=dict)  # settings that vary, with their values
-    created: float | None = None
+    created: Moment | None = None
     command: str | None = None  # how to launch it again
 
 
@@ -407,14 +411,15 @@ class Store:
 
     def experiments(self) -> list[Experiment]:
         """The experiments, the newest first."""
-        if not self.root.is_dir():
-            return []
-        found = [Experiment(p) for p in self.root.iterdir() if not p.name.startswith(".")]
-        return sorted((e for e in found if e.exists()), key=lambda e: e.spec().created or 0, reverse=True)
+        return sorted(self._found(), key=lambda e: e.spec().created or 0, reverse=True)
 
     def runs(self) -> list[Run]:
-        """All runs of all experiments."""
-        return [run for experiment in self.experiments() for run in experiment.runs()]
+        """All runs of all experiments, by name."""
+        return [run for experiment in self._found() for run in experiment.runs()]
+
+    def _found(self) -> list[Experiment]:
+        folders = sorted(p for p in self.root.iterdir() if not p.name.startswith(".")) if self.root.is_dir() else []
+        return [experiment for experiment in map(Experiment, folders) if experiment.exists()]
 
     def find(self, name: str) -> list[Run]:
         """The runs that EXPERIMENT or EXPERIMENT/RUN names. Raises ValueError where there are none."""

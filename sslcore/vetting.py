@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import pydantic_core
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sslcore.config import RunConfig
-from sslcore.experiment import SCHEMA_VERSION, Spec, Status
+from sslcore.experiment import SCHEMA_VERSION, Share, Spec, Status
 
 MAX_JSON = 50_000_000  # bytes
 MAX_ARRAYS = 4_000_000_000  # bytes of one .npz, unpacked
@@ -29,20 +30,9 @@ MAX_CELLS = 20_000_000  # of one table
 MAX_PIXELS = 120_000_000  # of one picture; the largest sample sheet has 105 million
 CHUNK = 1 << 20
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
-
 
 class SpecInside(Spec):
     schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
-    created: Moment | None = None
-
-
-class StatusInside(Status):
-    progress: Share = 0.0
-    queued_at: Moment | None = None
-    started_at: Moment | None = None
-    ended_at: Moment | None = None
 
 
 class Part(BaseModel):
@@ -91,7 +81,7 @@ class Results(Part):
     note: str | None = None
 
 
-MODELS = {"experiment.json": SpecInside, "config.json": RunConfig, "status.json": StatusInside, "results.json": Results}
+MODELS = {"experiment.json": SpecInside, "config.json": RunConfig, "status.json": Status, "results.json": Results}
 
 
 def check(path: Path) -> None:
@@ -100,7 +90,8 @@ def check(path: Path) -> None:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A JSON object without NaN or infinity."""
+    """A JSON object without NaN or infinity, and without halves of letters, which no file could take."""
+    pydantic_core.from_json(content)
     value = json.loads(content, parse_float=_number, parse_constant=_number)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")

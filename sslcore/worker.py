@@ -68,7 +68,7 @@ class Pulse:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
         written = time.monotonic()
         while not self.silent.wait(HEARTBEAT_SECONDS):
-            if self.status.engine == "slurm" and self.run.stopping(self.status):  # the agent is on another machine
+            if self.run.stopping(self.status):  # the agent tells it sooner, where it is on this machine
                 self.stop_requested = True
             try:
                 self.write()

@@ -126,6 +126,16 @@ def test_a_class_without_test_images_has_no_accuracy_and_comes_in(store, experim
     assert brought.run(run.name).results() == results
 
 
+def test_halves_of_letters_are_refused(store, experiment, tmp_path):
+    file = tmp_path / "hostile.zip"
+    with zipfile.ZipFile(exported(experiment, tmp_path)) as good, zipfile.ZipFile(file, "w") as bad:
+        for info in good.infolist():
+            content = good.read(info)
+            bad.writestr(info, b'{"note": "\\ud800"}' if info.filename.endswith("results.json") else content)
+    with pytest.raises(ValueError, match=r"results\.json"):
+        archive.bring_in(store, file)
+
+
 def test_a_metrics_file_that_was_being_written_comes_in(store, experiment, tmp_path):
     run = experiment.runs()[0]
     with run.metrics_file.open("a") as file:
@@ -148,7 +158,7 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert left_in(store) == ["photos", "photos-2"] and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("torn", ["experiment.json", "moco-bs32-s0/config.json"])
+@pytest.mark.parametrize("torn", ["experiment.json", "moco-bs32-s0/config.json", "moco-bs32-s0/results.json", "moco-bs32-s0/embeddings.npz"])
 def test_what_could_not_be_imported_is_not_exported(experiment, tmp_path, torn):
     (experiment.path / torn).write_text("{")
     with pytest.raises(ValueError, match=f"photos/{torn}: "):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore import trash
+from sslcore import trash, worker
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Status, Store, slug
 from sslcore.files import read_json, write_json
@@ -137,7 +137,7 @@ def test_other_states_are_as_they_are_written(run, state):
     assert run.status().state == state
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"state": "flying"}', '{"progress": []}'])
+@pytest.mark.parametrize("content", ["", "{", "[1]", "3", '{"state": "flying"}', '{"progress": []}', '{"started_at": 1e20}'])
 def test_a_status_that_cannot_be_read_is_an_interrupted_run(run, content):
     run.status_file.write_text(content)
     assert run.status().state == "interrupted"
@@ -165,6 +165,18 @@ def test_one_process_at_a_time_holds_a_run(run):
             pass
     with run.hold():
         pass
+
+
+def test_a_run_that_no_agent_here_looks_after_hears_of_a_stop_by_itself(run, monkeypatch):
+    monkeypatch.setattr(worker, "HEARTBEAT_SECONDS", 0.02)
+    with run.hold() as claim:
+        pulse = worker.Pulse(run, claim)
+        pulse.start()
+        assert not pulse.stop_requested
+        run.request_stop()
+        while not pulse.stop_requested:
+            time.sleep(0.01)
+        pulse.hush()
 
 
 def test_who_is_patient_gets_the_run_when_it_is_let_go(run):
@@ -333,7 +345,7 @@ def test_an_edit_that_fails_or_a_broken_description_changes_nothing(store, run):
     assert run.experiment.spec_file.read_text() == "{"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"axes": 3}', "null"])
+@pytest.mark.parametrize("content", ["", "[]", '{"axes": 3}', '{"created": 1e20}', "null"])
 def test_an_experiment_whose_description_is_broken_is_still_listed(store, run, content):
     run.experiment.spec_file.write_text(content)
     assert [(experiment.name, experiment.spec().title) for experiment in store.experiments()] == [("e", "e")]

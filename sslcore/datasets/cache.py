@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Report, Source, decode_all
+from sslcore.datasets.source import Report, Source, decode_all, spelled
 from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
@@ -129,7 +129,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
     report("decoding images", 1.0)
     kept = [index for index in range(total) if str(index) not in skipped]
     train = sum(index < source.train for index in kept)
-    said = [*source.left_out, *(f"{source.images[int(index)]}: {why}" for index, why in skipped.items())]
+    said = [*map(spelled, source.left_out), *(spelled(f"{source.images[int(index)]}: {why}") for index, why in skipped.items())]
     if not 0 < train < len(kept):
         part, first = "training" if train == 0 else "test", said[len(source.left_out)]
         raise ValueError(f"none of the {part} images can be read; the first: {first}")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, split
+from sslcore.datasets.source import Info, Report, Source, spelled, split
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 TRAIN = ("train", "training")
@@ -109,7 +109,7 @@ def _scan(root: Path) -> Part:
     for entry in _entries(root, budget):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget):
-                part.classes[entry.name] = files
+                part.classes[spelled(entry.name)] = files
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part

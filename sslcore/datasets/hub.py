@@ -75,7 +75,7 @@ def source(name: str, report: Report) -> Source:
 
     kind = getattr(datasets, SETS[name].torchvision)
     root = home() / "downloads"
-    with locked(root / f".{name}.held"):
+    with locked(root / f".{name}.held", lambda: report("waiting for another process that downloads these images", 0.0)):
         try:
             parts = _read(kind, root)
         except RuntimeError:  # as torchvision says that files are missing or damaged

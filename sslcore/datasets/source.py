@@ -1,5 +1,6 @@
 """What every kind of data set is read into first: images not yet of one size, and their labels."""
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -53,6 +54,11 @@ def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np
     if not test.any():
         raise ValueError("no class has two images, so that none can be held out for testing")
     return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def spelled(path: str) -> str:
+    r"""A file's path as text that can be written; bytes that are no UTF-8 as \xNN."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def decode(image: np.ndarray | Path, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sslcore import datasets
 from sslcore.datasets import source
+from sslcore.files import write_json
 from tests.datasets.pictures import class_folders, one_line, save
 
 quickly = settings(max_examples=40, deadline=None)
@@ -134,6 +135,16 @@ def test_broken_files_are_listed_and_skipped(tmp_path, monkeypatch):
         assert [40 * (label + 1) for label in labels] == images[:, 8, 8, 0].tolist()  # each image kept its own label
     assert sorted(Path(line.partition(": ")[0]).name for line in data.skipped) == ["bomb.png", "cut.jpg", "empty.png", "text.png"]
     assert datasets.load(str(root), 16).skipped == data.skipped
+
+
+def test_names_that_are_no_utf_8_can_be_written(tmp_path):
+    root = class_folders(tmp_path / "set", {"a": 4, "b": 4})
+    os.rename(root / "b", os.fsencode(root / "b")[:-1] + b"caf\xe9")
+    Path(os.fsdecode(os.fsencode(root / "a") + b"/bro\xe9ken.png")).write_bytes(b"no image")
+    data = datasets.load(str(root), 16)
+    assert data.classes == ("a", "caf\\xe9") == datasets.info(str(root)).classes
+    assert len(data.skipped) == 1 and "bro\\xe9ken.png" in data.skipped[0]
+    write_json(tmp_path / "results.json", [data.classes, data.skipped])
 
 
 def test_links_in_a_circle_end(tmp_path):
