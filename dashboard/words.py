@@ -75,11 +75,11 @@ def size(n_bytes: float | None) -> str:
 
 
 def rate(images_per_second: float | None) -> str:
-    """Three digits at most matter: 874 images/s, 12,300 images/s."""
+    """Three digits at most: 3.1 images/s, 874 images/s, 12,300 images/s."""
     if images_per_second is None:
         return "–"
-    digits = 1 if images_per_second < 10 else 0 if images_per_second < 1000 else -2
-    return f"{round(images_per_second, digits):,.{max(digits, 0)}f} images/s"
+    rounded = float(f"{images_per_second:.3g}")
+    return f"{rounded:,.{1 if rounded < 10 else 0}f} images/s"
 
 
 def operations(flops: float | None) -> str:

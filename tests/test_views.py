@@ -491,9 +491,8 @@ def test_durations_in_words(seconds, said):
 
 def test_numbers_in_words():
     assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
-    assert (
-        words.rate(12_345.6) == "12,300 images/s" and words.rate(874.4) == "874 images/s" and words.rate(3.14) == "3.1 images/s"
-    )
+    said = {3.14: "3.1", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
+    assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
     assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
     assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
     assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == ["640 J", "1 kJ", "12.3 kJ", "1.25 MJ", "1.25 GJ"]
