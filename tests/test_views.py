@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import time
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -435,6 +436,14 @@ def test_watch_tells_the_state_of_every_run_in_words():
         assert said in shown
     bars = {bar.text if hasattr(bar, "text") else bar.proto.text for bar in app.get("progress")}
     assert any("1 min left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
+
+
+def test_watch_says_when_a_run_finished_and_how_long_it_trained_however_often_it_was_begun():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    now = time.time()
+    run.write_status(synthetic.status(run, "finished", progress=1.0, attempt=2, started_at=now - 7, ended_at=now))
+    bar = open_page("watch", experiment="photos").get("progress")[0]
+    assert bar.proto.text.replace("\\", "").startswith(f"finished {words.date(now)} · 1 min 40 s of training · ")
 
 
 @pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])

@@ -8,6 +8,7 @@ from dashboard import access, change, cluster, link, machine, tables, trash, wor
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
+from sslcore.analysis.summary import number
 from sslcore.experiment import ACTIVE, RESUMABLE, Run, Status
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
@@ -94,14 +95,11 @@ def doing(run: Run, status: Status) -> str:
         return says
     if status.state == "queued":
         return "waits for room on this machine"
+    if status.state == "finished":
+        seconds = number(run.results(), "cost.seconds")
+        return f"finished {words.date(status.ended_at)}".rstrip() + (f" · {words.duration(seconds)} of training" if seconds is not None else "")
     if status.state != "running":
-        took = (status.ended_at or 0) - (status.started_at or 0)
-        after = f" after {words.duration(took)}" if took > 0 else ""
-        return (
-            f"{words.STATES[status.state][0]}{after}"
-            if status.state == "finished"
-            else f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
-        )
+        return f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
     if run.stopping(status):
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
