@@ -446,6 +446,13 @@ def test_watch_says_when_a_run_finished_and_how_long_it_trained_however_often_it
     assert bar.proto.text.replace("\\", "").startswith(f"finished {words.date(now)} · 1 min 40 s of training · ")
 
 
+@pytest.mark.parametrize("content", [b"", b"RIFF\x10\0\0\0WEBP", b"not a picture"])
+def test_watch_says_that_a_damaged_picture_cannot_be_read(content):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.views_file.write_bytes(content)
+    assert "views.webp in the run's folder is damaged" in texts(open_page("watch", experiment="photos"))
+
+
 @pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])
 def test_watch_tells_why_a_run_was_interrupted(error, told):
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()

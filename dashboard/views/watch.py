@@ -243,7 +243,10 @@ with log_box:
 with views_box:
     st.caption("What its network sees: each image, and random views of it below")
     if run.views_file.is_file():
-        st.image(str(run.views_file))
+        try:
+            st.image(str(run.views_file))
+        except Exception:  # whatever a torn file makes Pillow raise
+            st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
     else:
         st.text("The picture appears when the run has started.")
 
