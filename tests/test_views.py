@@ -531,6 +531,9 @@ def test_the_picture_depends_on_what_the_network_sees_and_on_nothing_else():
 
 def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without a name, as containers have
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
     config = plan.resolve({"dataset": "digits"})
     path = strip.draw(config)
     drawn = path.stat().st_mtime_ns
