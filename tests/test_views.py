@@ -136,6 +136,13 @@ def test_where_slurm_keeps_waiting_jobs_the_question_says_so_and_asks_no_more(mo
     assert "trash_delete" not in [button.key for button in app.button] and not Store().experiments()
 
 
+def test_menus_are_told_apart_by_name():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=20)
+    assert [menu.label for menu in open_page().get("menu_button")] == [f"Actions for {experiment.spec().title}"]
+    labels = [menu.label.replace("\\", "") for menu in open_page("watch", experiment="photos").get("menu_button")]
+    assert labels == [f"Actions for {name}-bs256-s0" for name in ("moco", "byol")]
+
+
 def menu(app: AppTest, name: str, action: str) -> AppTest:
     """Choose an action in the menu of an experiment's card."""
     return clean(app.menu_button(key=f"experiments_menu_{name}").click(action).run())

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, tables, trash, words
+from dashboard import access, change, cluster, link, machine, menu, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
@@ -121,7 +121,7 @@ def row(run: Run, status: Status) -> None:
     if status.state == "queued" and status.requeues:
         word = "requeued"
     with st.container(border=True, gap="xsmall"):
-        name, bar, menu = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
+        name, bar, corner = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
         with name, st.container(gap=None):
             st.markdown(f"**{words.plain(run.name)}**{' :material/keep:' if run.name in spec.pinned else ''}")
             with st.container(horizontal=True, gap="xsmall"):
@@ -133,10 +133,8 @@ def row(run: Run, status: Status) -> None:
         )
         if status.engine == "slurm":
             bar.caption(words.plain(cluster.job_in_words(status)))
-        with menu, st.container(horizontal=True, horizontal_alignment="right"):
-            action = st.menu_button(
-                "", actions(run, status), icon=":material/more_horiz:", type="tertiary", key=f"watch_menu_{run.name}"
-            )
+        with corner, st.container(horizontal=True, horizontal_alignment="right"):
+            action = menu.menu(run.name, actions(run, status), key=f"watch_menu_{run.name}")
         if action:
             act(run, action)
         if status.state == "failed":
@@ -179,6 +177,7 @@ listed = list(runs)
 if len(runs) > PAGE:
     page = st.pagination(-(-len(runs) // PAGE), key="watch_page", bind="query-params")
     listed = listed[(page - 1) * PAGE : page * PAGE]
+st.html(menu.STYLE)
 refused = st.session_state.pop("watch_refused", None)
 if refused:
     st.error(words.plain(refused))
