@@ -17,11 +17,10 @@ const fetched = new Map()
 
 function figureAt(address) {
   if (!fetched.has(address)) {
-    const coming = fetch(address).then(answer => {
-      if (!answer.ok) throw new Error("This chart is not kept by the server any more; load the page again.")
-      return answer.text()
+    const coming = fetch(address).then(answer => answer.ok ? answer.text() : Promise.reject()).catch(() => {
+      fetched.delete(address)
+      throw new Error("The chart could not be fetched from the dashboard; it is tried again with the next change, or when the page is loaded again.")
     })
-    coming.catch(() => fetched.delete(address))
     fetched.set(address, coming)
     if (fetched.size > 60) fetched.delete(fetched.keys().next().value)
   }
@@ -355,7 +354,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   state.wanted = wanted
   const turn = ++state.turn
   await dueTurn(state, turn)
-  if (turn !== state.turn || !node.isConnected) return
+  if (turn !== state.turn || states.get(node) !== state || !node.isConnected) return
   const figure = figureOf(state)
   const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height }
   state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
@@ -425,7 +424,11 @@ export default function ({ data, parentElement, setStateValue }) {
   if (inSight(node)) urgent.add(node)
   Promise.all([load(data.plotly), figureAt(`${data.figures}/${data.whole}.json`)])
     .then(([Plotly, figure]) => node.isConnected && latest.get(node) === data && draw(node, { ...data, figure }, { Plotly, thumbnail, pick }))
-    .catch(error => { node.textContent = error.message })
+    .catch(error => {
+      if (latest.get(node) !== data) return
+      undraw(node)
+      node.textContent = error.message
+    })
     .finally(() => urgent.delete(node))
   return () => undraw(node)
 }

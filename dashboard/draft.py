@@ -48,11 +48,16 @@ def from_preset(name: str) -> Start:
 
 
 def from_clone(store: Store, name: str) -> Start:
-    """A copy of EXPERIMENT, or of EXPERIMENT/RUN alone. Raises ValueError where there is none."""
+    """A copy of EXPERIMENT, or of EXPERIMENT/RUN alone. Raises ValueError where there is none, or none that a form can show."""
     runs = store.find(name)
     if "/" not in name.strip("/"):
         experiment = store.experiment(name)
-        return Start(experiment.spec().model_copy(update={"created": None, "command": None}), str(experiment.spec_file))
+        start = Start(experiment.spec().model_copy(update={"created": None, "command": None}), str(experiment.spec_file))
+        for option, values in (("method", start.methods), ("dataset", [start.dataset]), ("seed", start.seeds)):
+            for value in values:
+                if type(value) is not OPTIONS[option].annotation:
+                    raise ValueError(f"{experiment.spec_file}: {option} cannot be {value!r}; correct it there")
+        return start
     return Start(from_run(runs[0]), None)
 
 

@@ -5,7 +5,10 @@ function load(url) {
     const script = document.createElement("script")
     script.src = url
     script.onload = () => resolve(window.Plotly) // of this script, even where the page has several
-    script.onerror = () => reject(new Error("plotly.js could not be loaded from " + url))
+    script.onerror = () => {
+      delete known[url]
+      reject(new Error("plotly.js could not be loaded from " + url + "; it is tried again with the next change, or when the page is loaded again."))
+    }
     document.head.appendChild(script)
   }))
 }

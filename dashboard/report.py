@@ -28,7 +28,6 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from dashboard import embeddings, questions, tables, words
-from dashboard.embeddings import Embedding
 from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
@@ -101,6 +100,7 @@ def html(experiment: Experiment) -> str:
         plotly=Markup(get_plotlyjs()),
         script=Markup(_script()),
         sections=_sections(shown, content["probed"], content["results"]),
+        confusions=_confusions(content["probed"], content["results"]),
         ablations=_ablations(experiment, shown),
         embeddings=_embeddings(shown),
         sheets=_sheets(shown),
@@ -254,13 +254,11 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
 def _sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) -> dict[str, list[Chart]]:
     """The report's charts, by section. `probed` are the rows of the runs that were."""
     logged = tables.curves(runs)
-    linear = {name: labels.part(result, "linear") for name, result in results.items()}
     return {
         "accuracy": _accuracy(probed),
         "losses": [_loss(tuple(curve for curve in logged if curve.method == method), method) for method in dict.fromkeys(curve.method for curve in logged)],
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
-        "classes": _classes(probed, linear),
-        "confusions": _confusions(probed, linear),
+        "classes": _classes(probed, results),
         "few_labels": _few_labels(probed, results),
         "heads": _heads(probed, results),
     }
@@ -288,27 +286,35 @@ def _n_labels(logged: tuple[tables.Curve, ...]) -> int:
     return len({curve.label for curve in logged})
 
 
-def _classes(rows: labels.Rows, linear: labels.Results) -> list[Chart]:
-    per_class = {name: own["per_class"] for name, own in linear.items() if own.get("per_class")}
+def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+    per_class = {name: own for name, result in results.items() if (own := labels.part(result, "linear").get("per_class"))}
     if not per_class:
         return []
-    height = max(360, 150 + 26 * min(max(map(len, per_class.values())), probe.MAX_CLASSES))
-    return [Chart(probe.per_class(rows, per_class), "per-class", "Accuracy of the linear probe on each class, for each method", height)]
+    n = max(map(len, per_class.values()))
+    height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
+    caption = f"The {probe.MAX_CLASSES} of {n} classes on which the methods differ most." if n > probe.MAX_CLASSES else ""
+    return [Chart(probe.per_class(rows, per_class), "per-class", "Accuracy of the linear probe on each class, for each method", height, caption)]
 
 
-def _confusions(rows: labels.Rows, linear: labels.Results) -> list[Chart]:
-    """Of the first run of each label; MAX_PANELS at most."""
-    first: dict[str, str] = {}
+def _confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart], str]:
+    """(those of the first run of each label, MAX_PANELS at most; how many are left out)."""
+    linear = {name: labels.part(result, "linear") for name, result in results.items()}
+    first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         if linear[row["run"]].get("confusion"):
-            first.setdefault(row["label"], row["run"])
+            first.setdefault(row["label"], row)
+    methods = {row["run"]: row["method"] for row in first.values()}
     charts = []
-    for name in list(first.values())[:MAX_PANELS]:
+    for name in tables.one_of_each(methods, MAX_PANELS):
         figure = probe.confusion(linear[name]["confusion"], linear[name]["classes"], f"What {name} confuses")
         figure.update_traces(showscale=False).update_xaxes(tickangle=-45)
         figure.update_layout(title_subtitle_text="colour: share of the true class")
         charts.append(Chart(figure, f"confusion-{name}", f"Confusion matrix of the linear probe of {name}", 380))
-    return charts
+    return charts, _left_out(len(methods))
+
+
+def _left_out(n: int) -> str:
+    return f"{MAX_PANELS} of {n} shown, one of each method first; the dashboard has the others." if n > MAX_PANELS else ""
 
 
 def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
@@ -361,23 +367,23 @@ def _ablations(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, l
 
 
 def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
-    """(the last layout of the first run of each label, laid over the first one; what is missing). MAX_PANELS at most."""
-    called = tables.labels(runs)
-    found: dict[str, tuple[Run, Embedding]] = {}
+    """(the last layout of the first run of each label, laid over the first one, MAX_PANELS at most; what is left out or missing)."""
+    named, called = tables.named(runs), tables.labels(runs)
+    found: dict[str, str] = {}  # label -> its first run that has a layout
     missing: dict[str, str] = {}
-    for name, run in tables.named(runs).items():
-        if called[name] in found or len(found) == MAX_PANELS or run.status().state != "finished":
+    for name, run in named.items():
+        if called[name] in found or run.status().state != "finished":
             continue
         try:
-            read = embeddings.read(run)
+            if embeddings.read(run).umap:
+                found[called[name]] = name
         except ValueError as error:
             missing.setdefault(called[name], str(error))
-            continue
-        if read.umap:
-            found[called[name]] = run, read
+    shown = tables.one_of_each({name: named[name].config.method for name in found.values()}, MAX_PANELS)
     charts = []
-    for label, (run, own) in found.items():
-        _, reference = next(iter(found.values()))
+    for name in shown:
+        run, label = named[name], called[name]
+        own, reference = embeddings.read(run), embeddings.read(named[shown[0]])
         names = next(filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), [])
         _, layout = embeddings.at_epoch(own.umap, None)
         points = embeddings.points(own, embeddings.laid_over(own, layout, reference), names)
@@ -386,7 +392,8 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
         figure = embedding.panel(points, classes=names or sorted(set(points["class"])), dataset=run.config.dataset, title=title, subtitle=_faithful(run))
         figure.update_layout(dragmode="zoom")
         charts.append(Chart(figure, f"umap-{run.name}", f"UMAP of {words.count(len(points), 'image')} as {title} places them, coloured by class", 380))
-    return charts, [f"{label}: {why}." for label, why in missing.items() if label not in found]
+    said = [f"{label}: {why}." for label, why in missing.items() if label not in found]
+    return charts, [*filter(None, [_left_out(len(found))]), *said]
 
 
 def _faithful(run: Run) -> str:

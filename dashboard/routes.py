@@ -33,6 +33,7 @@ CHART_URL = f"{BASE}/chart.js?v={hashlib.sha256(CHART_CODE).hexdigest()[:16]}"
 THUMBNAILS_URL = f"{BASE}/thumb"
 FIGURES_URL = f"{BASE}/figure"
 KEPT_SECONDS = 10
+THUMBNAIL_SECONDS = 60  # for which a browser keeps one: when a folder of images changes, another image has its number
 FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable"}  # the address changes with the content
 
 
@@ -87,10 +88,10 @@ def thumbnail(request: Request) -> Response:
     if sizes and index.isascii() and index.isdecimal() and len(index) < 16:
         for size in sizes:
             with suppress(ValueError, IndexError):
-                return _png(datasets.thumbnail(dataset, int(index), size), seconds=7 * 86400)
+                return _png(datasets.thumbnail(dataset, int(index), size))
         for experiment in store.experiments():
             with suppress(ValueError, IndexError):
-                return _png(_from_sheet(experiment, dataset, int(index)), seconds=3600)  # the data set may yet arrive
+                return _png(_from_sheet(experiment, dataset, int(index)))
     return PlainTextResponse("no such image", status_code=404)
 
 
@@ -100,10 +101,10 @@ def _sizes(root: Path, moment: int) -> dict[str, list[int]]:
     return tables.image_sizes(Store(root))
 
 
-def _png(image: Image.Image, seconds: int) -> Response:
+def _png(image: Image.Image) -> Response:
     content = io.BytesIO()
     image.save(content, "PNG")
-    return Response(content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={seconds}"})
+    return Response(content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"})
 
 
 def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image:

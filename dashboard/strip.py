@@ -1,8 +1,8 @@
 """A picture of what the network sees, drawn by a process of its own and kept by its settings."""
 
-import getpass
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +20,7 @@ def draw(config: RunConfig) -> Path:
     """
     settings = settings_of(config)
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"triptych-views-{getpass.getuser()}" / f"{key}.webp"
+    path = Path(tempfile.gettempdir()) / f"triptych-views-{os.getuid()}" / f"{key}.webp"
     if path.is_file():
         return path
     path.parent.mkdir(mode=0o700, exist_ok=True)

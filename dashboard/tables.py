@@ -244,6 +244,13 @@ def _said(config: RunConfig, name: str, settings: Mapping[str, str]) -> str:
     return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {Path(value).name if name == 'dataset' else value}"
 
 
+def one_of_each(methods: Mapping[str, str], at_most: int) -> list[str]:
+    """At most so many of the runs, whose methods are given by their names, in their order: one of each method before others."""
+    firsts = {method: name for name, method in reversed(methods.items())}.values()
+    chosen = sorted(methods, key=lambda name: name not in firsts)[:at_most]
+    return [name for name in methods if name in chosen]
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """What one run has logged, and what it is called."""

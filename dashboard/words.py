@@ -46,18 +46,17 @@ def setting(value: Any) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Rounded as one would say it: 45 s, 12 min, 3 h 20 min, 2 days."""
+    """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h."""
     if seconds is None:
         return "–"
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 24:
-        return f"{hours} h {minutes} min"
-    return f"{round(hours / 24)} days" if hours >= 36 else "1 day"
+    rest = max(0, round(seconds))
+    for unit, least in ((60, 600), (3600, 86400)):  # seconds no longer matter from 10 minutes on, nor minutes from a day on
+        rest = unit * round(rest / unit) if rest >= least else rest
+    days, rest = divmod(rest, 86400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = ((days, f"{days} day{'s' * (days > 1)}"), (hours, f"{hours} h"), (minutes, f"{minutes} min"), (rest, f"{rest} s"))
+    return " ".join(said for amount, said in parts if amount) or "0 s"
 
 
 def time_unit(longest: float) -> tuple[str, float]:
@@ -75,11 +74,11 @@ def size(n_bytes: float | None) -> str:
 
 
 def rate(images_per_second: float | None) -> str:
-    """Three digits at most matter: 874 images/s, 12,300 images/s."""
+    """Three digits at most: 3.1 images/s, 874 images/s, 12,300 images/s."""
     if images_per_second is None:
         return "–"
-    digits = 1 if images_per_second < 10 else 0 if images_per_second < 1000 else -2
-    return f"{round(images_per_second, digits):,.{max(digits, 0)}f} images/s"
+    rounded = float(f"{images_per_second:.3g}")
+    return f"{rounded:,.{1 if rounded < 10 else 0}f} images/s"
 
 
 def operations(flops: float | None) -> str:

@@ -404,6 +404,14 @@ def test_a_link_to_copy_opens_nothing_but_experiments_and_runs(experiment, name)
     assert any("nothing to copy" in error.value for error in open_page("new", clone=name).error)
 
 
+@pytest.mark.parametrize("odd", [{"base": {"dataset": ["x"]}}, {"base": {"dataset": 5}}, {"base": {"method": ["moco"]}}, {"axes": {"method": [["a"]]}}, {"axes": {"method": [{}]}}, {"axes": {"seed": ["a", 1]}}])
+def test_what_no_form_can_show_is_not_copied_and_the_page_says_why(experiment, odd):
+    with experiment.editing() as spec:
+        spec.base, spec.axes = odd.get("base", {}), odd.get("axes", {})
+    (error,) = open_page("new", clone=experiment.name).error
+    assert "nothing to copy" in error.value and "experiment.json" in error.value.replace("\\", "") and "cannot be" in error.value
+
+
 def test_usual_roots_are_for_this_machine_alone(setting, monkeypatch, login):
     monkeypatch.delenv("TRIPTYCH_DATA_ROOTS", raising=False)
     assert access.data_roots() == []

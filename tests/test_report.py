@@ -183,6 +183,22 @@ def test_an_ablation_is_drawn(tmp_path):
     assert f"Without results so far: {tables.labels(runs)[runs[0].name]}." in parsed.text
 
 
+def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told(tmp_path, data_cache):
+    experiment = synthetic.store(tmp_path, seeds=(0,), steps=20, axes={"batch_size": [64, 128, 256]}, **{"evaluate.sample": 60})
+    synthetic.embed(experiment)
+    runs = experiment.runs()
+    for run in runs:
+        results = run.results()
+        results["linear"]["per_class"] = {f"class {k}": k / 100 for k in range(100)}
+        write_json(run.results_file, results)
+    parsed = Parsed(report.html(experiment))
+    drawn = figures(parsed)
+    for kind in ("umap", "confusion"):
+        shown = [run.config.method for run in runs if f"{kind}-{run.name}" in drawn]
+        assert len(shown) == report.MAX_PANELS and set(shown) == {"moco", "simclr", "byol"}
+    assert parsed.text.count("6 of 9 shown, one of each method first") == 2 and "30 of 100 classes" in parsed.text
+
+
 def test_an_embedding_that_is_missing_is_said_to_be(tmp_path):
     experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,))
     assert "BYOL: embeddings.npz is missing; python -m sslcore evaluate photos/byol-bs256-s0 makes it again." in Parsed(report.html(experiment)).text

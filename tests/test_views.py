@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import time
 from xml.etree import ElementTree
 
 import pandas as pd
@@ -133,6 +134,13 @@ def test_where_slurm_keeps_waiting_jobs_the_question_says_so_and_asks_no_more(mo
     app.button(key="trash_delete").click().run()
     assert "is in the trash" in texts(app) and "Slurm does not answer" in texts(clean(app))
     assert "trash_delete" not in [button.key for button in app.button] and not Store().experiments()
+
+
+def test_menus_are_told_apart_by_name():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=20)
+    assert [menu.label for menu in open_page().get("menu_button")] == [f"Actions for {experiment.spec().title}"]
+    labels = [menu.label.replace("\\", "") for menu in open_page("watch", experiment="photos").get("menu_button")]
+    assert labels == [f"Actions for {name}-bs256-s0" for name in ("moco", "byol")]
 
 
 def menu(app: AppTest, name: str, action: str) -> AppTest:
@@ -434,7 +442,22 @@ def test_watch_tells_the_state_of_every_run_in_words():
     ):
         assert said in shown
     bars = {bar.text if hasattr(bar, "text") else bar.proto.text for bar in app.get("progress")}
-    assert any("60 s left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
+    assert any("1 min left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
+
+
+def test_watch_says_when_a_run_finished_and_how_long_it_trained_however_often_it_was_begun():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    now = time.time()
+    run.write_status(synthetic.status(run, "finished", progress=1.0, attempt=2, started_at=now - 7, ended_at=now))
+    bar = open_page("watch", experiment="photos").get("progress")[0]
+    assert bar.proto.text.replace("\\", "").startswith(f"finished {words.date(now)} · 1 min 40 s of training · ")
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF\x10\0\0\0WEBP", b"not a picture"])
+def test_watch_says_that_a_damaged_picture_cannot_be_read(content):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.views_file.write_bytes(content)
+    assert "views.webp in the run's folder is damaged" in texts(open_page("watch", experiment="photos"))
 
 
 @pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])
@@ -483,17 +506,19 @@ def test_a_gpu_as_nvidia_smi_tells_it():
 
 @pytest.mark.parametrize(
     "seconds, said",
-    [(0, "0 s"), (59.6, "60 s"), (100, "2 min"), (720, "12 min"), (5400, "1 h 30 min"), (36 * 3600, "2 days"), (None, "–")],
-)
+    [
+        (0, "0 s"), (59.6, "1 min"), (91, "1 min 31 s"), (149, "2 min 29 s"), (599.6, "10 min"), (725, "12 min"), (5400, "1 h 30 min"), (7200, "2 h"),
+        (86_390, "1 day"), (36 * 3600, "1 day 12 h"), (59 * 3600, "2 days 11 h"), (None, "–"),
+    ],
+)  # fmt: skip
 def test_durations_in_words(seconds, said):
     assert words.duration(seconds) == said
 
 
 def test_numbers_in_words():
     assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
-    assert (
-        words.rate(12_345.6) == "12,300 images/s" and words.rate(874.4) == "874 images/s" and words.rate(3.14) == "3.1 images/s"
-    )
+    said = {3.14: "3.1", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
+    assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
     assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
     assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
     assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == ["640 J", "1 kJ", "12.3 kJ", "1.25 MJ", "1.25 GJ"]
@@ -513,6 +538,9 @@ def test_the_picture_depends_on_what_the_network_sees_and_on_nothing_else():
 
 def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without a name, as containers have
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
     config = plan.resolve({"dataset": "digits"})
     path = strip.draw(config)
     drawn = path.stat().st_mtime_ns

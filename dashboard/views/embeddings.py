@@ -66,8 +66,7 @@ with st.container(border=True):
     found = {name: e for name, e in found.items() if named[name].config.dataset == dataset}
     chosen = st.multiselect("Runs", list(found), max_selections=AT_MOST, key="embeddings_runs", bind="query-params", placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}")
     first_seeds = list({called[name]: name for name in reversed(found)}.values())[::-1]
-    of_methods = {named[name].config.method: name for name in reversed(first_seeds)}.values()  # the first of each
-    at_first = sorted(first_seeds, key=lambda name: name not in of_methods)[:SHOWN_AT_FIRST]
+    at_first = tables.one_of_each({name: named[name].config.method for name in first_seeds}, SHOWN_AT_FIRST)
     shown = [name for name in found if name in (chosen or at_first)]
     alike = [called[name] for name in shown]
     titles = {name: called[name] + (f" · seed {named[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown}

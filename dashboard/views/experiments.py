@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, details, link, share, study, tables, trash, words
+from dashboard import access, change, details, link, menu, share, study, tables, trash, words
 from dashboard.figures import spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
@@ -214,11 +214,10 @@ def card(experiment: Experiment) -> None:
                     link.page_link(name, name.capitalize(), experiment=experiment.name)
                 st.link_button("Report", link.report(experiment), type="tertiary", icon=":material/open_in_new:", icon_position="right")
             archive = "Archive" if not spec.archived else "Take out of the archive"
-            menu = ["Details and notes", "Share", "Copy", *([archive, "Delete"] if may_change else [])]
-            action = st.menu_button(
-                "", menu, format_func=lambda action: f"{MENU.get(action, MENU['Archive'])} {action}", icon=":material/more_horiz:", type="tertiary",
-                key=f"experiments_menu_{experiment.name}",
-            )  # fmt: skip
+            entries = ["Details and notes", "Share", "Copy", *([archive, "Delete"] if may_change else [])]
+            action = menu.menu(
+                spec.title or experiment.name, entries, format_func=lambda action: f"{MENU.get(action, MENU['Archive'])} {action}", key=f"experiments_menu_{experiment.name}"
+            )
         if action:
             act(experiment, action)
 
@@ -265,6 +264,7 @@ def cards() -> None:
             card(experiment)
 
 
+st.html(menu.STYLE)
 cards()
 if names:
     st.caption(

@@ -47,7 +47,7 @@ def accuracy(folded: dict, name: str) -> str:
 
 def line(folded: dict) -> dict[str, str]:
     """One line of the table: a label, over its seeds."""
-    low, high, speed = folded["linear_low"], folded["linear_high"], folded["images_per_second"]
+    low, high = folded["linear_low"], folded["linear_high"]
     return {
         "Method": folded["label"],
         "N": str(folded["linear_n"]),
@@ -58,7 +58,7 @@ def line(folded: dict) -> dict[str, str]:
         "Untrained: kNN": accuracy(folded, "random_knn"),
         "Pixels: kNN": tables.share(folded["pixels_knn"]),
         "Training": words.duration(folded["seconds"]),
-        "Images/s": "–" if speed is None else f"{speed:,.0f}",
+        "Images/s": words.rate(folded["images_per_second"]).removesuffix(" images/s"),
         "Memory": words.size(folded["peak_memory_bytes"]),
     }
 

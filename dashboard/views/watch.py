@@ -4,10 +4,11 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, tables, trash, words
+from dashboard import access, change, cluster, link, machine, menu, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
+from sslcore.analysis.summary import number
 from sslcore.experiment import ACTIVE, RESUMABLE, Run, Status
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
@@ -94,14 +95,11 @@ def doing(run: Run, status: Status) -> str:
         return says
     if status.state == "queued":
         return "waits for room on this machine"
+    if status.state == "finished":
+        seconds = number(run.results(), "cost.seconds")
+        return f"finished {words.date(status.ended_at)}".rstrip() + (f" · {words.duration(seconds)} of training" if seconds is not None else "")
     if status.state != "running":
-        took = (status.ended_at or 0) - (status.started_at or 0)
-        after = f" after {words.duration(took)}" if took > 0 else ""
-        return (
-            f"{words.STATES[status.state][0]}{after}"
-            if status.state == "finished"
-            else f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
-        )
+        return f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
     if run.stopping(status):
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
@@ -123,7 +121,7 @@ def row(run: Run, status: Status) -> None:
     if status.state == "queued" and status.requeues:
         word = "requeued"
     with st.container(border=True, gap="xsmall"):
-        name, bar, menu = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
+        name, bar, corner = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
         with name, st.container(gap=None):
             st.markdown(f"**{words.plain(run.name)}**{' :material/keep:' if run.name in spec.pinned else ''}")
             with st.container(horizontal=True, gap="xsmall"):
@@ -135,10 +133,8 @@ def row(run: Run, status: Status) -> None:
         )
         if status.engine == "slurm":
             bar.caption(words.plain(cluster.job_in_words(status)))
-        with menu, st.container(horizontal=True, horizontal_alignment="right"):
-            action = st.menu_button(
-                "", actions(run, status), icon=":material/more_horiz:", type="tertiary", key=f"watch_menu_{run.name}"
-            )
+        with corner, st.container(horizontal=True, horizontal_alignment="right"):
+            action = menu.menu(run.name, actions(run, status), key=f"watch_menu_{run.name}")
         if action:
             act(run, action)
         if status.state == "failed":
@@ -181,6 +177,7 @@ listed = list(runs)
 if len(runs) > PAGE:
     page = st.pagination(-(-len(runs) // PAGE), key="watch_page", bind="query-params")
     listed = listed[(page - 1) * PAGE : page * PAGE]
+st.html(menu.STYLE)
 refused = st.session_state.pop("watch_refused", None)
 if refused:
     st.error(words.plain(refused))
@@ -245,7 +242,10 @@ with log_box:
 with views_box:
     st.caption("What its network sees: each image, and random views of it below")
     if run.views_file.is_file():
-        st.image(str(run.views_file))
+        try:
+            st.image(str(run.views_file))
+        except Exception:  # whatever a torn file makes Pillow raise
+            st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
     else:
         st.text("The picture appears when the run has started.")
 

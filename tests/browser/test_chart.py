@@ -45,6 +45,8 @@ def draw():
     plain.add_trace(go.Scatter(x=np.arange(3), y=np.array([0.5, 0.25, wish["ticks"]]), name="a &lt; b"))
     gap = np.nan
     plain.add_trace(go.Scatter(x=np.array([0, 1, gap, 0]), y=np.array([4.0, 5, gap, 6]), meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
+    if wish["ticks"] > 99:  # another trace: the whole figure is fetched anew
+        plain.add_trace(go.Scatter(x=np.arange(2), y=np.arange(2)))
     plot(plain, key="plain", alt="Three numbers", height=250)
     plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=pd.DataFrame({"run": ["r, s"], "kNN": [0.5]}))
 
@@ -227,6 +229,18 @@ def test_what_has_not_changed_is_not_drawn_again(grid):
         grid.get_by_text(f"indices {list(range(first, last + 1))}").wait_for()
     grid.wait_for_selector(f"{GRID}[data-drawn=again]")
     assert grid.locator("[data-drawn=again]").count() == 1
+
+
+def test_a_chart_that_could_not_be_fetched_comes_back_with_the_next_change(charts, shapes, fresh):
+    charts.wish(shapes)
+    fresh.goto(charts.url)
+    fresh.wait_for_selector(".st-key-plain .main-svg")
+    fresh.route("**/figure/*", lambda route: route.abort())
+    charts.wish(shapes, ticks=100)
+    fresh.locator(".st-key-plain").get_by_text("could not be fetched from the dashboard").wait_for()
+    fresh.unroute("**/figure/*")
+    charts.wish(shapes, ticks=101)
+    fresh.wait_for_function("document.querySelector('.st-key-plain .js-plotly-plot')?.calcdata?.[0][2].y === 101", timeout=20_000)
 
 
 def test_points_stay_when_the_browser_takes_webgl_away(grid):

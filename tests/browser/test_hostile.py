@@ -94,7 +94,7 @@ def test_text_stays_text_on_every_page(app, page, hostile):
 def test_text_stays_text_in_dialogs(app, page, hostile):
     for entry in ("Details and notes", "Share", "Delete"):
         page.goto(f"{app.url}/?experiments_text=evil")
-        page.get_by_role("button", name="more_horiz").first.click()
+        page.get_by_role("button", name="Actions for").first.click()
         page.get_by_text(entry, exact=False).last.click()
         page.get_by_role("dialog").wait_for()
         settled(page)

@@ -69,7 +69,7 @@ def test_login_decides_who_sees_and_who_changes(lab, page):
     page.get_by_text("you may look, and change nothing").wait_for()
     expect(page.get_by_role("button", name="Import")).to_be_disabled()
     assert page.request.get(f"{url}/thumb/none/0.png").status == 404 and page.request.put(upload).status == 403
-    page.get_by_role("button", name="more_horiz").click()
+    page.get_by_role("button", name="Actions for").click()
     page.get_by_text("Details and notes").wait_for()
     assert page.get_by_text("Archive", exact=True).count() == 0 and page.get_by_text("Delete", exact=True).count() == 0
     page.keyboard.press("Escape")
@@ -77,7 +77,7 @@ def test_login_decides_who_sees_and_who_changes(lab, page):
     assert page.request.get(f"{url}/report/one").status == 403
 
     log_in(page, url, ANA)  # somebody who may change
-    page.get_by_role("button", name="more_horiz").click()
+    page.get_by_role("button", name="Actions for").click()
     page.get_by_text("Details and notes").click()
     page.get_by_role("textbox", name="Title").fill("Renamed by Ana")
     page.get_by_role("button", name="Save").click()
@@ -86,7 +86,7 @@ def test_login_decides_who_sees_and_who_changes(lab, page):
     drawn(page)
     assert experiment.spec().title == "Renamed by Ana" and "XSRF" in page.request.put(upload).text(), "Streamlit's own word: it asks for a token that the page has"
 
-    page.get_by_role("button", name="more_horiz").click()  # and no longer may, while her page is open
+    page.get_by_role("button", name="Actions for").click()  # and no longer may, while her page is open
     page.get_by_text("Details and notes").click()
     page.get_by_role("textbox", name="Title").fill("Renamed again")
     access.write_text(f'view = ["{ANA}"]\n')

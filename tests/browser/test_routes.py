@@ -62,7 +62,7 @@ def test_thumbnail_is_the_image_of_that_index(app, shapes):
     Store(app.store).create("with-thumbnails", Spec(), {"run": resolve({"dataset": shapes, "image_size": 16})})
     for index in (0, len(data.x_train)):  # the first of train, the first of test
         status, headers, body = get(f"{address}/{index}.png")
-        assert status == 200 and headers["Content-Type"] == "image/png" and "max-age" in headers["Cache-Control"]
+        assert status == 200 and headers["Content-Type"] == "image/png" and headers["Cache-Control"] == "private, max-age=60"
         assert np.array_equal(np.array(Image.open(io.BytesIO(body)).convert("RGB")), data.images([index])[0])
     assert get(f"{address}/99999.png")[0] == 404
     for index in ("-1", "1.5", "٣", "9" * 15, "9" * 5000):
