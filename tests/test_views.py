@@ -373,6 +373,13 @@ def test_a_copy_of_a_run_fills_in_the_form():
     assert copied.config == run.config
 
 
+def test_a_copy_keeps_as_many_seeds_as_the_shell_gave():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    with experiment.editing() as spec:
+        spec.axes = {"method": ["byol"], "seed": list(range(25))}
+    assert clean(open_page("new", clone=experiment.name)).number_input(key="new_seeds").value == 25
+
+
 def test_a_link_fills_in_the_form_with_every_change():
     app = open_page("new", new_preset="quick")
     app.number_input(key="new_set_epochs").set_value(7)

@@ -115,7 +115,7 @@ with methods_box:
 with seeds_box:
     forms.follow("new_seeds", len(start.seeds), origin, asked.seeds)
     seeds = st.number_input(
-        "Seeds", min_value=1, max_value=draft.MAX_SEEDS, key="new_seeds", persist_state="session",
+        "Seeds", min_value=1, max_value=max(draft.MAX_SEEDS, len(start.seeds)), key="new_seeds", persist_state="session",
         help="How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread.",
     )  # fmt: skip
 

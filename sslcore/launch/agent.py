@@ -32,7 +32,7 @@ from sslcore.locks import lives, process_is, process_name, take
 from sslcore.notation import seconds_of
 
 TICK_SECONDS = 0.3
-LOOK_SHARE = 0.05  # of the time at most goes into looks: a store may be large, and a CPU has runs to train
+LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
 TRAIN = (sys.executable, "-m", "sslcore", "train")
@@ -84,13 +84,13 @@ class Agent:
             busy = time.monotonic()
             while True:
                 self.announce()
-                began = time.monotonic()
+                began = time.process_time()
                 if self.look():
                     busy = time.monotonic()
                 elif time.monotonic() - busy > self.idle_seconds and self.retire():
                     log.info("agent %d leaves: nothing to do", os.getpid())
                     return
-                time.sleep(max(TICK_SECONDS, (time.monotonic() - began) / LOOK_SHARE))
+                time.sleep(max(TICK_SECONDS, (time.process_time() - began) / LOOK_SHARE))
         finally:
             self.leave()
             os.close(lock)
