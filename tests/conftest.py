@@ -18,6 +18,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name != "test_faults.py")
 
 
+def pytest_terminal_summary(terminalreporter):
+    """A test that passed when run again tells why it had failed."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"why {report.nodeid} was run again")
+        terminalreporter.line(report.longreprtext)
+        for name, content in report.sections:
+            terminalreporter.line(f"--- {name} ---\n{content}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
