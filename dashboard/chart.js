@@ -282,6 +282,7 @@ function listen(state) {
   plot.on("plotly_selected", event => {
     if (!event || !state.looping) return // a click; or plotly's own, as it draws
     state.looping = false
+    state.wanted = null // what is lit is the reader's own doing until the page answers, perhaps with the same figure
     const all = event.points.map(indexOf).filter(index => index !== null)
     const indices = [...new Set(all)].sort((a, b) => a - b)
     if (String(indices) !== String(state.picked.indices)) pick(state, { indices })
@@ -292,7 +293,10 @@ function listen(state) {
     state.svg = true
     redraw(state)
   })
-  plot.on("plotly_deselect", () => pick(state, { indices: [], clicked: null })) // a double click
+  plot.on("plotly_deselect", () => { // a double click
+    state.wanted = null
+    pick(state, { indices: [], clicked: null })
+  })
 }
 
 // -- WebGL ---------------------------------------------------------------------------------

@@ -90,6 +90,7 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "name": key,
         "csv": None if data is None else data.to_csv(index=False),
         "select": select,
+        "picked": picked(key).moment,  # what the reader drew stays until the page has answered this, though the figure be the same
         "code": CHART_URL,
         "plotly": CARTESIAN_URL if {trace.type for trace in figure.data} <= CARTESIAN else PLOTLY_URL,
         "figures": FIGURES_URL,

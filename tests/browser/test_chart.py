@@ -39,6 +39,8 @@ def draw():
     for name, kind, of in (("train", go.Scatter, kept[kept < 96]), ("te,st", go.Scattergl, kept[kept >= 96])):
         figure.add_trace(kind(x=of % 12, y=of // 12, mode="markers", marker={"size": 12}, name=name, customdata=of[:, None], meta={"dataset": wish["dataset"]},
                               hovertemplate="number %{customdata[0]}<extra></extra>"))
+    if wish["none"]:  # the page knows better than its reader what is selected
+        figure.update_traces(selectedpoints=[])
     figure.update_layout(title={"text": f"tick {wish['ticks']}"}, xaxis={"range": [-1, 12]}, yaxis={"range": [-1, 12]})
     picked = plot(figure, key="grid", alt="All images on a grid", height=500, select=True)
     st.text(f"indices {picked.indices} clicked {picked.clicked} ticks {wish['ticks']}")
@@ -66,8 +68,8 @@ GRID = ".st-key-grid .js-plotly-plot"
 class Charts(App):
     """The test's own app, with the data set that it shows."""
 
-    def wish(self, dataset: str, kept=tuple(range(144)), ticks: int = 0) -> None:
-        write_json(self.store / "wish.json", {"dataset": dataset, "kept": list(kept), "ticks": ticks})
+    def wish(self, dataset: str, kept=tuple(range(144)), ticks: int = 0, none: bool = False) -> None:
+        write_json(self.store / "wish.json", {"dataset": dataset, "kept": list(kept), "ticks": ticks, "none": none})
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +185,17 @@ def test_lasso_gives_exactly_the_images_inside(grid, charts, shapes):
             grid.mouse.down()
     grid.mouse.up()
     grid.wait_for_function(f"window.looped && document.querySelector('{GRID}')._fullData.every(trace => trace.selectedpoints === undefined)")
+
+
+def test_a_selection_that_the_page_does_not_take_up_is_not_left_lit(grid, charts, shapes):
+    """As of a lasso that another panel's double click overtakes: the page answers both with the figure that it had shown before."""
+    charts.wish(shapes, ticks=1, none=True)
+    grid.get_by_text("ticks 1").wait_for()
+    grid.evaluate(f"document.querySelector('{GRID}').on('plotly_selected', event => {{ window.lit ??= event?.points.length }})")
+    lasso(grid, 83, 107)
+    grid.get_by_text("indices [83, 95, 107]").wait_for()
+    assert grid.evaluate("window.lit") == 3
+    grid.wait_for_function(f"!document.querySelector('{GRID}')._fullData.some(trace => trace.selectedpoints?.length)")
 
 
 def test_zoom_survives_live_ticks_on_the_same_node(grid, charts, shapes):
