@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sslcore import plan
-from sslcore.__main__ import again, main, parser
+from sslcore.__main__ import EXAMPLES, main, parser
+from sslcore.commands import again
 from sslcore.config import OPTIONS
 from sslcore.experiment import Spec, Store
 from sslcore.files import read_json, write_json
@@ -321,6 +322,12 @@ def test_who_stops_reading_ends_a_command_quietly(store):
 # -- The manual ------------------------------------------------------------------
 
 
+def test_without_an_output_nothing_is_told_and_nothing_goes_wrong(store, nothing_starts):
+    command = shlex.join([sys.executable, "-m", "sslcore", "presets"])
+    process = subprocess.run(["sh", "-c", f"{command} >&-"], stderr=subprocess.PIPE, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
 def test_the_manual_names_every_command_and_option(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
@@ -347,8 +354,6 @@ def test_every_preset_can_be_planned(capsys):
 
 def test_the_examples_of_the_manual_are_valid(store, nothing_starts, monkeypatch, capsys):
     """Every example that launches a preset which comes with Triptych makes its runs."""
-    from sslcore.__main__ import EXAMPLES
-
     lines = [line for line in EXAMPLES.splitlines() if "{p} launch photos --vary" in line]
     assert lines
     for line in lines:

@@ -1,0 +1,338 @@
+"""What the commands of `python -m sslcore` do: each takes the parsed arguments and returns an exit code.
+
+Imports stand inside the commands, so that `status` does not wait for what only `launch` needs.
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from sslcore.config import OPTIONS, ConfigError, flatten, resolve
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, slug
+from sslcore.methods import METHODS
+from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
+
+PROGRAM = "python -m sslcore"
+
+
+def launch(args: argparse.Namespace) -> int:
+    from sslcore import launch, plan, progress
+
+    settings, axes = found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary))
+    if both := set(settings) & set(axes):
+        raise ConfigError(dict.fromkeys(sorted(both), "given to --set and to --vary; it can be fixed or varied"))
+    spec = plan.read(args.preset)
+    own = {method: found_anywhere(flatten(settings)) for method, settings in spec.by_method.items()}
+    spec = spec.model_copy(update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)})
+    spec = plan.change(spec, settings, axes)
+    planned = plan.plan(spec)
+    if planned.problems:
+        raise ConfigError(planned.problems)
+    if not planned.configs:
+        raise ValueError(f"{args.preset}: there is no run in it; an axis without values?")
+    for warning in planned.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+    store = Store(args.root)
+    if args.name is not None and not slug(args.name):
+        raise ConfigError({"--name": f"{args.name!r} has no letter or digit that a folder could be called by"})
+    spec = spec.model_copy(update={"title": args.title or args.name or spec.title, "command": again(args, settings, axes)})
+    while True:
+        name = slug(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
+        try:
+            experiment = launch.launch(store, name, spec, planned.configs, args.engine)
+            break
+        except FileExistsError:
+            if args.name is not None:  # else somebody else got the free name at this moment
+                raise
+    out = progress.console()
+    count = len(planned.configs)
+    out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
+    root = f" --root {shlex.quote(args.root)}" if args.root else ""
+    if not args.wait:
+        out.print(f"watch: {PROGRAM} status {name}{root}   or in the browser: make app", soft_wrap=True)
+        return 0
+    try:
+        finished = progress.wait(experiment, out)
+    except KeyboardInterrupt:
+        print(f"\nThe runs go on. Look: {PROGRAM} status {name}{root}   Stop: {PROGRAM} stop {name}{root}", file=sys.stderr)
+        return 130
+    if not (runs := experiment.runs()):
+        raise RuntimeError(f"{experiment.path} was deleted before its runs had finished")
+    out.print(progress.results(runs))
+    out.print(f"Everything is in {experiment.path}; see it in the browser: make app", soft_wrap=True)
+    return 0 if finished else 1
+
+
+def again(args: argparse.Namespace, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
+    """The shell command that makes the same experiment again, from any folder."""
+    from sslcore import plan
+
+    preset = args.preset if args.preset in plan.presets() else str(Path(args.preset).resolve())
+    words = [*PROGRAM.split(), "launch", preset]
+    words += [word for flag in ("name", "title") if getattr(args, flag) for word in (f"--{flag}", getattr(args, flag))]
+    words += ["--set", *settings_words(settings)] if settings else []
+    words += ["--vary", *axes_words(axes)] if axes else []
+    words += ["--engine", args.engine] if args.engine != "local" else []
+    return shlex.join(words)
+
+
+def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, or axes, whose data sets are named so that they are found from any folder."""
+    from sslcore import datasets
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, list):
+            return [absolute(one) for one in value]
+        return datasets.canonical(value) if isinstance(value, str) and value else value
+
+    return {name: absolute(value) if name == "dataset" else value for name, value in named.items()}
+
+
+def train(args: argparse.Namespace) -> int:
+    from sslcore import worker
+
+    run = Run(Path(args.run_folder).resolve())
+    run.config  # noqa: B018  raises where it is no run
+    return worker.main(run)
+
+
+def status(args: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    from sslcore import launch, progress
+    from sslcore.analysis.summary import run_rows
+    from sslcore.launch.slurm import heard, record
+
+    store = Store(args.root)
+    if not launch.agent_alive(store):
+        record.look_once(store)
+    table = Table()
+    if args.name is not None:
+        for name in ("run", "where it stands", "linear", "kNN"):
+            table.add_column(name, overflow="fold")
+        runs = store.find(args.name)
+        for run, row in zip(runs, run_rows(runs)):
+            numbers = [row["linear"], row["knn"]]
+            where = run.status()
+            share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
+            table.add_row(
+                run.name, progress.in_words(run, where) + share, *["–" if n is None else f"{100 * n:.1f} %" for n in numbers]
+            )
+    else:
+        for name in ("experiment", "title", "runs"):
+            table.add_column(name, overflow="fold")
+        for experiment in store.experiments():
+            table.add_row(experiment.name, experiment.spec().title, progress.states(experiment.runs()))
+    out = progress.console()
+    if table.row_count:
+        out.print(table)
+    else:
+        out.print(f"no experiments in {store.root}; {PROGRAM} launch photos --wait makes the first", soft_wrap=True)
+    active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
+    if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
+        out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
+    if any(status.state == "queued" and status.engine != "slurm" for status in active) and not launch.agent_alive(store):
+        out.print(f"Runs are queued and no agent is at work: {PROGRAM} agent, or resume one of them.", soft_wrap=True)
+    for slot in launch.slots(store):
+        if slot.run_id:
+            out.print(f"{slot.label}: {slot.run_id}", soft_wrap=True)
+    return 0
+
+
+def chosen(args: argparse.Namespace, suits: Callable[[str], bool], otherwise: str) -> list[Run]:
+    """The named runs (all, where none is named) in a suitable state. Raises ValueError where there are none."""
+    store = Store(args.root)
+    runs = [run for name in args.names for run in store.find(name)] if args.names else store.runs()
+    fitting = [run for run in runs if suits(run.status().state)]
+    if not fitting:
+        states = ", ".join(f"{run.id} is {run.status().state}" for run in runs[:3]) or f"no runs in {store.root}"
+        raise ValueError(f"{otherwise}: {states}{', ...' if len(runs) > 3 else ''}")
+    return fitting
+
+
+def stop(args: argparse.Namespace) -> int:
+    from sslcore import launch
+
+    runs = chosen(args, lambda state: state in ACTIVE, "nothing to stop")
+    for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
+        try:
+            launch.stop(run)
+        except ValueError as error:
+            print(error)  # it ended meanwhile
+        else:
+            print(f"{run.id}: {'stopped' if run.status().state == 'stopped' else 'stopping, once it has kept a checkpoint'}")
+    return 0
+
+
+def resume(args: argparse.Namespace) -> int:
+    from sslcore import launch
+
+    runs = chosen(args, lambda state: state in RESUMABLE or state == "queued", "nothing to resume")
+    for run in runs:
+        run.check_goes_on()
+    for run in runs:
+        launch.resume(run, args.engine)
+        print(f"{run.id}: queued")
+    return 0
+
+
+def complete(args: argparse.Namespace) -> int:
+    from sslcore import launch, plan
+
+    experiment = Store(args.root).whole(args.name, "an experiment is completed as a whole; a single run can be resumed")
+    if args.add:
+        plan.grow(experiment, axes_of(args.add, "--add"))
+    queued = launch.complete(experiment, engine=args.engine)
+    for run in queued:
+        print(f"{run.id}: queued")
+    if not queued:
+        print(f"{experiment.name} lacks no run of its grid")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from sslcore import datasets, weights, worker
+
+    runs, code = chosen(args, lambda state: state == "finished", "only finished runs can be evaluated again"), 0
+    for run in runs:
+        weights.check(run)
+        datasets.info(run.config.dataset)  # raises where it is gone
+    for number, run in enumerate(runs, start=1):
+        print(f"{run.id}: evaluating, run {number} of {len(runs)}", flush=True)
+        code = max(code, worker.main(run, evaluate_only=True))
+        if code == worker.STOPPED:
+            break
+    return code
+
+
+def transfer(args: argparse.Namespace) -> int:
+    from sslcore.evaluate import transfer
+
+    said = ""
+
+    def report(what: str, share: float) -> None:
+        nonlocal said
+        words = f"{what} {int(share * 10) * 10} %"
+        if words != said:
+            print(said := words, flush=True)
+
+    runs = chosen(args, lambda state: state == "finished", "only the encoders of finished runs can be transferred")
+    for number, run in enumerate(runs, start=1):
+        print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
+        measured = transfer.transfer(run, transfer.labelled(args.to, run.config.image_size, report))
+        transfer.keep(run, args.to, measured)
+        numbers = measured["linear"]["accuracy"], measured["knn"]["accuracy"], measured["random_encoder"]["linear"]
+        print("{}: linear {:.1%}, kNN {:.1%}; untrained encoder, linear {:.1%}".format(run.id, *numbers), flush=True)
+    return 0
+
+
+def agent(args: argparse.Namespace) -> int:
+    from sslcore.launch.agent import IDLE_SECONDS, Agent
+
+    if args.idle is not None and not args.idle >= 0:
+        raise ValueError(f"--idle {args.idle}: give seconds, 0 or more (inf: stay)")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        Agent(Store(args.root), idle_seconds=IDLE_SECONDS if args.idle is None else args.idle).serve()
+    except KeyboardInterrupt:
+        print("\nThe agent leaves; what it started goes on, and the next agent takes it up.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def slurm(args: argparse.Namespace) -> int:
+    from sslcore.launch.slurm import client, settings
+
+    store = Store(args.root)
+    if args.set:
+        settings.keep(store, pairs(args.set, "--set"))
+    print(settings.in_yaml(settings.read(store)), end="")
+    print(f"# {'from' if settings.file(store).exists() else 'the defaults; --set writes'} {settings.file(store)}")
+    print(f"# {client.missing() or 'Slurm is there'}")
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    from sslcore import archive
+
+    experiment = Store(args.root).whole(args.experiment, "an experiment is exported as a whole; name it without the run")
+    archive.export(experiment, Path(args.file), args.checkpoints)
+    print(f"{args.file}: {archive.look(args.file).in_words()}")
+    return 0
+
+
+def import_(args: argparse.Namespace) -> int:
+    from sslcore import archive
+
+    inside = archive.look(args.file)
+    print(inside.in_words())
+    if args.look:
+        for run in inside.runs:
+            print(f"  {run.name}  {run.method}, {run.state}")
+        return 0
+    experiment = archive.bring_in(Store(args.root), args.file)
+    print(f"imported as {experiment.name} into {experiment.path.parent}")
+    return 0
+
+
+def views(args: argparse.Namespace) -> int:
+    config = resolve(settings_of(args.set))
+    from sslcore import preview
+
+    preview.write_strip(config, Path(args.out))
+    return 0
+
+
+def profile(args: argparse.Namespace) -> int:
+    if args.steps < 1:
+        raise ValueError("--steps: at least 1")
+    settings = settings_of(args.set)
+    if args.run:
+        run, *others = Store(args.root).find(args.run)
+        if others:
+            raise ValueError(f"{args.run}: several runs; name one, as {run.id}")
+        settings = run.config.flat() | settings
+    config = resolve(settings)
+    from sslcore import profiling
+
+    print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))
+    return 0
+
+
+def presets(args: argparse.Namespace) -> int:
+    from sslcore import plan
+
+    for name, path in plan.presets().items():
+        spec = plan.read(name)
+        runs = len(plan.plan(spec).configs)
+        print(f"{name:<16} {spec.title}{f': {spec.question}' if spec.question else ''} ({runs} runs; {path})")
+    return 0
+
+
+def options(args: argparse.Namespace) -> int:
+    for name, field in OPTIONS.items():
+        default = "empty" if field.default is None else field.default
+        print(f"{name}  ({kind_of(name, field)}; default {default})\n    {field.description}")
+    print("\nDefaults that a method or a data set brings along come before these; --set and --vary come before all.")
+    return 0
+
+
+def kind_of(name: str, field: FieldInfo) -> str:
+    """An option's type and bounds in words, such as "int >= 1"."""
+    if name == "method":
+        return " | ".join(METHODS)
+    members = [m for m in typing.get_args(field.annotation) if m is not type(None)] or [field.annotation]
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return " | ".join(map(str, members))
+    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+    bounds = [f"{sign} {getattr(limit, key)}" for limit in field.metadata for key, sign in signs.items() if hasattr(limit, key)]
+    words = [f"{members[0].__name__} {' and '.join(bounds)}".strip()]
+    return " or ".join(words + ["empty"] * (type(None) in typing.get_args(field.annotation)))
