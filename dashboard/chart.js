@@ -149,17 +149,26 @@ function brokenUp(line, width) {
   return lines
 }
 
-// A layout's subtitle in lines that fit, and the upper margin with room for them. Text with markup other than <br> stays as it is.
-function fitted(layout, width, family) {
-  const { margin, title } = layout.template.layout
-  const top = layout.margin?.t ?? margin?.t ?? 100
-  const text = layout.title?.subtitle?.text ?? ""
+// Text in lines that fit. Text with markup other than <br> stays as it is.
+function inLines(text, size, family, width) {
   const given = text.split("<br>")
-  if (!width || given.some(line => line.includes("<"))) return { text, top }
-  const size = title.subtitle.font.size ?? 12
+  if (!width || given.some(line => line.includes("<"))) return given
   pencil.font = `${size}px ${family}`
-  const lines = given.flatMap(line => brokenUp(line, width - 4))
-  return { text: lines.join("<br>"), top: top + Math.round(1.3 * size) * (lines.length - given.length) }
+  return given.flatMap(line => brokenUp(line, width - 4))
+}
+
+// A layout's title and subtitle in lines that fit, and the upper margin with room for them.
+function fitted(layout, width, family) {
+  const own = layout.template.layout
+  const { size = 16 } = own.title.font ?? {}
+  let top = layout.margin?.t ?? own.margin?.t ?? 100
+  const [title, subtitle] = [[layout.title?.text, size], [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12]].map(([text = "", size]) => {
+    const lines = inLines(text, size, family, width)
+    top += Math.round(1.3 * size) * (lines.length - text.split("<br>").length)
+    return lines.join("<br>")
+  })
+  const pad = (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0) // the first of several lines stands higher by its letters' height
+  return { title, subtitle, top, pad }
 }
 
 // -- Images --------------------------------------------------------------------------------
@@ -362,8 +371,8 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   const figure = figureOf(state)
   const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height }
   state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
-  const { text, top } = state.fit()
-  layout.title = { ...layout.title, subtitle: { ...layout.title?.subtitle, text } }
+  const { title, subtitle, top, pad } = state.fit()
+  layout.title = { ...layout.title, text: title, pad: { ...layout.template.layout.title.pad, t: pad }, subtitle: { ...layout.title?.subtitle, text: subtitle } }
   layout.margin = { ...layout.margin, t: top }
   if (pick) Object.assign(layout, { dragmode: "lasso", selections: [], selectionrevision: turn }) // what is selected is what the figure says
   hideThumbnail(state)
@@ -398,9 +407,10 @@ async function grow(state) {
 }
 
 async function resize(state) {
-  const { text, top } = state.fit()
-  if (text === state.plot.layout.title.subtitle.text) await state.Plotly.Plots.resize(state.plot)
-  else await state.Plotly.relayout(state.plot, { "title.subtitle.text": text, "margin.t": top, autosize: true })
+  const { title, subtitle, top, pad } = state.fit()
+  const shown = state.plot.layout.title
+  if (title === shown.text && subtitle === shown.subtitle.text) await state.Plotly.Plots.resize(state.plot)
+  else await state.Plotly.relayout(state.plot, { "title.text": title, "title.pad.t": pad, "title.subtitle.text": subtitle, "margin.t": top, autosize: true })
   if (state.chart.grows) await grow(state)
 }
 

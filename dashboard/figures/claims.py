@@ -42,8 +42,7 @@ def forest(steps: Sequence[Step]) -> go.Figure:
         showlegend=False,
     )  # fmt: skip
     if ratio:
-        ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10) if high - low > math.log(4) else (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2)
-        shown = [tick for tick in ticks if low <= math.log(tick) <= high]
+        shown = [tick for tick in _ticks((high - low) / math.log(10)) if low <= math.log(tick) <= high]
         figure.update_xaxes(tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], tickangle=0)
     figure.add_trace(
         go.Scatter(
@@ -53,6 +52,16 @@ def forest(steps: Sequence[Step]) -> go.Figure:
         )
     )  # fmt: skip
     return figure
+
+
+def _ticks(decades: float) -> Sequence[float]:
+    """Ratios to name on an axis of so many powers of ten: seven or so fall on it."""
+    if decades < 0.6:
+        return 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2
+    if decades < 2.5:
+        return 0.1, 0.2, 0.5, 1, 2, 5, 10
+    every = math.ceil(decades / 6)
+    return [10.0**power for power in range(-24 * every, 25 * every, every)]
 
 
 def _lines(step: Step) -> list[str]:

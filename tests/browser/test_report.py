@@ -16,6 +16,7 @@ from tests import synthetic
 HOSTILE = "<img src=x onerror='window.ran = true'><script>window.ran = true</script>"
 DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg .xaxislayer-above'))"
 
+TITLES = "[...document.querySelectorAll('.chart .gtitle, .chart .gtitle-subtitle')]"
 SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
 SINGLE = "[...document.querySelectorAll('.chart')].filter(chart => chart.querySelectorAll('.nsewdrag').length === 1)"  # one pair of axes
 
@@ -136,7 +137,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
     until(opened, "() => [...document.querySelectorAll('.chart .main-svg')].every(svg => svg.getBoundingClientRect().right <= 390)")
     assert opened.evaluate("document.documentElement.scrollWidth") == 390
-    until(opened, f"() => Math.max(...{SUBTITLES}.map(text => text.getBoundingClientRect().right)) <= 390")
+    until(opened, f"() => Math.max(...{TITLES}.map(text => text.getBoundingClientRect().right)) <= 390")
     until(opened, f"() => {SINGLE}.every(chart => chart.querySelector('.nsewdrag').getBoundingClientRect().height >= Number(chart.dataset.height) / 2 - 1)")
     broken = opened.evaluate(f"{SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length")
     assert broken > 0
