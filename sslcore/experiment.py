@@ -168,10 +168,10 @@ class Run:
             return Status(state="interrupted", error="status.json could not be read")
 
     def status(self) -> Status:
-        """The status, with a run whose process is gone told as interrupted."""
+        """The status, with a run whose process is gone told as stopped where that was asked of it, else as interrupted."""
         status = self.recorded_status()
         if status.state == "running" and not self.alive(status):
-            return status.model_copy(update={"state": "interrupted", "eta_seconds": None})
+            return status.model_copy(update={"state": "stopped" if self.stopping(status) else "interrupted", "eta_seconds": None})
         return status
 
     def alive(self, status: Status) -> bool:

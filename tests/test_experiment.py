@@ -124,6 +124,16 @@ def test_a_run_is_running_as_long_as_its_very_process_lives(run):
     assert run.status().state == "interrupted"
 
 
+def test_a_process_that_is_gone_after_it_was_asked_to_stop_was_stopped(run):
+    """Else Watch would see no run at work and never look again, before the agent has written down how it ended."""
+    gone = here(attempt=1).model_copy(update={"pid_started": psutil.Process().create_time() - 60})
+    run.write_status(gone)
+    run.request_stop()
+    assert run.status().state == "stopped" and run.recorded_status().state == "running"
+    run.update_status(pid_started=gone.pid_started - 60)
+    assert run.status().state == "interrupted", "an older process was asked"
+
+
 def test_a_run_elsewhere_is_lost_when_it_is_silent_for_too_long(run):
     run.write_status(Status(state="running", host="elsewhere", pid=1, pid_started=1.0, heartbeat=time.time()))
     assert run.status().state == "running"

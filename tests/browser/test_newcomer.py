@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sslcore import launch
-from sslcore.experiment import ACTIVE, Store
+from sslcore.experiment import ACTIVE, Run, Store
 from tests.browser.conftest import free_port, start, stop
 
 LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores
@@ -49,6 +49,15 @@ def dashboard(store, data_cache) -> Iterator[Dashboard]:
 def badge(page: Page, text: str) -> Locator:
     """How many runs are in a state, as Watch's badges have it; "09:33:33 finished" in a log is something else."""
     return page.locator(".stMarkdownBadge", has_text=re.compile(rf"(^|\D){text}$"))
+
+
+def wait_for_attempt(page: Page, run: Run, number: int) -> None:
+    """A run's process has begun once it counts its attempt, which is later than its state says."""
+    for _ in range(900):
+        if run.status().attempt == number:
+            break
+        page.wait_for_timeout(200)
+    assert run.status().attempt == number
 
 
 def drag_a_rectangle(page: Page, selector: str) -> list[float]:
@@ -140,6 +149,7 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     page.get_by_role("button", name="Launch 1 run").click()
     expect(badge(page, "1 running")).to_be_visible()
     (run,) = store.runs()
+    wait_for_attempt(page, run, 1)
     menu = page.locator("[class*=st-key-watch_menu] button")
     menu.click()
     page.get_by_text("Stop", exact=True).click()
@@ -149,11 +159,7 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     menu.click()
     page.get_by_text("Resume", exact=True).click()
     expect(badge(page, "1 running")).to_be_visible()
-    for _ in range(900):  # its process has yet to start
-        if run.status().attempt == 2:
-            break
-        page.wait_for_timeout(200)
-    assert run.status().attempt == 2
+    wait_for_attempt(page, run, 2)
     menu.click()
     page.get_by_text("Stop", exact=True).click()
     expect(badge(page, "1 stopped")).to_be_visible()
