@@ -105,6 +105,33 @@ def test_the_shuffled_keys_come_back_in_their_own_order():
     torch.testing.assert_close(keys, method.key_head(method.key_encoder(view)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("negatives", ["queue", "batch"])
+@pytest.mark.parametrize("size", [16, 18])
+def test_a_key_is_normalised_with_other_images_than_its_query(negatives, size):
+    """Shuffling BN, of MoCo and of its end-to-end counterpart (section 3.3): else the groups' statistics would tell which key is the query's."""
+    method = build("moco", size, **{"moco.negatives": negatives, "moco.bn_splits": 4})
+
+    def rows(image: int | None) -> tuple[torch.Tensor, ...]:
+        both = [view.clone() for view in views(size)]
+        if image is not None:
+            for view in both:
+                view[image] += 1
+        return tuple(row.detach() for row in method.embed(*both))
+
+    before = rows(None)
+    moved = [[(new - old).abs().amax(1) > 1e-6 for new, old in zip(rows(image), before)] for image in range(size)]
+    queries, keys = (torch.stack(of) for of in zip(*moved))  # (size, size): whether an image's group has another one in it
+    assert queries.sum(1).max() <= size // 4 + 1 and keys.sum(1).max() <= size // 4 + 1
+    assert queries.diagonal().all() and keys.diagonal().all()
+    assert (queries & keys).sum(1).max() <= 2, "itself, and one more at most"
+
+
+def test_a_micro_batch_is_shuffled_alike_in_both_of_its_passes():
+    """The gradient, which belongs to the keys of the first pass, is taken in the second."""
+    method = build("moco", 16, **{"moco.negatives": "batch", "moco.bn_splits": 4})
+    torch.testing.assert_close(method.embed(*views(16)), method.embed(*views(16)))
+
+
 @pytest.mark.parametrize("size", [8, 9, 13])
 def test_split_batch_norm_treats_each_group_as_a_gpu_of_its_own(size):
     split, plain = SplitBatchNorm2d(4, splits=4), torch.nn.BatchNorm2d(4)

@@ -8,6 +8,7 @@ where the keys come from and in nothing else.
 """
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 
@@ -60,12 +61,19 @@ class MoCo(Method):
         if self.options.negatives == "memory_bank":
             return ()
         if self.options.negatives == "batch":
-            return (self.query(view),)  # with gradient: end to end
-        # In an order shuffled over all GPUs, so that a key shares BatchNorm's group with other images than its query does
+            return (self.shuffled(self.query, view),)  # with gradient: end to end
         with beside(view):
-            order = torch.randperm(len(view) * distributed.world(), device=view.device)
-            k = self.key_head(self.key_encoder(distributed.exchange(view, order)))
-            return (distributed.exchange(k, order.argsort()),)
+            return (self.shuffled(lambda x: self.key_head(self.key_encoder(x)), view),)
+
+    def shuffled(self, network: Callable[[Tensor], Tensor], view: Tensor) -> Tensor:
+        """Keys in an order over all GPUs in which each shares BatchNorm's group with other images than its query does.
+
+        The images, whose own order is random, are dealt out to the groups in turns: a micro-batch that passes a second
+        time, with gradient, is then shuffled as it was the first time.
+        """
+        groups = max(1, self.options.bn_splits // self.config.devices) * self.config.devices
+        order = (torch.arange(len(view) * distributed.world(), device=view.device) % groups).argsort(stable=True)
+        return distributed.exchange(network(distributed.exchange(view, order)), order.argsort())
 
     def loss(self, rows: tuple[Tensor, ...], batch: Batch) -> Tensor:
         temperature = self.options.temperature
