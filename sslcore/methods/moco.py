@@ -43,7 +43,7 @@ class MoCo(Method):
         # groups of the batch, on one GPU or each on its own (section 3.3)
         if config.moco.bn_splits == 1:
             return nn.BatchNorm2d
-        return partial(SplitBatchNorm2d, splits=max(1, config.moco.bn_splits // config.devices))
+        return partial(SplitBatchNorm2d, splits=config.bn_splits_at_a_time)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
@@ -71,7 +71,7 @@ class MoCo(Method):
         The images, whose own order is random, are dealt out to the groups in turns: a micro-batch that passes a second
         time, with gradient, is then shuffled as it was the first time.
         """
-        groups = max(1, self.options.bn_splits // self.config.devices) * self.config.devices
+        groups = min(self.config.bn_splits_at_a_time, len(view) // 2) * distributed.world()
         order = (torch.arange(len(view) * distributed.world(), device=view.device) % groups).argsort(stable=True)
         return distributed.exchange(network(distributed.exchange(view, order)), order.argsort())
 
