@@ -90,7 +90,7 @@ class Evaluate(Settings):
     sample: int = Field(2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP.")
     snapshots: int = Field(0, ge=0, description="Epochs between two kept embeddings of the sample, for the epoch slider; 0 keeps the last alone. Each takes about 2 bytes an entry of h.")
     labels: bool = Field(True, description="Label efficiency: fit the linear probe with 1 and 10 % of the training labels, too.")
-    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs have; 0 for none.")
+    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs with all of them see, to within half an epoch; 0 for none.")
     heads: bool = Field(True, description="Probe z beside h, and for both which change of an image (grey, other colours, rotated, flipped) they can tell.")
     log_every: int = Field(5, ge=1, description="Optimizer steps between two rows of metrics.")
 
