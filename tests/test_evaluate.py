@@ -79,7 +79,7 @@ def test_the_probe_standardises_by_train_and_predicts_as_well_as_scikit_learn():
 def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
     """Pure noise: only the strongest lambda generalises; and no call ever sees the whole of train before the last."""
     torch.manual_seed(0)
-    h, y = torch.randn(100, 60), torch.randint(0, 3, (100,))
+    h, y = torch.randn(200, 100), torch.arange(200) % 4
     h[:, 0] += 2 * y
     sizes = []
     original = probe_module.minimise
@@ -89,9 +89,20 @@ def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
         return original(x, *rest)
 
     monkeypatch.setattr(probe_module, "minimise", spy)
-    chosen = fit_probe(h, y, 3).regularisation
-    assert sizes == [80] * len(probe_module.REGULARISATION) + [100]
+    chosen = fit_probe(h, y, 4).regularisation
+    assert sizes == [160] * len(probe_module.REGULARISATION) + [200]
     assert chosen >= 1e-2
+
+
+def test_lambda_is_chosen_on_some_of_every_class_where_images_are_few(monkeypatch):
+    """Held out at random, with few images a class, the fifth has classes of which none are left to learn from."""
+    seen, original = [], probe_module.minimise
+    monkeypatch.setattr(probe_module, "minimise", lambda x, y, *rest: seen.append(y.bincount().tolist()) or original(x, y, *rest))
+    h, y = clusters(12, noise=0.1)
+    probes = [fit_probe(h[:n], y[:n], 4) for n in (12, 8, 5, 4)]
+    assert seen[0] == seen[4] == [2, 2, 2, 2] and seen[6] == seen[10] == [1, 1, 1, 1], "one of each class is held out, of three or of two"
+    assert seen[12] == [1, 1, 1, 1] and seen[17] == [2, 1, 1, 1], "never the only image of a class"
+    assert len(seen) == 19 and probes[-1].regularisation == probe_module.WITHOUT_CHOICE, "where none can be held out there is no choice"
 
 
 @given(st.integers(0, 300), st.integers(1, 300))

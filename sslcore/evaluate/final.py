@@ -34,7 +34,7 @@ from sslcore.stream import fits
 
 LINEAR_PROTOCOL = (
     "multinomial logistic regression (L-BFGS) on frozen, standardised h of the last epoch; lambda chosen on a held-out "
-    "fifth of train, then fitted on all of train; accuracy on the whole test set, with Wilson's 95 % interval"
+    "fifth of each class of train, then fitted on all of train; accuracy on the whole test set, with Wilson's 95 % interval"
 )
 KNN_PROTOCOL = (
     "the k training images of highest cosine in h of the last epoch vote, weighted by exp(cosine / temperature); "
