@@ -162,6 +162,7 @@ def test_geometry_at_its_extremes():
     spread_out, same = torch.randn(400, 32), torch.ones(400, 32)
     assert alignment(spread_out, spread_out * 3) == pytest.approx(0, abs=1e-6)
     assert alignment(spread_out, torch.randn(400, 32)) == pytest.approx(2, abs=0.05)
+    assert alignment(spread_out.relu(), torch.randn(400, 32).relu()) == pytest.approx(2 - 2 / math.pi, abs=0.05)  # nearer, as no angle is obtuse
     assert uniformity(same) == pytest.approx(0, abs=1e-5)
     assert uniformity(spread_out) == pytest.approx(-4, abs=0.3)
     assert effective_rank(same) == pytest.approx(1, abs=1e-2)
