@@ -187,6 +187,8 @@ def test_effective_rank_counts_directions():
     basis = torch.linalg.qr(torch.randn(32, 5)).Q
     h = torch.randn(500, 5) @ basis.T
     assert effective_rank(h) == pytest.approx(5, abs=0.3)
+    longer = h * torch.logspace(0, 3, 500)[:, None]
+    assert effective_rank(longer) == pytest.approx(effective_rank(h), abs=1e-3), "RankMe of rows of length one"
 
 
 # -- Layout

@@ -40,7 +40,11 @@ def uniformity(h: Tensor) -> float:
 
 
 def effective_rank(h: Tensor) -> float:
-    """exp of the entropy of h's normalised singular values (RankMe, Garrido et al. 2023, equation 1): from 1, collapsed, to D."""
+    """exp of the entropy of h's singular values over their sum: from 1, collapsed, to D.
+
+    RankMe (Garrido et al. 2023, equation 1) of rows scaled to unit length, as all measures here: the paper's own, of h as
+    it is, is another number, and lower where few rows are long.
+    """
     h = normalised(h).double()
     values = torch.linalg.eigvalsh(h.T @ h if len(h) > h.shape[1] else h @ h.T).clamp(min=0).sqrt()
     share = values / values.sum()
