@@ -107,7 +107,7 @@ class RunConfig(Settings):
     micro_batch_size: int | None = Field(None, ge=2, description="Images that pass through the networks at a time; smaller needs less memory and gives the whole batch's loss, negatives included, but BatchNorm sees so many images at a time. Empty: the whole batch.")
     learning_rate: float = Field(0.06, gt=0, le=1000, description="Peak learning rate at batch size 256, before scaling.")
     lr_scaling: Literal["none", "sqrt", "linear"] = Field("linear", description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not.")
-    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW.")
+    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: of a learning rate for 0.001, as SimCLR and BYOL give theirs, take a twentieth.")
     weight_decay: float = Field(5e-4, ge=0, le=10, description="Weight decay; biases and BatchNorm are left out.")
     warmup_epochs: float = Field(2, ge=0, description="Epochs of linear warm-up (at most half of the training) before the cosine to 0.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations.")
