@@ -1,6 +1,7 @@
 """Probe, kNN, geometry and layout, against references and against their own definitions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -144,6 +145,17 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
     for name in ("linear", "knn"):
         assert (predictions[name] == predictions["label"]).mean() == results[name]["accuracy"]
     assert np.array_equal(predictions["label"], data.labels(predictions["index"])) and len(predictions["index"]) == len(data.x_test)
+
+
+def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval(shapes):
+    config = resolve({"dataset": "photos", "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False, "evaluate.sample": 50})
+    encoder, views = build_encoder("small", 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
+    for dataset, told in (("photos", True), (shapes, False)):
+        data = datasets.load(dataset, 16)
+        few = replace(data, x_train=data.x_train[::20], y_train=data.y_train[::20], x_test=data.x_test[::20], y_test=data.y_test[::20])
+        results, _, _ = FinalEvaluation(config, few, views, torch.float32).results(encoder, encoder)
+        assert ("not about other photographs" in results["linear"]["protocol"]) == told
+        assert results["linear"]["protocol"].startswith("multinomial logistic regression")
 
 
 def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):

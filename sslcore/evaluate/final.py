@@ -92,6 +92,7 @@ class FinalEvaluation:
             "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side},
             "protocol": RANDOM_PROTOCOL,
         }
+        protocol = f"{LINEAR_PROTOCOL}; {self.data.caution}" if self.data.caution else LINEAR_PROTOCOL
         predictions = {
             "index": len(self.data.x_train) + np.arange(len(self.data.x_test)),
             "label": self.y_test,
@@ -99,7 +100,7 @@ class FinalEvaluation:
             "knn": neighbours,
         }
         results = {
-            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": LINEAR_PROTOCOL},
+            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": protocol},
             "knn": knn | sizes | {"protocol": KNN_PROTOCOL},
             "baselines": baselines,
             "geometry": geometry,
