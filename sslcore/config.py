@@ -63,7 +63,7 @@ class MoCo(Settings):
     temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
     symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
     negatives: Literal["queue", "memory_bank", "batch"] = Field("queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1.")
-    bn_splits: int = Field(8, ge=1, le=1024, description="Groups of the batch that BatchNorm sees apart, in place of shuffle BN over that many GPUs; 1 is ordinary BatchNorm.")
+    bn_splits: int = Field(8, ge=1, le=1024, description="Groups of the whole batch that BatchNorm sees apart, as MoCo's shuffle BN does over that many GPUs; each device and micro-batch has as many of them, one at least. 1 is ordinary BatchNorm.")
 
 
 class SimCLR(Settings):
@@ -90,7 +90,7 @@ class Evaluate(Settings):
     sample: int = Field(2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP.")
     snapshots: int = Field(0, ge=0, description="Epochs between two kept embeddings of the sample, for the epoch slider; 0 keeps the last alone. Each takes about 2 bytes an entry of h.")
     labels: bool = Field(True, description="Label efficiency: fit the linear probe with 1 and 10 % of the training labels, too.")
-    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs have; 0 for none.")
+    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs with all of them see, to within half an epoch; 0 for none.")
     heads: bool = Field(True, description="Probe z beside h, and for both which change of an image (grey, other colours, rotated, flipped) they can tell.")
     log_every: int = Field(5, ge=1, description="Optimizer steps between two rows of metrics.")
 
@@ -104,17 +104,17 @@ class RunConfig(Settings):
     encoder: Literal["small", "resnet18", "resnet34", "resnet50"] = Field("small", description="Backbone: a small ResNet for CPUs, or torchvision's, with the CIFAR stem up to 64 px.")
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training images.")
     batch_size: int = Field(256, ge=2, le=1_048_576, description="Images an optimizer step (each gives two views).")
-    micro_batch_size: int | None = Field(None, ge=2, description="Images that pass through the networks at a time; smaller needs less memory and gives the same loss. Empty: the whole batch.")
+    micro_batch_size: int | None = Field(None, ge=2, description="Images that pass through the networks at a time; smaller needs less memory and gives the whole batch's loss, negatives included, but BatchNorm sees so many images at a time. Empty: the whole batch.")
     learning_rate: float = Field(0.06, gt=0, le=1000, description="Peak learning rate at batch size 256, before scaling.")
     lr_scaling: Literal["none", "sqrt", "linear"] = Field("linear", description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not.")
-    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW.")
+    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: of a learning rate for 0.001, as SimCLR and BYOL give theirs, take a twentieth.")
     weight_decay: float = Field(5e-4, ge=0, le=10, description="Weight decay; biases and BatchNorm are left out.")
     warmup_epochs: float = Field(2, ge=0, description="Epochs of linear warm-up (at most half of the training) before the cosine to 0.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations.")
     precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the networks; losses are always float32. GPUs compute float32 convolutions in TF32, as is PyTorch's default. auto: bfloat16 on GPUs that have it and, for the wide encoders, on CPUs with AMX; else float32.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile for the networks: they take a while to be compiled, then less for a step; the result differs by rounding. auto: ResNets on one GPU, in runs of 5,000 steps or more. off: on one GPU, no CUDA graph either.")
-    devices: int = Field(1, ge=1, le=512, description="GPUs a run; the batch is shared out evenly among them, and the result is that of one. With device=cpu: processes, for trying it out.")
+    devices: int = Field(1, ge=1, le=512, description="GPUs a run; the batch is shared out evenly among them, and the result is that of one (without micro-batches; MoCo's where their number divides moco.bn_splits, or that is 1). With device=cpu: processes, for trying it out.")
 
     augment: Augment = Augment()
     head: Head = Head()
@@ -153,6 +153,17 @@ class RunConfig(Settings):
         """The learning rate after scaling to the batch size, at the end of warm-up."""
         ratio = self.batch_size / 256
         return self.learning_rate * {"none": 1.0, "sqrt": ratio**0.5, "linear": ratio}[self.lr_scaling]
+
+    @property
+    def micro_batches(self) -> int:
+        """Parts in which a device's share of the batch passes through the networks, each of two images at least, for BatchNorm."""
+        share = self.batch_size // self.devices
+        return min(-(-share // (self.micro_batch_size or share)), share // 2)
+
+    @property
+    def bn_splits_at_a_time(self) -> int:
+        """Groups of what passes through a device's networks at a time, of moco.bn_splits in the whole batch."""
+        return max(1, self.moco.bn_splits // (self.devices * self.micro_batches))
 
     @property
     def negatives(self) -> int | None:

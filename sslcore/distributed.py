@@ -150,11 +150,25 @@ def gather_shares(rows: Tensor, total: int) -> Tensor:
     return torch.cat([part[:size] for part, size in zip(parts, sizes)])
 
 
+class Exchange(torch.autograd.Function):
+    """Rows that move between processes. Each process has the whole gradient of the rows that it got, and sends it back."""
+
+    @staticmethod
+    def forward(context, rows: Tensor, order: Tensor) -> Tensor:
+        context.save_for_backward(order)
+        return gather(rows.movedim(1, -1)).movedim(-1, 1)[own(order)]  # images lie in memory with channels last
+
+    @staticmethod
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None]:
+        (order,) = context.saved_tensors
+        return exchange(gradient, order.argsort()), None
+
+
 def exchange(rows: Tensor, order: Tensor) -> Tensor:
-    """This process's share of all processes' rows in another order (N,): (n, C, ...) -> (n, C, ...)."""
+    """This process's share of all processes' rows in another order (N,), with gradient: (n, C, ...) -> (n, C, ...)."""
     if world() == 1:
         return rows[order]
-    return gather(rows.movedim(1, -1)).movedim(-1, 1)[own(order)]  # images lie in memory with channels last
+    return Exchange.apply(rows, order)
 
 
 sharing = False

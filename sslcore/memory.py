@@ -36,5 +36,5 @@ def advice(config: RunConfig) -> str:
     tried = min(config.micro_batch_size or share, share)
     return (
         f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, {config.encoder}). "
-        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss as it is, or choose a smaller batch_size or image_size"
+        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss that of the whole batch, or choose a smaller batch_size or image_size"
     )

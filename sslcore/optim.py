@@ -50,10 +50,15 @@ class LBFGS(Uncompiled, torch.optim.LBFGS):
 
 
 class LARS(Uncompiled, torch.optim.Optimizer):
-    """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), as SimCLR and BYOL use it.
+    """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), with the learning rate outside of the velocity.
 
     A layer's step is scaled by `trust` |w| / |g|, where g includes the weight
     decay; groups with adapt=False (biases, BatchNorm) take a plain momentum step.
+
+    `trust` is 0.02, as in recipes for CIFAR-10 (solo-learn's); the code of SimCLR and BYOL has 0.001, so of their
+    learning rates a twentieth makes the same step of a layer (biases and BatchNorm then move a twentieth of theirs).
+    BYOL's code has the learning rate outside of the velocity, too; in algorithm 1 and in SimCLR's code it is inside,
+    which differs while the rate changes: there a step keeps the rate of its own moment.
     """
 
     def __init__(self, groups, lr: float, momentum: float = MOMENTUM, trust: float = 0.02):

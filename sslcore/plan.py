@@ -238,6 +238,13 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
                 problems["moco.queue_size"] = f"the memory bank can offer {available} other images as negatives; choose at most that"
             else:
                 warnings.append(f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the same images from earlier epochs")
+    if config.method == "moco" and config.moco.bn_splits > 1:
+        parts = config.devices * config.micro_batches
+        groups, asked = config.bn_splits_at_a_time * parts, config.moco.bn_splits
+        if groups != asked:
+            warnings.append(f"moco.bn_splits {asked} cannot be shared out evenly over {parts} parts of the batch (devices, and micro-batches of each): it has {groups} groups; choose a multiple of {parts}")
+        if config.bn_splits_at_a_time * config.devices == 1 and config.moco.negatives != "memory_bank":
+            warnings.append(f"moco.bn_splits: each of {parts} micro-batches is one group, so that BatchNorm sees a key among the same images as its query, which can give the key away; choose bn_splits of {2 * parts} or more, or a larger micro_batch_size")
     if config.method == "simclr" and config.simclr.negatives is not None and config.simclr.negatives > 2 * config.batch_size - 2:
         problems["simclr.negatives"] = f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
     return problems, warnings

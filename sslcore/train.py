@@ -195,15 +195,14 @@ class Training:
         gradient, then the loss's gradient at the rows, then each micro-batch again,
         with it. Only BatchNorm differs: it sees a micro-batch at a time.
         """
-        micro = self.config.micro_batch_size or len(view1)
-        if micro >= len(view1):
+        pieces_of = self.config.micro_batches
+        if pieces_of == 1:
             rows = tuple(distributed.gather(row) for row in self.embed(view1, view2))
             loss = self.method.loss(rows, batch)
             loss.backward()
             self.add_up_gradients()
             return loss.detach(), tuple(row.detach() for row in rows)
 
-        pieces_of = min(-(-len(view1) // micro), len(view1) // 2)  # each of two images at least, for BatchNorm
         parts = list(zip(view1.tensor_split(pieces_of), view2.tensor_split(pieces_of)))
         with torch.no_grad():
             pieces = [self.embed(*part) for part in parts]

@@ -1,6 +1,7 @@
 """Probe, kNN, geometry and layout, against references and against their own definitions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_the_probe_standardises_by_train_and_predicts_as_well_as_scikit_learn():
 def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
     """Pure noise: only the strongest lambda generalises; and no call ever sees the whole of train before the last."""
     torch.manual_seed(0)
-    h, y = torch.randn(100, 60), torch.randint(0, 3, (100,))
+    h, y = torch.randn(200, 100), torch.arange(200) % 4
     h[:, 0] += 2 * y
     sizes = []
     original = probe_module.minimise
@@ -89,9 +90,20 @@ def test_lambda_is_chosen_on_held_out_training_images_alone(monkeypatch):
         return original(x, *rest)
 
     monkeypatch.setattr(probe_module, "minimise", spy)
-    chosen = fit_probe(h, y, 3).regularisation
-    assert sizes == [80] * len(probe_module.REGULARISATION) + [100]
+    chosen = fit_probe(h, y, 4).regularisation
+    assert sizes == [160] * len(probe_module.REGULARISATION) + [200]
     assert chosen >= 1e-2
+
+
+def test_lambda_is_chosen_on_some_of_every_class_where_images_are_few(monkeypatch):
+    """Held out at random, with few images a class, the fifth has classes of which none are left to learn from."""
+    seen, original = [], probe_module.minimise
+    monkeypatch.setattr(probe_module, "minimise", lambda x, y, *rest: seen.append(y.bincount().tolist()) or original(x, y, *rest))
+    h, y = clusters(12, noise=0.1)
+    probes = [fit_probe(h[:n], y[:n], 4) for n in (12, 8, 5, 4)]
+    assert seen[0] == seen[4] == [2, 2, 2, 2] and seen[6] == seen[10] == [1, 1, 1, 1], "one of each class is held out, of three or of two"
+    assert seen[12] == [1, 1, 1, 1] and seen[17] == [2, 1, 1, 1], "never the only image of a class"
+    assert len(seen) == 19 and probes[-1].regularisation == probe_module.WITHOUT_CHOICE, "where none can be held out there is no choice"
 
 
 @given(st.integers(0, 300), st.integers(1, 300))
@@ -135,6 +147,17 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
     assert np.array_equal(predictions["label"], data.labels(predictions["index"])) and len(predictions["index"]) == len(data.x_test)
 
 
+def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval(shapes):
+    config = resolve({"dataset": "photos", "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False, "evaluate.sample": 50})
+    encoder, views = build_encoder("small", 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
+    for dataset, told in (("photos", True), (shapes, False)):
+        data = datasets.load(dataset, 16)
+        few = replace(data, x_train=data.x_train[::20], y_train=data.y_train[::20], x_test=data.x_test[::20], y_test=data.y_test[::20])
+        results, _, _ = FinalEvaluation(config, few, views, torch.float32).results(encoder, encoder)
+        assert ("not about other photographs" in results["linear"]["protocol"]) == told
+        assert results["linear"]["protocol"].startswith("multinomial logistic regression")
+
+
 def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
     data = datasets.load(shapes, 16)
     encoder, views = build_encoder("small", 16), Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)
@@ -151,6 +174,7 @@ def test_geometry_at_its_extremes():
     spread_out, same = torch.randn(400, 32), torch.ones(400, 32)
     assert alignment(spread_out, spread_out * 3) == pytest.approx(0, abs=1e-6)
     assert alignment(spread_out, torch.randn(400, 32)) == pytest.approx(2, abs=0.05)
+    assert alignment(spread_out.relu(), torch.randn(400, 32).relu()) == pytest.approx(2 - 2 / math.pi, abs=0.05)  # nearer, as no angle is obtuse
     assert uniformity(same) == pytest.approx(0, abs=1e-5)
     assert uniformity(spread_out) == pytest.approx(-4, abs=0.3)
     assert effective_rank(same) == pytest.approx(1, abs=1e-2)
@@ -175,6 +199,8 @@ def test_effective_rank_counts_directions():
     basis = torch.linalg.qr(torch.randn(32, 5)).Q
     h = torch.randn(500, 5) @ basis.T
     assert effective_rank(h) == pytest.approx(5, abs=0.3)
+    longer = h * torch.logspace(0, 3, 500)[:, None]
+    assert effective_rank(longer) == pytest.approx(effective_rank(h), abs=1e-3), "RankMe of rows of length one"
 
 
 # -- Layout

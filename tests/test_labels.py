@@ -57,11 +57,23 @@ def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_ever
     assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "from_scratch"))
 
 
+@given(of_all=st.integers(2, 3000), batch=st.integers(2, 400), epochs=st.integers(1, 20), share=st.sampled_from(list(DRAWS)))
+def test_every_fine_tuning_sees_as_many_images_though_an_epoch_leaves_some_over(of_all, batch, epochs, share):
+    """Of 500 images a batch of 256 takes half an epoch's: with as many epochs as labels are fewer, half as many would be seen."""
+    config = resolve({"batch_size": min(batch, of_all), "evaluate.finetune_epochs": epochs, "warmup_epochs": 0.5})
+    images = max(2, round(share * of_all))
+    recipe = supervised(config, of_all, images)
+    of_an_epoch = images // recipe.batch_size * recipe.batch_size
+    all_of_an_epoch = of_all // config.batch_size * config.batch_size
+    assert abs(recipe.epochs * of_an_epoch - epochs * all_of_an_epoch) <= of_an_epoch / 2
+    assert recipe.warmup_epochs * of_an_epoch == pytest.approx(0.5 * all_of_an_epoch)
+
+
 def test_fine_tuning_keeps_the_runs_recipe_but_for_the_labels():
     config = resolve({"method": "moco", "batch_size": 64, "micro_batch_size": 8, "evaluate.finetune_epochs": 3})
-    recipe = supervised(config, 10, 20)
-    assert (recipe.method, recipe.batch_size, recipe.epochs, recipe.micro_batch_size) == ("supervised", 20, 30, 8)
-    alone = supervised(resolve({"batch_size": 64, "devices": 4}), 1, 64)
+    recipe = supervised(config, 640, 20)
+    assert (recipe.method, recipe.batch_size, recipe.epochs, recipe.micro_batch_size) == ("supervised", 20, 96, 8)
+    alone = supervised(resolve({"batch_size": 64, "devices": 4}), 64, 64)
     assert (alone.devices, alone.micro_batch_size) == (1, 16), "one device sees no more at a time than it did"
-    assert supervised(resolve({"batch_size": 64}), 1, 20).micro_batch_size is None
+    assert supervised(resolve({"batch_size": 64}), 64, 20).micro_batch_size is None
     assert (recipe.learning_rate, recipe.optimizer, recipe.augment) == (config.learning_rate, config.optimizer, config.augment)

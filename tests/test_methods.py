@@ -105,6 +105,34 @@ def test_the_shuffled_keys_come_back_in_their_own_order():
     torch.testing.assert_close(keys, method.key_head(method.key_encoder(view)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("negatives", ["queue", "batch"])
+@pytest.mark.parametrize("size", [6, 16, 18])
+def test_a_key_is_normalised_with_other_images_than_its_query(negatives, size):
+    """Shuffling BN, of MoCo and of its end-to-end counterpart (section 3.3): else the groups' statistics would tell which key is the query's."""
+    method = build("moco", size, **{"moco.negatives": negatives, "moco.bn_splits": 4})
+
+    def rows(image: int | None) -> tuple[torch.Tensor, ...]:
+        both = [view.clone() for view in views(size)]
+        if image is not None:
+            for view in both:
+                view[image] += 1
+        return tuple(row.detach() for row in method.embed(*both))
+
+    before = rows(None)
+    moved = [[(new - old).abs().amax(1) > 1e-6 for new, old in zip(rows(image), before)] for image in range(size)]
+    queries, keys = (torch.stack(of) for of in zip(*moved))  # (size, size): whether an image's group has another one in it
+    groups = min(4, size // 2)
+    largest = -(-size // groups)
+    assert queries.sum(1).max() == keys.sum(1).max() == largest and (queries & keys).diagonal().all()
+    assert (queries & keys).sum(1).max() == -(-largest // groups), "as few as there can be"
+
+
+def test_a_micro_batch_is_shuffled_alike_in_both_of_its_passes():
+    """The gradient, which belongs to the keys of the first pass, is taken in the second."""
+    method = build("moco", 16, **{"moco.negatives": "batch", "moco.bn_splits": 4})
+    torch.testing.assert_close(method.embed(*views(16)), method.embed(*views(16)))
+
+
 @pytest.mark.parametrize("size", [8, 9, 13])
 def test_split_batch_norm_treats_each_group_as_a_gpu_of_its_own(size):
     split, plain = SplitBatchNorm2d(4, splits=4), torch.nn.BatchNorm2d(4)
@@ -254,6 +282,20 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(settings, shapes):
         torch.testing.assert_close(found[micro][1], found[None][1], atol=1e-5, rtol=1e-5)
         for split, unsplit in zip(found[micro][2], found[None][2]):
             torch.testing.assert_close(split, unsplit, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, 3), ({"micro_batch_size": 12}, 3), ({"micro_batch_size": 6}, 3), ({"micro_batch_size": 2}, 2), ({"moco.bn_splits": 1, "micro_batch_size": 6}, 6), ({"moco.bn_splits": 6}, 4)],
+)
+def test_mocos_groups_are_those_of_the_unsplit_batch(settings, expected, shapes, monkeypatch):
+    """As far as micro-batches have so many images."""
+    config = resolve({"method": "moco", "dataset": shapes, "image_size": 16, "batch_size": 24, "moco.bn_splits": 8, **settings})
+    training = Training(config, load_shapes(shapes), torch.device("cpu"))
+    seen, plain = set(), torch.nn.functional.batch_norm
+    monkeypatch.setattr(torch.nn.functional, "batch_norm", lambda x, *rest, **more: seen.add(len(x)) or plain(x, *rest, **more))
+    training.take_step()
+    assert seen == {expected}
 
 
 @pytest.mark.parametrize("size", [4, 5])

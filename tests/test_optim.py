@@ -100,6 +100,21 @@ def test_a_training_of_the_small_encoder_needs_neither_torchs_compiler_nor_torch
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
 
 
+def test_of_a_papers_learning_rate_for_lars_a_twentieth_makes_the_papers_step():
+    """SimCLR's and BYOL's code: trust 0.001. At a constant rate it does not matter that SimCLR has it in the velocity."""
+    w = nn.Parameter(torch.randn(5, 3, dtype=torch.float64))
+    module = nn.ParameterList([w])
+    optimizer = build_optimizer([module], RunConfig(optimizer="lars", learning_rate=4.8 / 20, weight_decay=0.1, lr_scaling="none"))
+    expected, velocity = w.detach().clone(), torch.zeros(5, 3, dtype=torch.float64)
+    for _ in range(4):
+        w.grad = torch.randn(5, 3, dtype=torch.float64)
+        g = w.grad + 0.1 * expected
+        velocity = 0.9 * velocity + 4.8 * 0.001 * expected.norm() / g.norm() * g
+        expected = expected - velocity
+        optimizer.step()
+    torch.testing.assert_close(w.detach(), expected)
+
+
 def test_lars_is_algorithm_1_and_leaves_vectors_to_plain_momentum():
     w, b = nn.Parameter(torch.randn(5, 3)), nn.Parameter(torch.randn(5))
     optimizer = LARS(

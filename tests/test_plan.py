@@ -264,6 +264,20 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
     assert not problems and any("moco.queue_size" in warning for warning in warnings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, []), ({"devices": 2}, []), ({"micro_batch_size": 6}, []), ({"micro_batch_size": 6, "moco.bn_splits": 1}, []), ({"method": "byol", "devices": 3}, []),
+        ({"devices": 3}, ["6 groups"]), ({"devices": 12}, ["12 groups"]), ({"micro_batch_size": 8}, ["6 groups"]),
+        ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]), ({"micro_batch_size": 2}, ["12 groups", "each of 12 micro-batches is one group"]),
+    ],
+)  # fmt: skip
+def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(tmp_path, settings, said):
+    config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco", "moco.bn_splits": 8} | SMALL | {"batch_size": 24} | settings)
+    problems, warnings = plan.check(config)
+    assert not problems and len(warnings) == len(said) and all(part in warning and "choose" in warning for part, warning in zip(said, warnings))
+
+
 # -- Presets -----------------------------------------------------------------------
 
 

@@ -26,8 +26,8 @@ X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images see
 
 METRICS = {  # column: (title, how to read it, what its axis shows)
     "knn": ("kNN accuracy while training", "nearest neighbours by cosine of h, on the evaluation sample", "accuracy"),
-    "effective_rank": ("Effective rank", "how many dimensions of h are in use; 1 is collapse", "dimensions"),
-    "alignment": ("Alignment", "how far apart two views of an image are; 0 is perfect, 2 unrelated", "squared distance"),
+    "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
+    "alignment": ("Alignment", "how far apart two views of an image are; 0 is perfect, and unrelated images are about 1 apart, as h is never negative", "squared distance"),
     "uniformity": ("Uniformity", "how evenly h fills the sphere; 0 is collapse, lower is more even", "log mean exp(−2d²)"),
     "std": ("Spread", "of a coordinate of normalised h; 0 is collapse, 1 even", "std × √D"),
     "learning_rate": ("Learning rate", "as resolved, after scaling to the batch size", "learning rate"),

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +35,7 @@ NAMES = {
     "fashion_mnist": "70,000 pieces of clothing in grey, 28 x 28; downloads 31 MB",
     "svhn": "99,289 house numbers cut into digits, 32 x 32; downloads 246 MB",
 }
+CAUTIONS = {"photos": photos.CAUTION}  # what whoever reads an interval over the test images must know
 AT_HAND: dict[str, ModuleType] = {"photos": photos, "digits": digits}  # they come with the installation
 KINDS: dict[str, ModuleType] = AT_HAND | dict.fromkeys(hub.SETS, hub)
 MIN_SIZE, MAX_SIZE = 8, 1024
@@ -78,6 +79,7 @@ class Data:
     y_test: np.ndarray | None
     classes: tuple[str, ...]  # () where there are no labels
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
+    caution: str = ""  # about intervals over the test images
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3). Raises IndexError outside the index space."""
@@ -184,7 +186,7 @@ def load(dataset: str, image_size: int, report: Report | None = None) -> Data:
         decoded = cache.folder(path, kind.fingerprint(path), _checked(image_size))
         if not cache.sound(decoded):
             cache.build(decoded, lambda: kind.source(path, report), image_size, report)
-        return _open(decoded)
+        return replace(_open(decoded), caution=CAUTIONS.get(path, ""))
 
 
 def _checked(image_size: int) -> int:

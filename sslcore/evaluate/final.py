@@ -34,7 +34,7 @@ from sslcore.stream import fits
 
 LINEAR_PROTOCOL = (
     "multinomial logistic regression (L-BFGS) on frozen, standardised h of the last epoch; lambda chosen on a held-out "
-    "fifth of train, then fitted on all of train; accuracy on the whole test set, with Wilson's 95 % interval"
+    "fifth of each class of train, then fitted on all of train; accuracy on the whole test set, with Wilson's 95 % interval"
 )
 KNN_PROTOCOL = (
     "the k training images of highest cosine in h of the last epoch vote, weighted by exp(cosine / temperature); "
@@ -92,6 +92,7 @@ class FinalEvaluation:
             "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side},
             "protocol": RANDOM_PROTOCOL,
         }
+        protocol = f"{LINEAR_PROTOCOL}; {self.data.caution}" if self.data.caution else LINEAR_PROTOCOL
         predictions = {
             "index": len(self.data.x_train) + np.arange(len(self.data.x_test)),
             "label": self.y_test,
@@ -99,7 +100,7 @@ class FinalEvaluation:
             "knn": neighbours,
         }
         results = {
-            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": LINEAR_PROTOCOL},
+            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": protocol},
             "knn": knn | sizes | {"protocol": KNN_PROTOCOL},
             "baselines": baselines,
             "geometry": geometry,

@@ -1,4 +1,4 @@
-"""How h lies on the unit sphere: measures that need no labels and compare across methods."""
+"""How h lies on the unit sphere: measures that need no labels and compare across methods, where the views are drawn alike."""
 
 import math
 
@@ -21,7 +21,10 @@ def geometry(h1: Tensor, h2: Tensor) -> dict[str, float]:
 
 
 def alignment(h1: Tensor, h2: Tensor) -> float:
-    """Mean squared distance of two views of an image (Wang & Isola 2020, section 4.1.1, alpha 2): 0 is perfect, 2 unrelated."""
+    """Mean squared distance of two views of an image (Wang & Isola 2020, section 4.1.1, alpha 2): 0 is perfect.
+
+    Unrelated images lie at about 2 where h has either sign, but nearer (about 1) after a ReLU, as the encoders' h is.
+    """
     return float((normalised(h1) - normalised(h2)).square().sum(1).mean())
 
 
@@ -37,7 +40,11 @@ def uniformity(h: Tensor) -> float:
 
 
 def effective_rank(h: Tensor) -> float:
-    """exp of the entropy of h's normalised singular values (RankMe, Garrido et al. 2023, equation 1): from 1, collapsed, to D."""
+    """exp of the entropy of h's singular values over their sum: from 1, collapsed, to D.
+
+    RankMe (Garrido et al. 2023, equation 1) of rows scaled to unit length, as all measures here: the paper's own, of h as
+    it is, is another number, and lower where few rows are long.
+    """
     h = normalised(h).double()
     values = torch.linalg.eigvalsh(h.T @ h if len(h) > h.shape[1] else h @ h.T).clamp(min=0).sqrt()
     share = values / values.sum()

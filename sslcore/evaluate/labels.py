@@ -18,11 +18,13 @@ from sslcore.train import Training
 DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # share of the labels: draws whose accuracies are averaged
 EFFICIENCY_PROTOCOL = (
     "the linear probe of h, fitted on a share of the training labels: of each class that share, at least one image; the same images for "
-    "every method and seed; mean of 5 draws at 1 % and 3 at 10 %, std over them; lambda chosen on a fifth of the drawn images; whole test set"
+    "every method and seed; mean of 5 draws at 1 % and 3 at 10 %, std over them; lambda chosen on a fifth of each class's drawn images "
+    "(one at least, of two or more; 0.1 where every class has a single image); whole test set"
 )
 FINE_TUNING_PROTOCOL = (
     "the encoder, and one with the weights that pre-training started from, trained as a classifier with the run's optimizer, learning-rate rule and "
-    "augmentations on the first draw of each share of the labels; every training sees as many images; whole test set, after the last step"
+    "augmentations on the first draw of each share of the labels; every training sees as many images, to within half an epoch on its share; whole test set, "
+    "after the last step"
 )
 
 
@@ -72,15 +74,19 @@ def fine_tuning(config: RunConfig, data: Data, views: Views, encoder: nn.Module,
     for share in DRAWS:
         chosen = draw(labels, share, 0)
         few = replace(data, x_train=Rows(data.x_train, chosen), y_train=labels[chosen])
-        recipe = supervised(config, len(labels) / len(chosen), len(chosen))
+        recipe = supervised(config, len(labels), len(chosen))
         tuned, scratch = (trained(recipe, few, views, start, check) for start in (encoder, None))
         rows.append({"fraction": share, "n": len(chosen), "epochs": recipe.epochs, "accuracy": tuned, "from_scratch": scratch})
     return rows
 
 
-def supervised(config: RunConfig, more: float, images: int) -> RunConfig:
-    """The run's own recipe with labels: `more` times as many epochs as on all images, and no batch larger than `images`."""
+def supervised(config: RunConfig, of_all: int, images: int) -> RunConfig:
+    """The run's own recipe with labels: on `images` images, as many epochs as see what finetune_epochs on all of them see.
+
+    An epoch has whole batches alone, none larger than `images`; what is over is not seen.
+    """
     batch_size = min(config.batch_size, images)
+    more = (of_all - of_all % config.batch_size) / (images - images % batch_size)  # times as many epochs
     at_a_time = config.micro_batch_size or config.batch_size // config.devices  # of one device
     changes = {
         "method": "supervised",

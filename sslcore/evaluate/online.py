@@ -1,4 +1,4 @@
-"""What is measured while a run trains: every few epochs, on the same images for every run."""
+"""What is measured while a run trains: every few epochs, on the same images for every run; geometry on views by its own augmentation."""
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class OnlineEvaluation:
         return measured | self.geometry(encoder)
 
     def geometry(self, encoder: nn.Module) -> dict[str, float]:
-        """Of two random views of each query, the same ones at every call."""
+        """Of two random views of each query, the same ones at every call and in every run of this augmentation."""
         torch.manual_seed(0)
         h1, h2 = (
             torch.cat([encode_shared(encoder, self.views(x, second), self.precision) for x in batches(self.x_queries, self.views.device)])

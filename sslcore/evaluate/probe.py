@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from scipy.special import ndtri
 from torch import Tensor
 
+from sslcore.datasets import split
 from sslcore.optim import LBFGS
 
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
-HELD_OUT = 0.2
+HELD_OUT = 0.2  # of each class, at least one image of two or more
+WITHOUT_CHOICE = 1e-1  # lambda where no class has two images
 ITERATIONS = 100  # from the minimum at the lambda before
 
 
@@ -35,21 +37,22 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
     """Multinomial logistic regression on standardised h (N, D) with labels y (N,).
 
     Lambda is the one of REGULARISATION with the best accuracy on a held-out fifth
-    of these (training) images; the probe is then fitted on all of them. Test
-    images play no part.
+    of each class's (training) images; the probe is then fitted on all of them.
+    Where every class has a single image none can be held out, and lambda is
+    WITHOUT_CHOICE. Test images play no part.
     """
     mean, std = h.mean(0), h.std(0, correction=0).clamp(min=1e-6)
     x = (h - mean) / std
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
-    held_out, rest = order.split([round(HELD_OUT * len(x)), len(x) - round(HELD_OUT * len(x))])
-
-    best, chosen, start, of_chosen = -1.0, REGULARISATION[0], None, None
-    for regularisation in REGULARISATION:
-        start = minimise(x[rest], y[rest], classes, regularisation, start)
-        weight, bias = start
-        accuracy = float(((x[held_out] @ weight.T + bias).argmax(1) == y[held_out]).float().mean()) if len(held_out) else 0.0
-        if accuracy > best:
-            best, chosen, of_chosen = accuracy, regularisation, start
+    labels = y.cpu().numpy()
+    best, chosen, start, of_chosen = -1.0, WITHOUT_CHOICE, None, None
+    if np.bincount(labels).max() > 1:
+        rest, held_out = (torch.from_numpy(rows).to(x.device) for rows in split(labels, HELD_OUT))
+        for regularisation in REGULARISATION:
+            start = minimise(x[rest], y[rest], classes, regularisation, start)
+            weight, bias = start
+            accuracy = float(((x[held_out] @ weight.T + bias).argmax(1) == y[held_out]).float().mean())
+            if accuracy > best:
+                best, chosen, of_chosen = accuracy, regularisation, start
     weight, bias = minimise(x, y, classes, chosen, of_chosen)
     return Probe(mean, std, weight, bias, chosen)
 

@@ -8,6 +8,7 @@ where the keys come from and in nothing else.
 """
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 
@@ -42,7 +43,7 @@ class MoCo(Method):
         # groups of the batch, on one GPU or each on its own (section 3.3)
         if config.moco.bn_splits == 1:
             return nn.BatchNorm2d
-        return partial(SplitBatchNorm2d, splits=max(1, config.moco.bn_splits // config.devices))
+        return partial(SplitBatchNorm2d, splits=config.bn_splits_at_a_time)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
@@ -60,12 +61,19 @@ class MoCo(Method):
         if self.options.negatives == "memory_bank":
             return ()
         if self.options.negatives == "batch":
-            return (self.query(view),)  # with gradient: end to end
-        # In an order shuffled over all GPUs, so that a key shares BatchNorm's group with other images than its query does
+            return (self.shuffled(self.query, view),)  # with gradient: end to end
         with beside(view):
-            order = torch.randperm(len(view) * distributed.world(), device=view.device)
-            k = self.key_head(self.key_encoder(distributed.exchange(view, order)))
-            return (distributed.exchange(k, order.argsort()),)
+            return (self.shuffled(lambda x: self.key_head(self.key_encoder(x)), view),)
+
+    def shuffled(self, network: Callable[[Tensor], Tensor], view: Tensor) -> Tensor:
+        """Keys in an order over all GPUs in which each shares BatchNorm's group with other images than its query does.
+
+        The images, whose own order is random, are dealt out to the groups in turns: a micro-batch that passes a second
+        time, with gradient, is then shuffled as it was the first time.
+        """
+        groups = min(self.config.bn_splits_at_a_time, len(view) // 2) * distributed.world()
+        order = (torch.arange(len(view) * distributed.world(), device=view.device) % groups).argsort(stable=True)
+        return distributed.exchange(network(distributed.exchange(view, order)), order.argsort())
 
     def loss(self, rows: tuple[Tensor, ...], batch: Batch) -> Tensor:
         temperature = self.options.temperature
