@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import link
+from dashboard import link, report
 from dashboard.figures import evidence, style
 from sslcore.analysis import stats
 from sslcore.experiment import Spec, Store
@@ -85,6 +85,24 @@ def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
     app = open_page()
     app.selectbox(key="evidence_by").set_value("batch_size").run()
     assert len(said(clean(app))) == 1 and "Batch size" in said(app)[0]
+
+
+def test_a_pair_says_which_runs_it_leaves_out(grid):
+    grid.run("byol-bs64-s1").results_file.unlink()
+    assert "left out 3 of 7 runs (2 at settings that not every seed has, 1 without a counterpart" in texts(open_page())
+
+
+def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
+    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 100)
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    app = open_page()
+    assert len(said(app)) == 1
+    for told in (texts(app), report.html(experiment)):
+        assert "MoCo and BYOL could not be paired: different image_size" in told
 
 
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):

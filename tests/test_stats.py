@@ -235,11 +235,53 @@ def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
     assert all(a.config.method == b.config.method for of in pair.matches.values() for a, b in of)
 
 
-def test_a_seed_that_lacks_a_setting_is_left_out(tmp_path):
-    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [64, 256], "seed": [0, 1, 2]}, lambda config: 0.5)
-    runs = [run for run in runs if run.name != "byol-bs64-s1"]
-    (pair,) = compared(runs)
-    assert list(pair.matches) == [0, 2]
+def test_a_setting_that_not_every_seed_has_is_left_out_and_the_seeds_stay(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]}, lambda config: 0.5 + (config.batch_size == 32))
+    assert compared(runs)[0].left_out == ""
+    lost = {"byol-bs32-s1", "byol-bs32-s2", "byol-bs32-s3"}
+    (pair,) = compared([run for run in runs if run.name not in lost])
+    assert list(pair.matches) == [0, 1, 2, 3] and pair.settings == 2
+    assert not {run.config.batch_size for of in pair.matches.values() for match in of for run in match} & {32}
+    assert pair.left_out == "5 of 21 runs (2 at settings that not every seed has, 3 without a counterpart of the same seed and settings)"
+
+
+def test_seeds_that_share_no_setting_are_not_averaged_together(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1]}, lambda config: 0.5)
+    (pair,) = compared([run for run in runs if (run.config.batch_size == 32) == (run.config.seed == 1)])
+    assert list(pair.matches) == [0] and pair.settings == 2
+    assert pair.left_out == "2 of 6 runs (2 at settings that not every seed has)"
+
+
+def test_runs_laid_beside_are_no_further_settings(tmp_path):
+    """The colleague's seed 0 has a pair of its own; paired across, it would make four of them, and leave the other seeds out."""
+    level = {"mine": 0.0, "theirs": 0.1}
+
+    def runs(name, seeds):
+        spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "seed": seeds})
+        made = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
+        for run in made:
+            write_json(run.results_file, {"linear": {"accuracy": 0.5 + level[name] + 0.01 * run.config.seed * (run.config.method == "byol")}})
+        return made
+
+    mine = runs("mine", [0, 1, 2])
+    (alone,) = compared(mine)
+    (beside,) = compared([*mine, *runs("theirs", [0])])
+    assert beside.difference == alone.difference and beside.settings == 1
+    assert beside.left_out == "2 of 8 runs (2 the same seed and settings again)"
+    across = [run for run in mine if run.config.method == "moco"] + [run for run in Store(tmp_path).experiment("theirs").runs() if run.config.method == "byol"]
+    (pair,) = compared(across)
+    assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.1)
+
+
+def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
+    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    runs = Store(tmp_path).create("recipes", spec, plan(spec).configs).runs()
+    for run in runs:
+        write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    groups, names = pairs.contestants(runs, "method"), {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}
+    assert len(pairs.compare(groups, names, [], "linear")) == 1
+    assert pairs.unpaired(groups, names, [], "linear") == [f"BYOL and {other} could not be paired: different image_size." for other in ("MoCo", "SimCLR")]
+    assert not pairs.unpaired({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")
 
 
 def test_another_methods_setting_keeps_nobody_apart(tmp_path):

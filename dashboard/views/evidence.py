@@ -136,6 +136,7 @@ st.subheader("Every pair")
 groups = pairs.contestants(probed, by)
 names = {value: value_in_words(by, value) if by in ("method", "experiment") else f"{in_words(by)} {value_in_words(by, value)}" for value in groups}
 compared = pairs.compare(groups, names, equal, measure)
+apart = pairs.unpaired(groups, names, equal, measure)
 
 
 def tone(pair: pairs.Pair) -> str:
@@ -160,6 +161,7 @@ if not compared:
         st.info(f"There is one {in_words(by)} alone: nothing to compare it with.", icon=":material/info:")
     else:
         st.info("No two of these have a run of the same seed, data set and other settings, so that no difference can be read fairly.", icon=":material/info:")
+        st.caption("\n\n".join(map(words.plain, apart)))
 else:
     lines = [
         evidence.Row(name_of(pair), pair.difference, stats.told_apart(pair.p), tone(pair), pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}", of_seeds(pair))
@@ -182,16 +184,17 @@ else:
         "What may be said of each pair",
     )
     used = {pair.difference.test for pair in compared}
-    told = [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
+    told = [f"{name_of(pair)}: left out {pair.left_out}." for pair in compared if pair.left_out]
+    told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
     if most := max(pair.settings for pair in compared) - 1:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
-    apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
+    others = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
     unequal = [
-        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
+        name for name in others if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
     ]
     if unequal:
         told.append(f"Not equal, since each {in_words(by)} has its own: {', '.join(unequal)}.")
-    st.caption("\n\n".join(words.plain(one) for one in told))
+    st.caption("\n\n".join(words.plain(one) for one in [*apart, *told]))
 
     if st.toggle("Seed by seed, on the same test images", key="evidence_seeds", bind="query-params"):
         st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
