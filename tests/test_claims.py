@@ -207,6 +207,13 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
 
 
+def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_different_epochs(tmp_path):
+    """Who is looked at every five epochs is seen to reach the same accuracy later."""
+    runs = [run for method, every in (("simclr", 5), ("moco", 1)) for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()]
+    found = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}), Evidence([], runs))
+    assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in found.reason
+
+
 def test_energy_counts_where_it_was_measured(tmp_path):
     rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["energy"]}
     evidence = stored(tmp_path, lambda method, seed: {})

@@ -1,5 +1,6 @@
 """The page Evidence, and its figures."""
 
+import json
 import re
 
 import numpy as np
@@ -113,6 +114,20 @@ def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
     small, large = (float(table.loc[f"BYOL · batch {n}", images].split()[0]) for n in ("64", "256"))
     assert large < small
     assert any(column.startswith("Operations") for column in table)
+
+
+def test_at_equal_budgets_n_counts_readings_and_unequal_intervals_are_named():
+    """The second seed's first evaluation is its last, so that nothing is read of it at a quarter of the budget."""
+    late = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=100).runs()[1]
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=100, name="seldom", **{"evaluate.knn_every": 5})
+    last = [row for row in late.metrics() if "knn" in row][-1]
+    rows = [row if row["step"] == last["step"] else {name: value for name, value in row.items() if name != "knn"} for row in late.metrics()]
+    late.metrics_file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    app = open_page(also="seldom")
+    assert "evaluate.knn_every 1 and 5" in texts(app) and "not yet annealed" in texts(app)
+    assert sorted(tables(app)["At equal"]["N"]) == ["1", "2"]
+    app.segmented_control(key="evidence_share").set_value("25 %").run()
+    assert list(tables(clean(app))["At equal"]["N"]) == ["1", "1"]
 
 
 def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_is_there_where_it_was_measured(grid):

@@ -13,7 +13,7 @@ from dashboard.figures.ablation import title as say_setting
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.analysis import budget, pairs, stats
-from sslcore.config import OPTIONS, WATCHING, get, varying
+from sslcore.config import OPTIONS, get, varying
 from sslcore.experiment import ACTIVE
 from sslcore.methods import METHODS
 
@@ -188,7 +188,7 @@ else:
     told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
     if most := max(pair.settings for pair in compared) - 1:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
-    others = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
+    others = [name for name in OPTIONS if name not in (by, "seed", *varied)]
     unequal = [
         name for name in others if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
     ]
@@ -256,7 +256,7 @@ def say_budget(column: str, amount: float) -> str:
     return told(amount)
 
 
-columns = {}
+columns: dict[str, dict[str, stats.Aggregate | None]] = {}
 for column, called in budget.BUDGETS.items():
     least = budget.common(curve[column].astype(float) for curve in by_run.values())
     if least is None:
@@ -265,14 +265,25 @@ for column, called in budget.BUDGETS.items():
     columns[heading] = {}
     for label, own in of_label.items():
         readings = [budget.read(by_run[row["run"]][column].astype(float), by_run[row["run"]][reading].astype(float), portion * least) for row in own if row["run"] in by_run]
-        made = stats.aggregate(one.value for one in readings if one)
-        told = "–" if made is None else tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}" + (f" ± {made.std:.2g}" if made.std else "")
-        columns[heading][label] = told
+        columns[heading][label] = stats.aggregate(one.value for one in readings if one)
+
+
+def say_reading(made: stats.Aggregate | None, n: int) -> str:
+    if made is None:
+        return "–"
+    told = tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}" + (f" ± {made.std:.2g}" if made.std else "")
+    return told + (f" (N = {made.n})" if made.n < n else "")
+
+
 if columns:
-    n = {label: str(sum(row["run"] in by_run for row in own)) for label, own in of_label.items()}
-    printed([{"At equal": label, "N": n[label]} | {heading: told[label] for heading, told in columns.items()} for label in n], "Accuracy at equal cost")
+    n = {label: max(made[label].n if made[label] else 0 for made in columns.values()) for label in of_label}
+    printed([{"At equal": label, "N": str(n[label])} | {heading: say_reading(made[label], n[label]) for heading, made in columns.items()} for label in n], "Accuracy at equal cost")
+    every = {"knn": "evaluate.knn_every", "loss": "evaluate.log_every"}[reading]
+    intervals = sorted({get(run.config, every) for run in finished.values()})
     st.caption(
-        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; –: nothing was logged that early. "
+        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; N: readings; –: nothing was logged that early. "
+        + "A run that is read before its end is read at a learning rate that is not yet annealed, and so is understated beside one that ends there. "
+        + f"Not read equally often ({every} {' and '.join(map(str, intervals))}): a run that is read more seldom is read further before the budget. " * (len(intervals) > 1)
         + "Equal operations are equal compute; equal time depends on the machine. " * any(column.startswith("Operations") for column in columns)
         + ("kNN: on h, on the evaluation sample, as Compare shows it." if reading == "knn" else "Each method's loss is its own: compare a method with itself, not with another.")
         + ("" if any(column.startswith("Operations") for column in columns) else " Equal operations need every run's count of operations; `python -m sslcore evaluate` makes it.")

@@ -1,7 +1,7 @@
 """Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -31,11 +31,12 @@ class PairAhead(Rule):
         return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", {seed: float(np.mean([pairs.accuracy(a, self.measure) - pairs.accuracy(b, self.measure) for a, b in of])) for seed, of in matches.items()})]
 
 
-def matches_of(evidence: Evidence, a: str, b: str, usable) -> dict[int, list[tuple[Run, Run]]]:
+def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
+    """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
-    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], varying(run.config for run in runs))
+    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], [*varying(run.config for run in runs), *equal])
     if not matches:
-        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings and seed")
+        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings{''.join(f', the same {name}' for name in equal)} and seed")
     return matches
 
 
@@ -46,7 +47,8 @@ class CostOrder(Rule):
     """`dear` costs more than each of `cheap`: time, operations and energy to the accuracy that both reach, and peak memory.
 
     The accuracy is the kNN one while training, and the cost that of the first evaluation that has it: for each pair of
-    runs, the lower of the two runs' highest. Energy counts where it was measured, which takes an NVIDIA GPU.
+    runs, the lower of the two runs' highest. Both must be evaluated at the same epochs: who is looked at more seldom is
+    seen to reach it later. Energy counts where it was measured, which takes an NVIDIA GPU.
     """
 
     rule: Literal["cost_order"]
@@ -57,7 +59,7 @@ class CostOrder(Rule):
     def steps(self, evidence: Evidence) -> list[Step]:
         found = []
         for other in self.cheap:
-            matches = matches_of(evidence, self.dear, other, lambda run: True)
+            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
             for cost in self.costs:
                 ratios: dict[int, float] = {}
                 for seed, of in matches.items():
