@@ -144,10 +144,6 @@ def tone(pair: pairs.Pair) -> str:
     return style.colour(pair.a) if by == "method" else style.PALETTE[4]
 
 
-def of_seeds(pair: pairs.Pair) -> list[float]:
-    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in matches])) for matches in pair.matches.values()]
-
-
 def p_value(p: float | None) -> str:
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
@@ -164,7 +160,7 @@ if not compared:
         st.caption("\n\n".join(map(words.plain, apart)))
 else:
     lines = [
-        evidence.Row(name_of(pair), pair.difference, stats.told_apart(pair.p), tone(pair), pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}", of_seeds(pair))
+        evidence.Row(name_of(pair), pair.difference, stats.told_apart(pair.p), tone(pair), pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}", list(pairs.differences(pair.matches, measure).values()))
         for pair in compared
     ]
     title = f"Differences in accuracy by {pairs.MEASURES[measure]}"

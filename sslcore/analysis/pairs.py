@@ -8,7 +8,7 @@ several experiments have counts once.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -162,6 +162,17 @@ class Pair:
         return len(next(iter(self.matches.values())))
 
 
+def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:
+    """Each seed's mean of `of` over its pairs; of the seeds that have it of every pair."""
+    values = {seed: [of(a, b) for a, b in pairs] for seed, pairs in matches.items()}
+    return {seed: float(np.mean(own)) for seed, own in values.items() if None not in own}
+
+
+def differences(matches: Mapping[int, Sequence[tuple[Run, Run]]], measure: str) -> dict[int, float]:
+    """How far each seed's a lies above its b, as the mean over its pairs."""
+    return by_seed(matches, lambda a, b: accuracy(a, measure) - accuracy(b, measure))
+
+
 def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[Pair]:
     """Every pair of contestants that has a seed in common, tested over seeds, or with one seed over test images.
 
@@ -207,8 +218,7 @@ def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> D
         (pairs,) = matches.values()
         if len(pairs) == 1:
             return over_images_of(*pairs[0], measure)
-    differences = [np.mean([accuracy(a, measure) - accuracy(b, measure) for a, b in pairs]) for pairs in matches.values()]
-    difference = over_seeds(differences)
+    difference = over_seeds(list(differences(matches, measure).values()))
     if len(matches) == 1:
         return replace(difference, why=f"one seed, and the mean over {len(pairs)} settings; with one of them chosen, the two can be tested on the test images")
     return difference

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ class PairAhead(Rule):
 
     def steps(self, evidence: Evidence) -> list[Step]:
         matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
-        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", {seed: float(np.mean([pairs.accuracy(a, self.measure) - pairs.accuracy(b, self.measure) for a, b in of])) for seed, of in matches.items()})]
+        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.differences(matches, self.measure))]
 
 
 def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
@@ -61,11 +61,7 @@ class CostOrder(Rule):
         for other in self.cheap:
             matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
             for cost in self.costs:
-                ratios: dict[int, float] = {}
-                for seed, of in matches.items():
-                    logs = [ratio for a, b in of if (ratio := _log_ratio(a, b, cost)) is not None]
-                    if len(logs) == len(of):
-                        ratios[seed] = float(np.mean(logs))
+                ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
                 if cost == "energy" and not ratios:
                     continue
                 reach = "" if cost == "memory" else " to the accuracy that both reach"
@@ -97,7 +93,7 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | No
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds([float(np.mean([math.log(number(one.results(), cost) / number(other.results(), cost)) for one, other in of])) for of in matches.values()])
+    return over_seeds(list(pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))).values()))
 
 
 def _mtime(run: Run) -> int:
