@@ -32,7 +32,7 @@ from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed
+from sslcore.analysis.summary import by_seed, number
 from sslcore.config import flatten, varying
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
@@ -400,7 +400,7 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
 
 def _faithful(run: Run) -> str:
     """How far the layout can be believed."""
-    value = labels.number(run.results(), "umap", "trustworthiness")
+    value = number(run.results(), "umap.trustworthiness")
     return "" if value is None else f"trustworthiness {value:.2f}"
 
 

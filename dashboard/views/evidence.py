@@ -100,8 +100,8 @@ def spent(row: dict, what: str) -> float:
 
 
 def mean(values: list) -> float | None:
-    values = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.mean(values)) if values else None
+    made = stats.aggregate(value for value in values if value is not None and np.isfinite(value))
+    return made and made.mean
 
 
 def line(label: str, own: list[dict]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from sslcore import datasets, plan
+from sslcore.analysis.stats import Aggregate, aggregate
 from sslcore.analysis.summary import NUMBERS, number
 from sslcore.config import OPTIONS, RunConfig, get, resolve, varying
 from sslcore.experiment import PRETRAIN_SHARE, RESUMABLE, Experiment, Run
@@ -218,13 +219,17 @@ class Measured:
         return len(self.by_seed)
 
     @cached_property
-    def mean(self) -> float | None:
-        return statistics.fmean(self.by_seed.values()) if self.n else None
+    def _made(self) -> Aggregate | None:
+        return aggregate(self.by_seed.values())
 
-    @cached_property
+    @property
+    def mean(self) -> float | None:
+        return self._made and self._made.mean
+
+    @property
     def std(self) -> float | None:
         """The sample standard deviation; None for fewer than two values."""
-        return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
+        return self._made and self._made.std
 
     @property
     def why(self) -> str:

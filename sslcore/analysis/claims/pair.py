@@ -1,7 +1,7 @@
 """Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -116,15 +116,6 @@ def _joules(folder: Path, stamp: int, seconds: float) -> float | None:
     return next((row["joules"] for row in reversed(Run(folder).metrics()) if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds), None)
 
 
-def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | None:
-    """A number of results.json by its dotted name; of a list of rows, that of the row which is as `where` says."""
-    for key in dotted.split("."):
-        if isinstance(value, list):
-            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 class ResultAhead(Rule):
     """One number of results.json is above another of the same run, as the mean over a seed's runs."""
 
@@ -148,7 +139,7 @@ class ResultAhead(Rule):
         for config, _, results in evidence.read:
             if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
                 continue
-            a, b = _dig(results, self.ahead, self.where), _dig(results, self.of, self.where)
+            a, b = number(results, self.ahead, self.where), number(results, self.of, self.where)
             if a is not None and b is not None:
                 by_seed.setdefault(config.seed, []).append(a - b)
         if not by_seed:
