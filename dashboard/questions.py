@@ -4,13 +4,14 @@ A table is a list of rows {column: cell}; a cell is text, or a share's mean and 
 there is none). `rows` and `results` are those of figures/labels.py.
 """
 
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
+from sslcore.analysis.stats import aggregate
+from sslcore.analysis.summary import number
 
 Cell = str | tuple[float | None, float | None]
 Table = list[dict[str, Cell]]
@@ -38,13 +39,13 @@ def heads(rows: Rows, results: Results) -> Table:
     """The classes, and how an image was changed, read from h and from z; a row a label."""
     if not labels.has(results, "heads", "linear") and not labels.has(results, "heads", "forgets"):
         return []
-    what = {"classes": ("heads", "linear"), **{said: ("heads", "forgets", task) for task, said in labels.TASKS.items()}}
+    what = {"classes": "heads.linear", **{said: f"heads.forgets.{task}" for task, said in labels.TASKS.items()}}
     table: Table = []
     for label, group in by_label(rows).items():
         line: dict[str, Cell] = {"": label}
-        for said, keys in what.items():
+        for said, where in what.items():
             for side in ("h", "z"):
-                line[f"{said}, {side}"] = _over_seeds([value for row in group if (value := labels.number(results[row["run"]], *keys, side)) is not None])
+                line[f"{said}, {side}"] = _over_seeds([value for row in group if (value := number(results[row["run"]], f"{where}.{side}")) is not None])
         table.append(line)
     return [{column: cell for column, cell in line.items() if any(other[column] != (None, None) for other in table)} for line in table]
 
@@ -52,8 +53,8 @@ def heads(rows: Rows, results: Results) -> Table:
 def transfers(rows: Rows, results: Results) -> Table:
     """The encoders on other data sets, a row a label and data set."""
     columns = {
-        "Linear probe": ("linear", "accuracy"), "kNN": ("knn", "accuracy"),
-        "Untrained: linear": ("random_encoder", "linear"), "Untrained: kNN": ("random_encoder", "knn"), "Pixels: kNN": ("pixels", "knn"),
+        "Linear probe": "linear.accuracy", "kNN": "knn.accuracy",
+        "Untrained: linear": "random_encoder.linear", "Untrained: kNN": "random_encoder.knn", "Pixels: kNN": "pixels.knn",
     }  # fmt: skip
     table: Table = []
     for label, group in by_label(rows).items():
@@ -62,9 +63,10 @@ def transfers(rows: Rows, results: Results) -> Table:
             measured = [entries[dataset] for entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
                 line: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
-                table.append(line | {column: _over_seeds([value for entry in measured if (value := labels.number(entry, *keys)) is not None]) for column, keys in columns.items()})
+                table.append(line | {column: _over_seeds([value for entry in measured if (value := number(entry, where)) is not None]) for column, where in columns.items()})
     return table
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:
-    return statistics.fmean(values) if values else None, statistics.stdev(values) if len(values) > 1 else None
+    made = aggregate(values)
+    return (made.mean, made.std) if made else (None, None)

@@ -32,7 +32,7 @@ from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed
+from sslcore.analysis.summary import by_seed, number
 from sslcore.config import flatten, varying
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
@@ -131,7 +131,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     spec = experiment.spec()
     own = experiment.runs()
     chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
-    compared = _differences(chosen)
+    compared, apart = _differences(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
@@ -152,7 +152,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
         "probed": probed,
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
-        "differences": [pair.sentence for pair in compared],
+        "differences": [*(pair.sentence for pair in compared), *apart],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),
         "questions": questions.all_of(probed, results),
@@ -167,17 +167,19 @@ def _n(folded: Mapping[str, Any]) -> int:
     return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
 
 
-def _differences(runs: Sequence[Run]) -> list[Pair]:
-    """Every pair of methods in the accuracy of the linear probe, at equal settings."""
+def _differences(runs: Sequence[Run]) -> tuple[list[Pair], list[str]]:
+    """(every pair of methods in the accuracy of the linear probe, at equal settings; why others are not among them)."""
     probed = [run for run in runs if pairs.accuracy(run, "linear") is not None]
     groups = pairs.contestants(probed, "method")
-    return pairs.compare(groups, {method: style.title(method) for method in groups}, varying(run.config for run in probed), "linear")
+    names, equal = {method: style.title(method) for method in groups}, varying(run.config for run in probed)
+    return pairs.compare(groups, names, equal, "linear"), pairs.unpaired(groups, names, equal, "linear")
 
 
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
-    """How the differences were tested."""
+    """How the differences were tested, and on which runs not."""
     used = {pair.difference.test for pair in compared}
     told = [("Differences over seeds", stats.OVER_SEEDS)] * ("seeds" in used) + [("Differences over images", stats.OVER_IMAGES)] * ("images" in used)
+    told += [(f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
 
 
@@ -398,7 +400,7 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
 
 def _faithful(run: Run) -> str:
     """How far the layout can be believed."""
-    value = labels.number(run.results(), "umap", "trustworthiness")
+    value = number(run.results(), "umap.trustworthiness")
     return "" if value is None else f"trustworthiness {value:.2f}"
 
 

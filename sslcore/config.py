@@ -192,7 +192,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
-WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.knn_train", "evaluate.snapshots")  # options that decide no result
+WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")  # how often is looked: what is read while training, no result
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -106,14 +106,32 @@ def test_runs_of_one_seed_in_two_experiments_are_not_two_seeds():
     assert [len(cell.entries) for cell in ablation.cells(apart, ["batch_size"])] == [2, 1]
 
 
-def test_words_make_lines_of_their_own_and_numbers_may_follow_the_axis():
-    followed = [entry(batch_size=size, learning_rate=size / 1000, epochs=3) for size in (16, 32, 64)]
-    assert ablation.axes(followed) == ["batch_size", "negatives"]
-    assert len(ablation.lines(ablation.cells(followed, ["batch_size"]))) == 1
-    mixed = [entry(batch_size=16, optimizer="sgd"), entry(batch_size=32, optimizer="lars")]
-    assert len(ablation.lines(ablation.cells(mixed, ["batch_size"]))) == 2
-    crossed = [entry(batch_size=size, epochs=epochs) for size in (16, 32) for epochs in (1, 2)]
-    assert [cell.rest for cell in ablation.cells(crossed, ["batch_size"])] == [(("epochs", 1),)] * 2 + [(("epochs", 2),)] * 2
+@pytest.mark.parametrize("option", ["epochs", "learning_rate", "image_size", "weight_decay", "evaluate.knn_k", "optimizer"])
+def test_what_goes_along_with_the_axis_makes_lines_of_its_own(option):
+    """What differs along the line is then the axis alone: a batch of 256 for 100 epochs follows none of 64 for 8."""
+    values = {"optimizer": ["sgd", "sgd", "lars"], "weight_decay": [0, 0, 1]}.get(option, [8, 8, 100])
+    runs = [entry(**{"batch_size": size, option: value}) for size, value in zip((32, 64, 256), values)]
+    lines = ablation.lines(ablation.cells(runs, ["batch_size"])).values()
+    assert sorted([cell.at[0] for cell in line] for line in lines) == [[32, 64], [256]]
+
+
+def test_what_a_run_has_from_its_place_on_the_axis_makes_no_lines():
+    scaled = [entry(batch_size=size, lr_scaling="linear") for size in (16, 32, 64)]
+    for axis in ("batch_size", "negatives"):
+        assert len(ablation.lines(ablation.cells(scaled, [axis]))) == 1
+    sets = [Entry("e", name, resolve({"method": "moco", "dataset": name}), NOT_RUN, 0.0, None, {}) for name in ("photos", "digits")]
+    assert len({(e.config.image_size, e.config.moco.queue_size, e.config.augment.crop_min) for e in sets}) == 2
+    assert len(ablation.lines(ablation.cells(sets, ["dataset"]))) == 1
+
+
+@pytest.mark.parametrize("preset", plan.presets())
+def test_every_preset_gives_lines(preset):
+    """No axis of a preset takes a setting along: a method's lines all have the same places, every one that it was run at."""
+    runs = [Entry("e", name, config, NOT_RUN, 0.0, None, {}) for name, config in plan.plan(plan.read(preset)).configs.items()]
+    for axis in ablation.axes(runs):
+        cells = ablation.cells(runs, [axis])
+        for (method, _), line in ablation.lines(cells).items():
+            assert {cell.at for cell in line} == {cell.at for cell in cells if cell.method == method}, axis
 
 
 # -- Axes --------------------------------------------------------------------------

@@ -62,6 +62,7 @@ HEADS = [{"head.kind": kind} for kind in ("none", "linear", "mlp")]
 EPOCHS = [{"epochs": n} for n in (4, 16)]
 SATURATES = {"rule": "gain_then_saturates", "axis": "negatives", "method": "moco"}
 INTERIOR = {"rule": "interior_best", "axis": "momentum", "method": "moco"}
+SLOW = {"rule": "slow_ahead", "method": "moco"}
 FAILS = {"rule": "fails", "axis": "momentum", "method": "byol", "at": [0, 1]}
 WORKS = {"rule": "works_without", "axis": "batch_size", "method": "byol", "at_most": 64}
 AHEAD = {"rule": "ahead", "axis": "head.kind", "ahead": "mlp", "of": ["linear", "none"]}
@@ -84,6 +85,10 @@ def longer(ssl: float, supervised: float):
         (INTERIOR, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"moco": momenta("moco")}, "supported"),
         (INTERIOR, keyed("moco.momentum", {0: 0.7, 0.9: 0.6, 0.99: 0.5, 1: 0.4}), {"moco": momenta("moco")}, "contradicted"),
         (INTERIOR, keyed("moco.momentum", {0: 0.6, 0.9: 0.6, 0.99: 0.6, 1: 0.6}), {"moco": momenta("moco")}, "undecided"),
+        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"moco": momenta("moco")}, "supported"),
+        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8}), {"moco": momenta("moco")}, "supported"),  # a frozen one does not move
+        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.7, 0.99: 0.6, 1: 0.5}), {"moco": momenta("moco")}, "contradicted"),  # best between, and falling from there
+        (SLOW, keyed("moco.momentum", {0: 0.6, 0.9: 0.6, 0.99: 0.6, 1: 0.5}), {"moco": momenta("moco")}, "undecided"),
         (FAILS, keyed("byol.momentum", {0: 0.32, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "supported"),
         (FAILS, keyed("byol.momentum", {0: 0.68, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "contradicted"),
         (FAILS, keyed("byol.momentum", {0: 0.5, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"byol": momenta("byol")}, "undecided"),
@@ -104,12 +109,23 @@ def test_verdicts_follow_from_the_runs(rule, accuracy, values, verdict):
     assert found.reason
 
 
-@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, FAILS, WORKS, AHEAD, LONGER])
+@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, SLOW, FAILS, WORKS, AHEAD, LONGER])
 def test_one_seed_and_no_runs_decide_nothing(rule):
     values = {method: [*BATCHES] for method in ("simclr", "moco", "byol")}
     assert judge(claim(rule), Evidence([], [])).word == "undecided"
     one = judge(claim(rule), entries(losing(simclr=0.05, moco=0.02, byol=0.005), values, seeds=[0]))
     assert one.word == "undecided" and ("one seed" in one.reason or "Not decided" in one.reason)
+
+
+def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
+    """The last step gains 2, 5 and 8 points: by far too much to be none, and by too few seeds to be told apart."""
+    runs = entries(keyed("moco.queue_size", {16: 0.3, 64: 0.5, 256: 0.7, 1024: 0.7}), {"moco": QUEUES}, seeds=range(3))
+    assert judge(claim(SATURATES), runs).word == "supported"
+    for entry in runs.entries:
+        if entry.config.moco.queue_size == 1024:
+            entry.numbers["linear"] += 0.02 + 0.03 * entry.config.seed
+    found = judge(claim(SATURATES), Evidence(runs.entries, []))
+    assert found.word == "undecided" and "from 256 to 1024 negatives, MoCo gains" in found.reason and "below 1 point" in found.reason
 
 
 def test_what_is_missing_is_told_by_its_values():
@@ -148,12 +164,12 @@ def test_augmentations_are_told_by_what_is_on():
     assert judge(claim({**robust, "methods": ["byol", "simclr"]}), runs).word == "contradicted"
 
 
-@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, AHEAD])
+@pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, SLOW, AHEAD])
 def test_noise_alone_is_seldom_called_supported_or_contradicted(rule):
     """Identical methods: the level is 5 % for either word together, by Holm's method; 200 draws leave it below 10 %."""
     values = {
         "batch_size": {"simclr": BATCHES, "moco": BATCHES, "byol": BATCHES}, "negatives": {"moco": QUEUES}, "momentum": {"moco": momenta("moco")}, "head.kind": {"moco": HEADS},
-    }[rule["axis"]]  # fmt: skip
+    }[rule.get("axis", "momentum")]  # fmt: skip
     runs = entries(lambda *_: 0.6, values)
     rng, words = np.random.default_rng(1), []
     for _ in range(200):
@@ -189,6 +205,21 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert all("accuracy that both reach" in step.says for step in judge(claim({**rule, "costs": ["seconds", "operations"]}), evidence).steps)
     assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", "the same in few seeds is no proof of what chance has a part in"
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
+
+
+def test_the_shipped_claim_on_costs_asks_nothing_of_byol_which_may_cost_most(tmp_path):
+    price = {"simclr": 2.0, "moco": 1.0, "byol": 4.0}
+    evidence = stored(tmp_path, lambda method, seed: {"cost": {"peak_memory_bytes": 1e8 * price[method], "flops_per_image": 1e7 * price[method]}})
+    (cost,) = (one for one in claims.read()[0] if any(part.rule == "cost_order" for part in one.parts))
+    found = judge(cost, evidence)
+    assert found.word != "contradicted" and len(found.steps) == 3 and "BYOL" not in found.reason
+
+
+def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_different_epochs(tmp_path):
+    """Who is looked at every five epochs is seen to reach the same accuracy later."""
+    runs = [run for method, every in (("simclr", 5), ("moco", 1)) for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()]
+    found = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}), Evidence([], runs))
+    assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in found.reason
 
 
 def test_energy_counts_where_it_was_measured(tmp_path):

@@ -1,5 +1,6 @@
 """The page Evidence, and its figures."""
 
+import json
 import re
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import link
+from dashboard import link, report
 from dashboard.figures import evidence, style
 from sslcore.analysis import stats
 from sslcore.experiment import Spec, Store
@@ -87,6 +88,24 @@ def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
     assert len(said(clean(app))) == 1 and "Batch size" in said(app)[0]
 
 
+def test_a_pair_says_which_runs_it_leaves_out(grid):
+    grid.run("byol-bs64-s1").results_file.unlink()
+    assert "left out 3 of 7 runs (2 at settings that not every seed has, 1 without a counterpart" in texts(open_page())
+
+
+def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
+    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 100)
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    app = open_page()
+    assert len(said(app)) == 1
+    for told in (texts(app), report.html(experiment)):
+        assert "MoCo and BYOL could not be paired: different image_size" in told
+
+
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
     table = tables(open_page())["At equal"]
     steps = {name: max(run.metrics()[-1]["images_seen"] for run in grid.runs() if run.config.batch_size == int(name)) for name in ("64", "256")}
@@ -95,6 +114,20 @@ def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
     small, large = (float(table.loc[f"BYOL · batch {n}", images].split()[0]) for n in ("64", "256"))
     assert large < small
     assert any(column.startswith("Operations") for column in table)
+
+
+def test_at_equal_budgets_n_counts_readings_and_unequal_intervals_are_named():
+    """The second seed's first evaluation is its last, so that nothing is read of it at a quarter of the budget."""
+    late = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=100).runs()[1]
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=100, name="seldom", **{"evaluate.knn_every": 5})
+    last = [row for row in late.metrics() if "knn" in row][-1]
+    rows = [row if row["step"] == last["step"] else {name: value for name, value in row.items() if name != "knn"} for row in late.metrics()]
+    late.metrics_file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    app = open_page(also="seldom")
+    assert "evaluate.knn_every 1 and 5" in texts(app) and "not yet annealed" in texts(app)
+    assert sorted(tables(app)["At equal"]["N"]) == ["1", "2"]
+    app.segmented_control(key="evidence_share").set_value("25 %").run()
+    assert list(tables(clean(app))["At equal"]["N"]) == ["1", "1"]
 
 
 def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_is_there_where_it_was_measured(grid):

@@ -66,13 +66,35 @@ def test_the_test_over_images_is_scipys_of_a_fair_coin(only_a, only_b):
     assert over_images(a, b).p == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_bootstrap_is_scipys_over_images():
-    rng = np.random.default_rng(0)
-    a, b = rng.random(400) < 0.8, rng.random(400) < 0.72
-    theirs = scipy.stats.bootstrap((a.astype(float) - b,), np.mean, method="percentile", n_resamples=10_000, rng=1).confidence_interval
-    made = over_images(a, b)
-    assert (made.low, made.high) == pytest.approx((theirs.low, theirs.high), abs=0.004)
-    assert over_images(a, b) == made  # the same page says the same twice
+def right(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two networks with this 2 x 2 table of images."""
+    return np.repeat([True, True, False, False], (both, only_a, only_b, neither)), np.repeat([True, False, True, False], (both, only_a, only_b, neither))
+
+
+def test_the_interval_over_images_is_newcombes():
+    """Newcombe (1998): 36, 12, 2 and 0 of 50, by method 10."""
+    made = over_images(*right(36, 12, 2, 0))
+    assert (made.low, made.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
+
+
+def test_wilsons_interval_is_scipys():
+    for k, n in ((0, 10), (7, 10), (300, 360), (360, 360)):
+        theirs = scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
+        assert stats.wilson(k / n, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@given(st.tuples(*[st.integers(0, 400)] * 4).filter(any))
+def test_the_interval_over_images_holds_the_difference_has_a_width_and_turns_with_it(table):
+    made, back = over_images(*right(*table)), over_images(*reversed(right(*table)))
+    assert -1 - 1e-9 <= made.low < made.high <= 1 + 1e-9 and made.low - 1e-9 <= made.mean <= made.high + 1e-9
+    assert (back.mean, back.low, back.high) == pytest.approx((-made.mean, -made.high, -made.low), abs=1e-9)
+
+
+def test_four_images_to_none_are_told_apart_by_neither_the_test_nor_the_interval():
+    made = over_images(*right(356, 4, 0, 0))
+    assert made.p == 0.125 and made.low < 0 < made.high
+    alike = over_images(*right(360, 0, 0, 0))
+    assert alike.low < 0 < alike.high
 
 
 @pytest.mark.parametrize("p", [[0.04], [0.01, 0.02, 0.03], [0.6, 0.001, 0.2, 0.001], [1.0, 0.0, 0.3, 0.02, 0.021]])
@@ -113,13 +135,14 @@ def correlated(rng: np.random.Generator, n: int, a: float, b: float) -> tuple[np
     return tuple(hard + rng.normal(size=n) < scipy.stats.norm.ppf(share, scale=2**0.5) for share in (a, b))
 
 
-def test_the_bootstrap_interval_covers_the_difference():
+@pytest.mark.parametrize(("only_a", "only_b", "neither", "n"), [(0.02, 0.01, 0.2, 360), (0.004, 0.004, 0.1, 360), (0.1, 0.06, 0.2, 1000), (0.01, 0.03, 0.0, 100)])
+def test_the_interval_over_images_covers_the_difference(only_a, only_b, neither, n):
+    """At least as often as stated, few images that differ or many."""
     rng = np.random.default_rng(3)
-    covered = 0
-    for _ in range(500):
-        made = over_images(*correlated(rng, 1000, 0.80, 0.76))
-        covered += made.low <= 0.04 <= made.high
-    assert within(covered, 0.95, 500)
+    tables = rng.multinomial(n, [1 - only_a - only_b - neither, only_a, only_b, neither], size=500)
+    made = [over_images(*right(*table)) for table in tables]
+    covered = sum(one.low <= only_a - only_b <= one.high for one in made)
+    assert scipy.stats.binomtest(covered, 500, 0.95, alternative="less").pvalue > 1e-3
 
 
 def test_identical_networks_are_told_apart_no_more_often_than_they_should():
@@ -156,14 +179,25 @@ def test_differences_without_spread_prove_nothing():
 
 
 @given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=6), st.integers(1, 6))
-def test_that_many_more_seeds_would_do_and_one_fewer_would_not(differences, comparisons):
+def test_that_many_more_seeds_tell_apart_4_times_in_5_and_one_fewer_does_not(differences, comparisons):
     made = over_seeds(differences)
     needed = more_seeds(made, comparisons)
+
+    def power(n: int) -> float:
+        least = scipy.stats.t.isf(0.05 / comparisons / 2, n - 1)
+        return scipy.stats.nct.sf(least, n - 1, abs(made.mean) / made.std * n**0.5)
+
     if needed is not None:
-        enough = stats.half_width(made.std, made.seeds + needed, 0.05 / comparisons)
-        assert enough < abs(made.mean)
-        if needed > 1:
-            assert stats.half_width(made.std, made.seeds + needed - 1, 0.05 / comparisons) >= abs(made.mean)
+        assert power(made.seeds + needed) >= 0.8 - 1e-6
+        assert needed == 1 or power(made.seeds + needed - 1) < 0.8 + 1e-6
+
+
+def test_the_seeds_that_are_said_to_be_needed_tell_apart_4_times_in_5_by_simulation():
+    made = over_seeds([0.02, 0.05, -0.01])
+    rng = np.random.default_rng(7)
+    drawn = rng.normal(made.mean, made.std, (SIMULATIONS, made.seeds + more_seeds(made)))
+    found = sum(told_apart(over_seeds(one).p) for one in drawn)
+    assert scipy.stats.binomtest(found, SIMULATIONS, 0.8, alternative="less").pvalue > 1e-3 and found < 0.9 * SIMULATIONS
 
 
 # -- In words
@@ -179,7 +213,7 @@ def test_a_difference_in_words():
 def test_what_is_not_told_apart_says_what_would_be_needed():
     made = over_seeds([0.03, -0.01, 0.02])
     said = sentence("BYOL", "SimCLR", made, made.p)
-    assert "not told apart by these runs" in said and f"about {more_seeds(made)} more seeds would be needed" in said
+    assert "not told apart by these runs" in said and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
 
 
@@ -235,11 +269,53 @@ def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
     assert all(a.config.method == b.config.method for of in pair.matches.values() for a, b in of)
 
 
-def test_a_seed_that_lacks_a_setting_is_left_out(tmp_path):
-    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [64, 256], "seed": [0, 1, 2]}, lambda config: 0.5)
-    runs = [run for run in runs if run.name != "byol-bs64-s1"]
-    (pair,) = compared(runs)
-    assert list(pair.matches) == [0, 2]
+def test_a_setting_that_not_every_seed_has_is_left_out_and_the_seeds_stay(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]}, lambda config: 0.5 + (config.batch_size == 32))
+    assert compared(runs)[0].left_out == ""
+    lost = {"byol-bs32-s1", "byol-bs32-s2", "byol-bs32-s3"}
+    (pair,) = compared([run for run in runs if run.name not in lost])
+    assert list(pair.matches) == [0, 1, 2, 3] and pair.settings == 2
+    assert not {run.config.batch_size for of in pair.matches.values() for match in of for run in match} & {32}
+    assert pair.left_out == "5 of 21 runs (2 at settings that not every seed has, 3 without a counterpart of the same seed and settings)"
+
+
+def test_seeds_that_share_no_setting_are_not_averaged_together(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1]}, lambda config: 0.5)
+    (pair,) = compared([run for run in runs if (run.config.batch_size == 32) == (run.config.seed == 1)])
+    assert list(pair.matches) == [0] and pair.settings == 2
+    assert pair.left_out == "2 of 6 runs (2 at settings that not every seed has)"
+
+
+def test_runs_laid_beside_are_no_further_settings(tmp_path):
+    """The colleague's seed 0 has a pair of its own; paired across, it would make four of them, and leave the other seeds out."""
+    level = {"mine": 0.0, "theirs": 0.1}
+
+    def runs(name, seeds):
+        spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "seed": seeds})
+        made = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
+        for run in made:
+            write_json(run.results_file, {"linear": {"accuracy": 0.5 + level[name] + 0.01 * run.config.seed * (run.config.method == "byol")}})
+        return made
+
+    mine = runs("mine", [0, 1, 2])
+    (alone,) = compared(mine)
+    (beside,) = compared([*mine, *runs("theirs", [0])])
+    assert beside.difference == alone.difference and beside.settings == 1
+    assert beside.left_out == "2 of 8 runs (2 the same seed and settings again)"
+    across = [run for run in mine if run.config.method == "moco"] + [run for run in Store(tmp_path).experiment("theirs").runs() if run.config.method == "byol"]
+    (pair,) = compared(across)
+    assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.1)
+
+
+def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
+    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    runs = Store(tmp_path).create("recipes", spec, plan(spec).configs).runs()
+    for run in runs:
+        write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    groups, names = pairs.contestants(runs, "method"), {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}
+    assert len(pairs.compare(groups, names, [], "linear")) == 1
+    assert pairs.unpaired(groups, names, [], "linear") == [f"BYOL and {other} could not be paired: different image_size." for other in ("MoCo", "SimCLR")]
+    assert not pairs.unpaired({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")
 
 
 def test_another_methods_setting_keeps_nobody_apart(tmp_path):

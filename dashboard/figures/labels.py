@@ -6,12 +6,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
+from sslcore.analysis.stats import aggregate
+from sslcore.analysis.summary import number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
@@ -33,7 +34,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     reference = by_share(rows, results, name, key)
     if reference:
         figure.add_trace(
-            go.Scatter(x=list(reference), y=[float(np.mean(values)) for values in reference.values()], mode="lines+markers", name=said,
+            go.Scatter(x=list(reference), y=[aggregate(values).mean for values in reference.values()], mode="lines+markers", name=said,
                        line={"color": style.NEUTRAL, "dash": "dot", "width": 2}, marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
                        hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>")
         )  # fmt: skip
@@ -43,12 +44,13 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             continue
         colour, method = tone(rows, label), group[0]["method"]
         of_draws = by_share(group, results, name, "std")
-        spread = [float(np.std(values, ddof=1)) if len(values) > 1 else next(iter(of_draws.get(share, ())), 0.0) for share, values in shares.items()]
+        made = {share: aggregate(values) for share, values in shares.items()}
+        spread = [next(iter(of_draws.get(share, ())), 0.0) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
-            go.Scatter(x=list(shares), y=[float(np.mean(values)) for values in shares.values()], mode="lines+markers", name=style.plain(label),
+            go.Scatter(x=list(shares), y=[one.mean for one in made.values()], mode="lines+markers", name=style.plain(label),
                        line={"color": colour, "dash": style.dash(method), "width": 2}, marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                        error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
-                       customdata=[[100 * deviation, len(values)] for deviation, values in zip(spread, shares.values())],
+                       customdata=[[100 * deviation, one.n] for deviation, one in zip(spread, made.values())],
                        hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>" + style.plain(label) + "</extra>")
         )  # fmt: skip
     return figure
@@ -77,10 +79,10 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     for k, task in enumerate(tasks):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
         _add_pairs(figure, rows, told[task], place)
-        chance = next((value for answer in told[task].values() if (value := _number(answer.get("chance"))) is not None), None)
+        chance = next((value for answer in told[task].values() if (value := number(answer, "chance")) is not None), None)
         if chance is not None:
             figure.add_vline(x=chance, line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
-        values = [value for answer in told[task].values() for name in ("h", "z") if (value := _number(answer.get(name))) is not None]
+        values = [value for answer in told[task].values() for name in ("h", "z") if (value := number(answer, name)) is not None]
         middle = chance or 0.5
         low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05  # wide enough that noise looks like noise
         figure.update_xaxes(tickformat=".0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
@@ -95,11 +97,6 @@ def part(value: Any, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
-
-
-def number(value: Any, *keys: str) -> float | None:
-    """The number under these keys; None where there is none."""
-    return _number(part(value, *keys[:-1]).get(keys[-1]))
 
 
 def text(value: Any, *keys: str) -> str:
@@ -117,17 +114,16 @@ def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str,
     """h filled, z open, joined by a line; each the mean over a label's runs."""
     for k, (label, group) in enumerate(by_label(rows).items()):
         told = [answers[row["run"]] for row in group]
-        pairs = [(h, z) for answer in told if (h := _number(answer.get("h"))) is not None and (z := _number(answer.get("z"))) is not None]
+        pairs = [(h, z) for answer in told if (h := number(answer, "h")) is not None and (z := number(answer, "z")) is not None]
         if not pairs:
             continue
         colour, method = tone(rows, label), group[0]["method"]
-        h, z = np.mean(pairs, axis=0).tolist()
-        spread = np.std(pairs, axis=0, ddof=1).tolist() if len(pairs) > 1 else [None, None]
-        spreads = [f" ± {100 * s:.1f} % over {len(pairs)} seeds" if s is not None else "" for s in spread]
+        h, z = map(aggregate, zip(*pairs))
+        h_spread, z_spread = (f" ± {100 * one.std:.1f} % over {one.n} seeds" if one.std is not None else "" for one in (h, z))
         figure.add_trace(
-            go.Scatter(x=[z, h], y=[k, k], mode="lines+markers", showlegend=False, line={"color": colour, "width": 2},
+            go.Scatter(x=[z.mean, h.mean], y=[k, k], mode="lines+markers", showlegend=False, line={"color": colour, "width": 2},
                        marker={"size": 11, "symbol": [f"{style.symbol(method)}-open", style.symbol(method)], "color": colour, "line": {"width": 2, "color": colour}},
-                       text=[f"z{spreads[1]}", f"h{spreads[0]}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
+                       text=[f"z{z_spread}", f"h{h_spread}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
             **place,
         )  # fmt: skip
 
@@ -149,11 +145,7 @@ def by_share(rows: Rows, results: Results, name: str, key: str) -> dict[float, l
     for row in rows:
         entries = results[row["run"]].get(name)
         for entry in entries if isinstance(entries, list) else []:
-            share, value = (_number(entry.get(k)) for k in ("fraction", key)) if isinstance(entry, Mapping) else (None, None)
+            share, value = number(entry, "fraction"), number(entry, key)
             if share is not None and share > 0 and value is not None:
                 values.setdefault(share, []).append(value)
     return dict(sorted(values.items()))
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from dashboard.figures import style
+from sslcore.analysis.stats import aggregate
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
 BASELINES = {"random_linear": "untrained encoder, linear probe", "random_knn": "untrained encoder, kNN", "pixels_knn": "raw pixels, kNN"}
@@ -57,20 +58,19 @@ def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
 
 def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
-    mean, error, told = float(np.mean(values)), None, ""
-    if len(values) > 1:
-        std = float(np.std(values, ddof=1))
-        error = {"type": "data", "array": [std]}
-        told = f" ± {100 * std:.1f} % over {len(values)} seeds"
+    made, error, told = aggregate(values), None, ""
+    if made.std is not None:
+        error = {"type": "data", "array": [made.std]}
+        told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
         figure.add_trace(
             go.Scatter(x=values, y=[y + 0.11] * len(values), mode="markers", marker={"size": 5, "color": style.faint(colour, 0.45)}, showlegend=False, hoverinfo="skip")
         )
     elif column == "linear" and group[0]["linear_low"] is not None:
         low, high = group[0]["linear_low"], group[0]["linear_high"]
-        error = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
+        error = {"type": "data", "symmetric": False, "array": [high - made.mean], "arrayminus": [made.mean - low]}
         told = f" (95 %: {low:.1%} to {high:.1%})"
     figure.add_trace(
-        go.Scatter(x=[mean], y=[y], mode="markers", error_x=error and {**error, "color": colour, "thickness": 2, "width": 5}, showlegend=False,
+        go.Scatter(x=[made.mean], y=[y], mode="markers", error_x=error and {**error, "color": colour, "thickness": 2, "width": 5}, showlegend=False,
                    marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
                    hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>")
     )  # fmt: skip

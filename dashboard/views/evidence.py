@@ -13,7 +13,7 @@ from dashboard.figures.ablation import title as say_setting
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.analysis import budget, pairs, stats
-from sslcore.config import OPTIONS, WATCHING, get, varying
+from sslcore.config import OPTIONS, get, varying
 from sslcore.experiment import ACTIVE
 from sslcore.methods import METHODS
 
@@ -100,8 +100,8 @@ def spent(row: dict, what: str) -> float:
 
 
 def mean(values: list) -> float | None:
-    values = [value for value in values if value is not None and np.isfinite(value)]
-    return float(np.mean(values)) if values else None
+    made = stats.aggregate(value for value in values if value is not None and np.isfinite(value))
+    return made and made.mean
 
 
 def line(label: str, own: list[dict]) -> dict[str, str]:
@@ -136,15 +136,12 @@ st.subheader("Every pair")
 groups = pairs.contestants(probed, by)
 names = {value: value_in_words(by, value) if by in ("method", "experiment") else f"{in_words(by)} {value_in_words(by, value)}" for value in groups}
 compared = pairs.compare(groups, names, equal, measure)
+apart = pairs.unpaired(groups, names, equal, measure)
 
 
 def tone(pair: pairs.Pair) -> str:
     """The colour of who is ahead, where methods are compared."""
     return style.colour(pair.a) if by == "method" else style.PALETTE[4]
-
-
-def of_seeds(pair: pairs.Pair) -> list[float]:
-    return [float(np.mean([pairs.accuracy(a, measure) - pairs.accuracy(b, measure) for a, b in matches])) for matches in pair.matches.values()]
 
 
 def p_value(p: float | None) -> str:
@@ -160,9 +157,10 @@ if not compared:
         st.info(f"There is one {in_words(by)} alone: nothing to compare it with.", icon=":material/info:")
     else:
         st.info("No two of these have a run of the same seed, data set and other settings, so that no difference can be read fairly.", icon=":material/info:")
+        st.caption("\n\n".join(map(words.plain, apart)))
 else:
     lines = [
-        evidence.Row(name_of(pair), pair.difference, stats.told_apart(pair.p), tone(pair), pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}", of_seeds(pair))
+        evidence.Row(name_of(pair), pair.difference, stats.told_apart(pair.p), tone(pair), pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}", list(pairs.differences(pair.matches, measure).values()))
         for pair in compared
     ]
     title = f"Differences in accuracy by {pairs.MEASURES[measure]}"
@@ -182,16 +180,17 @@ else:
         "What may be said of each pair",
     )
     used = {pair.difference.test for pair in compared}
-    told = [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
+    told = [f"{name_of(pair)}: left out {pair.left_out}." for pair in compared if pair.left_out]
+    told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used) + [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used) + [f"{stats.HOLM}."] * (len(compared) > 1)
     if most := max(pair.settings for pair in compared) - 1:
         told.append(f"Compared at equal settings: each seed's difference is the mean over {most + 1} settings (of {', '.join(in_words(name) for name in equal)}), and counts once.")
-    apart = [name for name in OPTIONS if name not in (by, "seed", *varied, *WATCHING)]
+    others = [name for name in OPTIONS if name not in (by, "seed", *varied)]
     unequal = [
-        name for name in apart if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
+        name for name in others if any(len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1 for pair in compared for matches in pair.matches.values() for match in matches)
     ]
     if unequal:
         told.append(f"Not equal, since each {in_words(by)} has its own: {', '.join(unequal)}.")
-    st.caption("\n\n".join(words.plain(one) for one in told))
+    st.caption("\n\n".join(words.plain(one) for one in [*apart, *told]))
 
     if st.toggle("Seed by seed, on the same test images", key="evidence_seeds", bind="query-params"):
         st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
@@ -253,7 +252,7 @@ def say_budget(column: str, amount: float) -> str:
     return told(amount)
 
 
-columns = {}
+columns: dict[str, dict[str, stats.Aggregate | None]] = {}
 for column, called in budget.BUDGETS.items():
     least = budget.common(curve[column].astype(float) for curve in by_run.values())
     if least is None:
@@ -262,14 +261,25 @@ for column, called in budget.BUDGETS.items():
     columns[heading] = {}
     for label, own in of_label.items():
         readings = [budget.read(by_run[row["run"]][column].astype(float), by_run[row["run"]][reading].astype(float), portion * least) for row in own if row["run"] in by_run]
-        made = stats.aggregate(one.value for one in readings if one)
-        told = "–" if made is None else tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}" + (f" ± {made.std:.2g}" if made.std else "")
-        columns[heading][label] = told
+        columns[heading][label] = stats.aggregate(one.value for one in readings if one)
+
+
+def say_reading(made: stats.Aggregate | None, n: int) -> str:
+    if made is None:
+        return "–"
+    told = tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}" + (f" ± {made.std:.2g}" if made.std else "")
+    return told + (f" (N = {made.n})" if made.n < n else "")
+
+
 if columns:
-    n = {label: str(sum(row["run"] in by_run for row in own)) for label, own in of_label.items()}
-    printed([{"At equal": label, "N": n[label]} | {heading: told[label] for heading, told in columns.items()} for label in n], "Accuracy at equal cost")
+    n = {label: max(made[label].n if made[label] else 0 for made in columns.values()) for label in of_label}
+    printed([{"At equal": label, "N": str(n[label])} | {heading: say_reading(made[label], n[label]) for heading, made in columns.items()} for label in n], "Accuracy at equal cost")
+    every = {"knn": "evaluate.knn_every", "loss": "evaluate.log_every"}[reading]
+    intervals = sorted({get(run.config, every) for run in finished.values()})
     st.caption(
-        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; –: nothing was logged that early. "
+        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; N: readings; –: nothing was logged that early. "
+        + "A run that is read before its end is read at a learning rate that is not yet annealed, and so is understated beside one that ends there. "
+        + f"Not read equally often ({every} {' and '.join(map(str, intervals))}): a run that is read more seldom is read further before the budget. " * (len(intervals) > 1)
         + "Equal operations are equal compute; equal time depends on the machine. " * any(column.startswith("Operations") for column in columns)
         + ("kNN: on h, on the evaluation sample, as Compare shows it." if reading == "knn" else "Each method's loss is its own: compare a method with itself, not with another.")
         + ("" if any(column.startswith("Operations") for column in columns) else " Equal operations need every run's count of operations; `python -m sslcore evaluate` makes it.")

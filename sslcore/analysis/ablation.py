@@ -18,8 +18,9 @@ from typing import Any
 import yaml
 
 from sslcore import datasets, plan
+from sslcore.analysis.stats import Aggregate, aggregate
 from sslcore.analysis.summary import NUMBERS, number
-from sslcore.config import OPTIONS, RunConfig, get, varying
+from sslcore.config import OPTIONS, RunConfig, get, resolve, varying
 from sslcore.experiment import PRETRAIN_SHARE, RESUMABLE, Experiment, Run
 from sslcore.methods import METHODS
 
@@ -218,13 +219,17 @@ class Measured:
         return len(self.by_seed)
 
     @cached_property
-    def mean(self) -> float | None:
-        return statistics.fmean(self.by_seed.values()) if self.n else None
+    def _made(self) -> Aggregate | None:
+        return aggregate(self.by_seed.values())
 
-    @cached_property
+    @property
+    def mean(self) -> float | None:
+        return self._made and self._made.mean
+
+    @property
     def std(self) -> float | None:
         """The sample standard deviation; None for fewer than two values."""
-        return statistics.stdev(self.by_seed.values()) if self.n > 1 else None
+        return self._made and self._made.std
 
     @property
     def why(self) -> str:
@@ -246,16 +251,14 @@ class Measured:
 def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
     """The grid over one or two axes: every entry in exactly one cell, by method, line and place.
 
-    What tells runs of a method apart beside the axes makes lines of their own: a setting in which runs at one place
-    differ, or one that is no number. A number that merely follows the axis (a learning rate that follows the batch
-    size) does not. Runs of one seed are never counted as two seeds.
+    Whatever tells runs of a method apart beside the axes makes lines of their own, but for what a run has from its
+    place on an axis alone (`_derived`). Runs of one seed are never counted as two seeds.
     """
     common, found = usual(entries), []
     for method, own in by_method(entries).items():
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
-        settings = [entry.settings for entry in own]
-        told = [option for option in varying(entry.config for entry in own) if not _on(option, axes) and _makes_lines(places, [one[option] for one in settings])]
-        rests = [tuple((option, one[option]) for option in told) for one in settings]
+        told = [option for option in varying(entry.config for entry in own) if not _on(option, axes)]
+        rests = [tuple((option, entry.settings[option]) for option in told if option not in _derived(entry.config, axes)) for entry in own]
         seats = Counter((rest, at, entry.config.seed) for rest, at, entry in zip(rests, places, own))
         if max(seats.values()) > 1 and len({entry.experiment for entry in own}) > 1:
             rests = [(*rest, ("experiment", entry.experiment)) for rest, entry in zip(rests, own)]
@@ -279,12 +282,23 @@ def _on(option: str, axes: Sequence[str]) -> bool:
     return _axis(option) in axes or option.rpartition(".")[0] in axes
 
 
-def _makes_lines(places: Sequence[tuple], values: Sequence[Any]) -> bool:
-    at: dict[tuple, set[Any]] = {}
-    for place_, value in zip(places, values):
-        at.setdefault(place_, set()).add(value)
-    differs = any(len(of) > 1 for of in at.values())
-    return differs or not is_numeric(value for value in values if value is not None)
+def _derived(config: RunConfig, axes: Sequence[str]) -> set[str]:
+    """The options that a run has from its place on an axis: what suits a data set, the batch that its negatives are all of.
+
+    The learning rate that follows the batch size is none of them: as an option, it stands before its scaling.
+    """
+    found: set[str] = set()
+    if "dataset" in axes:
+        found |= {option for option in _suited() if get(config, option) == get(resolve({"method": config.method, "dataset": config.dataset}), option)}
+    if NEGATIVES in axes and {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}.get(config.method):
+        found.add("batch_size")
+    return found
+
+
+@cache
+def _suited() -> set[str]:
+    """The options that some data set has a default of its own for."""
+    return {option for name in datasets.NAMES for option in datasets.defaults(name)}
 
 
 def lines(cells: Iterable[Cell]) -> dict[tuple, list[Cell]]:

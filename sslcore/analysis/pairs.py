@@ -3,10 +3,12 @@
 An experiment may vary several settings at once. To compare its methods (or the values of any one setting), each run of
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
 that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
-it was trained at: the test's N is the number of seeds.
+it was trained at: the test's N is the number of seeds. All seeds are averaged over the same settings, and a setting that
+several experiments have counts once.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -47,23 +49,68 @@ def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
     return groups
 
 
-def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
-    """Seed -> the pairs of a run of each side with that seed, the same data set and the same `equal` settings.
+Setting = tuple[tuple[Any, Any], ...]  # what must be equal, as either side has it
 
-    Only seeds with as many pairs as any other: an average over fewer settings is not the same question.
+
+def _names(equal: Sequence[str]) -> tuple[str, ...]:
+    return ("dataset", "image_size", *equal)
+
+
+def by_setting(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, dict[Setting, tuple[Run, Run]]]:
+    """Seed -> setting -> a run of each side with that seed, the same data set and image size, and the same `equal` settings.
+
+    Of several pairs at one setting, the first within one experiment; one across two experiments where there is none.
     """
-    found: dict[int, list[tuple[Run, Run]]] = {}
+    found: dict[int, dict[Setting, tuple[Run, Run]]] = {}
     b = list(b)
     for one in a:
         for other in b:
-            if one.config.seed == other.config.seed and _equal(one, other, ("dataset", "image_size", *equal)):
-                found.setdefault(one.config.seed, []).append((one, other))
-    most = max(map(len, found.values()), default=0)
-    return {seed: pairs for seed, pairs in sorted(found.items()) if len(pairs) == most}
+            if _alike(one, other, _names(equal)):
+                of_seed = found.setdefault(one.config.seed, {})
+                setting = tuple((value(one, name), value(other, name)) for name in _names(equal))
+                if setting not in of_seed or (_within((one, other)) and not _within(of_seed[setting])):
+                    of_seed[setting] = one, other
+    return found
 
 
-def _equal(one: Run, other: Run, names: Iterable[str]) -> bool:
-    return all(ANY in values or values[0] == values[1] for values in ((value(one, name), value(other, name)) for name in names))
+def _alike(one: Run, other: Run, names: Iterable[str]) -> bool:
+    return one.config.seed == other.config.seed and all(_equal(one, other, name) for name in names)
+
+
+def _equal(one: Run, other: Run, name: str) -> bool:
+    values = value(one, name), value(other, name)
+    return ANY in values or values[0] == values[1]
+
+
+def _within(pair: tuple[Run, Run]) -> bool:
+    return pair[0].path.parent == pair[1].path.parent
+
+
+def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
+    """Seed -> its pairs (`by_setting`), at the same settings for all seeds: an average over others is not the same question.
+
+    They are the settings that every seed has or, where there are none, the most that a seed has; seeds without them are left out.
+    """
+    found = by_setting(a, b, equal)
+    shared = set.intersection(*map(set, found.values())) if found else set()
+    if not shared:
+        shared = max(map(set, found.values()), key=len, default=set())
+    return {seed: [pair for setting, pair in of.items() if setting in shared] for seed, of in sorted(found.items()) if shared <= set(of)}
+
+
+def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
+    """The runs that are in none of the `matched` pairs, counted by why; empty where there are none."""
+    counted = {run.id for of in matched(a, b, equal).values() for pair in of for run in pair}
+    paired = {run.id for of in by_setting(a, b, equal).values() for pair in of.values() for run in pair}
+    reasons: Counter[str] = Counter()
+    for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
+        if run.id in paired - counted:
+            reasons["at settings that not every seed has"] += 1
+        elif run.id not in counted and any(_alike(run, other, _names(equal)) for other in others):
+            reasons["the same seed and settings again"] += 1
+        elif run.id not in counted:
+            reasons["without a counterpart of the same seed and settings"] += 1
+    return f"{reasons.total()} of {len(a) + len(b)} runs ({', '.join(f'{n} {why}' for why, n in reasons.items())})" if reasons else ""
 
 
 def accuracy(run: Run, measure: str) -> float | None:
@@ -107,11 +154,23 @@ class Pair:
     p: float | None  # adjusted by Holm's method over all pairs
     sentence: str
     matches: dict[int, list[tuple[Run, Run]]]  # by seed
+    left_out: str  # as the function of that name says it
 
     @property
     def settings(self) -> int:
         """How many settings a seed's difference is the mean over."""
         return len(next(iter(self.matches.values())))
+
+
+def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:
+    """Each seed's mean of `of` over its pairs; of the seeds that have it of every pair."""
+    values = {seed: [of(a, b) for a, b in pairs] for seed, pairs in matches.items()}
+    return {seed: float(np.mean(own)) for seed, own in values.items() if None not in own}
+
+
+def differences(matches: Mapping[int, Sequence[tuple[Run, Run]]], measure: str) -> dict[int, float]:
+    """How far each seed's a lies above its b, as the mean over its pairs."""
+    return by_seed(matches, lambda a, b: accuracy(a, measure) - accuracy(b, measure))
 
 
 def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[Pair]:
@@ -121,19 +180,37 @@ def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal
     """
     found = []
     for a, b in combinations(groups, 2):
-        probed = ([run for run in groups[side] if accuracy(run, measure) is not None] for side in (a, b))
-        if matches := matched(*probed, equal):
+        sides = _probed(groups[a], measure), _probed(groups[b], measure)
+        if matches := matched(*sides, equal):
             difference = _difference(matches, measure)
             if difference.mean < 0:
                 a, b, difference = b, a, difference.turned()
                 matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
-            found.append((a, b, difference, matches))
-    adjusted = holm([difference.p for _, _, difference, _ in found])
+            found.append((a, b, difference, matches, left_out(*sides, equal)))
+    adjusted = holm([difference.p for _, _, difference, *_ in found])
     tested = sum(p is not None for p in adjusted)
     return [
-        Pair(a, b, difference, p, sentence(names[a], names[b], difference, p, max(1, tested)), matches)
-        for (a, b, difference, matches), p in zip(found, adjusted)
+        Pair(a, b, difference, p, sentence(names[a], names[b], difference, p, max(1, tested)), *rest)
+        for (a, b, difference, *rest), p in zip(found, adjusted)
     ]
+
+
+def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[str]:
+    """A sentence for every two contestants that `compare` could not pair: why not. Arguments as there."""
+    said = []
+    for a, b in combinations(groups, 2):
+        sides = _probed(groups[a], measure), _probed(groups[b], measure)
+        if matched(*sides, equal):
+            continue
+        together = [(one, other) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
+        unlike = [name for name in _names(equal) if not any(_equal(*pair, name) for pair in together)]
+        why = "no seed in common" if not together else f"different {', '.join(unlike)}" if unlike else f"no run at the same {', '.join(_names(equal))}"
+        said.append(f"{names[a]} and {names[b]} could not be paired: {why}.")
+    return said
+
+
+def _probed(runs: Iterable[Run], measure: str) -> list[Run]:
+    return [run for run in runs if accuracy(run, measure) is not None]
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:
@@ -141,8 +218,7 @@ def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> D
         (pairs,) = matches.values()
         if len(pairs) == 1:
             return over_images_of(*pairs[0], measure)
-    differences = [np.mean([accuracy(a, measure) - accuracy(b, measure) for a, b in pairs]) for pairs in matches.values()]
-    difference = over_seeds(differences)
+    difference = over_seeds(list(differences(matches, measure).values()))
     if len(matches) == 1:
         return replace(difference, why=f"one seed, and the mean over {len(pairs)} settings; with one of them chosen, the two can be tested on the test images")
     return difference

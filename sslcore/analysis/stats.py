@@ -2,8 +2,8 @@
 
 Two questions, two tests. Over seeds: would another training come out the same way? Each seed gives one difference of
 two methods at equal settings; the paired t interval is over these. Over test images: do these two trained networks
-differ beyond the choice of test images? McNemar's exact test on the images that only one of them gets right, and a
-paired bootstrap interval. The second says nothing about another training.
+differ beyond the choice of test images? McNemar's exact test on the images that only one of them gets right, and
+Newcombe's (1998) score interval for the difference of two paired proportions. The second says nothing about another training.
 """
 
 import math
@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import (  # t and binomial; scipy.stats would cost a page's first reader most of a second and 50 MB
+from scipy.special import (  # binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB
     bdtr,
+    nctdtr,
+    ndtri,
     stdtr,
     stdtrit,
 )
 
 LEVEL = 0.05
-DRAWS = 10_000  # of the bootstrap
+POWER = 0.8
 MOST_SEEDS = 100  # beyond which nobody would train
 NO_SPREAD = 1e-12  # differences that agree to this are the same
 
@@ -32,8 +34,8 @@ OVER_SEEDS = (
     "same test images; it speaks of training again with other seeds"
 )
 OVER_IMAGES = (
-    "McNemar's exact test on the test images that only one of the two gets right, and a paired bootstrap percentile interval "
-    f"({DRAWS:,} draws of the test images); it speaks of these two trained networks, not of training again"
+    "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "
+    "two proportions of the same images (his method 10); it speaks of these two trained networks, not of training again"
 )
 HOLM = "p-values are adjusted by Holm's method over all pairs shown; two are told apart where the adjusted p is below 0.05. Intervals are each pair's own, not adjusted"
 
@@ -114,16 +116,28 @@ def over_seeds(differences: Sequence[float]) -> Difference:
 def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     """Two trained networks on the same test images: bool (N,) each, whether the image is got right.
 
-    Drawing images anew with replacement is drawing the counts of the 2 x 2 table (both, only a, only b, neither) from
-    a multinomial; so the bootstrap needs no loop over images.
+    The interval is Newcombe's (1998, Statistics in Medicine 17, 2635) method 10: from the Wilson intervals of either
+    accuracy, and the correlation phi of the two, corrected for continuity.
     """
     n = len(right_a)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    both, only_a, only_b = int((right_a & right_b).sum()), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    neither = n - both - only_a - only_b
     p = min(2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 1.0)
-    table = np.array([only_a, only_b, n - only_a - only_b]) / n
-    drawn = np.random.default_rng(0).multinomial(n, table, size=DRAWS)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [LEVEL / 2, 1 - LEVEL / 2])
-    return Difference((only_a - only_b) / n, float(low), float(high), p, "images", 1, images=n)
+    a, b = (both + only_a) / n, (both + only_b) / n
+    (low_a, high_a), (low_b, high_b) = wilson(a, n), wilson(b, n)
+    together = both * neither - only_a * only_b
+    together = max(together - n / 2, 0) if together > 0 else together
+    phi = together / (math.sqrt(a * (1 - a) * b * (1 - b)) * n**2 or 1)
+    below = math.sqrt((a - low_a) ** 2 - 2 * phi * (a - low_a) * (high_b - b) + (high_b - b) ** 2)
+    above = math.sqrt((high_a - a) ** 2 - 2 * phi * (high_a - a) * (b - low_b) + (b - low_b) ** 2)
+    return Difference(a - b, a - b - below, a - b + above, p, "images", 1, images=n)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share of n, at 95 %."""
+    z2 = float(ndtri(1 - LEVEL / 2)) ** 2
+    middle, half = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n)
+    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
 
 
 # -- Several pairs -----------------------------------------------------------------------
@@ -144,17 +158,17 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 
 def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
-    """Seeds beyond those there are until the interval would leave zero out, were mean and spread to stay as they are.
+    """Seeds beyond those there are until the paired t test tells a from b with a chance of POWER, were mean and spread the true ones.
 
-    The interval is that of level 0.05 / comparisons, which Holm's method asks for at worst. None where the answer is
+    The test is at level 0.05 / comparisons, which Holm's method asks for at worst. None where the answer is
     beyond MOST_SEEDS, or nothing is known of the spread.
     """
     if not difference.std:
         return None
-    for n in range(max(2, difference.seeds), difference.seeds + MOST_SEEDS + 1):
-        if half_width(difference.std, n, LEVEL / comparisons) < abs(difference.mean):
-            return max(1, n - difference.seeds)
-    return None
+    n = np.arange(max(2, difference.seeds + 1), difference.seeds + MOST_SEEDS + 1)
+    needed = stdtrit(n - 1, 1 - LEVEL / comparisons / 2)  # (n,) of t
+    power = 1 - nctdtr(n - 1, abs(difference.mean) / difference.std * np.sqrt(n), needed)
+    return int(n[np.argmax(power >= POWER)]) - difference.seeds if (power >= POWER).any() else None
 
 
 # -- In words ------------------------------------------------------------------------------
@@ -183,8 +197,13 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
     needed = more_seeds(difference, comparisons)
     n = f"more than {MOST_SEEDS}" if needed is None else f"about {needed}"
-    wish = f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed at this difference and spread"
+    wish = f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at this difference and spread"
     return f"{a} and {b} are not told apart by these runs{corrected} ({a} ahead by {points(difference.mean)}, {interval}, {seeds}): {wish}."
+
+
+def signed(share: float) -> str:
+    """0.021 -> +2.1, in points."""
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def points(share: float) -> str:

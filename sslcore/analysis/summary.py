@@ -60,9 +60,9 @@ def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def number(results: Any, dotted: str) -> float | int | None:
-    """The number that results.json has under a dotted name; None where it has none."""
-    return _number(_dig(results, dotted))
+def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
+    """The number that results.json has under a dotted name; None where it has none. Of a list of rows, of the one that is as `where` says."""
+    return _number(_dig(results, dotted, where))
 
 
 def _config(run: Run):
@@ -72,8 +72,10 @@ def _config(run: Run):
         return None
 
 
-def _dig(value: Any, dotted: str) -> Any:
+def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> Any:
     for key in dotted.split("."):
+        if isinstance(value, list):
+            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 

@@ -24,6 +24,7 @@ from sslcore.analysis.claims.along import (
     GainThenSaturates,
     InteriorBest,
     SensitivityOrder,
+    SlowAhead,
     WorksWithout,
 )
 from sslcore.analysis.claims.evidence import Evidence
@@ -39,7 +40,7 @@ RULE = (
 )
 
 AnyRule = Annotated[
-    Union[SensitivityOrder, GainMore, GainThenSaturates, InteriorBest, WorksWithout, Fails, Ahead, PairAhead, CostOrder, ResultAhead],  # noqa: UP007
+    Union[SensitivityOrder, GainMore, GainThenSaturates, InteriorBest, SlowAhead, WorksWithout, Fails, Ahead, PairAhead, CostOrder, ResultAhead],  # noqa: UP007
     Field(discriminator="rule"),
 ]
 

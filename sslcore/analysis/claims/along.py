@@ -11,11 +11,12 @@ from sslcore.analysis import ablation
 from sslcore.analysis.claims.evidence import AUGMENTATIONS, Curve, Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
-from sslcore.analysis.stats import over_seeds, told_apart
+from sslcore.analysis.stats import over_seeds, signed
 from sslcore.config import OPTIONS
 from sslcore.methods import METHODS
 
 Place = float | int | str
+SATURATED = 0.01  # a last step that gains less is no gain
 
 
 def _axis(axis: str) -> str:
@@ -112,7 +113,7 @@ class GainMore(AlongAxis):
 
 
 class GainThenSaturates(AlongAxis):
-    """A gain over the first half of the axis's places, by doublings larger than that of the last step, which is no longer told apart."""
+    """A gain over the first half of the axis's places, by doublings larger than that of the last step, whose interval lies below 1 point."""
 
     rule: Literal["gain_then_saturates"]
     method: Method
@@ -132,8 +133,9 @@ class GainThenSaturates(AlongAxis):
             step_of(f"{name} gains from {low:g} to {middle:g} {self.words}", gain),
             step_of(f"{name} gains more a doubling there than from {late:g} to {high:g}", bends),
         ]
-        if told_apart(end.p) and end.mean > 0:
-            raise Lacking(f"{name} still gains {100 * end.mean:.1f} points from {late:g} to {high:g} {self.words}, so where it saturates lies beyond", steps)
+        if end.high is None or end.high >= SATURATED:
+            interval = end.why if end.high is None else f"95 % interval {signed(end.low)} to {signed(end.high)}"
+            raise Lacking(f"from {late:g} to {high:g} {self.words}, {name} gains {signed(end.mean)} points ({interval}); it has saturated where that interval lies below {100 * SATURATED:g} point", steps)
         return steps
 
 
@@ -149,6 +151,25 @@ class InteriorBest(AlongAxis):
         places = self.numbers(curve)
         inside = best_by_others(curve, places[1:-1])
         return [step_of(f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}", {seed: inside[seed] - of[end] for seed, of in curve.items()}) for end in (places[0], places[-1])]
+
+
+class SlowAhead(AlongAxis):
+    """The slower half of the momenta below 1 is ahead of the faster half: each half's best."""
+
+    rule: Literal["slow_ahead"]
+    axis: Literal["momentum"] = "momentum"
+    method: Method
+    values: int = Field(3, ge=2)
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        curve = self.curves(evidence, [self.method])[self.method]
+        moving = [at for at in self.numbers(curve) if at < 1]
+        if len(moving) < self.values:
+            raise Lacking(f"{len(moving)} momenta below 1 for {title(self.method)}, of the {self.values} that this needs")
+        half = len(moving) // 2
+        fast, slow = moving[:-half], moving[-half:]
+        says = f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one ({', '.join(map('{:g}'.format, fast))})"
+        return [step_of(says, _less(best_by_others(curve, slow), best_by_others(curve, fast)))]
 
 
 class Share(AlongAxis):

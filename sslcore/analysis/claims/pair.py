@@ -1,8 +1,8 @@
 """Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
 
 import math
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,14 +28,15 @@ class PairAhead(Rule):
 
     def steps(self, evidence: Evidence) -> list[Step]:
         matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
-        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", {seed: float(np.mean([pairs.accuracy(a, self.measure) - pairs.accuracy(b, self.measure) for a, b in of])) for seed, of in matches.items()})]
+        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.differences(matches, self.measure))]
 
 
-def matches_of(evidence: Evidence, a: str, b: str, usable) -> dict[int, list[tuple[Run, Run]]]:
+def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
+    """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
-    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], varying(run.config for run in runs))
+    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], [*varying(run.config for run in runs), *equal])
     if not matches:
-        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings and seed")
+        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings{''.join(f', the same {name}' for name in equal)} and seed")
     return matches
 
 
@@ -46,7 +47,8 @@ class CostOrder(Rule):
     """`dear` costs more than each of `cheap`: time, operations and energy to the accuracy that both reach, and peak memory.
 
     The accuracy is the kNN one while training, and the cost that of the first evaluation that has it: for each pair of
-    runs, the lower of the two runs' highest. Energy counts where it was measured, which takes an NVIDIA GPU.
+    runs, the lower of the two runs' highest. Both must be evaluated at the same epochs: who is looked at more seldom is
+    seen to reach it later. Energy counts where it was measured, which takes an NVIDIA GPU.
     """
 
     rule: Literal["cost_order"]
@@ -57,13 +59,9 @@ class CostOrder(Rule):
     def steps(self, evidence: Evidence) -> list[Step]:
         found = []
         for other in self.cheap:
-            matches = matches_of(evidence, self.dear, other, lambda run: True)
+            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
             for cost in self.costs:
-                ratios: dict[int, float] = {}
-                for seed, of in matches.items():
-                    logs = [ratio for a, b in of if (ratio := _log_ratio(a, b, cost)) is not None]
-                    if len(logs) == len(of):
-                        ratios[seed] = float(np.mean(logs))
+                ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
                 if cost == "energy" and not ratios:
                     continue
                 reach = "" if cost == "memory" else " to the accuracy that both reach"
@@ -95,7 +93,7 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | No
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds([float(np.mean([math.log(number(one.results(), cost) / number(other.results(), cost)) for one, other in of])) for of in matches.values()])
+    return over_seeds(list(pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))).values()))
 
 
 def _mtime(run: Run) -> int:
@@ -116,15 +114,6 @@ def _reached(folder: Path, stamp: int) -> list[tuple[float, float, float]]:
 def _joules(folder: Path, stamp: int, seconds: float) -> float | None:
     """What the training had taken after so many seconds, where its energy was measured."""
     return next((row["joules"] for row in reversed(Run(folder).metrics()) if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds), None)
-
-
-def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | None:
-    """A number of results.json by its dotted name; of a list of rows, that of the row which is as `where` says."""
-    for key in dotted.split("."):
-        if isinstance(value, list):
-            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 class ResultAhead(Rule):
@@ -150,7 +139,7 @@ class ResultAhead(Rule):
         for config, _, results in evidence.read:
             if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
                 continue
-            a, b = _dig(results, self.ahead, self.where), _dig(results, self.of, self.where)
+            a, b = number(results, self.ahead, self.where), number(results, self.of, self.where)
             if a is not None and b is not None:
                 by_seed.setdefault(config.seed, []).append(a - b)
         if not by_seed:

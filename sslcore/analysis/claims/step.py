@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sslcore.analysis.stats import Difference, more_seeds, over_seeds, told_apart
+from sslcore.analysis.stats import POWER, Difference, more_seeds, over_seeds, signed, told_apart
 
 
 class Lacking(Exception):
@@ -35,7 +35,7 @@ class Step:
         return self.exact or told_apart(self.p)
 
     def amount(self, value: float) -> str:
-        return f"{math.exp(value):.2f} times" if self.ratio else f"{100 * value:+.1f} points".replace("-", "−")
+        return f"{math.exp(value):.2f} times" if self.ratio else f"{signed(value)} points"
 
     @property
     def sentence(self) -> str:
@@ -46,7 +46,7 @@ class Step:
         wish = ""
         if not self.apart:
             needed = more_seeds(of, self.comparisons)
-            wish = f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would tell, at this difference and spread" if needed else ""
+            wish = f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, at this difference and spread" if needed else ""
         return f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).split()[0]} to {self.amount(of.high).split()[0]}, {seeds}{wish})."
 
 
