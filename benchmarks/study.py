@@ -12,6 +12,7 @@ from dashboard import questions, tables, words
 from dashboard.figures import ablation as said
 from sslcore.analysis import ablation, claims, pairs, stats
 from sslcore.analysis.ablation import Cell
+from sslcore.config import varying
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.methods import METHODS
 
@@ -59,7 +60,7 @@ def environment(run: Run) -> str:
 
 def of_one(experiment: Experiment) -> Iterator[str]:
     runs = [run for run in experiment.runs() if run.status().state == "finished"]
-    varied = pairs.varied(runs)
+    varied = varying(run.config for run in runs)
     runs = tables.by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
     if not runs:
         yield "No run has finished."
@@ -93,7 +94,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def sentences(runs: Sequence[Run]) -> Iterator[str]:
     """What may be said of each pair: of methods at equal settings, and of the first varied setting's values, a method at a time."""
-    varied = pairs.varied(runs)
+    varied = varying(run.config for run in runs)
     methods = pairs.contestants(runs, "method")
     if len(methods) > 1:
         yield from pair_list("Methods, at equal settings", pairs.compare(methods, {method: METHODS[method].title for method in methods}, varied, "linear"))

@@ -3,6 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.study import study as in_markdown
 from dashboard import link, report, study
 from sslcore import archive
 from sslcore.experiment import Store
@@ -38,3 +39,10 @@ def test_the_report_of_the_study_is_one_small_file():
     text = report.html(study.bring_in(Store()))
     assert len(text.encode()) < 8_000_000
     assert "Batch size on photographs" in text
+
+
+def test_a_study_in_markdown_has_the_numbers_of_the_pages():
+    """What `python -m benchmarks.study` writes."""
+    text = "\n".join(in_markdown([study.bring_in(Store())]))
+    assert "12 runs, 12 of them finished" in text
+    assert "| SimCLR | 72.6 ± 1.8 %, n = 2 | 74.7 ± 0.8 %, n = 2 |" in text and "SimCLR and MoCo are not told apart" in text

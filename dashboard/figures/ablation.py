@@ -36,8 +36,8 @@ class Measure:
 MEASURES = {
     "linear": Measure("Linear probe", "accuracy", "on h, frozen; all test images", share=True),
     "knn": Measure("kNN", "accuracy", "on h, by cosine; all test images", share=True),
-    "effective_rank": Measure("Effective rank", "dimensions", "of h; 1 is collapse"),
-    "alignment": Measure("Alignment", "squared distance", "of two views' h; 0 is perfect, 2 unrelated"),
+    "effective_rank": Measure("Effective rank", "dimensions", "of h scaled to unit length; 1 is collapse"),
+    "alignment": Measure("Alignment", "squared distance", "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1"),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
 COSTS = {

@@ -35,7 +35,10 @@ class Step:
         return self.exact or told_apart(self.p)
 
     def amount(self, value: float) -> str:
-        return f"{math.exp(value):.2f} times" if self.ratio else f"{signed(value)} points"
+        if not self.ratio:
+            return f"{signed(value)} points"
+        times = math.exp(value)
+        return "under 0.01 times" if times < 0.01 else f"{times:.2f} times" if times <= 100 else "over 100 times"
 
     @property
     def sentence(self) -> str:
@@ -47,7 +50,7 @@ class Step:
         if not self.apart:
             needed = more_seeds(of, self.comparisons)
             wish = f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, at this difference and spread" if needed else ""
-        return f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).split()[0]} to {self.amount(of.high).split()[0]}, {seeds}{wish})."
+        return f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to {self.amount(of.high).rpartition(' ')[0]}, {seeds}{wish})."
 
 
 def step_of(says: str, by_seed: Mapping[int, float], **kind: bool) -> Step:
