@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sslcore.config import RunConfig
 from sslcore.files import finite, logged_rows, read_json, read_object, replacing, room_for, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
+from sslcore.results import Share, usable
 
 SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
@@ -38,7 +39,6 @@ PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
 RESUMABLE = ("failed", "stopped", "interrupted")
 
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
 
 
@@ -251,7 +251,8 @@ class Run:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def results(self) -> dict[str, Any] | None:
-        return read_object(self.results_file)
+        """results.json; None where there is none, or where readers could not rely on it."""
+        return usable(read_object(self.results_file))
 
     def environment(self) -> dict[str, Any] | None:
         return read_object(self.environment_file)

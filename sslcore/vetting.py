@@ -11,16 +11,16 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pydantic_core
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from sslcore.config import RunConfig
-from sslcore.experiment import SCHEMA_VERSION, Share, Spec, Status
+from sslcore.experiment import SCHEMA_VERSION, Spec, Status
+from sslcore.results import Results
 
 MAX_JSON = 50_000_000  # bytes
 MAX_ARRAYS = 4_000_000_000  # bytes of one .npz, unpacked
@@ -33,52 +33,6 @@ CHUNK = 1 << 20
 
 class SpecInside(Spec):
     schema_version: int = Field(SCHEMA_VERSION, le=SCHEMA_VERSION)
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(strict=True)  # readers do not turn text into numbers either
-
-
-class Linear(Part):
-    accuracy: Share
-    ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
-    per_class: dict[str, Share | None] | None = None  # None of a class without test images
-    classes: list[str] | None = None
-    confusion: list[list[Annotated[int, Field(ge=0)]]] | None = None
-    protocol: str | None = None
-
-    @model_validator(mode="after")
-    def _square(self) -> "Linear":
-        sizes = {len(self.confusion), *map(len, self.confusion), len(self.classes or ())} if self.confusion else set()
-        if len(sizes) > 1:
-            raise PydanticCustomError("square", "confusion must have a row and a column for each of classes")
-        return self
-
-
-class KNN(Part):
-    accuracy: Share
-    protocol: str | None = None
-
-
-class Cost(Part):
-    seconds: Annotated[float, Field(ge=0)] | None = None
-    images_per_second: Annotated[float, Field(ge=0)] | None = None
-    peak_memory_bytes: Annotated[float, Field(ge=0)] | None = None
-    energy_joules: Annotated[float, Field(ge=0)] | None = None
-    device: str | None = None
-    protocol: str | None = None
-
-
-class Results(Part):
-    """The parts of results.json on which the screen relies; the others may be whatever they are."""
-
-    linear: Linear | None = None
-    knn: KNN | None = None
-    baselines: dict[str, Any] | None = None
-    geometry: dict[str, Any] | None = None
-    umap: dict[str, Any] | None = None
-    cost: Cost | None = None
-    note: str | None = None
 
 
 MODELS = {"experiment.json": SpecInside, "config.json": RunConfig, "status.json": Status, "results.json": Results}

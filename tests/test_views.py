@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as hst
 from streamlit.testing.v1 import AppTest
 
-from dashboard import link, machine, share, strip, study, tables, words
+from dashboard import link, machine, report, share, strip, study, tables, words
 from sslcore import plan
 from sslcore.experiment import Store
 from sslcore.files import write_json
@@ -632,3 +632,17 @@ def test_runs_on_different_images_are_said_to_be(two_experiments):
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="digits", dataset="digits", steps=20)
     assert "different images (digits, photos)" in texts(open_page("compare", experiment="ours", also="digits")).replace("\\", "")
     assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
+
+
+@pytest.mark.parametrize("content", [{"linear": 5}, {"linear": {"accuracy": "0.9"}}, {"knn": {"accuracy": 2}}, {"cost": []}])
+def test_results_that_nobody_can_rely_on_are_as_none_on_every_page(content):
+    """And Probe says which they are."""
+    experiment = synthetic.store(Store().root, seeds=(0, 1), name="odd")
+    for run in experiment.runs()[:2]:
+        write_json(run.results_file, content)
+        assert run.results() is None
+    for page in sorted(path.stem for path in link.VIEWS.glob("*.py")):
+        app = open_page(page, experiment="odd")
+        if page == "probe":
+            assert f"results.json cannot be read: {experiment.runs()[0].name}" in texts(app).replace("\\", "")
+    assert "SimCLR" in report.html(experiment)

@@ -18,10 +18,13 @@ runs = tables.named(tables.in_order(runs))
 results = {name: result for name, run in runs.items() if (result := run.results())}
 waiting = [run for name, run in runs.items() if name not in results]
 
+if damaged := [run for run in waiting if run.status().state == "finished"]:
+    names = ", ".join(run.name for run in damaged)
+    st.warning(words.plain(f"results.json cannot be read: {names}. In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."), icon=":material/draft:")
 if not results:
     if any(run.status().state in ACTIVE for run in waiting):
         st.info("No run has finished yet. A run is probed when its training ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
-    else:
+    elif len(waiting) > len(damaged):
         st.info("No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:")
     link.page_link("watch", "Watch", experiment=experiment.name)
     st.stop()
@@ -33,7 +36,7 @@ if not probed:
     st.text("What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a class.")
     link.page_link("compare", "Compare", experiment=experiment.name)
     st.stop()
-if waiting:
+if len(waiting) > len(damaged):
     st.caption(f"{len(probed)} of {words.count(len(runs), 'run')} probed so far; the others appear here when they have finished.")
 
 rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
