@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
@@ -23,7 +22,7 @@ from sslcore.evaluate.features import features
 from sslcore.evaluate.final import FinalEvaluation, shortened
 from sslcore.evaluate.geometry import alignment, effective_rank, spread, uniformity
 from sslcore.evaluate.knn import knn_predict
-from sslcore.evaluate.probe import fit_probe, minimise, score, wilson
+from sslcore.evaluate.probe import fit_probe, minimise, score
 
 
 def clusters(n: int, classes: int = 4, d: int = 20, noise: float = 1.5, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -104,13 +103,6 @@ def test_lambda_is_chosen_on_some_of_every_class_where_images_are_few(monkeypatc
     assert seen[0] == seen[4] == [2, 2, 2, 2] and seen[6] == seen[10] == [1, 1, 1, 1], "one of each class is held out, of three or of two"
     assert seen[12] == [1, 1, 1, 1] and seen[17] == [2, 1, 1, 1], "never the only image of a class"
     assert len(seen) == 19 and probes[-1].regularisation == probe_module.WITHOUT_CHOICE, "where none can be held out there is no choice"
-
-
-@given(st.integers(0, 300), st.integers(1, 300))
-def test_the_interval_is_scipys(right, n):
-    right = min(right, n)
-    theirs = binomtest(right, n).proportion_ci(method="wilson")
-    np.testing.assert_allclose(wilson(right, n), (theirs.low, theirs.high), atol=1e-12)
 
 
 def test_scores_add_up_and_the_interval_is_wilsons():

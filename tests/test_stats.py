@@ -77,10 +77,11 @@ def test_the_interval_over_images_is_newcombes():
     assert (made.low, made.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
-def test_wilsons_interval_is_scipys():
-    for k, n in ((0, 10), (7, 10), (300, 360), (360, 360)):
-        theirs = scipy.stats.binomtest(k, n).proportion_ci(method="wilson")
-        assert stats.wilson(k / n, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_wilsons_interval_is_scipys(right, n):
+    right = min(right, n)
+    theirs = scipy.stats.binomtest(right, n).proportion_ci(method="wilson")
+    assert stats.wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 @given(st.tuples(*[st.integers(0, 400)] * 4).filter(any))
@@ -270,7 +271,7 @@ def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
 
 
 def test_a_setting_that_not_every_seed_has_is_left_out_and_the_seeds_stay(tmp_path):
-    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]}, lambda config: 0.5 + (config.batch_size == 32))
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]}, lambda config: 0.5 + 0.1 * (config.batch_size == 32))
     assert compared(runs)[0].left_out == ""
     lost = {"byol-bs32-s1", "byol-bs32-s2", "byol-bs32-s3"}
     (pair,) = compared([run for run in runs if run.name not in lost])

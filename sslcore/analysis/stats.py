@@ -124,7 +124,7 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     neither = n - both - only_a - only_b
     p = min(2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 1.0)
     a, b = (both + only_a) / n, (both + only_b) / n
-    (low_a, high_a), (low_b, high_b) = wilson(a, n), wilson(b, n)
+    (low_a, high_a), (low_b, high_b) = wilson(both + only_a, n), wilson(both + only_b, n)
     together = both * neither - only_a * only_b
     together = max(together - n / 2, 0) if together > 0 else together
     phi = together / (math.sqrt(a * (1 - a) * b * (1 - b)) * n**2 or 1)
@@ -133,11 +133,12 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     return Difference(a - b, a - b - below, a - b + above, p, "images", 1, images=n)
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's score interval of a share of n, at 95 %."""
-    z2 = float(ndtri(1 - LEVEL / 2)) ** 2
-    middle, half = share + z2 / (2 * n), math.sqrt(z2 * (share * (1 - share) + z2 / (4 * n)) / n)
-    return (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927)."""
+    z = float(ndtri(1 - LEVEL / 2))
+    centre = (right + z**2 / 2) / (n + z**2)
+    reach = z * math.sqrt(right * (n - right) / n + z**2 / 4) / (n + z**2)
+    return max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
 # -- Several pairs -----------------------------------------------------------------------

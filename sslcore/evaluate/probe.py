@@ -1,14 +1,13 @@
 """The linear probe: how much of the classes a straight cut through h can tell."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.special import ndtri
 from torch import Tensor
 
+from sslcore.analysis.stats import wilson
 from sslcore.datasets import split
 from sslcore.optim import LBFGS
 
@@ -79,14 +78,6 @@ def minimise(
 
     optimizer.step(torch.no_grad()(loss))
     return weight.detach().to(x.device), bias.detach().to(x.device)
-
-
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927)."""
-    z = float(ndtri(0.975))
-    centre = (right + z**2 / 2) / (n + z**2)
-    reach = z * math.sqrt(right * (n - right) / n + z**2 / 4) / (n + z**2)
-    return max(centre - reach, 0.0), min(centre + reach, 1.0)
 
 
 def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
