@@ -111,7 +111,7 @@ class Run:
 
     def goes_on(self) -> bool:
         """False where training would begin anew and replace what was measured, since the checkpoint is elsewhere."""
-        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or self.results() is None
+        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or read_object(self.results_file) is None
 
     def check_goes_on(self) -> None:
         """Raises ValueError, in words, where it does not, or its config is broken."""

@@ -6,7 +6,7 @@ from sslcore.datasets import Data
 from sslcore.datasets.source import Report
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run
-from sslcore.files import write_json
+from sslcore.files import read_object, write_json
 from sslcore.train import initial, pick_device, pick_precision
 
 PROTOCOL = (
@@ -43,7 +43,7 @@ def transfer(run: Run, data: Data) -> dict:
 def keep(run: Run, dataset: str, measured: dict) -> None:
     """Add to results.json, whatever else it says."""
     with run.hold(patience=5):
-        results = run.results() or {}
+        results = read_object(run.results_file) or {}
         write_json(run.results_file, results | {"transfer": (results.get("transfer") or {}) | {datasets.canonical(dataset): measured}})
 
 
