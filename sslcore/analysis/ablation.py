@@ -258,7 +258,8 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
     for method, own in by_method(entries).items():
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
         told = [option for option in varying(entry.config for entry in own) if not _on(option, axes)]
-        rests = [tuple((option, entry.settings[option]) for option in told if option not in _derived(entry.config, axes)) for entry in own]
+        derived = [_derived(entry.config, axes) for entry in own]
+        rests = [tuple((option, entry.settings[option]) for option in told if option not in of) for entry, of in zip(own, derived)]
         seats = Counter((rest, at, entry.config.seed) for rest, at, entry in zip(rests, places, own))
         if max(seats.values()) > 1 and len({entry.experiment for entry in own}) > 1:
             rests = [(*rest, ("experiment", entry.experiment)) for rest, entry in zip(rests, own)]
@@ -289,7 +290,8 @@ def _derived(config: RunConfig, axes: Sequence[str]) -> set[str]:
     """
     found: set[str] = set()
     if "dataset" in axes:
-        found |= {option for option in _suited() if get(config, option) == get(resolve({"method": config.method, "dataset": config.dataset}), option)}
+        suits = resolve({"method": config.method, "dataset": config.dataset})
+        found |= {option for option in _suited() if get(config, option) == get(suits, option)}
     if NEGATIVES in axes and {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}.get(config.method):
         found.add("batch_size")
     return found

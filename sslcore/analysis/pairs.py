@@ -178,9 +178,9 @@ def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal
 
     `groups` as `contestants` gives them; `names` is what each is called in words.
     """
-    found = []
+    found, probed = [], _probed(groups, measure)
     for a, b in combinations(groups, 2):
-        sides = _probed(groups[a], measure), _probed(groups[b], measure)
+        sides = probed[a], probed[b]
         if matches := matched(*sides, equal):
             difference = _difference(matches, measure)
             if difference.mean < 0:
@@ -197,9 +197,9 @@ def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal
 
 def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[str]:
     """A sentence for every two contestants that `compare` could not pair: why not. Arguments as there."""
-    said = []
+    said, probed = [], _probed(groups, measure)
     for a, b in combinations(groups, 2):
-        sides = _probed(groups[a], measure), _probed(groups[b], measure)
+        sides = probed[a], probed[b]
         if matched(*sides, equal):
             continue
         together = [(one, other) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
@@ -209,8 +209,8 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
     return said
 
 
-def _probed(runs: Iterable[Run], measure: str) -> list[Run]:
-    return [run for run in runs if accuracy(run, measure) is not None]
+def _probed(groups: Mapping[Any, Sequence[Run]], measure: str) -> dict[Any, list[Run]]:
+    return {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:
