@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.measure import DEVICE, PROCESSOR_TIME, clock_of, machine, print_table, take_turns
 from sslcore import datasets
 from sslcore.config import RunConfig, resolve
+from sslcore.convolution import plain
 from sslcore.encoders import build_encoder
 from sslcore.profiling import Aloud
 from sslcore.train import Training, make_ready, pick_precision
@@ -60,7 +61,7 @@ class Pictures(Dataset):
 class SimCLR(nn.Module):
     def __init__(self, config: RunConfig):
         super().__init__()
-        self.encoder = build_encoder(config.encoder, config.image_size)
+        self.encoder = plain(build_encoder(config.encoder, config.image_size))
         self.head = SimCLRProjectionHead(self.encoder.dim, config.head.hidden, config.head.dim)
         self.criterion = NTXentLoss(config.simclr.temperature)
 
@@ -71,7 +72,7 @@ class SimCLR(nn.Module):
 class MoCo(nn.Module):
     def __init__(self, config: RunConfig):
         super().__init__()
-        self.encoder = build_encoder(config.encoder, config.image_size)
+        self.encoder = plain(build_encoder(config.encoder, config.image_size))
         self.head = MoCoProjectionHead(self.encoder.dim, config.head.hidden, config.head.dim)
         self.key_encoder, self.key_head = copy.deepcopy(self.encoder), copy.deepcopy(self.head)
         deactivate_requires_grad(self.key_encoder)
@@ -90,7 +91,7 @@ class MoCo(nn.Module):
 class BYOL(nn.Module):
     def __init__(self, config: RunConfig):
         super().__init__()
-        self.encoder = build_encoder(config.encoder, config.image_size)
+        self.encoder = plain(build_encoder(config.encoder, config.image_size))
         self.head = BYOLProjectionHead(self.encoder.dim, config.head.hidden, config.head.dim)
         self.predictor = BYOLPredictionHead(config.head.dim, config.byol.predictor_hidden, config.head.dim)
         self.target_encoder, self.target_head = copy.deepcopy(self.encoder), copy.deepcopy(self.head)
