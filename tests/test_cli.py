@@ -29,7 +29,7 @@ from sslcore.notation import axes_of, seconds_of, settings_of, value_of
 from tests import synthetic
 
 ROOT = Path(__file__).parents[1]
-TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 device=cpu"
+TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 evaluate.labels=false evaluate.heads=false device=cpu"
 
 
 def until(condition, seconds=300):

@@ -102,7 +102,7 @@ def test_two_processes_take_the_steps_of_one(single, double, case):
 
 
 def two_processes(name: str, dataset: str, **settings) -> Run:
-    config = resolve({"dataset": dataset, **COMMON, "devices": 2, "method": "moco", "evaluate.log_every": 1, "evaluate.sample": 21, **settings})
+    config = resolve({"dataset": dataset, **COMMON, "devices": 2, "method": "moco", "evaluate.log_every": 1, "evaluate.sample": 21, "evaluate.labels": False, **settings})
     return Store().create(name, Spec(title=name), {"run": config}).run("run")
 
 

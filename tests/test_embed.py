@@ -1,5 +1,7 @@
 """Layouts of the sample: what is measured of them, how they are laid over each other, and snapshots through a resume."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -171,6 +173,11 @@ def test_umaps_neighbours_are_the_nearest_with_the_image_itself_first(monkeypatc
     assert (indices[:, 0] == np.arange(150)).all() and (distances[:, 0] == 0).all()
     np.testing.assert_allclose(distances, exact, atol=1e-6)
     np.testing.assert_allclose(np.take_along_axis(cosine_distances(h), indices, axis=1), exact, atol=1e-6)
+
+
+def test_a_layout_does_without_what_compiles_for_half_a_minute():
+    assert umap_layout(clusters(40)[0]).shape == (40, 2)
+    assert "umap" in sys.modules and not [name for name in sys.modules if name.startswith("pynndescent")]
 
 
 def test_a_layout_is_made_once_for_what_it_depends_on(tmp_path, monkeypatch):

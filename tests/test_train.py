@@ -26,6 +26,8 @@ TIMING = ("seconds", "images_per_second")
 SMALL = {"image_size": 16, "batch_size": 16, "epochs": 3, "head.hidden": 32, "head.dim": 16, "device": "cpu"} | {
     "evaluate.log_every": 1,
     "evaluate.sample": 48,
+    "evaluate.labels": False,
+    "evaluate.heads": False,
     "moco.queue_size": 50,
 }
 

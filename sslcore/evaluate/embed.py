@@ -6,10 +6,12 @@ scikit-learn, umap-learn and pandas take seconds to import, so they are where th
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +31,11 @@ MIN_DIST = 0.1
 METRIC = "cosine"
 MANY, FEW_EPOCHS = 5000, 200  # points, and for more of them as many epochs as UMAP itself takes above 10,000
 ROWS = 1024
+PYNNDESCENT = {  # what umap-learn imports of it
+    "pynndescent": {"NNDescent": object},
+    "pynndescent.distances": {"named_distances": {METRIC: None}},
+    "pynndescent.sparse": {"sparse_named_distances": {}},
+}
 STARTED = {"n_epochs": 200, "learning_rate": 0.3}  # from another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful
 LAYOUT_PROTOCOL = (
     "of the fixed evaluation sample, mean over its images; trustworthiness: Venna & Kaski 2001; neighbourhood preservation: share "
@@ -42,14 +49,11 @@ def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
 
     It starts from the first two principal components, or from another layout (N, 2).
     """
-    keep_compiled()
-    from umap import UMAP
-
     settings = umap_settings(len(h), start is not None)
     knn = nearest(h, settings["n_neighbors"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
-        layout = UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
+        layout = umap_learn().UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
         return layout.fit_transform(h).astype(np.float32)
 
 
@@ -94,8 +98,22 @@ def nearest(h: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray, Non
     return torch.cat([of_rows.indices for of_rows in found]).numpy(), distances.numpy(), None
 
 
-def keep_compiled() -> None:
-    """Let numba keep on disk what it compiles of umap-learn: from the second run on, UMAP starts some seconds sooner."""
+def umap_learn() -> ModuleType:
+    """The package `umap`, sooner than by a plain import.
+
+    It asks for pynndescent, whose import compiles for 24 s on a machine that is new to it, to find the neighbours that
+    `nearest` finds here: a stand-in that knows our metric's name is enough. What numba compiles of `umap` itself is kept on
+    disk, so that from the second run on a layout starts some seconds sooner.
+    """
+    if not {"umap", "pynndescent"} & sys.modules.keys():
+        for name, content in PYNNDESCENT.items():
+            sys.modules[name] = ModuleType(name)
+            vars(sys.modules[name]).update(content)
+        with suppress(ImportError):  # a version that asks for more gets the real one, below
+            import umap
+        for name in PYNNDESCENT:
+            del sys.modules[name]
+    import umap
     from umap import layouts, umap_
 
     for function in (
@@ -105,6 +123,7 @@ def keep_compiled() -> None:
     ):
         with suppress(RuntimeError):  # no folder to keep it in
             function.enable_caching()
+    return umap
 
 
 def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
