@@ -452,6 +452,13 @@ def test_watch_tells_the_state_of_every_run_in_words():
     assert any("1 min left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
 
 
+def test_watch_lists_runs_by_size_as_compare_does_and_what_cannot_be_read_last():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
+    experiment.run("moco-bs64-s0").config_file.write_text("{")
+    menus = [button.key.removeprefix("watch_menu_") for button in open_page("watch", experiment="photos").get("menu_button")]
+    assert menus == ["moco-bs256-s0", "byol-bs64-s0", "byol-bs256-s0", "moco-bs64-s0"]
+
+
 def test_watch_says_when_a_run_finished_and_how_long_it_trained_however_often_it_was_begun():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     now = time.time()

@@ -122,11 +122,12 @@ def thinned(values: np.ndarray, points: int) -> np.ndarray:
 
 def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: bool) -> tuple[list[dict], dict]:
     """The traces of all curves, and the layout that goes with them."""
-    curves = [curve for curve in curves if curve.has(y, x)]
+    groups = [(label, tone, [curve for curve in group if curve.has(y, x)]) for label, tone, group in _groups(curves)]
+    curves = [curve for _, _, group in groups for curve in group]
     unit, per_unit = _time_unit(curves, y) if x == "seconds" else (X_AXES[x], 1.0)
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
     choices = y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD
-    traces = [trace for label, tone, group in _groups(curves) for trace in _of_label(group, label, tone, *choices)]
+    traces = [trace for label, tone, group in groups if group for trace in _of_label(group, label, tone, *choices)]
     return traces, {"uirevision": f"{y} over {x}", "xaxis": {"title": {"text": unit}}}
 
 
@@ -155,7 +156,7 @@ def _of_label(
 
 
 def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
-    """(label, colour, curves) of each label; labels of one method are tones of its colour."""
+    """(label, colour, curves) of each label; labels of one method are tones of its colour, whether they have been logged yet or not."""
     groups = []
     for method in dict.fromkeys(curve.method for curve in curves):
         parts: dict[str, list[Curve]] = {}

@@ -17,18 +17,16 @@ TICK = 1  # seconds between two looks at the folders, while something runs; more
 PAGE = 20  # runs listed at a time
 
 
-def by_method(run: Run) -> tuple[int, str]:
-    """Methods in their usual order; a run whose config cannot be read comes last."""
-    try:
-        return list(METHODS).index(run.config.method), run.name
-    except ValueError:
-        return len(METHODS), run.name
+def in_order(runs: list[Run]) -> list[Run]:
+    """As everywhere; runs whose config cannot be read come last."""
+    return [*tables.in_order(runs), *(run for run in runs if not tables.config(run))]
 
 
 store = link.store()
 experiment = link.heading("Watch")
 spec = experiment.spec()
-runs = {run.name: run for run in sorted(link.own_runs(experiment), key=lambda run: (run.name not in spec.pinned, by_method(run)))}
+ordered = in_order(link.own_runs(experiment))
+runs = {run.name: run for run in sorted(ordered, key=lambda run: run.name not in spec.pinned)}
 if not runs:
     st.info("All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.", icon=":material/info:")
     link.page_link("new", "Start an experiment")
@@ -189,8 +187,8 @@ overview()
 
 @st.fragment(run_every=tick)
 def live_curves() -> None:
-    logged = tables.curves(run for run in runs.values() if run.exists())
-    readable = tables.by_method(runs.values())
+    logged = tables.curves(run for run in ordered if run.exists())
+    readable = tables.by_method(ordered)
     plot(curves.metric(logged, "knn"), key=f"watch_knn_{experiment.name}", alt="kNN accuracy of each run while it trains", height=340)
     methods = list(dict.fromkeys(run.config.method for run in readable))
     with st.grid(max(1, len(methods)), min_column_width=250, gap="medium"):
