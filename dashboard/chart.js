@@ -4,7 +4,7 @@
 // Streamlit: put this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //
-//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, grows: true, name: "file name", csv: "..." or null },
+//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, name: "file name", csv: "..." or null },
 //        { Plotly: window.Plotly, thumbnail: (dataset, index) => address of the image (a data: URI will do) or null })
 //
 // and again whenever the theme changes. `undraw(div)` frees what it holds. Charts in sight are drawn first, others when
@@ -347,7 +347,7 @@ function begin(node, Plotly, select) {
   box.hidden = true
   node.setAttribute("role", "figure")
   node.replaceChildren(plot, box)
-  const state = { node, plot, box, Plotly, turn: 0, svg: !hasWebGL(), picked: { indices: [], clicked: null } }
+  const state = { node, plot, box, Plotly, turn: 0, higher: 0, svg: !hasWebGL(), picked: { indices: [], clicked: null } }
   state.config = configOf(state, select)
   states.set(node, state)
   return state
@@ -360,7 +360,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   const state = states.get(node) ?? begin(node, Plotly, Boolean(pick))
   Object.assign(state, { chart, thumbnail, pick })
   node.setAttribute("aria-label", chart.alt)
-  node.style.height = chart.height + "px"
+  node.style.height = chart.height + state.higher + "px"
   const theme = themeOf(node)
   const wanted = [chart.figure, chart.change, chart.height, JSON.stringify(theme)]
   if (state.wanted?.every((part, k) => part === wanted[k])) return
@@ -369,7 +369,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   await dueTurn(state, turn)
   if (turn !== state.turn || states.get(node) !== state || !node.isConnected) return
   const figure = figureOf(state)
-  const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height }
+  const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height + state.higher }
   state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
   const { title, subtitle, top, pad } = state.fit()
   layout.title = { ...layout.title, text: title, pad: { ...layout.template.layout.title.pad, t: pad }, subtitle: { ...layout.title?.subtitle, text: subtitle } }
@@ -383,7 +383,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     if (states.get(node) !== state) return
     await Plotly.relayout(state.plot, { annotations: names })
   }
-  if (chart.grows) await grow(state)
+  await grow(state)
   urgent.delete(node)
   state.picked.indices = selectedIn(state.plot)
   if (state.observer) return
@@ -396,12 +396,13 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   state.observer.observe(node)
 }
 
-// Where a long legend leaves a chart of one pair of axes less than half its height, it becomes as much higher.
+// Where a long legend leaves a chart of one pair of axes less than half its height, as on a phone, it becomes as much higher.
 async function grow(state) {
   const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
-  const lacking = Math.round(state.chart.height / 2 - areas[0])
-  if (areas.length !== 1 || lacking <= 0) return
-  const height = state.node.clientHeight + lacking
+  const higher = Math.max(0, state.higher + Math.round(state.chart.height / 2 - areas[0]))
+  if (areas.length !== 1 || higher === state.higher) return
+  state.higher = higher
+  const height = state.chart.height + higher
   state.node.style.height = height + "px"
   await state.Plotly.relayout(state.plot, { height })
 }
@@ -411,7 +412,7 @@ async function resize(state) {
   const shown = state.plot.layout.title
   if (title === shown.text && subtitle === shown.subtitle.text) await state.Plotly.Plots.resize(state.plot)
   else await state.Plotly.relayout(state.plot, { "title.text": title, "title.pad.t": pad, "title.subtitle.text": subtitle, "margin.t": top, autosize: true })
-  if (state.chart.grows) await grow(state)
+  await grow(state)
 }
 
 function redraw(state) {

@@ -168,10 +168,11 @@ def runs(experiment: Experiment) -> list[Run]:
 
 
 def own_runs(experiment: Experiment) -> list[Run]:
-    """The experiment's runs as `runs` lists them, without those of others."""
+    """The experiment's runs as `runs` lists them, without those of others; what cannot be read comes last."""
     spec = experiment.spec()
     seen = [run for run in experiment.runs() if run.name not in spec.hidden or _hidden_are_shown()]
-    return sorted(seen, key=lambda run: run.name not in spec.pinned)
+    ordered = [*tables.in_order(seen), *(run for run in seen if not tables.config(run))]
+    return sorted(ordered, key=lambda run: run.name not in spec.pinned)
 
 
 # -- The way to other pages ------------------------------------------------------------------

@@ -66,7 +66,7 @@ def picked(key: str) -> Picked:
 
 
 def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.DataFrame | None = None, select: bool = False) -> Picked:
-    """Draw `figure`, `height` pixels high and as wide as its container.
+    """Draw `figure`, `height` pixels high, more where a narrow page breaks its legend into many lines, and as wide as its container.
 
     A later call with the same key changes the same chart: zoom, pan and what was
     hidden in the legend stay, as long as `figure.layout.uirevision` stays (a figure
@@ -96,7 +96,7 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "figures": FIGURES_URL,
         "thumbnails": THUMBNAILS_URL,
     }
-    _chart(key=key, data=chart, height=height, on_picked_change=_nothing)
+    _chart(key=key, data=chart, on_picked_change=_nothing)
     return picked(key)
 
 

@@ -17,16 +17,10 @@ TICK = 1  # seconds between two looks at the folders, while something runs; more
 PAGE = 20  # runs listed at a time
 
 
-def in_order(runs: list[Run]) -> list[Run]:
-    """As everywhere; runs whose config cannot be read come last."""
-    return [*tables.in_order(runs), *(run for run in runs if not tables.config(run))]
-
-
 store = link.store()
 experiment = link.heading("Watch")
 spec = experiment.spec()
-ordered = in_order(link.own_runs(experiment))
-runs = {run.name: run for run in sorted(ordered, key=lambda run: run.name not in spec.pinned)}
+runs = {run.name: run for run in link.own_runs(experiment)}
 if not runs:
     st.info("All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.", icon=":material/info:")
     link.page_link("new", "Start an experiment")
@@ -183,6 +177,8 @@ overview()
 
 
 # -- Live: the curves ---------------------------------------------------------------------------
+
+ordered = tables.in_order(runs.values())  # pinned or not, so that each line has the tone that it has on other pages
 
 
 @st.fragment(run_every=tick)

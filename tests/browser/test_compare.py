@@ -108,3 +108,17 @@ def test_unlabelled_runs_say_what_can_be_seen_instead(app, page):
     synthetic.write_results(experiment.runs()[0], labelled=False)
     page.goto(f"{app.url}/probe?experiment=unlabelled")
     page.get_by_text("nothing can be probed").wait_for()
+
+
+def test_on_a_phone_a_long_legend_makes_a_chart_higher_and_on_a_wide_page_it_is_as_before(app, page, finished):
+    knn = "[class*=st-key-compare_knn]"
+    drawn = f"document.querySelector('{knn} .nsewdrag')?.getBoundingClientRect().height"
+    room = f"document.querySelector('{knn}').getBoundingClientRect().height"
+    inside = f"document.querySelector('{knn} .legend').getBoundingClientRect().bottom <= document.querySelector('{knn}').getBoundingClientRect().bottom"
+    page.goto(f"{app.url}/compare?experiment=finished&compare_seeds=each+run")
+    page.wait_for_function(f"{drawn} > 0")
+    planned = page.evaluate(room)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function(f"{room} > {planned} && {drawn} >= {planned} / 2 - 2 && {inside}")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function(f"{room} === {planned}")
