@@ -4,7 +4,7 @@
 // Streamlit: put this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //
-//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, name: "file name", csv: "..." or null },
+//   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, least: 1 / 2, name: "file name", csv: "..." or null },
 //        { Plotly: window.Plotly, thumbnail: (dataset, index) => address of the image (a data: URI will do) or null })
 //
 // and again whenever the theme changes. `undraw(div)` frees what it holds. Charts in sight are drawn first, others when
@@ -396,14 +396,18 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   state.observer.observe(node)
 }
 
-// Where a long legend leaves a chart of one pair of axes less than half its height, as on a phone, it becomes as much higher.
+// Where a long legend leaves a chart of one pair of axes less than `least` of its height, as on a phone, it grows until that has half.
+// To draw it a second time costs as much as the first, so that on a page of many charts those that can be read stay as they are.
 async function grow(state) {
   const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
+  if (areas.length !== 1 || (!state.higher && areas[0] >= state.chart.height * (state.chart.least ?? 1 / 3))) return
   const higher = Math.max(0, state.higher + Math.round(state.chart.height / 2 - areas[0]))
-  if (areas.length !== 1 || higher === state.higher) return
+  if (higher === state.higher) return
   state.higher = higher
   const height = state.chart.height + higher
   state.node.style.height = height + "px"
+  const around = state.node.closest(".stElementContainer") // Streamlit's boxes have the height that was planned
+  for (let box = state.node.parentElement; around?.contains(box); box = box.parentElement) Object.assign(box.style, { height: "auto", flex: "none" })
   await state.Plotly.relayout(state.plot, { height })
 }
 

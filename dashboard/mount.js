@@ -1,7 +1,6 @@
 // All of a chart's code that the socket carries, with every change of every chart: where the rest is.
 export default function (component) {
   const node = component.parentElement.querySelector(".chart")
-  node.style.minHeight = component.data.height + "px" // its room, before there is anything to draw
   const mounted = import(new URL(component.data.code, location.href).href).then(chart => chart.default(component))
   mounted.catch(error => { node.textContent = "The code of charts could not be loaded: " + error.message })
   return () => mounted.then(unmount => unmount(), () => {})

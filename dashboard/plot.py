@@ -96,7 +96,7 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "figures": FIGURES_URL,
         "thumbnails": THUMBNAILS_URL,
     }
-    _chart(key=key, data=chart, on_picked_change=_nothing)
+    _chart(key=key, data=chart, height=height, on_picked_change=_nothing)
     return picked(key)
 
 

@@ -17,7 +17,7 @@ function tileOf(dataset, index) {
 function drawAll() {
   for (const node of document.querySelectorAll(".chart")) {
     const { name, alt, height } = node.dataset
-    const chart = { figure: node.nextElementSibling.textContent, name, alt, height: Number(height), csv: null }
+    const chart = { figure: node.nextElementSibling.textContent, name, alt, height: Number(height), least: 1 / 2, csv: null }
     draw(node, chart, { Plotly: window.Plotly, thumbnail: tileOf }).catch(error => { node.textContent = error.message })
   }
 }
