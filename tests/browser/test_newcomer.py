@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 
 from sslcore import launch
 from sslcore.experiment import ACTIVE, Run, Store
@@ -64,15 +65,15 @@ def drag_a_rectangle(page: Page, selector: str) -> list[float]:
     """Zoom into the middle of a chart as a reader does, who tries again where the page moved under the pointer; the range of x that is then shown."""
     chart = f"document.querySelector('{selector}')"
     pad = page.locator(f"{selector} .nsewdrag").first
-    for _ in range(5):
+    for _ in range(10):
         pad.scroll_into_view_if_needed()
         box = pad.bounding_box()
         page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.down()
         page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
         page.mouse.up()
-        page.wait_for_timeout(1000)
-        if page.evaluate(f"{chart}.layout.xaxis.autorange === false"):
+        with suppress(TimeoutError):
+            page.wait_for_function(f"{chart}.layout.xaxis.autorange === false", timeout=5000)
             return page.evaluate(f"{chart}.layout.xaxis.range.slice()")
     raise AssertionError("no rectangle zooms the chart")
 
