@@ -156,7 +156,7 @@ def _of_label(
 
 
 def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
-    """(label, colour, curves) of each label; labels of one method are tones of its colour, whether they have been logged yet or not."""
+    """(label, colour, curves) of each label; labels of one method are tones of its colour."""
     groups = []
     for method in dict.fromkeys(curve.method for curve in curves):
         parts: dict[str, list[Curve]] = {}

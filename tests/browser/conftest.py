@@ -60,6 +60,25 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def drag_a_rectangle(page, selector: str) -> list[float]:
+    """Zoom into the middle of a chart as a reader does, who tries again where the page moved under the pointer; the range of x that is then shown."""
+    from playwright.sync_api import TimeoutError
+
+    chart = f"document.querySelector('{selector}')"
+    pad = page.locator(f"{selector} .nsewdrag").first
+    for _ in range(10):
+        pad.scroll_into_view_if_needed()
+        box = pad.bounding_box()
+        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
+        page.mouse.up()
+        with suppress(TimeoutError):
+            page.wait_for_function(f"{chart}.layout.xaxis.autorange === false", timeout=5000)
+            return page.evaluate(f"{chart}.layout.xaxis.range.slice()")
+    raise AssertionError("no rectangle zooms the chart")
+
+
 @pytest.fixture(scope="session")
 def app(tmp_path_factory, data_cache) -> Iterator[App]:
     store = tmp_path_factory.mktemp("browser") / "store"

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests import synthetic
+from tests.browser.conftest import drag_a_rectangle
 
 NODE = "[class*=st-key-compare_loss_moco] .js-plotly-plot"
 
@@ -32,15 +33,7 @@ def test_zoom_survives_growing_data(app, page):
     assert length_of(page) == 100
     page.evaluate(f"window.kept = document.querySelector('{NODE}')")
 
-    drag = page.locator(f"{NODE} .nsewdrag").first
-    drag.scroll_into_view_if_needed()
-    box = drag.bounding_box()
-    page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.7 * box["height"], steps=5)
-    page.mouse.up()
-    page.wait_for_function(f"document.querySelector('{NODE}').layout.xaxis.range[0] > 10")
-    zoomed = range_of(page)
+    zoomed = drag_a_rectangle(page, NODE)
 
     for steps in (200, 300, 390):
         synthetic.write_metrics(run, steps, first=steps - 100 if steps < 390 else 300)

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
-from playwright.sync_api import Locator, Page, TimeoutError, expect
+from playwright.sync_api import Locator, Page, expect
 
 from sslcore import launch
 from sslcore.experiment import ACTIVE, Run, Store
-from tests.browser.conftest import free_port, start, stop
+from tests.browser.conftest import drag_a_rectangle, free_port, start, stop
 
 LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores
 KNN = "[class*=st-key-watch_knn] .js-plotly-plot"
@@ -59,23 +58,6 @@ def wait_for_attempt(page: Page, run: Run, number: int) -> None:
             break
         page.wait_for_timeout(200)
     assert run.status().attempt == number
-
-
-def drag_a_rectangle(page: Page, selector: str) -> list[float]:
-    """Zoom into the middle of a chart as a reader does, who tries again where the page moved under the pointer; the range of x that is then shown."""
-    chart = f"document.querySelector('{selector}')"
-    pad = page.locator(f"{selector} .nsewdrag").first
-    for _ in range(10):
-        pad.scroll_into_view_if_needed()
-        box = pad.bounding_box()
-        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
-        page.mouse.up()
-        with suppress(TimeoutError):
-            page.wait_for_function(f"{chart}.layout.xaxis.autorange === false", timeout=5000)
-            return page.evaluate(f"{chart}.layout.xaxis.range.slice()")
-    raise AssertionError("no rectangle zooms the chart")
 
 
 def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fresh):
