@@ -148,24 +148,20 @@ def stand_in(lock_file: Path) -> Path:
 class Claim:
     """A folder that this process holds: its file `.held` names the holder and is touched while he lives."""
 
-    def __init__(self, folder: Path):
-        self.file = folder / ".held"
+    def __init__(self, folder: Path, name: str = ".held"):
+        self.file = folder / name
         who = {"host": socket.gethostname(), "process": process_name(os.getpid()), "claim": uuid.uuid4().hex}
         self.content = json.dumps(who).encode()
 
     def make(self) -> bool:
         """False where another living process has one. What a dead one left is taken away."""
-        if self._held_by_another() or not self._put(self.content):
-            return False
-        for left in self.file.parent.glob(".held.*"):  # by one who was killed in `_put`
-            left.unlink(missing_ok=True)
-        return True
+        return self._take_away() and self._put()
 
-    def _put(self, content: bytes) -> bool:
+    def _put(self) -> bool:
         """Make the file, whole from its first moment on: of a torn claim nobody could tell whose it is. False where there is one."""
         own = self.file.with_name(f".held.{uuid.uuid4().hex}")
         try:
-            own.write_bytes(content)
+            own.write_bytes(self.content)
             os.link(own, self.file)
         except (FileExistsError, FileNotFoundError):  # another has it, and has swept `own` away perhaps
             return False
@@ -173,30 +169,37 @@ class Claim:
             if error.errno not in NO_LINKS:
                 raise
             with suppress(FileExistsError), self.file.open("xb") as file:
-                file.write(content)
+                file.write(self.content)
                 return True
             return False
         finally:
             own.unlink(missing_ok=True)
         return True
 
-    def _held_by_another(self) -> bool:
+    def _take_away(self) -> bool:
+        """Take a dead process's claim away. False where the holder lives, or another is at it.
+
+        Of several who judge a claim dead, the last could take away the fresh one that by then stands in its place. So
+        whoever is to do it holds a claim himself, to that one dead claim alone, and looks again before he does.
+        """
         try:
             judged, touched = self.file.read_bytes(), self.file.stat().st_mtime
         except FileNotFoundError:
-            return False
+            return True
         name = claimant(judged)
         known = lives(name) if name else None
         if known or (known is None and beats(self.file, touched)):
-            return True
-        aside = self.file.with_name(f".held.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):
-            self.file.rename(aside)  # of several who saw the same, one has it
-            found = aside.read_bytes()
-            aside.unlink()
-            if found != judged:  # another's fresh claim: back with it
-                self._put(found)
-        return False
+            return False
+        heir = Claim(self.file.parent, f".held.{hashlib.sha256(judged).hexdigest()[:32]}")
+        if not heir.make():
+            return False
+        try:
+            with suppress(FileNotFoundError):
+                if self.file.read_bytes() == judged:
+                    self.file.unlink()
+        finally:
+            heir.file.unlink(missing_ok=True)
+        return True
 
     def touch(self) -> None:
         os.utime(self.file)
@@ -246,6 +249,8 @@ def holding(folder: Path, patience: float = 0.0, elsewhere: float = 0.0) -> Iter
                 raise BlockingIOError(f"{folder} is held by another process")
             time.sleep(0.02)
         held.callback(claim.release, directory)
+        for left in folder.glob(".held.*"):  # by those who were killed as they made or took away a claim
+            left.unlink(missing_ok=True)
         yield claim
 
 

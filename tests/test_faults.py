@@ -7,7 +7,6 @@ at hand and has trained the undisturbed run, so that a start takes no seconds.
 import contextlib
 import errno
 import fcntl
-import itertools
 import json
 import os
 import random
@@ -368,32 +367,65 @@ def test_where_flock_holds_on_one_machine_only_the_claim_of_another_keeps_out(tm
         pass
 
 
+def test_whoever_is_late_to_take_a_dead_claim_away_leaves_the_fresh_one_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    claim, lives = tmp_path / ".held", locks.lives
+    claim.write_text(json.dumps({"process": f"{locks.process_name(os.getpid())}0", "claim": "of a process that is gone"}))
+    with contextlib.ExitStack() as other:
+        fresh = []
+
+        def slowly(name: str) -> bool | None:
+            known = lives(name)
+            if not fresh:
+                fresh.append(None)  # between this look and what follows from it, another takes the folder
+                other.enter_context(locks.holding(tmp_path))
+                fresh[0] = claim.stat().st_ctime_ns, claim.read_bytes()
+            return known
+
+        monkeypatch.setattr(locks, "lives", slowly)
+        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
+            pass
+        assert (claim.stat().st_ctime_ns, claim.read_bytes()) == fresh[0]
+    assert {file.name for file in tmp_path.iterdir()} == {".lock"}
+
+
 def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
-    """With claims alone, their holders killed at random: never two at once."""
+    """With claims alone, their holders killed at random, and others slow between seeing that and doing something about it."""
     monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "Function not implemented")))
-    seen = tmp_path / "seen"
-    children = []
-    for number in range(4):
-        child = os.fork()
-        if child == 0:
-            chance = random.Random(number)
-            while True:
-                with contextlib.suppress(BlockingIOError), locks.holding(tmp_path, patience=0.01):
-                    with seen.open("a") as file:
-                        file.write(f"in {number}\n")
-                    if chance.random() < 0.1:
-                        os._exit(0)
-                    with seen.open("a") as file:
-                        file.write(f"out {number}\n")
-        children.append(child)
-    for child in children:
-        os.waitpid(child, 0)
-    lines = seen.read_text().splitlines()
-    for before, after in itertools.pairwise(lines):
-        word, number = before.split()
-        assert after.split()[0] == "in" if word == "out" else (after == f"out {number}" or after.startswith("in ")), (before, after)
-    entered = [line for line in lines if line.startswith("in")]
-    assert len(entered) - len([line for line in lines if line.startswith("out")]) == 4, "each died inside, and only there"
+    lives, seen, chance = locks.lives, tmp_path / "seen", random.Random(0)
+
+    def slowly(name: str) -> bool | None:
+        known = lives(name)
+        time.sleep(0 if known else chance.uniform(0, 0.01))
+        return known
+
+    monkeypatch.setattr(locks, "lives", slowly)
+    for round in range(5):
+        seen.write_text("")
+        children = []
+        for number in range(4):
+            child = os.fork()
+            if child == 0:
+                chance.seed(10 * round + number)
+                while True:
+                    with contextlib.suppress(BlockingIOError), locks.holding(tmp_path, patience=0.01):
+                        with seen.open("a") as file:
+                            file.write(f"in {number}\n")
+                        if chance.random() < 0.2:
+                            os._exit(0)
+                        with seen.open("a") as file:
+                            file.write(f"out {number}\n")
+            children.append(child)
+        codes = [ended(child, 60) for child in children]
+        for child in (child for child, code in zip(children, codes) if code is None):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+        assert codes == [0] * 4, "nobody waits for ever"
+        lines = seen.read_text().splitlines()
+        for place, (word, number) in enumerate(map(str.split, lines)):
+            last = f"in {number}" not in lines[place + 1 :]
+            assert word == "out" or lines[place + 1 : place + 2] == [f"out {number}"] or last, "another came in before he was out"
+        assert lines.count("out 0") + 1 == lines.count("in 0"), "each died inside, and only there"
 
 
 # -- A full disk ---------------------------------------------------------------------
