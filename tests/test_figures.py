@@ -89,6 +89,16 @@ def test_each_panel_names_its_chance_level(rows):
         assert texts == [f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}"]
 
 
+def test_of_several_chance_levels_one_has_the_long_name(rows):
+    """Another batch size has another level; a second name would lie on the curves between them."""
+    first = of(rows, method="simclr")[0]
+    at, levels = first.logged.values["chance_loss"]
+    logged = tables.Logged(first.logged.places, first.logged.values | {"chance_loss": (at, levels - 1)})
+    texts = [text for trace in curves.loss((first, dataclasses.replace(first, label="SimCLR, batch 64", logged=logged))).data for text in trace.text or () if text]
+    assert [text.split(" = ")[0] for text in texts] == [METHODS["simclr"].chance, ""]
+    assert float(texts[0].split(" = ")[1]) - float(texts[1].split(" = ")[1]) == pytest.approx(1)
+
+
 def test_losses_on_one_axis_come_with_a_warning(rows):
     assert "cannot be compared" in curves.loss(rows).layout.title.subtitle.text
     assert curves.loss(of(rows, method="moco")).layout.title.subtitle.text is None

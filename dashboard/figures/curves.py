@@ -214,15 +214,16 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
 
 
 def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
-    """A dashed line, with its name, at each loss that a network without any knowledge would have."""
+    """A dashed line at each loss that a network without any knowledge would have; the highest has the name, the others their number."""
     unit = _time_unit(curves, "loss")[1] if x == "seconds" else 1.0
     last = [(at[-1] / unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
     end = max((float(at) for at, _ in last), default=0.0)
+    levels = sorted({round(float(level), 4) for _, level in last}, reverse=True)
     return [
-        {"type": "scatter", "x": [0, end], "y": [level, level], "mode": "lines+text", "text": ["", f"{METHODS[method].chance} = {level:.2f}"],
+        {"type": "scatter", "x": [0, end], "y": [level, level], "mode": "lines+text", "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
          "textposition": "top left", "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
          "showlegend": False, "cliponaxis": False, "hoverinfo": "skip"}
-        for level in sorted({round(float(level), 4) for _, level in last})
+        for level in levels
     ]  # fmt: skip
 
 
