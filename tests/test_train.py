@@ -65,7 +65,7 @@ def untimed(run: Run) -> list[dict]:
         {"method": "moco"},
         {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 40},
         {"method": "simclr", "optimizer": "lars", "simclr.negatives": 9},
-        {"method": "byol", "optimizer": "adamw", "micro_batch_size": 6},
+        {"method": "byol", "optimizer": "adamw", "micro_batch_size": 9},
         {"method": "supervised"},
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
