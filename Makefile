@@ -1,7 +1,6 @@
 PYTHON ?= python3
 PORT ?= 8501
 BIN = .venv/bin
-# Old versions of pip take a fifth longer, so the environment gets the newest.
 # Modules are compiled when they are first imported, which is half the work, and kept, or each process would compile them anew.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 unexport PYTHONDONTWRITEBYTECODE
@@ -30,6 +29,7 @@ bench: .venv/bench
 clean:
 	rm -rf .venv
 
+# Old versions of pip take a fifth longer, so the environment gets the newest.
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Triptych needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 ..."; exit 2; }
 	$(PYTHON) -m venv --upgrade-deps .venv

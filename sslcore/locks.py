@@ -146,7 +146,7 @@ def stand_in(lock_file: Path) -> Path:
 
 
 class Claim:
-    """A folder that this process holds: its file `.held` names the holder and is touched while he lives."""
+    """What this process holds: a folder, whose file `.held` names the holder and is touched while he lives; or the right to take a dead one's away."""
 
     def __init__(self, folder: Path, name: str = ".held"):
         self.file = folder / name

@@ -400,13 +400,13 @@ def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
         return known
 
     monkeypatch.setattr(locks, "lives", slowly)
-    for round in range(5):
+    for storm in range(5):
         seen.write_text("")
         children = []
         for number in range(4):
             child = os.fork()
             if child == 0:
-                chance.seed(10 * round + number)
+                chance.seed(10 * storm + number)
                 while True:
                     with contextlib.suppress(BlockingIOError), locks.holding(tmp_path, patience=0.01):
                         with seen.open("a") as file:
@@ -425,7 +425,7 @@ def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
         for place, (word, number) in enumerate(map(str.split, lines)):
             last = f"in {number}" not in lines[place + 1 :]
             assert word == "out" or lines[place + 1 : place + 2] == [f"out {number}"] or last, "another came in before he was out"
-        assert lines.count("out 0") + 1 == lines.count("in 0"), "each died inside, and only there"
+        assert all(lines.count(f"out {number}") + 1 == lines.count(f"in {number}") for number in range(4)), "each died inside, and only there"
 
 
 # -- A full disk ---------------------------------------------------------------------
