@@ -5,11 +5,7 @@ at hand and has trained the undisturbed run, so that a start takes no seconds.
 """
 
 import contextlib
-import errno
-import fcntl
-import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -240,50 +236,6 @@ def test_a_pid_is_a_process_only_with_its_start_and_no_set_clock_changes_that(di
     assert run.status().state == "interrupted"
 
 
-def test_what_a_process_of_an_earlier_boot_held_is_free_once_it_is_silent(tmp_path, monkeypatch):
-    claim = tmp_path / ".held"
-    claim.write_text(json.dumps({"host": socket.gethostname(), "process": of_another_boot(1), "claim": "x"}))
-    with pytest.raises(BlockingIOError), locks.holding(tmp_path):
-        pass
-    monkeypatch.setattr(locks, "HEARTBEAT_LIMIT", 0.2)
-    with locks.holding(tmp_path, elsewhere=10):
-        assert locks.claimant(claim.read_bytes()) == locks.process_name(os.getpid())
-    assert not claim.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"process": 3}', b"\xff"])
-def test_a_torn_claim_holds_nothing_for_long(tmp_path, content):
-    (tmp_path / ".held").write_bytes(content)
-    os.utime(tmp_path / ".held", (1, 1))
-    with locks.holding(tmp_path):
-        pass
-
-
-def test_who_is_killed_while_he_makes_a_claim_leaves_nothing_in_the_way(tmp_path, monkeypatch):
-    child = os.fork()
-    if child == 0:
-        monkeypatch.setattr(os, "link", lambda *_: os._exit(0))
-        with locks.holding(tmp_path):
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0
-    assert not (tmp_path / ".held").exists(), "a claim is there as a whole or not at all"
-    with locks.holding(tmp_path):
-        assert {file.name for file in tmp_path.iterdir()} == {".held", ".lock"}
-
-
-def test_where_there_are_no_hard_links_a_claim_holds_all_the_same(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    with locks.holding(tmp_path):
-        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
-            pass
-        assert locks.claimant((tmp_path / ".held").read_bytes()) == locks.process_name(os.getpid())
-    assert {file.name for file in tmp_path.iterdir()} == {".lock"}
-
-
 # -- Clocks that jump ----------------------------------------------------------------
 
 
@@ -308,124 +260,6 @@ def test_a_heartbeat_elsewhere_counts_by_whether_it_goes_on(digits, monkeypatch)
     now["monotonic"] += 1
     assert seen(1e9 + now["monotonic"]) == "running", "it was only slow"
     assert seen(1e9 - 1e6) == "interrupted" and seen(1e9 - 1e6 + 2) == "running", "its clock was set back: one heartbeat tells"
-
-
-# -- File systems without flock ------------------------------------------------------
-
-
-def test_without_flock_a_claim_keeps_others_out(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with locks.holding(tmp_path):
-        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
-            pass
-    child = os.fork()
-    if child == 0:  # dies while it holds the folder
-        with locks.holding(tmp_path):
-            os._exit(0)
-    os.waitpid(child, 0)
-    assert (tmp_path / ".held").exists()
-    with locks.holding(tmp_path):
-        pass
-
-
-def test_where_flock_is_refused_a_lock_in_the_temporary_folder_stands_for_it(tmp_path, monkeypatch):
-    """As network file systems do it: on their own files alone."""
-    flock = fcntl.flock
-
-    def refuse(file, how):
-        number = file if isinstance(file, int) else file.fileno()
-        if os.readlink(f"/proc/self/fd/{number}").startswith(str(tmp_path / "store")):
-            raise OSError(errno.ENOLCK, "No locks available")
-        return flock(file, how)
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path))
-    (tmp_path / "store").mkdir()
-    file = tmp_path / "store" / "cpu.lock"
-    descriptor = locks.take(file)
-    os.pwrite(descriptor, b"e/a", 0)
-    assert locks.take(file) is None and locks.taken(file) == "e/a"
-    os.close(descriptor)
-    assert locks.taken(file) is None
-
-
-def test_where_flock_holds_on_one_machine_only_the_claim_of_another_keeps_out(tmp_path, monkeypatch):
-    """Two machines on one folder, each with locks of its own: to this one, the other is a heartbeat."""
-    claim = tmp_path / ".held"
-    claim.write_text(json.dumps({"host": "elsewhere", "process": of_another_boot(7), "claim": "x"}))
-    monkeypatch.setattr(locks, "HEARTBEAT_LIMIT", 0.5)
-    alive_until, beat = time.monotonic() + 1.5, time.time() + 60  # ahead: at first sight a clock decides, and this machine may be slow
-    while time.monotonic() < alive_until:
-        os.utime(claim, (beat := beat + 1, beat))
-        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
-            pass
-        time.sleep(0.05)
-    with locks.holding(tmp_path, elsewhere=10):
-        pass
-
-
-def test_whoever_is_late_to_take_a_dead_claim_away_leaves_the_fresh_one_in_its_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
-    claim, lives = tmp_path / ".held", locks.lives
-    claim.write_text(json.dumps({"process": f"{locks.process_name(os.getpid())}0", "claim": "of a process that is gone"}))
-    with contextlib.ExitStack() as other:
-        fresh = []
-
-        def slowly(name: str) -> bool | None:
-            known = lives(name)
-            if not fresh:
-                fresh.append(None)  # between this look and what follows from it, another takes the folder
-                other.enter_context(locks.holding(tmp_path))
-                fresh[0] = claim.stat().st_ctime_ns, claim.read_bytes()
-            return known
-
-        monkeypatch.setattr(locks, "lives", slowly)
-        with pytest.raises(BlockingIOError), locks.holding(tmp_path):
-            pass
-        assert (claim.stat().st_ctime_ns, claim.read_bytes()) == fresh[0]
-    assert {file.name for file in tmp_path.iterdir()} == {".lock"}
-
-
-def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
-    """With claims alone, their holders killed at random, and others slow between seeing that and doing something about it."""
-    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "Function not implemented")))
-    lives, seen, chance = locks.lives, tmp_path / "seen", random.Random(0)
-
-    def slowly(name: str) -> bool | None:
-        known = lives(name)
-        time.sleep(0 if known else chance.uniform(0, 0.01))
-        return known
-
-    monkeypatch.setattr(locks, "lives", slowly)
-    for storm in range(5):
-        seen.write_text("")
-        children = []
-        for number in range(4):
-            child = os.fork()
-            if child == 0:
-                chance.seed(10 * storm + number)
-                while True:
-                    with contextlib.suppress(BlockingIOError), locks.holding(tmp_path, patience=0.01):
-                        with seen.open("a") as file:
-                            file.write(f"in {number}\n")
-                        if chance.random() < 0.2:
-                            os._exit(0)
-                        with seen.open("a") as file:
-                            file.write(f"out {number}\n")
-            children.append(child)
-        codes = [ended(child, 60) for child in children]
-        for child in (child for child, code in zip(children, codes) if code is None):
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-        assert codes == [0] * 4, "nobody waits for ever"
-        lines = seen.read_text().splitlines()
-        for place, (word, number) in enumerate(map(str.split, lines)):
-            last = f"in {number}" not in lines[place + 1 :]
-            assert word == "out" or lines[place + 1 : place + 2] == [f"out {number}"] or last, "another came in before he was out"
-        assert all(lines.count(f"out {number}") + 1 == lines.count(f"in {number}") for number in range(4)), "each died inside, and only there"
 
 
 # -- A full disk ---------------------------------------------------------------------
