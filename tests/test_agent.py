@@ -22,6 +22,7 @@ from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.slots import folder, holder, visible_gpus
 from sslcore.locks import process_is
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 TRAINER = '''
@@ -65,15 +66,6 @@ with run.hold():
     note("end")
     run.update_status(state="finished")
 '''
-
-
-def until(condition, seconds=300):
-    """Wait for something to become true; its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.03)
-    return value
 
 
 def _names(process: psutil.Process, *words: str) -> bool:

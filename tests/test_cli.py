@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,10 @@ from sslcore.launch.slots import folder
 from sslcore.locks import process_is
 from sslcore.notation import axes_of, seconds_of, settings_of, value_of
 from tests import synthetic
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 evaluate.labels=false evaluate.heads=false device=cpu"
-
-
-def until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,7 @@ from sslcore.config import ConfigError, resolve
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
 from sslcore.train import Training, channel_statistics, initial
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 STEPS, FEW_STEPS = 10, 3  # of the methods as they are, and of their variants
@@ -114,14 +114,6 @@ def ranks_of(process: subprocess.Popen) -> dict[str, psutil.Process]:
     """The live ranks below a process, by number."""
     below = psutil.Process(process.pid).children(recursive=True)
     return {p.environ()["RANK"]: p for p in below if "rank" in p.cmdline() and p.status() != psutil.STATUS_ZOMBIE}
-
-
-def until(condition, seconds: float = 300):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-    return value
 
 
 def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shapes, monkeypatch):

@@ -30,6 +30,7 @@ from sslcore.files import write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.train import Failed, Stopped, Training, pretrain
 from sslcore.worker import FAILED, FINISHED, STOPPED, Pulse
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 GONE = "0b7e0000-0000-4000-8000-000000000000/1"  # another boot
@@ -92,14 +93,6 @@ def trained(run: Run, before=lambda: None) -> int:
         code = ended(pid, 300)
         assert code is not None, "it did not end"
         return code
-
-
-def until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-    return value
 
 
 def at_stage(stage: str, do):

@@ -31,6 +31,7 @@ from sslcore.files import read_json
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 from sslcore.locks import process_is
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 UP = ROOT / "tests" / "slurm" / "up.sh"
@@ -59,15 +60,6 @@ def work(run, pulse, evaluate_only):
 sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
 sys.exit(worker.main(Run(Path(sys.argv[1])), evaluate_only="evaluate" in sys.argv))
 """
-
-
-def until(condition, seconds=240):
-    """Wait for something to become true; its value."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
-    return value
 
 
 def shell(*words: str) -> str:

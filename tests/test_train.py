@@ -21,6 +21,7 @@ from sslcore.files import write_json
 from sslcore.stages import work
 from sslcore.train import Failed, Stopped, Training, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
+from tests.waiting import until
 
 TIMING = ("seconds", "images_per_second")
 SMALL = {"image_size": 16, "batch_size": 16, "epochs": 3, "head.hidden": 32, "head.dim": 16, "device": "cpu"} | {
@@ -221,12 +222,12 @@ def start(run: Run) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(condition, process: subprocess.Popen, seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
+def wait_for(condition, process: subprocess.Popen) -> None:
+    def happened() -> bool:
         assert process.poll() is None, f"ended with {process.returncode}: {process.stderr.read()}"
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
+        return condition()
+
+    until(happened)
 
 
 def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes):
