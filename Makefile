@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make app [PORT=8501]   set everything up and open the dashboard"
 	@echo "make test              set everything up and run all tests"
-	@echo "make check             lint"
+	@echo "make check             lint, and whether the code is formatted"
 	@echo "make bench             measure beside peers (half an hour; see benchmarks/README.md)"
 	@echo "make clean             remove .venv (experiments stay)"
 
@@ -22,6 +22,7 @@ test: .venv/dev
 
 check: .venv/dev
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
 
 bench: .venv/bench
 	@for name in augment evaluate launch train_throughput pages scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -16,7 +16,7 @@ from dashboard.routes import ROUTES
 
 @asynccontextmanager
 async def ready(app: st.App):
-    """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says why not everything can be done here."""
+    """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says what cannot be done here."""
     set_nodelay()
     keep_pages_whole()
     for why in (login.problem(), access.rights_of({}).why):

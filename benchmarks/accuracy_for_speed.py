@@ -90,7 +90,16 @@ def compare(method: str, data: Data, args: argparse.Namespace) -> list[str]:
     right: dict[str, list[float]] = {name: [] for name in (*PATHS, "untrained")}
     took: dict[str, list[float]] = {name: [] for name in PATHS}
     for seed in range(args.seeds):
-        config = resolve({"method": method, "dataset": args.dataset, "encoder": args.encoder, "epochs": args.epochs, "batch_size": args.batch, "seed": seed})
+        config = resolve(
+            {
+                "method": method,
+                "dataset": args.dataset,
+                "encoder": args.encoder,
+                "epochs": args.epochs,
+                "batch_size": args.batch,
+                "seed": seed,
+            }
+        )
         for name, path in PATHS.items():
             training = path(config, data)
             took[name].append(seconds(lambda training=training: train(training)))
@@ -125,9 +134,12 @@ def main() -> None:
     rows = [compare(method, data, args) for method in args.methods]
     print(machine("torchvision"))
     print_table(
-        f"kNN after {args.epochs} epochs of {len(some):,} images of {args.dataset}, %", ["method", "untrained", *PATHS, "difference", "within 1 sd", *(f"{name}, s" for name in PATHS)], rows,
-        f"Mean ± standard deviation over {args.seeds} seeds; {args.encoder} encoder, batch {args.batch}; difference: triptych less plain; the seconds are a training's median, by the clock.",
-    )  # fmt: skip
+        f"kNN after {args.epochs} epochs of {len(some):,} images of {args.dataset}, %",
+        ["method", "untrained", *PATHS, "difference", "within 1 sd", *(f"{name}, s" for name in PATHS)],
+        rows,
+        f"Mean ± standard deviation over {args.seeds} seeds; {args.encoder} encoder, batch {args.batch}; difference: triptych "
+        "less plain; the seconds are a training's median, by the clock.",
+    )
 
 
 if __name__ == "__main__":

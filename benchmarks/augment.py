@@ -30,7 +30,7 @@ def kornia_views(size: int, settings: Augment, mean: list[float], std: list[floa
         K.ColorJitter(settings.jitter, settings.jitter, settings.jitter, settings.hue, p=JITTER_PROBABILITY),
         K.RandomGrayscale(p=settings.grayscale),
         K.Normalize(torch.tensor(mean), torch.tensor(std)),
-    ).to(DEVICE)  # fmt: skip
+    ).to(DEVICE)
 
 
 def contestants(images: np.ndarray, settings: Augment) -> dict[str, Callable[[], object]]:
@@ -69,9 +69,11 @@ def main() -> None:
         slowest = max(times.values())
         rows = [[name, f"{1000 * s:.1f}", f"{args.batch / s:,.0f}", f"{slowest / s:.1f}"] for name, s in times.items()]
         print_table(
-            f"Two views of {args.batch} images at {size} px", ["", "ms", "images/s", "ratio"], rows,
+            f"Two views of {args.batch} images at {size} px",
+            ["", "ms", "images/s", "ratio"],
+            rows,
             f"Medians of {args.rounds} turns; the ratio is to the slowest.",
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

@@ -79,14 +79,19 @@ def main() -> None:
     times = take_turns(turns, args.rounds, clock)
     print(machine("scikit-learn", "umap-learn", "numba"))
     print_table(
-        "Evaluation of 2,560 + 960 images", ["", "s", "accuracy"], [[name, f"{s:.2f}", f"{100 * right[name]:.1f} %"] for name, s in times.items()],
-        f"Medians of {args.rounds} turns. scikit-learn's probe chooses its penalty by {round(1 / HELD_OUT)}-fold cross-validation, ours on one fifth.",
-    )  # fmt: skip
+        "Evaluation of 2,560 + 960 images",
+        ["", "s", "accuracy"],
+        [[name, f"{s:.2f}", f"{100 * right[name]:.1f} %"] for name, s in times.items()],
+        f"Medians of {args.rounds} turns. scikit-learn's probe chooses its penalty by {round(1 / HELD_OUT)}-fold "
+        "cross-validation, ours on one fifth.",
+    )
     for points in args.points:
         layouts(points, torch.from_numpy(np.array(data.x_train)).to(DEVICE), encoder, views, args.rounds, clock)
 
 
-def layouts(points: int, images: torch.Tensor, encoder: torch.nn.Module, views: Views, rounds: int, clock: Callable[[], float]) -> None:
+def layouts(
+    points: int, images: torch.Tensor, encoder: torch.nn.Module, views: Views, rounds: int, clock: Callable[[], float]
+) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         some = [encoder(views(part)) for _ in range(-(-points // len(images))) for part in images.split(512)]
@@ -107,7 +112,12 @@ def layouts(points: int, images: torch.Tensor, encoder: torch.nn.Module, views: 
     rows = [[name, f"{s:.2f}", f"{first[name]:.1f}", f"{faithfulness(h, made[name]):.4f}"] for name, s in times.items()]
     print_table(f"UMAP of {points:,} views", ["", "s", "first call, s", "trustworthiness"], rows, f"Medians of {rounds} turns.")
     together = [[str(n), f"{s:.2f}", f"{s / n:.2f}"] for n in (1, 2, 4) for s in [at_once(h, n)]]
-    print_table(f"Layouts of {points:,} views by runs that end together", ["runs", "s", "s a run"], together, "By the clock; a process a run, as trainers have it, libraries loaded and compiled.")
+    print_table(
+        f"Layouts of {points:,} views by runs that end together",
+        ["runs", "s", "s a run"],
+        together,
+        "By the clock; a process a run, as trainers have it, libraries loaded and compiled.",
+    )
 
 
 def at_once(h: np.ndarray, runs: int) -> float:

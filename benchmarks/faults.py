@@ -43,7 +43,8 @@ SETTINGS = {"device": "cpu", "image_size": 8, "batch_size": 16, "warmup_epochs":
     "evaluate.heads": False,
     "evaluate.labels": False,
 }
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # the one that survives a fork
+# The one that survives a fork.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}
 TIMED = ("seconds", "images_per_second", "cost")  # what may differ
 STARTING = "start"  # before the status names the new process
 FINISHED = "after its last word"
@@ -169,7 +170,13 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--methods", nargs="+", default=METHODS)
     parser.add_argument("--checkpoint-seconds", type=float, default=0.3)
     parser.add_argument("--by-command", type=float, default=0.05, help="share of the starts that are a launcher's command")
-    parser.add_argument("--within", type=float, nargs="+", default=(0.02, 0.05, 0.1, 0.1, 1.0), help="a kill comes within one of these shares of a run's time")
+    parser.add_argument(
+        "--within",
+        type=float,
+        nargs="+",
+        default=(0.02, 0.05, 0.1, 0.1, 1.0),
+        help="a kill comes within one of these shares of a run's time",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     args = parser.parse_args(arguments)
     train.CHECKPOINT_SECONDS, train.CHECKPOINT_SHARE = args.checkpoint_seconds, 0.5
@@ -178,7 +185,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TRIPTYCH_DATA"] = f"{folder}/data"
         dataset = few_digits(folder, args.images)
-        configs = {method: resolve({**SETTINGS, "dataset": dataset, "epochs": args.epochs, "method": method}) for method in args.methods}
+        configs = {
+            method: resolve({**SETTINGS, "dataset": dataset, "epochs": args.epochs, "method": method}) for method in args.methods
+        }
         expected, took = {}, {}
         for run in Store(f"{folder}/store").create("undisturbed", Spec(), configs).runs():
             to_the_end(run)
@@ -218,7 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             if differing:
                 raise AssertionError(f"{run.id}, after {here} kills, differs from the undisturbed run in {', '.join(differing)}")
             shutil.rmtree(run.experiment.path)
-            print(f"round {rounds}: {method}, {here} kills, the same bits; so far {dict(stages_hit)}, the truth after at most {max(true_after, default=0):.3f} s", flush=True)
+            print(
+                f"round {rounds}: {method}, {here} kills, the same bits; so far {dict(stages_hit)}, the truth after at most "
+                f"{max(true_after, default=0):.3f} s",
+                flush=True,
+            )
     print(machine())
     print_table(
         f"{sum(stages_hit.values())} SIGKILLs in {starts} starts of {rounds} runs",

@@ -32,7 +32,11 @@ from tests import synthetic
 
 TICK = 1.0  # seconds between two looks of the Watch page, as there
 PAGES = 5  # that share the looks of ten hours, so that the server is never idle
-DRAWN = "() => !document.querySelector('[data-testid=stSkeleton]') && [...document.querySelectorAll('.chart')].every(c => c.querySelector('.main-svg')) && document.querySelector('[data-test-script-state=notRunning]') && document.querySelector('h1')"
+DRAWN = (
+    "() => !document.querySelector('[data-testid=stSkeleton]') && [...document.querySelectorAll('.chart')].every(c => "
+    "c.querySelector('.main-svg')) && document.querySelector('[data-test-script-state=notRunning]') && "
+    "document.querySelector('h1')"
+)
 MB = 1e6
 
 
@@ -58,10 +62,23 @@ def large_store(folder: Path, experiments: int) -> list[list[str]]:
     store, port = Store(folder / "large"), free_port()
     newest = build(store.root, experiments)
     url, rows = f"http://127.0.0.1:{port}", []
-    pages = {"Experiments": "/", "Experiments, a search": "/?experiments_text=study+77", "Watch": f"/watch?experiment={newest.name}", "Compare": f"/compare?experiment={newest.name}",
-             "Probe": f"/probe?experiment={newest.name}", "New experiment": "/new"}  # fmt: skip
-    with sync_playwright() as playwright, serving([sys.executable, "-m", "dashboard", "--port", str(port), "--root", str(store.root)], port, "/_stcore/health") as server:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"])
+    pages = {
+        "Experiments": "/",
+        "Experiments, a search": "/?experiments_text=study+77",
+        "Watch": f"/watch?experiment={newest.name}",
+        "Compare": f"/compare?experiment={newest.name}",
+        "Probe": f"/probe?experiment={newest.name}",
+        "New experiment": "/new",
+    }
+    with (
+        sync_playwright() as playwright,
+        serving(
+            [sys.executable, "-m", "dashboard", "--port", str(port), "--root", str(store.root)], port, "/_stcore/health"
+        ) as server,
+    ):
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"]
+        )
         for name, path in pages.items():
             row = [name]
             for _ in ("first", "again"):
@@ -92,7 +109,9 @@ class Session:
         self.seen: Callable[[bytes], None] = lambda message: None
 
     async def __aenter__(self) -> "Session":
-        self.socket = await websockets.connect(self.url.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], max_size=None, origin=self.url)
+        self.socket = await websockets.connect(
+            self.url.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], max_size=None, origin=self.url
+        )
         self.reader = asyncio.create_task(self.read())
         await self.ask("")
         return self
@@ -117,7 +136,13 @@ class Session:
     async def ask(self, fragment: str) -> None:
         """Have the page, or a part of it, drawn, and wait until it is."""
         self.finished.clear()
-        state = ClientState(query_string=self.query, page_name=self.page, page_script_hash=self.script, fragment_id=fragment, is_auto_rerun=bool(fragment))
+        state = ClientState(
+            query_string=self.query,
+            page_name=self.page,
+            page_script_hash=self.script,
+            fragment_id=fragment,
+            is_auto_rerun=bool(fragment),
+        )
         await self.socket.send(BackMsg(rerun_script=state).SerializeToString())
         await self.finished.wait()
 
@@ -169,7 +194,15 @@ async def watching(url: str, run: Run, n: int, seconds: float, server: psutil.Pr
         late.sort()
         sent = sum(session.bytes for session in sessions) - sent
         told = f"{len(late)} of {n * len(written)}"
-        return [str(n), f"{100 * (cpu(server) - used) / took:.0f} %", f"{sent / took / 1e3:.0f}", f"{late[len(late) // 2]:.1f}", f"{late[-1]:.1f}", told, f"{memory(server) / MB:.0f}"]
+        return [
+            str(n),
+            f"{100 * (cpu(server) - used) / took:.0f} %",
+            f"{sent / took / 1e3:.0f}",
+            f"{late[len(late) // 2]:.1f}",
+            f"{late[-1]:.1f}",
+            told,
+            f"{memory(server) / MB:.0f}",
+        ]
 
 
 async def for_hours(url: str, run: Run, ticks: int, server: psutil.Process) -> list[list[str]]:
@@ -186,7 +219,9 @@ async def for_hours(url: str, run: Run, ticks: int, server: psutil.Process) -> l
                 await session.ask(part)
 
     async with contextlib.AsyncExitStack() as stack:
-        sessions = await asyncio.gather(*(stack.enter_async_context(Session(url, "watch", f"experiment={run.path.parent.name}")) for _ in range(PAGES)))
+        sessions = await asyncio.gather(
+            *(stack.enter_async_context(Session(url, "watch", f"experiment={run.path.parent.name}")) for _ in range(PAGES))
+        )
         await asyncio.gather(*(look(session) for session in sessions))
     return rows
 
@@ -195,7 +230,9 @@ def in_a_browser(url: str, run: Run, ticks: int) -> list[list[str]]:
     """A page that looks `ticks` times: its heap and its nodes on the way."""
     rows = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=["--no-sandbox"]
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(120_000)
         page.clock.install()
@@ -210,7 +247,14 @@ def in_a_browser(url: str, run: Run, ticks: int) -> list[list[str]]:
                 devtools.send("HeapProfiler.collectGarbage")
                 heap = devtools.send("Runtime.getHeapUsage")["usedSize"]
                 counted = devtools.send("Memory.getDOMCounters")
-                rows.append([f"page, after {tick:,} looks", f"{tick * TICK / 3600:.1f}", f"{heap / MB:.1f}", f"{counted['nodes']:,} nodes, {counted['jsEventListeners']:,} listeners"])
+                rows.append(
+                    [
+                        f"page, after {tick:,} looks",
+                        f"{tick * TICK / 3600:.1f}",
+                        f"{heap / MB:.1f}",
+                        f"{counted['nodes']:,} nodes, {counted['jsEventListeners']:,} listeners",
+                    ]
+                )
             grow(run, 40_000 + 5 * tick)
             before, tries = answers[0], 0
             page.clock.run_for(1000 * TICK)
@@ -228,13 +272,20 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 20])
     parser.add_argument("--ticks", type=int, default=36_000, help="looks of the server's part; ten hours have 36,000")
     parser.add_argument("--page-ticks", type=int, default=1800, help="looks of the page's part")
-    parser.add_argument("--only", choices=["store", "sessions", "hours", "page"], nargs="+", default=["store", "sessions", "hours", "page"])
+    parser.add_argument(
+        "--only", choices=["store", "sessions", "hours", "page"], nargs="+", default=["store", "sessions", "hours", "page"]
+    )
     args = parser.parse_args()
     print(machine("streamlit", "plotly", "playwright"))
     with tempfile.TemporaryDirectory() as folder:
         if "store" in args.only:
             title = f"A store of {args.experiments:,} experiments of 10 runs"
-            print_table(title, ["page", "first open, s", "server CPU, s", "again, s", "server CPU, s", "server MB"], large_store(Path(folder), args.experiments), "Until all is drawn, a new browser profile each time.")
+            print_table(
+                title,
+                ["page", "first open, s", "server CPU, s", "again, s", "server CPU, s", "server MB"],
+                large_store(Path(folder), args.experiments),
+                "Until all is drawn, a new browser profile each time.",
+            )
         if set(args.only) == {"store"}:
             return
         watched = build(Path(folder) / "watched", 1, seeds=1)
@@ -242,15 +293,27 @@ def main() -> None:
         synthetic.running(run)
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        with serving([sys.executable, "-m", "dashboard", "--port", str(port), "--root", str(watched.path.parent)], port, "/_stcore/health") as server:
+        with serving(
+            [sys.executable, "-m", "dashboard", "--port", str(port), "--root", str(watched.path.parent)], port, "/_stcore/health"
+        ) as server:
             if "sessions" in args.only:
                 rows = [asyncio.run(watching(url, run, n, 40, server)) for n in args.sessions]
-                print_table("Sessions that watch one run", ["sessions", "server CPU", "kB/s sent", "median delay, s", "worst, s", "lines told", "server MB"], rows,
-                            f"A new line of the log every {TICK:.0f} s; delay: from its writing until a session has it, of which half of {TICK:.0f} s is the wait for the next look.")  # fmt: skip
+                print_table(
+                    "Sessions that watch one run",
+                    ["sessions", "server CPU", "kB/s sent", "median delay, s", "worst, s", "lines told", "server MB"],
+                    rows,
+                    f"A new line of the log every {TICK:.0f} s; delay: from its writing until a session has it, of which "
+                    f"half of {TICK:.0f} s is the wait for the next look.",
+                )
             rows = asyncio.run(for_hours(url, run, args.ticks, server)) if "hours" in args.only else []
             rows += in_a_browser(url, run, args.page_ticks) if "page" in args.only else []
             if rows:
-                print_table("A Watch page that stays open", ["", "hours", "MB", ""], rows, "Server: resident memory. Page: JavaScript heap after a collection.")
+                print_table(
+                    "A Watch page that stays open",
+                    ["", "hours", "MB", ""],
+                    rows,
+                    "Server: resident memory. Page: JavaScript heap after a collection.",
+                )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ import torch
 
 PROCESSOR_TIME = {
     "action": "store_true",
-    "help": "count processor seconds, the workers' included, with one thread, in place of the clock's: for a machine that others use too",
+    "help": (
+        "count processor seconds, the workers' included, with one thread, in place of the clock's: for a machine that others use "
+        "too"
+    ),
 }
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -21,7 +24,9 @@ def machine(*packages: str) -> str:
     """Where and with what: one line above every table."""
     chip = torch.cuda.get_device_name() if DEVICE.type == "cuda" else platform.processor() or platform.machine()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", *packages))
-    return f"{chip}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads; Python {platform.python_version()}, {versions}"
+    return (
+        f"{chip}, {os.cpu_count()} CPU cores, {torch.get_num_threads()} threads; Python {platform.python_version()}, {versions}"
+    )
 
 
 def settle() -> None:
@@ -68,6 +73,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """A Markdown table: it can be read in a terminal and pasted into the README."""
     cells = [list(map(str, row)) for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = ["| " + " | ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]) + " |" for row in cells
+    ]
     rule = "|" + "|".join(["-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:])]) + "|"
     print(f"\n### {title}\n", *([note, ""] if note else []), lines[0], rule, *lines[1:], sep="\n", flush=True)

@@ -2,10 +2,10 @@
 
 A store of RUNS runs with 10,000 logged steps of six metrics each is made in a temporary folder. A fresh
 dashboard serves it, and a headless Chromium opens Compare, for the first time and again in a new profile,
-goes to another page and back, and watches one run grow. Painted means: every chart that the window shows, and then every chart of the page, below the fold too.
-Processor seconds stand beside the seconds: of the page's main thread and of the server. They say what an idle machine
-would need where this one is busy. With --tensorboard the same curves are written as event files and TensorBoard's time
-series page is opened beside it (slow to write: minutes for 300 runs).
+goes to another page and back, and watches one run grow. Painted means: every chart that the window shows, and then every chart
+of the page, below the fold too. Processor seconds stand beside the seconds: of the page's main thread and of the server. They
+say what an idle machine would need where this one is busy. With --tensorboard the same curves are written as event files and
+TensorBoard's time series page is opened beside it (slow to write: minutes for 300 runs).
 """
 
 import argparse
@@ -36,28 +36,48 @@ STEPS, EVERY = 10_000, 200  # logged steps a run; steps between two evaluations
 CHARTS = 10  # on Compare: three losses, seven metrics
 PAINTED = """n => { const charts = [...document.querySelectorAll('[class*=st-key-compare_] .chart')]
   return charts.length >= n && charts.every(chart => chart.querySelector('.js-plotly-plot')?.calcdata) }"""
-IN_SIGHT = """_ => { const charts = [...document.querySelectorAll('[class*=st-key-compare_] .chart')].filter(chart => chart.getBoundingClientRect().top < innerHeight)
+IN_SIGHT = """_ => { const charts = [...document.querySelectorAll('[class*=st-key-compare_] .chart')]
+  .filter(chart => chart.getBoundingClientRect().top < innerHeight)
   return charts.length >= 3 && charts.every(chart => chart.querySelector('.js-plotly-plot')?.calcdata) }"""
-TB_PAINTED = "_ => { const p = document.querySelectorAll('scalar-card line-chart'); return p.length >= 1 && document.querySelectorAll('scalar-card mat-spinner').length === 0 }"
+TB_PAINTED = (
+    "_ => { const p = document.querySelectorAll('scalar-card line-chart'); return p.length >= 1 && "
+    "document.querySelectorAll('scalar-card mat-spinner').length === 0 }"
+)
 
 
 def row(step: int, run: int) -> dict[str, float]:
     grown = 1 - math.exp(-step / 3000)
     place = {"step": step, "epoch": step / 100, "images_seen": 256 * step, "seconds": step / 4}
     noise = math.sin(step * 12.9898 + run) * 0.02
-    logged = {"loss": 6 - 2 * grown + noise, "chance_loss": 6.2, "learning_rate": 0.06 * math.cos(step / 7000), "images_per_second": 1000 + 50 * noise, "std_z": 0.08}
+    logged = {
+        "loss": 6 - 2 * grown + noise,
+        "chance_loss": 6.2,
+        "learning_rate": 0.06 * math.cos(step / 7000),
+        "images_per_second": 1000 + 50 * noise,
+        "std_z": 0.08,
+    }
     return place | logged
 
 
 def evaluated(step: int, run: int) -> dict[str, float]:
     grown = 1 - math.exp(-step / 3000) + 0.001 * run
     place = {key: value for key, value in row(step, run).items() if key in ("step", "epoch", "images_seen", "seconds")}
-    return place | {"knn": 0.3 + 0.4 * grown, "std": 0.5 + 0.2 * grown, "alignment": 1 - 0.5 * grown, "uniformity": -1 - grown, "effective_rank": 10 + 50 * grown}
+    return place | {
+        "knn": 0.3 + 0.4 * grown,
+        "std": 0.5 + 0.2 * grown,
+        "alignment": 1 - 0.5 * grown,
+        "uniformity": -1 - grown,
+        "effective_rank": 10 + 50 * grown,
+    }
 
 
 def build(store: Store, runs: int) -> Experiment:
     batches, seeds = {30: ([64, 256], 5), 300: ([16, 32, 64, 128, 256, 512, 1024, 2048, 2304, 2560], 10)}[runs]
-    spec = Spec(title=f"{runs} runs", base={"dataset": "photos"}, axes={"method": ["moco", "simclr", "byol"], "batch_size": batches, "seed": list(range(seeds))})
+    spec = Spec(
+        title=f"{runs} runs",
+        base={"dataset": "photos"},
+        axes={"method": ["moco", "simclr", "byol"], "batch_size": batches, "seed": list(range(seeds))},
+    )
     experiment = store.create(f"runs-{runs}", spec, plan.plan(spec).configs)
     for k, run in enumerate(experiment.runs()):
         lines = []
@@ -179,7 +199,9 @@ def ticks(browser: Browser, url: str, run: Run, server: psutil.Process, n: int =
     """Medians of n ticks of (seconds, bytes) from a new logged row of a running run until the open page shows it."""
     me = psutil.Process()
     run.keep_metrics_until(STEPS)  # in a store that was measured before
-    run.update_status(state="running", progress=0.5, pid=me.pid, pid_started=me.create_time(), host=os.uname().nodename, heartbeat=time.time())
+    run.update_status(
+        state="running", progress=0.5, pid=me.pid, pid_started=me.create_time(), host=os.uname().nodename, heartbeat=time.time()
+    )
     page, traffic, *_ = opened(browser, url, PAINTED, server)
     chart = f"document.querySelector(\"[class*='st-key-compare_loss_{run.config.method}'] .js-plotly-plot\")"
     last = f"Math.max(...{chart}.data.flatMap(t => [...(t.x ?? [])].filter(Number.isFinite)))"
@@ -204,18 +226,38 @@ def seconds(of: Opened) -> str:
     return f"{of.in_sight:.1f} / {of.seconds:.1f}"
 
 
-def told(name: str, server: psutil.Process, first: Opened, again: Opened, back: float | None = None, tick: tuple[float, float] | None = None) -> list[str]:
+def told(
+    name: str,
+    server: psutil.Process,
+    first: Opened,
+    again: Opened,
+    back: float | None = None,
+    tick: tuple[float, float] | None = None,
+) -> list[str]:
     return [
-        name, seconds(first), seconds(again), f"{again.browser_cpu:.1f}", f"{first.server_cpu:.1f} / {again.server_cpu:.1f}", f"{first.n_bytes / 1e6:.1f}",
-        "" if back is None else f"{back:.1f}", "" if tick is None else f"{tick[0]:.1f}", "" if tick is None else f"{tick[1] / 1e3:.0f}", f"{memory(server) / 1e6:.0f}",
-    ]  # fmt: skip
+        name,
+        seconds(first),
+        seconds(again),
+        f"{again.browser_cpu:.1f}",
+        f"{first.server_cpu:.1f} / {again.server_cpu:.1f}",
+        f"{first.n_bytes / 1e6:.1f}",
+        "" if back is None else f"{back:.1f}",
+        "" if tick is None else f"{tick[0]:.1f}",
+        "" if tick is None else f"{tick[1] / 1e3:.0f}",
+        f"{memory(server) / 1e6:.0f}",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, nargs="+", default=[30, 300], choices=[30, 300])
     parser.add_argument("--tensorboard", action="store_true")
-    parser.add_argument("--store", type=Path, metavar="DIR", help="where the runs are made and stay, for the next time (default: a temporary folder)")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="where the runs are made and stay, for the next time (default: a temporary folder)",
+    )
     args = parser.parse_args()
     rows = []
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -242,7 +284,17 @@ def main() -> None:
                 if not events.exists():
                     write_events(experiment, events)
                 port = free_port()
-                command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(events), "--port", str(port), "--host", "127.0.0.1"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "tensorboard.main",
+                    "--logdir",
+                    str(events),
+                    "--port",
+                    str(port),
+                    "--host",
+                    "127.0.0.1",
+                ]
                 with serving(command, port, "/") as server:
                     settle(server)  # it loads in the background; peers are measured warm
                     first = opened(browser, f"http://127.0.0.1:{port}/#timeseries", TB_PAINTED, server)
@@ -255,9 +307,23 @@ def main() -> None:
     print(machine("streamlit", "plotly", "playwright") + f"; load {os.getloadavg()[0]:.1f}")
     print_table(
         f"Compare, {STEPS:,} logged steps a run",
-        ["", "first open, in sight / all, s", "again, s", "page CPU, s", "server CPU, s", "MB sent", "back to it, s", "tick seen after, s", "kB a tick", "server MB"], rows,
-        "Opened in headless Chromium, a new browser profile each time, so plotly.js is sent each time: until the charts that the window shows are painted / until all are (TensorBoard paints those in sight alone). Server CPU: at the first open / again.",
-    )  # fmt: skip
+        [
+            "",
+            "first open, in sight / all, s",
+            "again, s",
+            "page CPU, s",
+            "server CPU, s",
+            "MB sent",
+            "back to it, s",
+            "tick seen after, s",
+            "kB a tick",
+            "server MB",
+        ],
+        rows,
+        "Opened in headless Chromium, a new browser profile each time, so plotly.js is sent each time: until the charts that the "
+        "window shows are painted / until all are (TensorBoard paints those in sight alone). Server CPU: at the first open / "
+        "again.",
+    )
 
 
 if __name__ == "__main__":

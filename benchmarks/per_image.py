@@ -13,12 +13,14 @@ def torchvision_views(size: int, settings: Augment, mean: list[float], std: list
     Whether the changes are made in 8 bits or in floats is the image's matter.
     """
     jitter = v2.ColorJitter(settings.jitter, settings.jitter, settings.jitter, settings.hue)
-    return v2.Compose([
-        v2.RandomResizedCrop(size, (settings.crop_min, 1.0)),
-        v2.RandomHorizontalFlip(settings.flip),
-        v2.RandomApply([jitter], JITTER_PROBABILITY),
-        v2.RandomGrayscale(settings.grayscale),
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(mean, std),
-    ])  # fmt: skip
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(size, (settings.crop_min, 1.0)),
+            v2.RandomHorizontalFlip(settings.flip),
+            v2.RandomApply([jitter], JITTER_PROBABILITY),
+            v2.RandomGrayscale(settings.grayscale),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean, std),
+        ]
+    )

@@ -17,7 +17,12 @@ from sslcore.experiment import Experiment, Run, Store
 from sslcore.methods import METHODS
 
 MADE = "<!-- Below: made by python -m benchmarks.study -->"
-MEASURES = {"linear": "Linear probe", "knn": "kNN", "random_linear": "Linear probe of the untrained encoder", "random_knn": "kNN of the untrained encoder"}
+MEASURES = {
+    "linear": "Linear probe",
+    "knn": "kNN",
+    "random_linear": "Linear probe of the untrained encoder",
+    "random_knn": "kNN of the untrained encoder",
+}
 
 
 def main() -> None:
@@ -40,7 +45,10 @@ def main() -> None:
 def study(experiments: Sequence[Experiment]) -> Iterator[str]:
     every = [run for experiment in experiments for run in experiment.runs()]
     finished = [run for run in every if run.status().state == "finished"]
-    yield from [f"{words.count(len(every), 'run')}, {len(finished)} of them finished. {stats.AGGREGATE[0].upper()}{stats.AGGREGATE[1:]}.", ""]
+    yield from [
+        f"{words.count(len(every), 'run')}, {len(finished)} of them finished. {stats.AGGREGATE[0].upper()}{stats.AGGREGATE[1:]}.",
+        "",
+    ]
     yield from [f"- Trained on: {where}" for where in dict.fromkeys(map(environment, finished))]
     for experiment in experiments:
         yield from ["", f"## {experiment.spec().title}", "", experiment.spec().question, ""]
@@ -52,7 +60,10 @@ def study(experiments: Sequence[Experiment]) -> Iterator[str]:
 def environment(run: Run) -> str:
     """Where a run was trained, in a line."""
     about, packages = run.environment() or {}, (run.environment() or {}).get("packages") or {}
-    return f"{about.get('device')}, {words.count(about.get('threads') or 0, 'thread')}, {about.get('precision')}, Python {about.get('python')}, torch {packages.get('torch')}"
+    return (
+        f"{about.get('device')}, {words.count(about.get('threads') or 0, 'thread')}, {about.get('precision')}, Python "
+        f"{about.get('python')}, torch {packages.get('torch')}"
+    )
 
 
 # -- One experiment ------------------------------------------------------------------------
@@ -73,7 +84,17 @@ def of_one(experiment: Experiment) -> Iterator[str]:
             yield from against(cells, axis, measure, title)
     rows = [row for row in tables.summary(runs) if row["linear"] is not None]
     for title, table in questions.all_of(rows, {name: run.results() or {} for name, run in tables.named(runs).items()}).items():
-        yield from [f"**{title}**", "", *markdown([list(table[0]), *([cell if isinstance(cell, str) else tables.share(*cell) for cell in row.values()] for row in table)]), ""]
+        yield from [
+            f"**{title}**",
+            "",
+            *markdown(
+                [
+                    list(table[0]),
+                    *([cell if isinstance(cell, str) else tables.share(*cell) for cell in row.values()] for row in table),
+                ]
+            ),
+            "",
+        ]
     yield from sentences(runs)
 
 
@@ -83,7 +104,12 @@ def against(cells: Sequence[Cell], axis: str, measure: str, title: str) -> Itera
     lines = [[f"{title}, against {said.title(axis)}", *(said.said(axis, place) for place in places)]]
     for own in ablation.lines(cells).values():
         of = {cell.at[0]: cell.measured(measure) for cell in own}
-        lines.append([said.label(own[0]), *(f"{tables.share(of[at].mean, of[at].std)}, n = {of[at].n}" if at in of and of[at].n else "–" for at in places)])
+        lines.append(
+            [
+                said.label(own[0]),
+                *(f"{tables.share(of[at].mean, of[at].std)}, n = {of[at].n}" if at in of and of[at].n else "–" for at in places),
+            ]
+        )
     yield from [*markdown(lines), ""]
 
 
@@ -93,16 +119,22 @@ def markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def sentences(runs: Sequence[Run]) -> Iterator[str]:
-    """What may be said of each pair: of methods at equal settings, and of the first varied setting's values, a method at a time."""
+    """What may be said of each pair: of methods at equal settings, and of the first varied setting's values within a method."""
     varied = varying(run.config for run in runs)
     methods = pairs.contestants(runs, "method")
     if len(methods) > 1:
-        yield from pair_list("Methods, at equal settings", pairs.compare(methods, {method: METHODS[method].title for method in methods}, varied, "linear"))
+        yield from pair_list(
+            "Methods, at equal settings",
+            pairs.compare(methods, {method: METHODS[method].title for method in methods}, varied, "linear"),
+        )
     for method, own in methods.items():
         for name in varied[:1]:
             groups = pairs.contestants(sorted(own, key=lambda run: pairs.place(run, name)), name)
             names = {value: f"{name.rpartition('.')[2].replace('_', ' ')} {said.said(name, value)}" for value in groups}
-            yield from pair_list(f"{METHODS[method].title}, {said.title(name)}", pairs.compare(groups, names, [other for other in varied if other != name], "linear"))
+            yield from pair_list(
+                f"{METHODS[method].title}, {said.title(name)}",
+                pairs.compare(groups, names, [other for other in varied if other != name], "linear"),
+            )
 
 
 def pair_list(title: str, compared: Sequence[pairs.Pair]) -> Iterator[str]:
@@ -118,7 +150,11 @@ def verdicts(experiments: Sequence[Experiment]) -> Iterator[str]:
     entries = [entry for experiment in experiments for entry in ablation.entries(experiment, experiment.runs())]
     evidence = claims.Evidence(entries, [run for experiment in experiments for run in experiment.runs()])
     judged = [(claim, claims.judge(claim, evidence)) for claim in claims.read()[0]]
-    yield from [f"{claims.RULE}.", "", *markdown([["Claim", "Verdict"], *([claim.claim, f"**{verdict.word}**"] for claim, verdict in judged)])]
+    yield from [
+        f"{claims.RULE}.",
+        "",
+        *markdown([["Claim", "Verdict"], *([claim.claim, f"**{verdict.word}**"] for claim, verdict in judged)]),
+    ]
     for k, (claim, verdict) in enumerate(judged, 1):
         yield from ["", f"{k}. {claim.claim} **{verdict.word.capitalize()}.**", ""]
         yield from [f"   - {step.sentence}" for step in verdict.steps]

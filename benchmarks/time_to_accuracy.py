@@ -21,7 +21,9 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[0.35, 0.40])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--every", type=int, default=1, help="epochs between two looks at the kNN; it is not training time, but it takes some")
+    parser.add_argument(
+        "--every", type=int, default=1, help="epochs between two looks at the kNN; it is not training time, but it takes some"
+    )
     args = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -33,12 +35,22 @@ def main() -> None:
             seen = [row for row in run.metrics() if row.get("knn") is not None]
             reached = [next((f"{row['seconds']:.0f}" for row in seen if row["knn"] >= target), "–") for target in args.targets]
             final = run.results()
-            rows.append([run.name, *reached, f"{seen[-1]['seconds']:.0f}", f"{100 * final['knn']['accuracy']:.1f} %", f"{100 * final['linear']['accuracy']:.1f} %"])
+            rows.append(
+                [
+                    run.name,
+                    *reached,
+                    f"{seen[-1]['seconds']:.0f}",
+                    f"{100 * final['knn']['accuracy']:.1f} %",
+                    f"{100 * final['linear']['accuracy']:.1f} %",
+                ]
+            )
     print(machine())
     print_table(
-        f"Seconds to kNN accuracy, preset {args.preset}", ["run", *(f"{100 * t:.0f} %" for t in args.targets), "to the end", "final kNN", "final linear"], rows,
+        f"Seconds to kNN accuracy, preset {args.preset}",
+        ["run", *(f"{100 * t:.0f} %" for t in args.targets), "to the end", "final kNN", "final linear"],
+        rows,
         "Targets by the online kNN (a sample of the images); the final figures are on all of them.",
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

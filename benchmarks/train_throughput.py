@@ -47,9 +47,15 @@ class Pictures(Dataset):
         self.images = [Image.fromarray(image) for image in images]
         augment = RunConfig().augment
         self.views = MoCoV2Transform(
-            input_size=size, cj_bright=augment.jitter, cj_contrast=augment.jitter, cj_sat=augment.jitter, cj_hue=augment.hue,
-            min_scale=augment.crop_min, random_gray_scale=augment.grayscale, gaussian_blur=0.0,
-        )  # fmt: skip
+            input_size=size,
+            cj_bright=augment.jitter,
+            cj_contrast=augment.jitter,
+            cj_sat=augment.jitter,
+            cj_hue=augment.hue,
+            min_scale=augment.crop_min,
+            random_gray_scale=augment.grayscale,
+            gaussian_blur=0.0,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -114,9 +120,13 @@ def lightly_steps(config: RunConfig, images: np.ndarray, steps: int) -> Callable
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.06, momentum=0.9, weight_decay=5e-4)
     pictures = Pictures(np.resize(images, (steps * config.batch_size, *images.shape[1:])), config.image_size)
     loader = DataLoader(
-        pictures, config.batch_size, shuffle=True, num_workers=os.cpu_count() or 1, persistent_workers=True,
+        pictures,
+        config.batch_size,
+        shuffle=True,
+        num_workers=os.cpu_count() or 1,
+        persistent_workers=True,
         pin_memory=DEVICE.type == "cuda",
-    )  # fmt: skip
+    )
 
     def work() -> None:
         for views in loader:
@@ -165,12 +175,21 @@ def main() -> None:
             precision = str(pick_precision(config, DEVICE)).removeprefix("torch.")
             ratios = [f"{speed[name] / speed['lightly']:.1f}" for name in turns if name != "lightly"]
             rows.append([encoder, method, precision, *(f"{speed[name]:,.0f}" for name in turns), *ratios])
-            columns = ["encoder", "method", "ours in", *turns, *(f"ratio, {name}" if len(ratios) > 1 else "ratio" for name in turns if name != "lightly")]
+            columns = [
+                "encoder",
+                "method",
+                "ours in",
+                *turns,
+                *(f"ratio, {name}" if len(ratios) > 1 else "ratio" for name in turns if name != "lightly"),
+            ]
     print(machine("torchvision", "lightly"))
     print_table(
-        f"Training: images a {'processor second' if args.processor_time else 'second'} at 32 px, batch {args.batch}", columns, rows,
-        f"Medians of {args.rounds} turns of {args.steps} steps each, all taking turns. Lightly's loop computes in float32, ours in what `precision` picks.",
-    )  # fmt: skip
+        f"Training: images a {'processor second' if args.processor_time else 'second'} at 32 px, batch {args.batch}",
+        columns,
+        rows,
+        f"Medians of {args.rounds} turns of {args.steps} steps each, all taking turns. Lightly's loop computes in float32, ours "
+        "in what `precision` picks.",
+    )
 
 
 if __name__ == "__main__":

@@ -37,22 +37,46 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> Parser:
     root = argparse.ArgumentParser(add_help=False)
-    root.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="the store of experiments (default $TRIPTYCH_EXPERIMENTS, else experiments/)")
+    root.add_argument(
+        "--root",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="the store of experiments (default $TRIPTYCH_EXPERIMENTS, else experiments/)",
+    )
     main = Parser(
-        prog="python -m dashboard", description="Serve the app on this machine until interrupted.", epilog=ACCESS, parents=[root],
+        prog="python -m dashboard",
+        description="Serve the app on this machine until interrupted.",
+        epilog=ACCESS,
+        parents=[root],
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     main.add_argument("--port", type=int, default=8501, help="port (default %(default)s)")
-    main.add_argument("--address", default="127.0.0.1", help="address to listen on, such as 0.0.0.0 for all of this machine's (default %(default)s)")
-    main.add_argument("--host", metavar="NAME", action="append", default=[], help="a further name by which browsers reach it, such as a proxy's; may be repeated")
-    main.add_argument("--trust-network", action="store_true", help="let everyone who can reach it change everything, without a login")
+    main.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="address to listen on, such as 0.0.0.0 for all of this machine's (default %(default)s)",
+    )
+    main.add_argument(
+        "--host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a further name by which browsers reach it, such as a proxy's; may be repeated",
+    )
+    main.add_argument(
+        "--trust-network", action="store_true", help="let everyone who can reach it change everything, without a login"
+    )
     main.set_defaults(do=serve)
     commands = main.add_subparsers(title="commands", metavar="COMMAND")
     summary = "write an experiment's report, one file that opens anywhere"
     sub = commands.add_parser("report", help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[root])
     sub.add_argument("experiment", metavar="EXPERIMENT")
     sub.add_argument("--out", metavar="FILE", type=Path, help="default: EXPERIMENT.html, or EXPERIMENT.md, in this folder")
-    sub.add_argument("--format", choices=["html", "md"], help="a page with figures, or Markdown for a wiki (default: by FILE's ending, else html)")
+    sub.add_argument(
+        "--format",
+        choices=["html", "md"],
+        help="a page with figures, or Markdown for a wiki (default: by FILE's ending, else html)",
+    )
     sub.set_defaults(do=report)
     return main
 

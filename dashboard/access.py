@@ -101,7 +101,11 @@ def _listed(path: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path.name} cannot be read: {' '.join(str(error).split())}") from None
     for name, entries in content.items():
-        if name not in ("view", "change") or not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+        if (
+            name not in ("view", "change")
+            or not isinstance(entries, list)
+            or not all(isinstance(entry, str) for entry in entries)
+        ):
             raise ValueError(f"{path.name}: {name!r} is not one of view and change with a list of e-mail addresses")
     return {name: [entry.strip().lower() for entry in content.get(name, [])] for name in ("view", "change")}
 
@@ -129,12 +133,22 @@ def rights_of(user: Mapping[str, Any]) -> Rights:
     if not login_is_set_up():
         if is_local() or trusts_network():
             return Rights("", True, True)
-        return Rights("", True, False, f"Read-only: other machines can reach this dashboard, and nobody has to log in. {MANUAL} says how to allow changes.")
+        return Rights(
+            "",
+            True,
+            False,
+            f"Read-only: other machines can reach this dashboard, and nobody has to log in. {MANUAL} says how to allow changes.",
+        )
     if not user.get("is_logged_in"):
         return Rights("", False, False, "Log in to see the experiments.")
     who = user.get("email")
     if not isinstance(who, str) or "@" not in who or user.get("email_verified") is False:
-        return Rights(str(user.get("sub") or ""), False, False, "Your login comes without a verified e-mail address, by which this dashboard knows people.")
+        return Rights(
+            str(user.get("sub") or ""),
+            False,
+            False,
+            "Your login comes without a verified e-mail address, by which this dashboard knows people.",
+        )
     try:
         lists = listed()
     except ValueError as error:
@@ -142,8 +156,18 @@ def rights_of(user: Mapping[str, Any]) -> Rights:
     if _is_on(lists["change"], who):
         return Rights(who, True, True)
     if _is_on(lists["view"], who):
-        return Rights(who, True, False, f"Read-only: you may look, and change nothing. Whoever runs this dashboard can allow it, in {file().name}.")
-    return Rights(who, False, False, f"{who} is not on the list of those who may see this dashboard. Whoever runs it can add you, in {file().name}.")
+        return Rights(
+            who,
+            True,
+            False,
+            f"Read-only: you may look, and change nothing. Whoever runs this dashboard can allow it, in {file().name}.",
+        )
+    return Rights(
+        who,
+        False,
+        False,
+        f"{who} is not on the list of those who may see this dashboard. Whoever runs it can add you, in {file().name}.",
+    )
 
 
 def _is_on(entries: list[str], who: str) -> bool:
@@ -178,7 +202,11 @@ def check_data(dataset: str) -> None:
         return
     real, roots = os.path.realpath(path), data_roots()
     if not any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots):
-        within = f"no such file or folder within {', '.join(dict.fromkeys(roots))}" if roots else "no folder may be opened from a browser"
+        within = (
+            f"no such file or folder within {', '.join(dict.fromkeys(roots))}"
+            if roots
+            else "no folder may be opened from a browser"
+        )
         raise ValueError(f"{within}; TRIPTYCH_DATA_ROOTS, set where the dashboard is started, names folders that may be")
 
 

@@ -17,23 +17,36 @@ const fetched = new Map()
 
 function figureAt(address) {
   if (!fetched.has(address)) {
-    const coming = fetch(address).then(answer => answer.ok ? answer.text() : Promise.reject()).catch(() => {
-      fetched.delete(address)
-      throw new Error("The chart could not be fetched from the dashboard; it is tried again with the next change, or when the page is loaded again.")
-    })
+    const coming = fetch(address)
+      .then(answer => (answer.ok ? answer.text() : Promise.reject()))
+      .catch(() => {
+        fetched.delete(address)
+        const again = "it is tried again with the next change, or when the page is loaded again."
+        throw new Error("The chart could not be fetched from the dashboard; " + again)
+      })
     fetched.set(address, coming)
     if (fetched.size > 60) fetched.delete(fetched.keys().next().value)
   }
   return fetched.get(address)
 }
 
-const NUMBERS = { i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array }
+const NUMBERS = {
+  i1: Int8Array,
+  u1: Uint8Array,
+  i2: Int16Array,
+  u2: Uint16Array,
+  i4: Int32Array,
+  u4: Uint32Array,
+  f4: Float32Array,
+  f8: Float64Array,
+}
 
 // An array as plotly's Python side writes it: {dtype, bdata, shape}; rows of a matrix are arrays of their own.
 function decoded(value) {
   const kind = value?.bdata !== undefined && NUMBERS[value.dtype]
   if (!kind) return value
-  const bytes = Uint8Array.fromBase64?.(value.bdata) ?? Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0)) // the former where browsers have it
+  // The former where browsers have it.
+  const bytes = Uint8Array.fromBase64?.(value.bdata) ?? Uint8Array.from(atob(value.bdata), letter => letter.charCodeAt(0))
   const all = new kind(bytes.buffer)
   if (!value.shape) return all
   const [rows, columns, deeper] = String(value.shape).split(",").map(Number)
@@ -108,7 +121,16 @@ async function dueTurn(state, turn) {
 
 // -- Theme ---------------------------------------------------------------------------------
 
-const COLOURS = ["text-color", "gray-text-color", "background-color", "secondary-background-color", "border-color", "border-color-light", "primary-color", "font"]
+const COLOURS = [
+  "text-color",
+  "gray-text-color",
+  "background-color",
+  "secondary-background-color",
+  "border-color",
+  "border-color-light",
+  "primary-color",
+  "font",
+]
 
 function themeOf(node) {
   const style = getComputedStyle(node)
@@ -127,7 +149,12 @@ function themed(template, theme) {
       font: { ...layout.font, color: theme["text-color"], family: theme["font"] },
       xaxis: { ...layout.xaxis, ...axis },
       yaxis: { ...layout.yaxis, ...axis },
-      hoverlabel: { ...layout.hoverlabel, bgcolor: theme["secondary-background-color"], bordercolor: theme["border-color"], font: { color: theme["text-color"] } },
+      hoverlabel: {
+        ...layout.hoverlabel,
+        bgcolor: theme["secondary-background-color"],
+        bordercolor: theme["border-color"],
+        font: { color: theme["text-color"] },
+      },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme["gray-text-color"], activecolor: theme["primary-color"] },
       newselection: { line: { color: theme["primary-color"], dash: "solid", width: 1.5 } },
     },
@@ -162,12 +189,16 @@ function fitted(layout, width, family) {
   const own = layout.template.layout
   const { size = 16 } = own.title.font ?? {}
   let top = layout.margin?.t ?? own.margin?.t ?? 100
-  const [title, subtitle] = [[layout.title?.text, size], [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12]].map(([text = "", size]) => {
+  const [title, subtitle] = [
+    [layout.title?.text, size],
+    [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12],
+  ].map(([text = "", size]) => {
     const lines = inLines(text, size, family, width)
     top += Math.round(1.3 * size) * (lines.length - text.split("<br>").length)
     return lines.join("<br>")
   })
-  const pad = (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0) // the first of several lines stands higher by its letters' height
+  // The first of several lines stands higher by its letters' height.
+  const pad = (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
   return { title, subtitle, top, pad }
 }
 
@@ -188,17 +219,29 @@ function showThumbnail(state, event) {
   const image = new Image() // a new one each time: the last image must never stand beside this point
   image.alt = `image ${indexOf(point)}`
   image.onload = () => image.classList.toggle("chart-enlarged", image.naturalWidth < image.width)
-  image.onerror = () => { image.hidden = true }
+  image.onerror = () => {
+    image.hidden = true
+  }
   image.src = address
   const { box } = state
   box.querySelector("img")?.removeAttribute("src") // no longer wanted
   box.replaceChildren(image, image.alt)
   box.hidden = false
   const frame = state.node.getBoundingClientRect()
-  const label = state.plot.querySelector(".hovertext")?.getBoundingClientRect() ?? { left: event.event.clientX, right: event.event.clientX, top: event.event.clientY, bottom: event.event.clientY }
+  const label = state.plot.querySelector(".hovertext")?.getBoundingClientRect() ?? {
+    left: event.event.clientX,
+    right: event.event.clientX,
+    top: event.event.clientY,
+    bottom: event.event.clientY,
+  }
   const { offsetWidth: width, offsetHeight: height } = box
   const gap = 6
-  const places = [[label.left, label.bottom + gap], [label.left, label.top - gap - height], [label.right + gap, label.top], [label.left - gap - width, label.top]]
+  const places = [
+    [label.left, label.bottom + gap],
+    [label.left, label.top - gap - height],
+    [label.right + gap, label.top],
+    [label.left - gap - width, label.top],
+  ]
   const inside = (at, size, from, to) => Math.max(from, Math.min(at, to - size))
   const fitted = places.map(([x, y]) => [inside(x, width, frame.left, frame.right), inside(y, height, frame.top, frame.bottom)])
   const covers = ([x, y]) => x < label.right && x + width > label.left && y < label.bottom && y + height > label.top
@@ -220,8 +263,21 @@ const ICONS = {
 // The picture as it is seen, zoom and all, on the theme's background.
 function saveImage(state, format) {
   const { data, layout, clientWidth: width, clientHeight: height } = state.plot
-  const figure = { data, layout: { ...layout, paper_bgcolor: themeOf(state.node)["background-color"], title: { ...layout.title, pad: { t: 10, l: 10 } } } }
-  return state.Plotly.downloadImage(figure, { format, filename: state.chart.name, width, height, scale: format === "png" ? 2 : 1 })
+  const figure = {
+    data,
+    layout: {
+      ...layout,
+      paper_bgcolor: themeOf(state.node)["background-color"],
+      title: { ...layout.title, pad: { t: 10, l: 10 } },
+    },
+  }
+  return state.Plotly.downloadImage(figure, {
+    format,
+    filename: state.chart.name,
+    width,
+    height,
+    scale: format === "png" ? 2 : 1,
+  })
 }
 
 function saveTable(state) {
@@ -238,9 +294,24 @@ function tableOf(plot) {
   plot._fullData.forEach((trace, k) => {
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
-    const custom = (i, j) => Object.fromEntries(customOf(trace, i, j).map((value, n) => [n === 0 && trace.meta?.dataset ? "index" : `data ${n + 1}`, value]))
-    if (trace.z) trace.z.forEach((line, j) => line.forEach((z, i) => rows.push({ ...start, x: trace.x?.[i] ?? i, y: trace.y?.[j] ?? j, z, ...custom(j, i) })))
-    else for (let i = 0; i < trace._length; i++) rows.push({ ...start, ...(parts && { series: Number.isNaN(trace.x[i]) ? parts.shift() : parts[0] }), x: trace.x?.[i] ?? i, y: trace.y?.[i] ?? i, text: textOf(trace, i), ...custom(i) })
+    const custom = (i, j) =>
+      Object.fromEntries(
+        customOf(trace, i, j).map((value, n) => [n === 0 && trace.meta?.dataset ? "index" : `data ${n + 1}`, value])
+      )
+    if (trace.z)
+      trace.z.forEach((line, j) =>
+        line.forEach((z, i) => rows.push({ ...start, x: trace.x?.[i] ?? i, y: trace.y?.[j] ?? j, z, ...custom(j, i) }))
+      )
+    else
+      for (let i = 0; i < trace._length; i++)
+        rows.push({
+          ...start,
+          ...(parts && { series: Number.isNaN(trace.x[i]) ? parts.shift() : parts[0] }),
+          x: trace.x?.[i] ?? i,
+          y: trace.y?.[i] ?? i,
+          text: textOf(trace, i),
+          ...custom(i),
+        })
   })
   const shown = rows.filter(row => ![row.x, row.y].some(value => value == null || Number.isNaN(value)))
   const columns = [...new Set(shown.flatMap(Object.keys))].filter(column => shown.some(row => row[column] !== undefined))
@@ -287,7 +358,9 @@ function listen(state) {
     const index = event.points.map(indexOf).find(index => index !== null)
     if (index !== undefined) pick(state, { clicked: index })
   })
-  plot.on("plotly_selecting", () => { state.looping = true })
+  plot.on("plotly_selecting", () => {
+    state.looping = true
+  })
   plot.on("plotly_selected", event => {
     if (!event || !state.looping) return // a click; or plotly's own, as it draws
     state.looping = false
@@ -302,7 +375,8 @@ function listen(state) {
     state.svg = true
     redraw(state)
   })
-  plot.on("plotly_deselect", () => { // a double click
+  // A double click.
+  plot.on("plotly_deselect", () => {
     state.wanted = null
     pick(state, { indices: [], clicked: null })
   })
@@ -338,7 +412,12 @@ function configOf(state, select) {
     { name: "csv", title: "Download the data as CSV", icon: ICONS.csv, click: () => saveTable(state) },
   ]
   const buttons = [downloads, [...(select ? ["lasso2d", "select2d"] : []), "zoom2d", "pan2d"], ["autoScale2d", "resetScale2d"]]
-  return { displaylogo: false, doubleClickDelay: 500, plotGlPixelRatio: Math.max(1, window.devicePixelRatio), modeBarButtons: buttons }
+  return {
+    displaylogo: false,
+    doubleClickDelay: 500,
+    plotGlPixelRatio: Math.max(1, window.devicePixelRatio),
+    modeBarButtons: buttons,
+  }
 }
 
 function begin(node, Plotly, select) {
@@ -356,7 +435,8 @@ function begin(node, Plotly, select) {
 // Draws `chart` in `node`, or changes what is drawn there. Nothing is done where nothing has changed.
 // `pick({indices, clicked, moment})`, if given, is told the data set indices that are selected and the one clicked last.
 export async function draw(node, chart, { Plotly, thumbnail, pick }) {
-  if (states.has(node) && states.get(node).Plotly !== Plotly) undraw(node) // now it needs the whole of plotly.js, or a part will do
+  // Now it needs the whole of plotly.js, or a part will do.
+  if (states.has(node) && states.get(node).Plotly !== Plotly) undraw(node)
   const state = states.get(node) ?? begin(node, Plotly, Boolean(pick))
   Object.assign(state, { chart, thumbnail, pick })
   node.setAttribute("aria-label", chart.alt)
@@ -369,15 +449,32 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   await dueTurn(state, turn)
   if (turn !== state.turn || states.get(node) !== state || !node.isConnected) return
   const figure = figureOf(state)
-  const layout = { ...figure.layout, template: themed(figure.layout.template ?? {}, theme), autosize: true, width: undefined, height: chart.height + state.higher }
+  const layout = {
+    ...figure.layout,
+    template: themed(figure.layout.template ?? {}, theme),
+    autosize: true,
+    width: undefined,
+    height: chart.height + state.higher,
+  }
   state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
   const { title, subtitle, top, pad } = state.fit()
-  layout.title = { ...layout.title, text: title, pad: { ...layout.template.layout.title.pad, t: pad }, subtitle: { ...layout.title?.subtitle, text: subtitle } }
+  layout.title = {
+    ...layout.title,
+    text: title,
+    pad: { ...layout.template.layout.title.pad, t: pad },
+    subtitle: { ...layout.title?.subtitle, text: subtitle },
+  }
   layout.margin = { ...layout.margin, t: top }
-  if (pick) Object.assign(layout, { dragmode: "lasso", selections: [], selectionrevision: turn }) // what is selected is what the figure says
+  // What is selected is what the figure says.
+  if (pick) Object.assign(layout, { dragmode: "lasso", selections: [], selectionrevision: turn })
   hideThumbnail(state)
   const names = state.observer ? [] : (layout.annotations ?? []) // a first painting is split in two: other tasks come between
-  await Plotly.react(state.plot, state.svg ? figure.data.map(asSVG) : figure.data, names.length ? { ...layout, annotations: [] } : layout, state.config)
+  await Plotly.react(
+    state.plot,
+    state.svg ? figure.data.map(asSVG) : figure.data,
+    names.length ? { ...layout, annotations: [] } : layout,
+    state.config
+  )
   if (names.length) {
     await pause(0)
     if (states.get(node) !== state) return
@@ -396,7 +493,8 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   state.observer.observe(node)
 }
 
-// Where a long legend leaves a chart of one pair of axes less than `least` of its height, as on a phone, it grows until that has half.
+// Where a long legend leaves a chart of one pair of axes less than `least` of its height, as on a phone, it grows
+// until that has half.
 // To draw it a second time costs as much as the first, so that on a page of many charts those that can be read stay as they are.
 async function grow(state) {
   const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
@@ -407,7 +505,8 @@ async function grow(state) {
   const height = state.chart.height + higher
   state.node.style.height = height + "px"
   const around = state.node.closest(".stElementContainer") // Streamlit's boxes have the height that was planned
-  for (let box = state.node.parentElement; around?.contains(box); box = box.parentElement) Object.assign(box.style, { height: "auto", flex: "none" })
+  for (let box = state.node.parentElement; around?.contains(box); box = box.parentElement)
+    Object.assign(box.style, { height: "auto", flex: "none" })
   await state.Plotly.relayout(state.plot, { height })
 }
 
@@ -415,7 +514,14 @@ async function resize(state) {
   const { title, subtitle, top, pad } = state.fit()
   const shown = state.plot.layout.title
   if (title === shown.text && subtitle === shown.subtitle.text) await state.Plotly.Plots.resize(state.plot)
-  else await state.Plotly.relayout(state.plot, { "title.text": title, "title.pad.t": pad, "title.subtitle.text": subtitle, "margin.t": top, autosize: true })
+  else
+    await state.Plotly.relayout(state.plot, {
+      "title.text": title,
+      "title.pad.t": pad,
+      "title.subtitle.text": subtitle,
+      "margin.t": top,
+      autosize: true,
+    })
   await grow(state)
 }
 
@@ -442,7 +548,10 @@ export default function ({ data, parentElement, setStateValue }) {
   latest.set(node, data)
   if (inSight(node)) urgent.add(node)
   Promise.all([load(data.plotly), figureAt(`${data.figures}/${data.whole}.json`)])
-    .then(([Plotly, figure]) => node.isConnected && latest.get(node) === data && draw(node, { ...data, figure }, { Plotly, thumbnail, pick }))
+    .then(
+      ([Plotly, figure]) =>
+        node.isConnected && latest.get(node) === data && draw(node, { ...data, figure }, { Plotly, thumbnail, pick })
+    )
     .catch(error => {
       if (latest.get(node) !== data) return
       undraw(node)

@@ -10,6 +10,12 @@ from sslcore.analysis.claims import Claim
 def form(claim: Claim) -> dict[str, str | list[str]]:
     """Query parameters of the New-experiment page; the claim must say what to `make`."""
     make = claim.make
-    asked = Asked(title=shorten(claim.claim, 80, placeholder=" …"), question=shorten(f"Is it so? {claim.claim}", 300, placeholder=" …"), seeds=claim.seeds, settings=make.settings, axes=make.vary)
+    asked = Asked(
+        title=shorten(claim.claim, 80, placeholder=" …"),
+        question=shorten(f"Is it so? {claim.claim}", 300, placeholder=" …"),
+        seeds=claim.seeds,
+        settings=make.settings,
+        axes=make.vary,
+    )
     methods = {"new_methods": [style.title(method) for method in make.methods]} if make.methods else {}
     return {"new_preset": make.preset, **methods, **{name: words for name, words in asked.params().items() if words}}

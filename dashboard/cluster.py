@@ -20,10 +20,23 @@ def ask_for_engine(store: Store) -> str:
     if why := client.missing():
         st.caption(f"{words.plain(why)}.")
         return "local"
-    engine = st.selectbox(
-        "Where to train", list(launch.ENGINES), format_func=launch.ENGINES.get, index=None, key="new_engine", bind="query-params", width=320,
-        placeholder=launch.ENGINES["local"], help="Slurm queues the runs on the cluster, as one job array. A run that is preempted or whose time is up goes on by itself.",
-    ) or "local"  # fmt: skip
+    engine = (
+        st.selectbox(
+            "Where to train",
+            list(launch.ENGINES),
+            format_func=launch.ENGINES.get,
+            index=None,
+            key="new_engine",
+            bind="query-params",
+            width=320,
+            placeholder=launch.ENGINES["local"],
+            help=(
+                "Slurm queues the runs on the cluster, as one job array. A run that is preempted or whose time is up goes on by "
+                "itself."
+            ),
+        )
+        or "local"
+    )
     if engine == "slurm":
         with st.expander("How this store's jobs are asked for", icon=":material/dns:"):
             _settings(store)
@@ -55,17 +68,28 @@ def _settings(store: Store) -> None:
                 st.error(f"They could not be kept: {words.plain(str(error))}")
             else:
                 st.rerun()
-    st.caption("An empty field is left to the cluster. Shell lines before the training, and more options of sbatch, are set in the shell alone:")
-    st.code("python -m sslcore slurm --set set_up='module load cuda' extra='[--constraint=a100]'", language="bash", wrap_lines=True)
+    st.caption(
+        "An empty field is left to the cluster. Shell lines before the training, and more options of sbatch, are set in the "
+        "shell alone:"
+    )
+    st.code(
+        "python -m sslcore slurm --set set_up='module load cuda' extra='[--constraint=a100]'", language="bash", wrap_lines=True
+    )
     for name in IN_THE_SHELL:
         if value := getattr(stands, name):
             st.code(value if isinstance(value, str) else "\n".join(value), language="bash", wrap_lines=True)
 
 
 def _field(name: str, value: str | int, help: str) -> str | int:
-    label, key = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU"), f"cluster_{name}"
+    label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
+    key = f"cluster_{name}"
     if isinstance(value, int):
-        low, high = (getattr(limit, side) for side in ("ge", "le") for limit in slurm_yaml.Settings.model_fields[name].metadata if hasattr(limit, side))
+        low, high = (
+            getattr(limit, side)
+            for side in ("ge", "le")
+            for limit in slurm_yaml.Settings.model_fields[name].metadata
+            if hasattr(limit, side)
+        )
         return st.number_input(label, value=value, min_value=low, max_value=high, step=1, key=key, help=help)
     return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
@@ -86,7 +110,11 @@ def trouble(store: Store, statuses: Collection[Status]) -> None:
             except (OSError, RuntimeError) as error:
                 st.error(words.plain(str(error)))
     elif now.problem:
-        st.warning(f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not known.", icon=":material/cloud_off:")
+        st.warning(
+            f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not "
+            "known.",
+            icon=":material/cloud_off:",
+        )
 
 
 def job_in_words(status: Status) -> str:

@@ -30,17 +30,34 @@ def _drop() -> None:
 @st.dialog("Details", width="large", on_dismiss=_drop)
 def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
     said = {
-        "title": st.text_input("Title", opened.title, max_chars=120, key="details_title", help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it.")),
+        "title": st.text_input(
+            "Title",
+            opened.title,
+            max_chars=120,
+            key="details_title",
+            help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it."),
+        ),
         "question": st.text_area("Question", opened.question, max_chars=1000, height=80, key="details_question"),
         "tags": st.multiselect(
-            "Tags", [*known_tags, *(tag for tag in opened.tags if tag not in known_tags)], opened.tags, accept_new_options=True, key="details_tags",
-            placeholder="Type a word, or choose one", help="The Experiments page finds experiments by their tags.",
+            "Tags",
+            [*known_tags, *(tag for tag in opened.tags if tag not in known_tags)],
+            opened.tags,
+            accept_new_options=True,
+            key="details_tags",
+            placeholder="Type a word, or choose one",
+            help="The Experiments page finds experiments by their tags.",
         ),
-    }  # fmt: skip
+    }
     write, read = st.tabs(["Write notes", "Read notes"], default="Read notes" if opened.notes else "Write notes")
     with write:
-        said["notes"] = st.text_area("Notes", opened.notes, height=260, key="details_notes", label_visibility="collapsed",
-                                     placeholder="What was found, what to try next. Markdown.")  # fmt: skip
+        said["notes"] = st.text_area(
+            "Notes",
+            opened.notes,
+            height=260,
+            key="details_notes",
+            label_visibility="collapsed",
+            placeholder="What was found, what to try next. Markdown.",
+        )
     with read, st.container(height=260):
         st.markdown(words.notes(said["notes"]) if said["notes"].strip() else "*No notes yet.*")
     if "![" in said["notes"]:

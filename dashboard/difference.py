@@ -78,7 +78,9 @@ def since_last(figure: go.Figure, drawn: MutableMapping[str, Sent], key: str) ->
     elif sent.figure is not figure:
         change = between(sent.base.plain, now.plain)
         text = None if change is None else to_json_plotly(change)
-        drawn[key] = Sent(now, figure, None) if text is None or len(text) > LONGEST else Sent(sent.base, figure, text if change else None)
+        drawn[key] = (
+            Sent(now, figure, None) if text is None or len(text) > LONGEST else Sent(sent.base, figure, text if change else None)
+        )
     return keep(drawn[key].base), drawn[key].change
 
 
@@ -105,7 +107,10 @@ def keep(figure: Known) -> str:
 def plainly(figure: go.Figure) -> Plain:
     """A figure as dicts, with the arrays of its traces as arrays that plotly.js has, too."""
     traces = (trace.to_plotly_json() for trace in figure.data)
-    return {"data": [{name: typed(value) for name, value in trace.items()} for trace in traces], "layout": figure.layout.to_plotly_json()}
+    return {
+        "data": [{name: typed(value) for name, value in trace.items()} for trace in traces],
+        "layout": figure.layout.to_plotly_json(),
+    }
 
 
 def spelled(value: Any) -> Any:
@@ -119,7 +124,7 @@ def spelled(value: Any) -> Any:
 
 
 def between(before: Plain, after: Plain) -> Plain | None:
-    """What turns one figure into another: {"layout": {name: value}, "data": {trace: {name: value or splice}}}, without what is the same.
+    """What turns one figure into another: {"layout": {name: value}, "data": {trace: {name: value or splice}}}, where it differs.
 
     A value of None takes the name away. None where the figures have not the same traces.
     """
@@ -134,7 +139,13 @@ def _changed(before: Plain, after: Plain) -> Plain:
     changed: Plain = {name: None for name in before if name not in after}
     for name, value in after.items():
         was = before.get(name)
-        if isinstance(was, np.ndarray) and isinstance(value, np.ndarray) and was.dtype == value.dtype and was.shape[1:] == value.shape[1:] and value.ndim < 3:
+        if (
+            isinstance(was, np.ndarray)
+            and isinstance(value, np.ndarray)
+            and was.dtype == value.dtype
+            and was.shape[1:] == value.shape[1:]
+            and value.ndim < 3
+        ):
             if splice := _splice(was, value):
                 changed[name] = splice
         elif name not in before or not _same(was, value):

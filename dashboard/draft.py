@@ -67,7 +67,9 @@ def from_run(run: Run) -> Spec:
     usual = resolve({"method": config["method"], "dataset": config["dataset"]}).flat()
     base = {name: value for name, value in config.items() if value != usual[name]}
     return Spec(
-        title=f"{run.name} again", question=run.experiment.spec().question, base=base | {name: config[name] for name in ("method", "dataset")}
+        title=f"{run.name} again",
+        question=run.experiment.spec().question,
+        base=base | {name: config[name] for name in ("method", "dataset")},
     )
 
 
@@ -147,7 +149,10 @@ class Draft:
         more = [] if store.root == Path("experiments").resolve() else ["--root", str(store.root)]
         more += ["--engine", engine] if engine != "local" else []
         if self.start.source is None or any(self.by_method.values()) or self.question != self.start.spec.question:
-            return f"cat > {name}.yaml <<'END'\n{_yaml(self.spec())}END\n{_shell('launch', f'{name}.yaml', '--name', name, '--title', self.title, *more)}"
+            return (
+                f"cat > {name}.yaml <<'END'\n{_yaml(self.spec())}END\n"
+                f"{_shell('launch', f'{name}.yaml', '--name', name, '--title', self.title, *more)}"
+            )
         words = [self.start.source, "--name", name, "--title", self.title]
         if self.settings:
             words += ["--set", *settings_words(self.settings)]

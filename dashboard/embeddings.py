@@ -46,10 +46,16 @@ def _read(folder: Path, of_embeddings: tuple[int, int], of_umap: tuple[int, int]
         with np.load(run.embeddings_file, allow_pickle=False) as kept:
             index, h, label, prediction, train = (kept[name] for name in ("index", "h", "label", "prediction", "train"))
     except KeyError as error:
-        raise ValueError(f"embeddings.npz has no {error.args[0].split()[0]}, perhaps because an older version wrote it; {again}") from None
+        raise ValueError(
+            f"embeddings.npz has no {error.args[0].split()[0]}, perhaps because an older version wrote it; {again}"
+        ) from None
     except Exception:  # whatever a foreign or torn file makes numpy raise
         raise ValueError(f"embeddings.npz cannot be read; {again}") from None
-    if h.ndim != 2 or any(part.shape != (len(h),) for part in (index, label, prediction, train)) or len(np.unique(index)) != len(h):
+    if (
+        h.ndim != 2
+        or any(part.shape != (len(h),) for part in (index, label, prediction, train))
+        or len(np.unique(index)) != len(h)
+    ):
         raise ValueError(f"embeddings.npz is not one entry an image; {again}")
     return Embedding(index, h.astype(np.float32), label, prediction, train.astype(bool), _umap(run, index))
 
@@ -60,7 +66,9 @@ def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
     except Exception:  # missing, torn or foreign
         return {}
     epochs = {int(epoch): part for epoch, part in rows.groupby("epoch")}
-    return {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in epochs.items() if np.array_equal(part["index"], index)}
+    return {
+        epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in epochs.items() if np.array_equal(part["index"], index)
+    }
 
 
 def pca(run: Run) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +99,7 @@ def called(numbers: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def points(embedding: Embedding, layout: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
-    """What figures.embedding.panel draws: x, y, index, class, predicted, split (train, test) and probe (right, wrong; "" where unknown)."""
+    """For figures.embedding.panel: x, y, index, class, predicted, split (train, test), probe (right, wrong; "": unknown)."""
     right = np.where(embedding.prediction == embedding.label, "right", "wrong")
     return pd.DataFrame(
         {
@@ -107,7 +115,7 @@ def points(embedding: Embedding, layout: np.ndarray, names: Sequence[str]) -> pd
 
 
 def laid_over(embedding: Embedding, layout: np.ndarray, reference: Embedding) -> np.ndarray:
-    """A layout of `embedding`, turned, mirrored, moved and scaled as a whole as its last layout must be to lie over the reference's last one."""
+    """A layout of `embedding`, turned, mirrored, moved, scaled as its last one must be to lie over the reference's last."""
     _, own, other = np.intersect1d(embedding.index, reference.index, return_indices=True)
     if embedding is reference or len(own) < 3 or not embedding.umap or not reference.umap:
         return layout

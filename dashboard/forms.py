@@ -93,7 +93,8 @@ def groups() -> Iterator[tuple[str, list[str]]]:
     found: dict[str, list[str]] = {}
     for name in OPTIONS:
         option = shape(name)
-        if name not in asked and (option.low is None or option.low != option.high):  # with one possible value there is nothing to ask
+        # With one possible value there is nothing to ask.
+        if name not in asked and (option.low is None or option.low != option.high):
             found.setdefault(name.rpartition(".")[0], []).append(name)
     yield from found.items()
 
@@ -117,8 +118,8 @@ def follow(key: str, default: Any, start: str, asked: Any = None) -> None:
     """Let a widget show `default` until the reader changes it, and again when the form starts from something else.
 
     Call it right before a widget that has this `key` and no default of its own. What a link asked for
-    wins when the page opens: `asked`, or a query parameter that the widget is bound to. A change that the reader makes while the page is still
-    being drawn is kept: only values that the reader has not touched since the last run are replaced,
+    wins when the page opens: `asked`, or a query parameter that the widget is bound to. A change that the reader makes while the
+    page is still being drawn is kept: only values that the reader has not touched since the last run are replaced,
     and a value is set only where it differs, because setting it overwrites what is being typed. What a run set that
     was interrupted is set again by the next, because the browser may never have learned of it; see `drawn`.
     """

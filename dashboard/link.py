@@ -47,7 +47,7 @@ def _put(**params: str) -> None:
 
 
 def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
-    """The head of a page that shows results (by charts of `points`, see plot.expect): the experiment, and the runs to show, by method.
+    """The head of a page of results (by charts of `points`, see plot.expect): the experiment, and the runs to show, by method.
 
     Ends the page with a word on what to do where there are none.
     """
@@ -62,7 +62,9 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
         st.stop()
     on = sorted({Path(run.config.dataset).name for run in shown})
     if len(on) > 1:
-        st.caption(words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions."))
+        st.caption(
+            words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions.")
+        )
     return experiment, shown
 
 
@@ -93,9 +95,11 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
     if hidden := [name for e in shown for name in e.spec().hidden if e.run(name).exists()]:
         st.session_state["link_hidden"] = _hidden_are_shown()
         st.toggle(
-            f"Show {words.count(len(hidden), 'hidden run')}", key="link_hidden", on_change=_choose_hidden,
+            f"Show {words.count(len(hidden), 'hidden run')}",
+            key="link_hidden",
+            on_change=_choose_hidden,
             help="Which runs are hidden is chosen on the Watch page.",
-        )  # fmt: skip
+        )
     return experiment
 
 
@@ -114,9 +118,15 @@ def _pick_experiment(names: list[str]) -> Experiment:
 def _pick_others(names: list[str]) -> None:
     st.session_state["link_also"] = [name for name in _also() if name in names]
     st.multiselect(
-        "Beside it, the runs of", names, key="link_also", on_change=_choose_others, disabled=not names, select_all=False,
-        placeholder="no other experiment", help="Runs of other experiments of this store, also of imported ones, in the same tables and figures.",
-    )  # fmt: skip
+        "Beside it, the runs of",
+        names,
+        key="link_also",
+        on_change=_choose_others,
+        disabled=not names,
+        select_all=False,
+        placeholder="no other experiment",
+        help="Runs of other experiments of this store, also of imported ones, in the same tables and figures.",
+    )
 
 
 def _choose_experiment() -> None:

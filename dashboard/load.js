@@ -7,7 +7,8 @@ function load(url) {
     script.onload = () => resolve(window.Plotly) // of this script, even where the page has several
     script.onerror = () => {
       delete known[url]
-      reject(new Error("plotly.js could not be loaded from " + url + "; it is tried again with the next change, or when the page is loaded again."))
+      const again = "it is tried again with the next change, or when the page is loaded again."
+      reject(new Error(`plotly.js could not be loaded from ${url}; ${again}`))
     }
     document.head.appendChild(script)
   }))

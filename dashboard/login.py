@@ -12,7 +12,9 @@ def problem() -> str:
         return ""
     if not access.providers():
         return "Nobody can log in: secrets.toml cannot be read, or its [auth] names no provider."
-    return "" if is_authlib_installed() else "Nobody can log in: that takes Authlib, which pip install 'streamlit[auth]' installs."
+    return (
+        "" if is_authlib_installed() else "Nobody can log in: that takes Authlib, which pip install 'streamlit[auth]' installs."
+    )
 
 
 def ask(rights: access.Rights) -> None:
@@ -26,7 +28,14 @@ def ask(rights: access.Rights) -> None:
     else:
         for provider in access.providers():
             label = "Log in" if provider is None else f"Log in with {words.plain(provider.capitalize())}"
-            st.button(label, type="primary", icon=":material/login:", on_click=st.login, args=[provider] if provider else [], key=f"login_{provider}")
+            st.button(
+                label,
+                type="primary",
+                icon=":material/login:",
+                on_click=st.login,
+                args=[provider] if provider else [],
+                key=f"login_{provider}",
+            )
 
 
 def say(rights: access.Rights) -> None:

@@ -9,10 +9,14 @@ from dashboard import words
 # Put this into a page once; st.html in a fragment would add it anew at each tick.
 STYLE = """<style>
 [data-testid="stMenuButtonButton"] { position: relative; }
-[data-testid="stMenuButtonButton"] [data-testid="stMarkdownContainer"] { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+[data-testid="stMenuButtonButton"] [data-testid="stMarkdownContainer"] {
+    position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
+}
 </style>"""
 
 
 def menu(of: str, actions: Sequence[str], *, key: str, format_func: Callable[[str], str] = str) -> str | None:
     """The action that the reader has just chosen for a thing."""
-    return st.menu_button(f"Actions for {words.plain(of)}", actions, format_func=format_func, icon=":material/more_horiz:", type="tertiary", key=key)
+    return st.menu_button(
+        f"Actions for {words.plain(of)}", actions, format_func=format_func, icon=":material/more_horiz:", type="tertiary", key=key
+    )

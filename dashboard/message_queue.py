@@ -32,5 +32,7 @@ def keep_pages_whole() -> None:
 
 def _until_success(messages: list[ForwardMsg]) -> list[ForwardMsg]:
     """The messages up to the last that says that a run of the whole page has succeeded; none where none does."""
-    ends = [n for n, message in enumerate(messages, 1) if message.HasField("script_finished") and message.script_finished == SUCCESS]
+    ends = [
+        n for n, message in enumerate(messages, 1) if message.HasField("script_finished") and message.script_finished == SUCCESS
+    ]
     return messages[: ends[-1]] if ends else []

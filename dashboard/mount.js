@@ -2,6 +2,12 @@
 export default function (component) {
   const node = component.parentElement.querySelector(".chart")
   const mounted = import(new URL(component.data.code, location.href).href).then(chart => chart.default(component))
-  mounted.catch(error => { node.textContent = "The code of charts could not be loaded: " + error.message })
-  return () => mounted.then(unmount => unmount(), () => {})
+  mounted.catch(error => {
+    node.textContent = "The code of charts could not be loaded: " + error.message
+  })
+  return () =>
+    mounted.then(
+      unmount => unmount(),
+      () => {}
+    )
 }

@@ -11,7 +11,10 @@ STYLE = """<style>
 .pictures { display: flex; flex-wrap: wrap; gap: 14px 12px; }
 .pictures > div { width: 112px; font-size: 0.78rem; line-height: 1.35; overflow-wrap: anywhere; }
 .pictures.small > div { width: 76px; }
-.pictures img { display: block; width: 72px; height: 72px; object-fit: contain; border-radius: 4px; margin-bottom: 3px; image-rendering: pixelated; background: rgba(128, 136, 144, 0.15); }
+.pictures img {
+    display: block; width: 72px; height: 72px; object-fit: contain; image-rendering: pixelated;
+    border-radius: 4px; margin-bottom: 3px; background: rgba(128, 136, 144, 0.15);
+}
 .pictures .wrong { font-weight: 600; }
 .pictures .aside { opacity: 0.7; }
 </style>"""
@@ -26,7 +29,10 @@ def picture(dataset: str, index: int, alt: str, lines: Sequence[str]) -> str:
 
 def row(pictures: Sequence[str], alt: str, small: bool = False) -> str:
     """A list of pictures, with the style that it needs; `alt` names it for those who hear it."""
-    return f'{STYLE}<div role="list" class="pictures{" small" if small else ""}" aria-label="{escape(alt)}">{"".join(pictures)}</div>'
+    return (
+        f'{STYLE}<div role="list" class="pictures{" small" if small else ""}" '
+        f'aria-label="{escape(alt)}">{"".join(pictures)}</div>'
+    )
 
 
 def verdict(who: str, label: str, predicted: str) -> str:

@@ -39,12 +39,16 @@ _chart = st.components.v2.component(
 )
 _loader = st.components.v2.component(
     "triptych_plotly",
-    js=(HERE / "load.js").read_text(encoding="utf-8") + "export default ({ data }) => { for (const coming of [load(data.plotly), import(new URL(data.code, location.href).href)]) coming.catch(() => {}) }",
+    js=(HERE / "load.js").read_text(encoding="utf-8")
+    + """
+export default ({ data }) => {
+    for (const coming of [load(data.plotly), import(new URL(data.code, location.href).href)]) coming.catch(() => {})
+}""",
 )
 
 
 def expect(points: bool = False) -> None:
-    """There will be charts (of `points` by WebGL): the browser fetches and reads plotly.js and their code while the page is still being made.
+    """There will be charts (of `points` by WebGL): the browser fetches and reads their code while the page is still being made.
 
     Takes no room.
     """
@@ -55,7 +59,8 @@ def expect(points: bool = False) -> None:
 class Picked:
     """What the reader has picked in a chart, as data set indices."""
 
-    indices: list[int] = field(default_factory=list)  # selected in the chart, by lasso or by the page: sorted, each once; [] for none
+    # Selected in the chart, by lasso or by the page: sorted, each once; [] for none.
+    indices: list[int] = field(default_factory=list)
     clicked: int | None = None  # of the point that was clicked last
     moment: int = 0  # of the last pick, in milliseconds of the browser's clock; 0 for none
 
@@ -65,8 +70,10 @@ def picked(key: str) -> Picked:
     return Picked(**((st.session_state.get(key) or {}).get("picked") or {}))
 
 
-def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.DataFrame | None = None, select: bool = False) -> Picked:
-    """Draw `figure`, `height` pixels high, more where a narrow page breaks its legend into many lines, and as wide as its container.
+def plot(
+    figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.DataFrame | None = None, select: bool = False
+) -> Picked:
+    """Draw `figure`, as wide as its container and `height` pixels high, more where a narrow page breaks its legend into lines.
 
     A later call with the same key changes the same chart: zoom, pan and what was
     hidden in the legend stay, as long as `figure.layout.uirevision` stays (a figure
@@ -90,7 +97,8 @@ def plot(figure: go.Figure, *, key: str, alt: str, height: int = 360, data: pd.D
         "name": key,
         "csv": None if data is None else data.to_csv(index=False),
         "select": select,
-        "picked": picked(key).moment,  # what the reader drew stays until the page has answered this, though the figure be the same
+        # What the reader drew stays until the page has answered this, though the figure be the same.
+        "picked": picked(key).moment,
         "code": CHART_URL,
         "plotly": CARTESIAN_URL if {trace.type for trace in figure.data} <= CARTESIAN else PLOTLY_URL,
         "figures": FIGURES_URL,
@@ -110,7 +118,9 @@ def _mark_selected(figure: go.Figure, indices: Sequence[int]) -> None:
         for trace in can:
             if trace.meta and "dataset" in trace.meta and trace.customdata is not None:
                 own = np.asarray(trace.customdata)
-                trace.selectedpoints = np.flatnonzero(np.isin((own if own.ndim == 1 else own[:, 0]).astype(int), indices)).tolist()
+                trace.selectedpoints = np.flatnonzero(
+                    np.isin((own if own.ndim == 1 else own[:, 0]).astype(int), indices)
+                ).tolist()
 
 
 def _nothing() -> None:

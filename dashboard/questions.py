@@ -32,7 +32,11 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
     lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in by_label(rows).items()}
     lines[reference.capitalize()] = labels.by_share(rows, results, name, key)
     shares = sorted({share for line in lines.values() for share in line})
-    return [{"": label} | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares} for label, line in lines.items() if line]
+    return [
+        {"": label} | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares}
+        for label, line in lines.items()
+        if line
+    ]
 
 
 def heads(rows: Rows, results: Results) -> Table:
@@ -45,17 +49,24 @@ def heads(rows: Rows, results: Results) -> Table:
         line: dict[str, Cell] = {"": label}
         for said, where in what.items():
             for side in ("h", "z"):
-                line[f"{said}, {side}"] = _over_seeds([value for row in group if (value := number(results[row["run"]], f"{where}.{side}")) is not None])
+                line[f"{said}, {side}"] = _over_seeds(
+                    [value for row in group if (value := number(results[row["run"]], f"{where}.{side}")) is not None]
+                )
         table.append(line)
-    return [{column: cell for column, cell in line.items() if any(other[column] != (None, None) for other in table)} for line in table]
+    return [
+        {column: cell for column, cell in line.items() if any(other[column] != (None, None) for other in table)} for line in table
+    ]
 
 
 def transfers(rows: Rows, results: Results) -> Table:
     """The encoders on other data sets, a row a label and data set."""
     columns = {
-        "Linear probe": "linear.accuracy", "kNN": "knn.accuracy",
-        "Untrained: linear": "random_encoder.linear", "Untrained: kNN": "random_encoder.knn", "Pixels: kNN": "pixels.knn",
-    }  # fmt: skip
+        "Linear probe": "linear.accuracy",
+        "kNN": "knn.accuracy",
+        "Untrained: linear": "random_encoder.linear",
+        "Untrained: kNN": "random_encoder.knn",
+        "Pixels: kNN": "pixels.knn",
+    }
     table: Table = []
     for label, group in by_label(rows).items():
         moved = [labels.part(results[row["run"]], "transfer") for row in group]
@@ -63,7 +74,13 @@ def transfers(rows: Rows, results: Results) -> Table:
             measured = [entries[dataset] for entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
                 line: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
-                table.append(line | {column: _over_seeds([value for entry in measured if (value := number(entry, where)) is not None]) for column, where in columns.items()})
+                table.append(
+                    line
+                    | {
+                        column: _over_seeds([value for entry in measured if (value := number(entry, where)) is not None])
+                        for column, where in columns.items()
+                    }
+                )
     return table
 
 

@@ -1,7 +1,15 @@
-
 // -- The report: every chart of the page, drawn again when the theme changes ------------------
 
-const sheets = new Map([...document.querySelectorAll("img.sheet")].map(image => [image.dataset.dataset, { image, columns: Number(image.dataset.columns), places: new Map(JSON.parse(image.dataset.indices).map((index, k) => [index, k])) }]))
+const sheets = new Map(
+  [...document.querySelectorAll("img.sheet")].map(image => [
+    image.dataset.dataset,
+    {
+      image,
+      columns: Number(image.dataset.columns),
+      places: new Map(JSON.parse(image.dataset.indices).map((index, k) => [index, k])),
+    },
+  ])
+)
 
 // The tile of an image, cut out of its data set's sheet.
 function tileOf(dataset, index) {
@@ -18,7 +26,9 @@ function drawAll() {
   for (const node of document.querySelectorAll(".chart")) {
     const { name, alt, height } = node.dataset
     const chart = { figure: node.nextElementSibling.textContent, name, alt, height: Number(height), least: 1 / 2, csv: null }
-    draw(node, chart, { Plotly: window.Plotly, thumbnail: tileOf }).catch(error => { node.textContent = error.message })
+    draw(node, chart, { Plotly: window.Plotly, thumbnail: tileOf }).catch(error => {
+      node.textContent = error.message
+    })
   }
 }
 

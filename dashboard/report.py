@@ -53,8 +53,16 @@ PROTOCOLS = {  # of the further probes: title, and where a run's results say it
 }
 
 MARKDOWN = MarkdownIt("js-default", {"html": False}).disable("image")  # nothing is fetched; links are links, and only to the web
-TEMPLATES = Environment(loader=FileSystemLoader(HERE), autoescape=lambda name: ".html" in name, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain")} | {"share": tables.share}
+TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE),
+    autoescape=lambda name: ".html" in name,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain")} | {
+    "share": tables.share
+}
 TEMPLATES.globals["colour"] = style.colour
 
 
@@ -69,9 +77,11 @@ class Chart:
     caption: str = ""
 
     def json(self) -> Markup:
-        """The figure for a <script> element, from which no text of it can break out. Points are drawn as SVG: WebGL needs eval."""
+        """The figure for a <script> element, from which no text can break out. Points are drawn as SVG: WebGL needs eval."""
         drawn = self.figure.to_plotly_json()
-        text = go.Figure({**drawn, "data": [{**trace, "type": trace["type"].removesuffix("gl")} for trace in drawn["data"]]}).to_json(validate=False)
+        text = go.Figure(
+            {**drawn, "data": [{**trace, "type": trace["type"].removesuffix("gl")} for trace in drawn["data"]]}
+        ).to_json(validate=False)
         return Markup(text.replace("<", "\\u003c"))
 
 
@@ -95,7 +105,11 @@ def html(experiment: Experiment) -> str:
     return TEMPLATES.get_template("report.html.jinja").render(
         content,
         notes=Markup(MARKDOWN.render(content["spec"].notes)),
-        css=Markup("\n".join([_colours(), (HERE / "chart.css").read_text(encoding="utf-8"), (HERE / "report.css").read_text(encoding="utf-8")])),
+        css=Markup(
+            "\n".join(
+                [_colours(), (HERE / "chart.css").read_text(encoding="utf-8"), (HERE / "report.css").read_text(encoding="utf-8")]
+            )
+        ),
         policy=policy(),
         plotly=Markup(get_plotlyjs()),
         script=Markup(_script()),
@@ -178,8 +192,12 @@ def _differences(runs: Sequence[Run]) -> tuple[list[Pair], list[str]]:
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
     """How the differences were tested, and on which runs not."""
     used = {pair.difference.test for pair in compared}
-    told = [("Differences over seeds", stats.OVER_SEEDS)] * ("seeds" in used) + [("Differences over images", stats.OVER_IMAGES)] * ("images" in used)
-    told += [(f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out]
+    told = [("Differences over seeds", stats.OVER_SEEDS)] * ("seeds" in used) + [
+        ("Differences over images", stats.OVER_IMAGES)
+    ] * ("images" in used)
+    told += [
+        (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
+    ]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
 
 
@@ -201,7 +219,10 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         on = f" on {Path(row['dataset']).name}" if several[0] else ""
         encoder = f" {row['encoder']}" if several[1] else ""
-        for label, linear, knn in ((f"Untrained encoder{encoder}{on}", row["random_linear"], row["random_knn"]), (f"Raw pixels{on}", None, row["pixels_knn"])):
+        for label, linear, knn in (
+            (f"Untrained encoder{encoder}{on}", row["random_linear"], row["random_knn"]),
+            (f"Raw pixels{on}", None, row["pixels_knn"]),
+        ):
             line = lines.setdefault(label, {"linear": [], "knn": []})
             line["linear"] += [linear] if linear is not None else []
             line["knn"] += [knn] if knn is not None else []
@@ -216,7 +237,13 @@ def _protocol(results: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
     told: dict[tuple[str, str], None] = {}
     for result in results:
-        for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained encoder", "baselines"), ("Time, speed, memory", "cost"), ("UMAP", "umap")):
+        for title, name in (
+            ("Linear probe", "linear"),
+            ("kNN", "knn"),
+            ("Untrained encoder", "baselines"),
+            ("Time, speed, memory", "cost"),
+            ("UMAP", "umap"),
+        ):
             if said := words.protocol(result.get(name)):
                 told[title, said] = None
         for title, told_by in PROTOCOLS.items():
@@ -234,7 +261,10 @@ def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
     labels = list(dict.fromkeys(called))
     lines = []
     for name in configs[0] if configs else ():
-        values = {label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label)) for label in labels}
+        values = {
+            label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label))
+            for label in labels
+        }
         said = [", ".join(values[label]) for label in labels]
         lines.append({"name": name, "values": said, "differs": len(set(said)) > 1})
     return lines, labels
@@ -245,7 +275,11 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for run in runs:
         if said := run.environment():
-            flat = {name.removeprefix("packages."): words.setting(value) for name, value in flatten(said).items() if name not in ("command", "parameters", "peak_learning_rate")}
+            flat = {
+                name.removeprefix("packages."): words.setting(value)
+                for name, value in flatten(said).items()
+                if name not in ("command", "parameters", "peak_learning_rate")
+            }
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
 
@@ -258,7 +292,10 @@ def _sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results)
     logged = tables.curves(runs)
     return {
         "accuracy": _accuracy(probed),
-        "losses": [_loss(tuple(curve for curve in logged if curve.method == method), method) for method in dict.fromkeys(curve.method for curve in logged)],
+        "losses": [
+            _loss(tuple(curve for curve in logged if curve.method == method), method)
+            for method in dict.fromkeys(curve.method for curve in logged)
+        ],
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
         "classes": _classes(probed, results),
         "few_labels": _few_labels(probed, results),
@@ -270,18 +307,33 @@ def _accuracy(rows: labels.Rows) -> list[Chart]:
     if not rows:
         return []
     n_labels = len({row["label"] for row in rows})
-    caption = "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what needs no training."
-    alt = "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
+    caption = (
+        "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: "
+        "what needs no training."
+    )
+    alt = (
+        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
+    )
     return [Chart(probe.accuracy(rows), "accuracy", alt, 190 + 62 * n_labels, caption)]
 
 
 def _loss(logged: tuple[tables.Curve, ...], method: str) -> Chart:
     height = 340 + LEGEND * (_n_labels(logged) - 1)
-    return Chart(curves.loss(logged), f"loss-{method}", f"Training loss of {style.title(method)} by optimizer step, with its chance level", height)
+    return Chart(
+        curves.loss(logged),
+        f"loss-{method}",
+        f"Training loss of {style.title(method)} by optimizer step, with its chance level",
+        height,
+    )
 
 
 def _metric(logged: tuple[tables.Curve, ...], name: str) -> Chart:
-    return Chart(curves.metric(logged, name), name, f"{curves.METRICS[name][0]} by optimizer step, all runs overlaid", 320 + LEGEND * max(0, _n_labels(logged) - 3))
+    return Chart(
+        curves.metric(logged, name),
+        name,
+        f"{curves.METRICS[name][0]} by optimizer step, all runs overlaid",
+        320 + LEGEND * max(0, _n_labels(logged) - 3),
+    )
 
 
 def _n_labels(logged: tuple[tables.Curve, ...]) -> int:
@@ -295,7 +347,15 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     n = max(map(len, per_class.values()))
     height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
     caption = f"The {probe.MAX_CLASSES} of {n} classes on which the methods differ most." if n > probe.MAX_CLASSES else ""
-    return [Chart(probe.per_class(rows, per_class), "per-class", "Accuracy of the linear probe on each class, for each method", height, caption)]
+    return [
+        Chart(
+            probe.per_class(rows, per_class),
+            "per-class",
+            "Accuracy of the linear probe on each class, for each method",
+            height,
+            caption,
+        )
+    ]
 
 
 def _confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart], str]:
@@ -321,7 +381,12 @@ def _left_out(n: int) -> str:
 
 def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     return [
-        Chart(labels.few_labels(rows, results, name), name, f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method", 380)
+        Chart(
+            labels.few_labels(rows, results, name),
+            name,
+            f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method",
+            380,
+        )
         for name, title in labels.FEW.items()
         if labels.has(results, name)
     ]
@@ -330,7 +395,14 @@ def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
 def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
-        charts.append(Chart(labels.heads(rows, results), "heads", "Accuracy of the linear probe of h and of z, for each method", 180 + 46 * n_labels))
+        charts.append(
+            Chart(
+                labels.heads(rows, results),
+                "heads",
+                "Accuracy of the linear probe of h and of z, for each method",
+                180 + 46 * n_labels,
+            )
+        )
     if labels.has(results, "heads", "forgets"):
         alt = "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
         charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels))
@@ -361,7 +433,12 @@ def _ablations(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, l
         ends = ablations.ends(cells, "linear", False)
         title = " and ".join(map(ablations.title, two))
         charts = [
-            Chart(ablations.heat(own, two, "linear", ends), f"heat-{k}", f"Heat map of the linear probe over {title} for {ablations.label(own[0])}", 340)
+            Chart(
+                ablations.heat(own, two, "linear", ends),
+                f"heat-{k}",
+                f"Heat map of the linear probe over {title} for {ablations.label(own[0])}",
+                340,
+            )
             for k, own in enumerate(ablation.lines(cells).values())
         ]
         found.append((f"Linear probe: {title}", charts))
@@ -369,7 +446,7 @@ def _ablations(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, l
 
 
 def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
-    """(the last layout of the first run of each label, laid over the first one, MAX_PANELS at most; what is left out or missing)."""
+    """(the last layout of each label's first run, laid over the first one, MAX_PANELS at most; what is left out or missing)."""
     named, called = tables.named(runs), tables.labels(runs)
     found: dict[str, str] = {}  # label -> its first run that has a layout
     missing: dict[str, str] = {}
@@ -386,14 +463,29 @@ def _embeddings(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
     for name in shown:
         run, label = named[name], called[name]
         own, reference = embeddings.read(run), embeddings.read(named[shown[0]])
-        names = next(filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), [])
+        names = next(
+            filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), []
+        )
         _, layout = embeddings.at_epoch(own.umap, None)
         points = embeddings.points(own, embeddings.laid_over(own, layout, reference), names)
         points = points.sample(min(MAX_POINTS, len(points)), random_state=0).sort_index()
         title = label if len(runs) == len(found) else f"{label} · seed {run.config.seed}"
-        figure = embedding.panel(points, classes=names or sorted(set(points["class"])), dataset=run.config.dataset, title=title, subtitle=_faithful(run))
+        figure = embedding.panel(
+            points,
+            classes=names or sorted(set(points["class"])),
+            dataset=run.config.dataset,
+            title=title,
+            subtitle=_faithful(run),
+        )
         figure.update_layout(dragmode="zoom")
-        charts.append(Chart(figure, f"umap-{run.name}", f"UMAP of {words.count(len(points), 'image')} as {title} places them, coloured by class", 380))
+        charts.append(
+            Chart(
+                figure,
+                f"umap-{run.name}",
+                f"UMAP of {words.count(len(points), 'image')} as {title} places them, coloured by class",
+                380,
+            )
+        )
     said = [f"{label}: {why}." for label, why in missing.items() if label not in found]
     return charts, [*filter(None, [_left_out(len(found))]), *said]
 
@@ -416,7 +508,11 @@ def _sheets(runs: Sequence[Run]) -> list[Sheet]:
     sheets: dict[str, Sheet] = {}
     for run in runs:
         dataset, file = run.config.dataset, run.experiment.sample_sheet(run.config.dataset)
-        samples = {(other.config.dataset, other.config.evaluate.sample) for other in runs if other.experiment.sample_sheet(other.config.dataset) == file}
+        samples = {
+            (other.config.dataset, other.config.evaluate.sample)
+            for other in runs
+            if other.experiment.sample_sheet(other.config.dataset) == file
+        }
         if dataset in sheets or len(samples) > 1:  # the sheet is of one of them, and it is not known of which
             continue
         with suppress(ValueError, OSError, ZeroDivisionError):
@@ -435,7 +531,9 @@ def _small(file: Path, image: Image.Image, side: int) -> bytes:
         side = side * 3 // 4
         rows = image.height * SHEET_COLUMNS // image.width
         packed = io.BytesIO()
-        image.convert("RGB").resize((SHEET_COLUMNS * side, rows * side), Image.Resampling.BICUBIC).save(packed, "WEBP", quality=75)
+        image.convert("RGB").resize((SHEET_COLUMNS * side, rows * side), Image.Resampling.BICUBIC).save(
+            packed, "WEBP", quality=75
+        )
         content = packed.getvalue()
     return content
 
@@ -481,4 +579,7 @@ def policy() -> str:
     """The content security policy of the file: its two scripts, inline styles and images, and no address outside the file."""
     hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in (get_plotlyjs(), _script())]
     scripts = " ".join(f"'sha256-{one}'" for one in hashes)
-    return f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action "
+        "'none'"
+    )

@@ -1,4 +1,4 @@
-"""What the app serves beside its pages: plotly.js, the code of charts, figures, thumbnails of the data sets that runs use, and reports."""
+"""What the app serves beside its pages: plotly.js, the code of charts, figures, thumbnails of the runs' data sets, reports."""
 
 import gzip
 import hashlib
@@ -25,7 +25,8 @@ BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")
 HERE = Path(__file__).parent
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
-EAGERLY = b"//# allFunctionsCalledOnLoad\n"  # Chromium then compiles a script beside the page's own work, not function by function in it
+# Chromium then compiles a script beside the page's own work, not function by function in it.
+EAGERLY = b"//# allFunctionsCalledOnLoad\n"
 CARTESIAN_FILE = HERE / "vendor" / "plotly-cartesian.min.js"  # a third of it
 CARTESIAN_URL = f"{BASE}/plotly-cartesian.js?v={hashlib.sha256(EAGERLY + CARTESIAN_FILE.read_bytes()).hexdigest()[:16]}"
 CHART_CODE = b"".join((HERE / name).read_bytes() for name in ("load.js", "chart.js"))
@@ -97,14 +98,16 @@ def thumbnail(request: Request) -> Response:
 
 @lru_cache(maxsize=1)
 def _sizes(root: Path, moment: int) -> dict[str, list[int]]:
-    """tables.image_sizes, kept for some seconds: a page asks for dozens of images at once, and a store may have thousands of runs."""
+    """tables.image_sizes, kept for some seconds: a page asks for dozens of images at once, and stores have thousands of runs."""
     return tables.image_sizes(Store(root))
 
 
 def _png(image: Image.Image) -> Response:
     content = io.BytesIO()
     image.save(content, "PNG")
-    return Response(content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"})
+    return Response(
+        content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"}
+    )
 
 
 def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image:
@@ -114,7 +117,9 @@ def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image
     name, or of another sample, since the runs differ in it.
     """
     file = experiment.sample_sheet(dataset)
-    runs = [run for run in experiment.runs() if (config := tables.config(run)) and experiment.sample_sheet(config.dataset) == file]
+    runs = [
+        run for run in experiment.runs() if (config := tables.config(run)) and experiment.sample_sheet(config.dataset) == file
+    ]
     embedded = [run.embeddings_file for run in runs if run.embeddings_file.is_file()]
     samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}
     if not (file.is_file() and embedded and len(samples) == 1 and runs[0].config.dataset == dataset):
@@ -126,7 +131,9 @@ def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image
 
 
 @lru_cache(maxsize=4)
-def _sheet(file: Path, of_file: tuple[int, int], embeddings: Path, of_embeddings: tuple[int, int]) -> tuple[Image.Image, dict[int, int]]:
+def _sheet(
+    file: Path, of_file: tuple[int, int], embeddings: Path, of_embeddings: tuple[int, int]
+) -> tuple[Image.Image, dict[int, int]]:
     """(the sheet, data set index -> tile). Raises ValueError where one cannot be read or the two do not belong together."""
     try:
         sheet = Image.open(file, formats=["WEBP"])
@@ -148,7 +155,11 @@ def report_page(request: Request) -> Response:
     experiment = next((e for e in Store().experiments() if e.name == request.path_params["experiment"]), None)
     if experiment is None:
         return PlainTextResponse("no such experiment", status_code=404)
-    headers = {"Content-Security-Policy": f"{report.policy()}; frame-ancestors 'none'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    headers = {
+        "Content-Security-Policy": f"{report.policy()}; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-cache",
+    }
     return HTMLResponse(report.kept_html(experiment), headers=headers)
 
 

@@ -36,22 +36,35 @@ def _drop() -> None:
 @st.dialog("Share", on_dismiss=_drop)
 def _export(experiment: Experiment) -> None:
     st.subheader("Report")
-    st.text("One page with the question, the numbers, how they were obtained, and the figures. It opens without this program and without a network.")
+    st.text(
+        "One page with the question, the numbers, how they were obtained, and the figures. It opens without this program and "
+        "without a network."
+    )
     with st.container(horizontal=True):
         st.link_button("Open", link.report(experiment), icon=":material/open_in_new:")
         st.download_button(
-            "Download", lambda: reported(experiment), f"{experiment.name}.html", "text/html",
-            on_click="ignore", icon=":material/download:", key="share_report",
-        )  # fmt: skip
+            "Download",
+            lambda: reported(experiment),
+            f"{experiment.name}.html",
+            "text/html",
+            on_click="ignore",
+            icon=":material/download:",
+            key="share_report",
+        )
     st.subheader("Zip")
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
     for weights, label in ((False, "Without weights"), (True, "With weights")):
         size = words.size(n_bytes(experiment, weights))
         st.download_button(
-            f"{label} (up to {size})", lambda weights=weights: zipped(experiment, weights), f"{experiment.name}.zip", "application/zip",
-            on_click="ignore", icon=":material/download:", key=f"share_zip_{weights}",
+            f"{label} (up to {size})",
+            lambda weights=weights: zipped(experiment, weights),
+            f"{experiment.name}.zip",
+            "application/zip",
+            on_click="ignore",
+            icon=":material/download:",
+            key=f"share_zip_{weights}",
             help="Also the checkpoints and encoders, with which runs can be resumed and probed anew." if weights else None,
-        )  # fmt: skip
+        )
 
 
 def reported(experiment: Experiment) -> str:
@@ -77,8 +90,13 @@ def zipped(experiment: Experiment, weights: bool) -> bytes:
 
 @st.dialog("Import", on_dismiss=_drop)
 def _import(store: Store) -> None:
-    file = st.file_uploader("An experiment's zip file", type="zip", key="share_file", max_upload_size=LARGEST_MB,
-                            help="As the Share dialog or python -m sslcore export makes it.")  # fmt: skip
+    file = st.file_uploader(
+        "An experiment's zip file",
+        type="zip",
+        key="share_file",
+        max_upload_size=LARGEST_MB,
+        help="As the Share dialog or python -m sslcore export makes it.",
+    )
     if file is None:
         st.text("What is inside is shown before anything is written.")
         return
@@ -90,7 +108,10 @@ def _import(store: Store) -> None:
     st.markdown(f"**{words.plain(inside.title or inside.name)}**")
     st.text(inside.question)
     methods = ", ".join(style.title(method) for method in dict.fromkeys(run.method for run in inside.runs))
-    st.text(f"{words.count(len(inside.runs), 'run')} of {methods}; {words.size(inside.n_bytes)} unpacked, {'with' if inside.checkpoints else 'without'} weights.")
+    st.text(
+        f"{words.count(len(inside.runs), 'run')} of {methods}; {words.size(inside.n_bytes)} unpacked, "
+        f"{'with' if inside.checkpoints else 'without'} weights."
+    )
     name = store.free_name(inside.name)
     if name != inside.name:
         st.text(f"There is an experiment {inside.name} here already: this one will be {name}.")

@@ -26,7 +26,17 @@ from sslcore.files import logged_rows
 from sslcore.methods import METHODS
 
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
-MEASURED = ("loss", "chance_loss", "learning_rate", "images_per_second", "knn", "std", "alignment", "uniformity", "effective_rank")  # and those that charts show
+MEASURED = (  # what charts show
+    "loss",
+    "chance_loss",
+    "learning_rate",
+    "images_per_second",
+    "knn",
+    "std",
+    "alignment",
+    "uniformity",
+    "effective_rank",
+)
 METRICS = (*PLACES, *MEASURED)
 SCHEMA = pyarrow.schema([(name, pyarrow.float64()) for name in METRICS])
 MAX_RUNS = 1000  # whose rows are kept in memory
@@ -40,7 +50,8 @@ class Logged:
     """A run's rows as charts need them: each metric only where a row has it. Not to be changed in place."""
 
     places: Mapping[str, np.ndarray]  # name of PLACES -> (n,) float32, NaN where a row lacks it
-    values: Mapping[str, tuple[np.ndarray, np.ndarray]]  # name of MEASURED -> the rows that have it, and its values there, float32
+    # Name of MEASURED -> the rows that have it, and its values there, float32.
+    values: Mapping[str, tuple[np.ndarray, np.ndarray]]
     number: int = field(default_factory=itertools.count().__next__)  # that no other has, by which it is known once it is gone
 
     def __len__(self) -> int:
@@ -49,8 +60,12 @@ class Logged:
     def and_then(self, more: "Logged") -> "Logged":
         """These rows and those that were appended."""
         places = {name: np.concatenate([own, more.places[name]]) for name, own in self.places.items()}
-        rows = _shared({name: np.concatenate([own, more.values[name][0] + np.int32(len(self))]) for name, (own, _) in self.values.items()})
-        return Logged(places, {name: (rows[name], np.concatenate([own, more.values[name][1]])) for name, (_, own) in self.values.items()})
+        rows = _shared(
+            {name: np.concatenate([own, more.values[name][0] + np.int32(len(self))]) for name, (own, _) in self.values.items()}
+        )
+        return Logged(
+            places, {name: (rows[name], np.concatenate([own, more.values[name][1]])) for name, (_, own) in self.values.items()}
+        )
 
     def last(self, name: str) -> float | None:
         """The latest value of a metric; None before the first."""
@@ -124,7 +139,11 @@ def _whole_lines(file: Path, start: int) -> bytes:
 def _columns(lines: bytes) -> dict[str, np.ndarray]:
     """Each metric in all rows, (n,), NaN where a row lacks it."""
     try:
-        table = json.read_json(io.BytesIO(lines), json.ReadOptions(use_threads=False), json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore"))
+        table = json.read_json(
+            io.BytesIO(lines),
+            json.ReadOptions(use_threads=False),
+            json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore"),
+        )
         return {name: table[name].to_numpy() for name in METRICS}
     except pyarrow.ArrowInvalid:  # no line, a torn one amid the file, or no number where one should be: slower, and leaves it out
         rows = logged_rows(lines)
@@ -145,7 +164,9 @@ def _logged(columns: Mapping[str, np.ndarray]) -> Logged:
     placed = np.isfinite(columns["step"])
     if not placed.all():
         columns = {name: column[placed] for name, column in columns.items()}
-    rows = _shared({name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name in MEASURED})
+    rows = _shared(
+        {name: np.flatnonzero(np.isfinite(column)).astype(np.int32) for name, column in columns.items() if name in MEASURED}
+    )
     rows["chance_loss"] = rows["chance_loss"][-1:]  # it is the same throughout
     return Logged({name: columns[name] for name in PLACES}, {name: (own, columns[name][own]) for name, own in rows.items()})
 
@@ -227,7 +248,11 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
     return {
         name: " · ".join(
-            [METHODS[run.config.method].title, *(_said(run.config, setting, settings) for setting in varied), *([run.path.parent.name] if several else [])]
+            [
+                METHODS[run.config.method].title,
+                *(_said(run.config, setting, settings) for setting in varied),
+                *([run.path.parent.name] if several else []),
+            ]
         )
         for name, run in runs.items()
     }
@@ -303,7 +328,10 @@ def curves(runs: Iterable[Run]) -> tuple[Curve, ...]:
     """What the runs that can be read have logged, by method; runs without anything logged yet are left out."""
     runs = named(by_method(runs))
     called = labels(runs.values())
-    all_curves = (Curve(name, run.config.method, called[name], run.config.seed, flops_per_image(run), logged(run)) for name, run in runs.items())
+    all_curves = (
+        Curve(name, run.config.method, called[name], run.config.seed, flops_per_image(run), logged(run))
+        for name, run in runs.items()
+    )
     return tuple(curve for curve in all_curves if len(curve.logged))
 
 
@@ -325,7 +353,7 @@ def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
-    """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); only those that differ, or every one."""
+    """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); those that differ, or all."""
     columns = {name: run.config.flat() for name, run in named(by_method(runs)).items()}
     options = list(dict.fromkeys(option for column in columns.values() for option in column))
     said = {option: [words.setting(column.get(option)) for column in columns.values()] for option in options}

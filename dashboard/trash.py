@@ -39,8 +39,13 @@ def _question(store: Store, thing: Experiment | Run) -> None:
         f"The run {thing.id}" if isinstance(thing, Run) else f"The experiment {thing.name} with {words.count(len(runs), 'run')}"
     )
     st.text(f"{what} goes to the trash. For a week it can be put back, at the foot of the Experiments page; then it is gone.")
-    if waiting := sum(status.engine == "slurm" and status.state == "queued" for status in (run.recorded_status() for run in runs)):
-        st.text(f"{words.count(waiting, 'job')} of it that {'waits' if waiting == 1 else 'wait'} in Slurm {'is' if waiting == 1 else 'are'} cancelled.")
+    if waiting := sum(
+        status.engine == "slurm" and status.state == "queued" for status in (run.recorded_status() for run in runs)
+    ):
+        st.text(
+            f"{words.count(waiting, 'job')} of it that {'waits' if waiting == 1 else 'wait'} in Slurm "
+            f"{'is' if waiting == 1 else 'are'} cancelled."
+        )
     buttons = st.empty()
     with buttons.container(horizontal=True):
         delete = st.button("Delete", type="primary", icon=":material/delete:", key="trash_delete", **access.lock())
@@ -82,12 +87,19 @@ def contents(store: Store) -> None:
     lost = trash.contents(store)
     if not lost:
         return
-    with st.expander(f"Trash: {words.count(len(lost), 'thing')} deleted within the last week", icon=":material/delete:", key="trash_contents"):
+    with st.expander(
+        f"Trash: {words.count(len(lost), 'thing')} deleted within the last week", icon=":material/delete:", key="trash_contents"
+    ):
         for discarded in lost:
             with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
                 kind = "experiment" if isinstance(discarded.thing, Experiment) else "run"
                 st.text(f"{discarded.id}, {kind}, deleted {words.date(discarded.when)}", width="content")
-                if st.button("Put back", icon=":material/restore_from_trash:", key=f"trash_restore_{discarded.thing.path.relative_to(store.root)}", **access.lock()):
+                if st.button(
+                    "Put back",
+                    icon=":material/restore_from_trash:",
+                    key=f"trash_restore_{discarded.thing.path.relative_to(store.root)}",
+                    **access.lock(),
+                ):
                     _put_back(store, discarded)
 
 

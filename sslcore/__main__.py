@@ -49,13 +49,17 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(add_help=False)
-    root.add_argument("--root", metavar="DIR", default=argparse.SUPPRESS, help="the store (default: $TRIPTYCH_EXPERIMENTS, else experiments/)")
+    root.add_argument(
+        "--root", metavar="DIR", default=argparse.SUPPRESS, help="the store (default: $TRIPTYCH_EXPERIMENTS, else experiments/)"
+    )
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter, "parents": [root]}
     main = Parser(prog=PROGRAM, description=MANUAL, epilog=EXAMPLES.format(p=PROGRAM), **style)
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(do: Callable[[argparse.Namespace], int], summary: str, more: str = "") -> argparse.ArgumentParser:
-        sub = subparsers.add_parser(do.__name__.rstrip("_"), help=summary, description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".strip(), **style)
+        sub = subparsers.add_parser(
+            do.__name__.rstrip("_"), help=summary, description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".strip(), **style
+        )
         sub.set_defaults(do=do)
         return sub
 
@@ -63,21 +67,34 @@ def parser() -> argparse.ArgumentParser:
     sub = command(
         commands.launch,
         "make an experiment from a preset and queue its runs",
-        f'The runs are trained one after another (on several GPUs: side by side) by a detached agent; closing the\nterminal does not stop them. "{PROGRAM} presets" and "{PROGRAM} options" list what there is.\n'
+        "The runs are trained one after another (on several GPUs: side by side) by a detached agent; closing the\nterminal does "
+        f'not stop them. "{PROGRAM} presets" and "{PROGRAM} options" list what there is.\n'
         "--set and --vary replace what the preset says: --vary method=simclr runs SimCLR alone. Values are YAML.",
     )
-    sub.add_argument("preset", metavar="PRESET|FILE.yaml", help="a preset's name, or a YAML file with the keys of experiment.json")
+    sub.add_argument(
+        "preset", metavar="PRESET|FILE.yaml", help="a preset's name, or a YAML file with the keys of experiment.json"
+    )
     sub.add_argument("--name", help="the experiment's folder (default: the preset's name, numbered where it is taken)")
     sub.add_argument("--title", help="its title on the screen")
     sub.add_argument("--set", help="fix settings: --set epochs=50 head.dim=64", **settable)
-    sub.add_argument("--vary", help="vary settings, every combination a run: --vary batch_size=64,256 seed=0,1", **(settable | {"metavar": "KEY=A,B,C"}))
-    sub.add_argument("--engine", choices=ENGINES, default="local", help="what trains them: this machine (local, the default) or Slurm, see \"slurm\"")
+    sub.add_argument(
+        "--vary",
+        help="vary settings, every combination a run: --vary batch_size=64,256 seed=0,1",
+        **(settable | {"metavar": "KEY=A,B,C"}),
+    )
+    sub.add_argument(
+        "--engine",
+        choices=ENGINES,
+        default="local",
+        help='what trains them: this machine (local, the default) or Slurm, see "slurm"',
+    )
     sub.add_argument("--wait", action="store_true", help="show progress until all runs have ended, then a table of results")
 
     sub = command(
         commands.train,
         "train one run in the foreground, or go on from its checkpoint",
-        "What every launcher starts. SIGTERM keeps a checkpoint and ends with exit code 75. With devices=N it starts\ntorchrun, in a Slurm job of several nodes on each of them, and records how the N processes end.",
+        "What every launcher starts. SIGTERM keeps a checkpoint and ends with exit code 75. With devices=N it starts\ntorchrun, "
+        "in a Slurm job of several nodes on each of them, and records how the N processes end.",
     )
     sub.add_argument("run_folder", metavar="RUN_FOLDER")
 
@@ -90,7 +107,9 @@ def parser() -> argparse.ArgumentParser:
         "A run that has not ended after a grace time (30 s, or $TRIPTYCH_STOP_GRACE seconds of the agent) is killed.",
     )
     sub.add_argument("names", metavar=name, nargs="+")
-    sub = command(commands.resume, "queue runs again that were stopped, interrupted or failed", "They go on from their checkpoint.")
+    sub = command(
+        commands.resume, "queue runs again that were stopped, interrupted or failed", "They go on from their checkpoint."
+    )
     sub.add_argument("names", metavar=name, nargs="+")
     sub.add_argument("--engine", choices=ENGINES, help="what trains them from now on (default: what did so before)")
     sub = command(
@@ -99,17 +118,26 @@ def parser() -> argparse.ArgumentParser:
         "Runs that were never made are made; stopped, interrupted and failed ones go on. With --add the grid grows first.",
     )
     sub.add_argument("name", metavar="EXPERIMENT")
-    sub.add_argument("--engine", choices=ENGINES, help="what trains them (default: Slurm where it trained one of them, else this machine)")
-    sub.add_argument("--add", help="more values for an axis: --add batch_size=32,512 seed=2", **(settable | {"metavar": "KEY=A,B,C"}))
+    sub.add_argument(
+        "--engine", choices=ENGINES, help="what trains them (default: Slurm where it trained one of them, else this machine)"
+    )
+    sub.add_argument(
+        "--add", help="more values for an axis: --add batch_size=32,512 seed=2", **(settable | {"metavar": "KEY=A,B,C"})
+    )
     sub = command(commands.evaluate, "probe finished runs again, in the foreground (default: all that have finished)")
     sub.add_argument("names", metavar=name, nargs="*")
-    sub = command(commands.transfer, "probe the encoders of finished runs on another data set, in the foreground", "The result is kept in each run's results.json.")
+    sub = command(
+        commands.transfer,
+        "probe the encoders of finished runs on another data set, in the foreground",
+        "The result is kept in each run's results.json.",
+    )
     sub.add_argument("names", metavar=name, nargs="+")
     sub.add_argument("--to", metavar="DATASET", required=True, help="name or path of the data set to probe on")
     sub = command(
         commands.agent,
         "work on the store's queue in the foreground",
-        "launch and resume start a detached agent by themselves; this is for looking at what one does. Ctrl-C does\nnot stop the runs.",
+        "launch and resume start a detached agent by themselves; this is for looking at what one does. Ctrl-C does\nnot stop the "
+        "runs.",
     )
     sub.add_argument("--idle", metavar="SECONDS", type=float, help="leave after so long without work (default 20; inf: stay)")
     sub = command(
@@ -119,7 +147,11 @@ def parser() -> argparse.ArgumentParser:
         "A run that is preempted, or whose time is up, keeps a checkpoint and is queued again by itself; status, stop,\n"
         "resume and complete work as they do on one machine. The settings are kept in the store's slurm.yaml.",
     )
-    sub.add_argument("--set", help="--set partition=gpu time=8:00:00 gpu_type=a100 extra='[--constraint=nvlink]' set_up='module load cuda'", **settable)
+    sub.add_argument(
+        "--set",
+        help="--set partition=gpu time=8:00:00 gpu_type=a100 extra='[--constraint=nvlink]' set_up='module load cuda'",
+        **settable,
+    )
     sub = command(
         commands.export,
         "write an experiment to one zip file, to be sent and imported elsewhere",

@@ -61,7 +61,9 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
                 _add(archive, path, f"{top}/{path.name}")
             for run in experiment.runs():
                 if not re.fullmatch(FOLDER, run.name):
-                    raise ValueError(f"{run.id}: rename this folder; letters, digits, dots, dashes and underscores can be exported")
+                    raise ValueError(
+                        f"{run.id}: rename this folder; letters, digits, dots, dashes and underscores can be exported"
+                    )
                 for path in run.files():
                     if path == run.status_file:  # a run whose process is gone is told as interrupted
                         archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
@@ -204,7 +206,11 @@ def _contents(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) 
     for run in sorted({name.split("/")[1] for name in members if name.count("/") == 2}):
         if f"{name}/{run}/config.json" not in members:
             raise ValueError(f"{name}/{run} has no config.json: it is no run")
-        inside = {file: _bytes(archive, members[place]) for file in ("config.json", "status.json") if (place := f"{name}/{run}/{file}") in members}
+        inside = {
+            file: _bytes(archive, members[place])
+            for file in ("config.json", "status.json")
+            if (place := f"{name}/{run}/{file}") in members
+        }
         config = _model(RunConfig, f"{name}/{run}/config.json", inside["config.json"])
         status = _model(Status, f"{name}/{run}/status.json", inside.get("status.json", b'{"state": "interrupted"}'))
         runs.append(RunInside(run, config.method, as_imported(status).state))

@@ -40,7 +40,7 @@ def beside(x: Tensor) -> Iterator[None]:
 
 
 def join(x: Tensor) -> None:
-    """What follows on x's device waits for what was begun `beside`, where anything was: a step on record knows no other stream."""
+    """What follows on x's device waits for what was begun `beside`, if anything: a step on record knows no other stream."""
     if x.device in _begun:
         _begun.remove(x.device)
         torch.cuda.current_stream(x.device).wait_stream(_stream(x.device))

@@ -30,7 +30,9 @@ def launch(args: argparse.Namespace) -> int:
         raise ConfigError(dict.fromkeys(sorted(both), "given to --set and to --vary; it can be fixed or varied"))
     spec = plan.read(args.preset)
     own = {method: found_anywhere(flatten(settings)) for method, settings in spec.by_method.items()}
-    spec = spec.model_copy(update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)})
+    spec = spec.model_copy(
+        update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)}
+    )
     spec = plan.change(spec, settings, axes)
     planned = plan.plan(spec)
     if planned.problems:

@@ -27,7 +27,12 @@ def write(run: Run) -> None:
     rows = logged_rows(content)
     names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value))
     numbers = {name: [value if _is_number(value := row.get(name)) else None for row in rows] for name in names}
-    table = pyarrow.table({name: pyarrow.array(column, None if all(isinstance(v, (int, type(None))) for v in column) else pyarrow.float64()) for name, column in numbers.items()})
+    table = pyarrow.table(
+        {
+            name: pyarrow.array(column, None if all(isinstance(v, (int, type(None))) for v in column) else pyarrow.float64())
+            for name, column in numbers.items()
+        }
+    )
     table = table.replace_schema_metadata({COMPACTED: str(len(content))})
     by_byte = {field.name: "BYTE_STREAM_SPLIT" for field in table.schema if field.type == pyarrow.float64()}
     with replacing(run.compact_file) as temporary:  # no dictionaries: hardly a measured number comes twice
@@ -35,7 +40,7 @@ def write(run: Run) -> None:
 
 
 def read(run: Run, names: Iterable[str]) -> "pyarrow.Table | None":
-    """Those of the columns that metrics.parquet has as numbers; None where it does not hold what metrics.jsonl says now, or cannot be read."""
+    """Those columns that metrics.parquet has as numbers; None where it is not what metrics.jsonl says now, or cannot be read."""
     from pyarrow import ArrowException, parquet, types
 
     try:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sslcore.train import Training
 
-LONG = 5_000  # steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md)
+# Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md).
+LONG = 5_000
 
 
 def wanted(training: Training) -> bool:
-    """What `compile` says. auto: a ResNet on one GPU with Triton, where the whole run, so that a resumed one decides alike, has LONG steps.
+    """What `compile` says. auto: a ResNet on one GPU with Triton, where the whole run has LONG steps.
 
     Of the small encoder's step a third are views, which are not compiled.
     """
@@ -46,4 +47,6 @@ def compile_networks(training: Training, pulse) -> None:
     except Exception as error:  # a compiler has many
         training.compiled = False
         said = next(iter(str(error).strip().splitlines()), "")[:300]
-        pulse.warn(f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result")
+        pulse.warn(
+            f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result"
+        )

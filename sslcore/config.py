@@ -40,17 +40,27 @@ class Augment(Settings):
 
     crop_min: float = Field(0.2, gt=0, le=1, description="Smallest share of an image's area that a random crop may keep.")
     flip: Probability = Field(0.5, description="Probability of a horizontal flip.")
-    jitter: float = Field(0.4, ge=0, le=1, description="Strength of brightness, contrast and saturation changes; applied with probability 0.8.")
-    hue: float = Field(0.1, ge=0, le=0.5, description="Largest turn of the hue, as a share of the colour circle; applied together with jitter.")
+    jitter: float = Field(
+        0.4, ge=0, le=1, description="Strength of brightness, contrast and saturation changes; applied with probability 0.8."
+    )
+    hue: float = Field(
+        0.1, ge=0, le=0.5, description="Largest turn of the hue, as a share of the colour circle; applied together with jitter."
+    )
     grayscale: Probability = Field(0.2, description="Probability that a view loses its colour.")
-    blur: Probability = Field(0.0, description="Probability of a Gaussian blur (sigma 0.1 to 2 pixels); little use on images of 32 px.")
-    solarize: Probability = Field(0.0, description="Probability that pixels above one half are inverted, in the second view only (BYOL, appendix B).")
+    blur: Probability = Field(
+        0.0, description="Probability of a Gaussian blur (sigma 0.1 to 2 pixels); little use on images of 32 px."
+    )
+    solarize: Probability = Field(
+        0.0, description="Probability that pixels above one half are inverted, in the second view only (BYOL, appendix B)."
+    )
 
 
 class Head(Settings):
     """The projection head between h, which is probed, and z, which the loss sees."""
 
-    kind: Literal["none", "linear", "mlp"] = Field("mlp", description="none: the loss sees h itself; linear: one layer; mlp: two layers (MoCo v2, SimCLR, BYOL).")
+    kind: Literal["none", "linear", "mlp"] = Field(
+        "mlp", description="none: the loss sees h itself; linear: one layer; mlp: two layers (MoCo v2, SimCLR, BYOL)."
+    )
     hidden: int = Field(512, ge=1, le=16384, description="Width of the hidden layer of an mlp head.")
     dim: int = Field(128, ge=2, le=16384, description="Length of z.")
 
@@ -58,19 +68,35 @@ class Head(Settings):
 class MoCo(Settings):
     """Momentum contrast (He et al. 2020; v2: Chen et al. 2020)."""
 
-    queue_size: int = Field(4096, ge=1, le=1048576, description="K: keys kept as negatives; any number, not only multiples of the batch.")
-    momentum: Probability = Field(0.99, description="m of the key encoder's moving average; 1 freezes it, 0 copies the query encoder.")
+    queue_size: int = Field(
+        4096, ge=1, le=1048576, description="K: keys kept as negatives; any number, not only multiples of the batch."
+    )
+    momentum: Probability = Field(
+        0.99, description="m of the key encoder's moving average; 1 freezes it, 0 copies the query encoder."
+    )
     temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
     symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
-    negatives: Literal["queue", "memory_bank", "batch"] = Field("queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1.")
-    bn_splits: int = Field(8, ge=1, le=1024, description="Groups of the whole batch that BatchNorm sees apart, as MoCo's shuffle BN does over that many GPUs; each device and micro-batch has as many of them, one at least. 1 is ordinary BatchNorm.")
+    negatives: Literal["queue", "memory_bank", "batch"] = Field(
+        "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1."
+    )
+    bn_splits: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        description=(
+            "Groups of the whole batch that BatchNorm sees apart, as MoCo's shuffle BN does over that many GPUs; each device and "
+            "micro-batch has as many of them, one at least. 1 is ordinary BatchNorm."
+        ),
+    )
 
 
 class SimCLR(Settings):
     """Contrast within the batch (Chen et al. 2020)."""
 
     temperature: float = Field(0.5, gt=0, le=10, description="Temperature of NT-Xent's softmax.")
-    negatives: int | None = Field(None, ge=1, description="Negatives a positive, drawn anew each step; empty means all 2N-2 of the batch.")
+    negatives: int | None = Field(
+        None, ge=1, description="Negatives a positive, drawn anew each step; empty means all 2N-2 of the batch."
+    )
 
 
 class BYOL(Settings):
@@ -83,15 +109,43 @@ class BYOL(Settings):
 class Evaluate(Settings):
     """What is measured, while training and after."""
 
-    knn_every: int = Field(1, ge=0, description="Epochs between two online evaluations (kNN, alignment, uniformity, effective rank, std); 0 for none.")
+    knn_every: int = Field(
+        1,
+        ge=0,
+        description="Epochs between two online evaluations (kNN, alignment, uniformity, effective rank, std); 0 for none.",
+    )
     knn_k: int = Field(20, ge=1, le=1000, description="Neighbours that vote, weighted by exp(cosine / temperature).")
     knn_temperature: float = Field(0.1, gt=0, le=10, description="Temperature of the vote's weights.")
-    knn_train: int = Field(5000, ge=2, description="Training images used as neighbours by the online kNN; the final one uses all.")
-    sample: int = Field(2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP.")
-    snapshots: int = Field(0, ge=0, description="Epochs between two kept embeddings of the sample, for the epoch slider; 0 keeps the last alone. Each takes about 2 bytes an entry of h.")
+    knn_train: int = Field(
+        5000, ge=2, description="Training images used as neighbours by the online kNN; the final one uses all."
+    )
+    sample: int = Field(
+        2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP."
+    )
+    snapshots: int = Field(
+        0,
+        ge=0,
+        description=(
+            "Epochs between two kept embeddings of the sample, for the epoch slider; 0 keeps the last alone. Each takes about 2 "
+            "bytes an entry of h."
+        ),
+    )
     labels: bool = Field(True, description="Label efficiency: fit the linear probe with 1 and 10 % of the training labels, too.")
-    finetune_epochs: int = Field(0, ge=0, le=100_000, description="Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images as so many epochs with all of them see, to within half an epoch; 0 for none.")
-    heads: bool = Field(True, description="Probe z beside h, and for both which change of an image (grey, other colours, rotated, flipped) they can tell.")
+    finetune_epochs: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description=(
+            "Train the encoder and, for comparison, one from scratch with 1, 10 and 100 % of the labels, each on as many images "
+            "as so many epochs with all of them see, to within half an epoch; 0 for none."
+        ),
+    )
+    heads: bool = Field(
+        True,
+        description=(
+            "Probe z beside h, and for both which change of an image (grey, other colours, rotated, flipped) they can tell."
+        ),
+    )
     log_every: int = Field(5, ge=1, description="Optimizer steps between two rows of metrics.")
 
 
@@ -99,22 +153,65 @@ class RunConfig(Settings):
     """One training: everything that decides its result."""
 
     method: str = Field("simclr", description="Self-supervised method, or the supervised reference.")
-    dataset: str = Field("photos", min_length=1, description="Name of a data set, path of an .npz file, or path of a folder of images.")
+    dataset: str = Field(
+        "photos", min_length=1, description="Name of a data set, path of an .npz file, or path of a folder of images."
+    )
     image_size: int = Field(32, ge=8, le=1024, description="Side of the square images that the encoder sees, in pixels.")
-    encoder: Literal["small", "resnet18", "resnet34", "resnet50"] = Field("small", description="Backbone: a small ResNet for CPUs, or torchvision's, with the CIFAR stem up to 64 px.")
+    encoder: Literal["small", "resnet18", "resnet34", "resnet50"] = Field(
+        "small", description="Backbone: a small ResNet for CPUs, or torchvision's, with the CIFAR stem up to 64 px."
+    )
     epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training images.")
     batch_size: int = Field(256, ge=2, le=1_048_576, description="Images an optimizer step (each gives two views).")
-    micro_batch_size: int | None = Field(None, ge=2, description="Images that pass through the networks at a time; smaller needs less memory and gives the whole batch's loss, negatives included, but BatchNorm sees so many images at a time. Empty: the whole batch.")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=2,
+        description=(
+            "Images that pass through the networks at a time; smaller needs less memory and gives the whole batch's loss, "
+            "negatives included, but BatchNorm sees so many images at a time. Empty: the whole batch."
+        ),
+    )
     learning_rate: float = Field(0.06, gt=0, le=1000, description="Peak learning rate at batch size 256, before scaling.")
-    lr_scaling: Literal["none", "sqrt", "linear"] = Field("linear", description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not.")
-    optimizer: Literal["sgd", "lars", "adamw"] = Field("sgd", description="SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: of a learning rate for 0.001, as SimCLR and BYOL give theirs, take a twentieth.")
+    lr_scaling: Literal["none", "sqrt", "linear"] = Field(
+        "linear", description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not."
+    )
+    optimizer: Literal["sgd", "lars", "adamw"] = Field(
+        "sgd",
+        description=(
+            "SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: of a learning rate "
+            "for 0.001, as SimCLR and BYOL give theirs, take a twentieth."
+        ),
+    )
     weight_decay: float = Field(5e-4, ge=0, le=10, description="Weight decay; biases and BatchNorm are left out.")
-    warmup_epochs: float = Field(2, ge=0, description="Epochs of linear warm-up (at most half of the training) before the cosine to 0.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Arithmetic of the networks; losses are always float32. GPUs compute float32 convolutions in TF32, as is PyTorch's default. auto: bfloat16 on GPUs that have it and, for the wide encoders, on CPUs with AMX; else float32.")
+    warmup_epochs: float = Field(
+        2, ge=0, description="Epochs of linear warm-up (at most half of the training) before the cosine to 0."
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="Seed of the initial weights, the order of images and the augmentations."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description=(
+            "Arithmetic of the networks; losses are always float32. GPUs compute float32 convolutions in TF32, as is PyTorch's "
+            "default. auto: bfloat16 on GPUs that have it and, for the wide encoders, on CPUs with AMX; else float32."
+        ),
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
-    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile for the networks: they take a while to be compiled, then less for a step; the result differs by rounding. auto: ResNets on one GPU, in runs of 5,000 steps or more. off: on one GPU, no CUDA graph either.")
-    devices: int = Field(1, ge=1, le=512, description="GPUs a run; the batch is shared out evenly among them, and the result is that of one (without micro-batches; MoCo's where their number divides moco.bn_splits, or that is 1). With device=cpu: processes, for trying it out.")
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description=(
+            "torch.compile for the networks: they take a while to be compiled, then less for a step; the result differs by "
+            "rounding. auto: ResNets on one GPU, in runs of 5,000 steps or more. off: on one GPU, no CUDA graph either."
+        ),
+    )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=512,
+        description=(
+            "GPUs a run; the batch is shared out evenly among them, and the result is that of one (without micro-batches; MoCo's "
+            "where their number divides moco.bn_splits, or that is 1). With device=cpu: processes, for trying it out."
+        ),
+    )
 
     augment: Augment = Augment()
     head: Head = Head()
@@ -143,7 +240,9 @@ class RunConfig(Settings):
     def _share_batch(cls, devices: int, info) -> int:
         batch = info.data.get("batch_size")
         if batch is not None and (batch % devices or batch < 2 * devices):
-            raise PydanticCustomError("devices", "Input should divide batch_size, {batch}, into equal shares of two images or more", {"batch": batch})
+            raise PydanticCustomError(
+                "devices", "Input should divide batch_size, {batch}, into equal shares of two images or more", {"batch": batch}
+            )
         if devices > 1 and info.data.get("compile") == "on":
             raise PydanticCustomError("devices", "Input should be 1 with compile=on")
         return devices
@@ -156,7 +255,7 @@ class RunConfig(Settings):
 
     @property
     def micro_batches(self) -> int:
-        """Parts in which a device's share of the batch passes through the networks, each of two images at least, for BatchNorm."""
+        """Parts in which a device's share of the batch passes through the networks, of two images at least, for BatchNorm."""
         share = self.batch_size // self.devices
         return min(-(-share // (self.micro_batch_size or share)), share // 2)
 
@@ -192,7 +291,8 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
-WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")  # how often is looked: what is read while training, no result
+# How often is looked: what is read while training, no result.
+WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -227,7 +327,7 @@ def get(config: RunConfig, name: str) -> Any:
 
 
 def varying(configs: Iterable[RunConfig]) -> list[str]:
-    """The options that decide a result, other than method and seed, in which configs of one method differ, in the order of OPTIONS."""
+    """The options that decide a result, bar method and seed, in which configs of one method differ, in the order of OPTIONS."""
     by_method: dict[str, list[dict[str, Any]]] = {}
     for config in configs:
         by_method.setdefault(config.method, []).append(config.flat())

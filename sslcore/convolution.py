@@ -14,8 +14,22 @@ from torch import Tensor, nn
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
 
 # F(4x4, 3x3) of Lavin & Gray 2016, section 4.3: y = A' [(G w G') * (B' x B)] A for 6x6 pixels x
-_B = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
-_G = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6], [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]
+_B = [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+]
+_G = [
+    [1 / 4, 0, 0],
+    [-1 / 6, -1 / 6, -1 / 6],
+    [-1 / 6, 1 / 6, -1 / 6],
+    [1 / 24, 1 / 12, 1 / 6],
+    [1 / 24, -1 / 12, 1 / 6],
+    [0, 0, 1],
+]
 _A = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 # of rows and columns at once: (36, 36), (36, 9), (16, 36)
 B, G, A = (torch.kron(m, m) for m in (torch.tensor(rows, dtype=torch.float64) for rows in (_B, _G, _A)))
@@ -63,7 +77,8 @@ def whole_map(x: Tensor, weight: Tensor) -> Tensor:
     """Of 2x2 pixels every one reaches every other: one matrix (4 C, 4 K) in place of nine taps, five of which meet padding."""
     n, channels = x.shape[:2]
     taps = weight.permute(2, 3, 1, 0)  # (3, 3, C, K)
-    columns = [taps[1 - i : 3 - i, 1 - j : 3 - j].reshape(4 * channels, -1) for i in (0, 1) for j in (0, 1)]  # one a pixel of the output
+    # One for each pixel of the output.
+    columns = [taps[1 - i : 3 - i, 1 - j : 3 - j].reshape(4 * channels, -1) for i in (0, 1) for j in (0, 1)]
     return (pixels_last(x).view(n, -1) @ torch.cat(columns, 1)).view(n, 2, 2, -1).permute(0, 3, 1, 2)
 
 

@@ -60,7 +60,9 @@ def leave() -> bool:
 
 def lost(error: Exception) -> bool:
     """Whether the error says no more than that another process is gone."""
-    return world() > 1 and (isinstance(error, dist.DistError) or "Connection closed by peer" in str(error) or "/gloo/" in str(error))
+    return world() > 1 and (
+        isinstance(error, dist.DistError) or "Connection closed by peer" in str(error) or "/gloo/" in str(error)
+    )
 
 
 # -- Words ---------------------------------------------------------------------

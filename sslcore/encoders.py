@@ -73,7 +73,9 @@ class BasicBlock(nn.Module):
     def __init__(self, inner: int, width: int, stride: int, norm: Norm):
         super().__init__()
         changes = stride != 1 or inner != width
-        shortcut = nn.Sequential(nn.Conv2d(inner, width, kernel_size=1, stride=stride, bias=False), norm(width)) if changes else None
+        shortcut = (
+            nn.Sequential(nn.Conv2d(inner, width, kernel_size=1, stride=stride, bias=False), norm(width)) if changes else None
+        )
         self.conv1 = nn.Conv2d(inner, width, kernel_size=3, stride=stride, padding=1, bias=False)
         self.bn1 = norm(width)
         self.relu = nn.ReLU(inplace=True)
@@ -115,7 +117,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
     def together(self, x: Tensor, splits: int) -> Tensor:
-        """Groups of one size in one go. A compiler makes few kernels of it, and many of the groups one by one; uncompiled it is the slower way."""
+        """Groups of one size in one go: few kernels where compiled, and the slower way where not."""
         wide = x.unflatten(0, (splits, -1))  # (splits, n, C, H, W)
         wide = wide if x.dtype == torch.float64 else wide.float()
         variance, mean = torch.var_mean(wide, (1, 3, 4), correction=0)  # (splits, C)
@@ -156,7 +158,11 @@ def synchronise(module: nn.Module) -> None:
         if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d):
             wide = SyncBatchNorm(child.num_features, child.eps, child.momentum)
             wide.weight, wide.bias = child.weight, child.bias
-            wide.running_mean, wide.running_var, wide.num_batches_tracked = child.running_mean, child.running_var, child.num_batches_tracked
+            wide.running_mean, wide.running_var, wide.num_batches_tracked = (
+                child.running_mean,
+                child.running_var,
+                child.num_batches_tracked,
+            )
             setattr(module, name, wide)
         else:
             synchronise(child)
@@ -175,4 +181,3 @@ def build_head(settings: Head, inner: int, batch_norm: bool) -> tuple[nn.Module,
     if settings.kind == "linear":
         return nn.Linear(inner, settings.dim), settings.dim
     return mlp(inner, settings.hidden, settings.dim, batch_norm), settings.dim
-

@@ -8,7 +8,10 @@ import ctypes
 from collections.abc import Sequence
 
 LIBRARY = "libnvidia-ml.so.1"
-PROTOCOL = "energy of the run's GPUs, by their driver's counter, evaluation left out; what else they did meanwhile counts, the rest of the machine does not"
+PROTOCOL = (
+    "energy of the run's GPUs, by their driver's counter, evaluation left out; what else they did meanwhile counts, the rest of "
+    "the machine does not"
+)
 
 
 class Meter:

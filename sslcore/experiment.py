@@ -118,8 +118,8 @@ class Run:
         self.config  # noqa: B018
         if not self.goes_on():
             raise ValueError(
-                f"{self.id} has been measured and its checkpoint.pt is not here, so training would begin anew and replace its results; "
-                "export it with --checkpoints where it was trained, or delete its results.json to begin anew"
+                f"{self.id} has been measured and its checkpoint.pt is not here, so training would begin anew and replace its "
+                "results; export it with --checkpoints where it was trained, or delete its results.json to begin anew"
             )
 
     @property
@@ -383,7 +383,8 @@ class Experiment:
                     raise FileExistsError(f"{self.name}/{name} is there already")
                 Store._make_run(temporary / name, config, now + place / 1000, engine)
             for name in configs:
-                added.append(_into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already"))  # noqa: PERF401  what is in place must be known
+                path = _into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already")
+                added.append(path)  # what is in place must be known
         except BaseException:
             for path in added:
                 path.rename(temporary / path.name)
@@ -458,7 +459,10 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise NotADirectoryError(f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another folder") from None
+            raise NotADirectoryError(
+                f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another "
+                "folder"
+            ) from None
         if (self.root / name).exists():
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))

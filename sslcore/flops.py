@@ -10,8 +10,9 @@ from sslcore.convolution import plain
 from sslcore.train import Training
 
 PROTOCOL = (
-    "operations: those of one training step by PyTorch's counter, over the images of its batch; matrix products and convolutions, "
-    "forward and backward, of all views and networks and of the loss; a multiply-add is 2; augmentation, normalisation and the optimizer left out"
+    "operations: those of one training step by PyTorch's counter, over the images of its batch; matrix products and "
+    "convolutions, forward and backward, of all views and networks and of the loss; a multiply-add is 2; augmentation, "
+    "normalisation and the optimizer left out"
 )
 
 
@@ -30,7 +31,7 @@ def flops_per_image(training: Training) -> float:
 
 
 class Counter(TorchDispatchMode):
-    """Adds up what PyTorch's formulas say of each operation, as its FlopCounterMode does; that imports its compiler, which takes two seconds."""
+    """Adds up what PyTorch's formulas say of each operation, as its FlopCounterMode does, whose import takes two seconds."""
 
     operations = 0
 

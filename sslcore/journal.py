@@ -32,13 +32,19 @@ class Journal:
     def place(self) -> dict[str, Any]:
         """How far the training has come: what each row begins with."""
         training = self.training
-        return {"step": training.step, "epoch": training.step / training.steps_per_epoch, "images_seen": training.step * training.config.batch_size}
+        return {
+            "step": training.step,
+            "epoch": training.step / training.steps_per_epoch,
+            "images_seen": training.step * training.config.batch_size,
+        }
 
     def note(self, loss: Tensor, z: Tensor) -> None:
         """Ask the device for a row of this step: its loss, and how z (N, D) spreads."""
         spread = F.normalize(z.float(), dim=1).std(0).mean()
         rate = self.training.optimizer.param_groups[0]["lr"]
-        self.readout.send(self.place() | {"chance_loss": self.training.method.chance_loss(), "learning_rate": rate}, (loss, spread))
+        self.readout.send(
+            self.place() | {"chance_loss": self.training.method.chance_loss(), "learning_rate": rate}, (loss, spread)
+        )
 
     def read_out(self, wait: bool) -> list[dict[str, Any]]:
         """Write, and return, the rows that the device has got to; with `wait`, all that it was asked for.

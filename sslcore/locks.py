@@ -146,7 +146,8 @@ def stand_in(lock_file: Path) -> Path:
 
 
 class Claim:
-    """What this process holds: a folder, whose file `.held` names the holder and is touched while he lives; or the right to take a dead one's away."""
+    """What this process holds: a folder, whose file `.held` names it and is touched while it lives; or the right to take a dead
+    one's away."""
 
     def __init__(self, folder: Path, name: str = ".held"):
         self.file = folder / name
@@ -158,7 +159,7 @@ class Claim:
         return self._take_away() and self._put()
 
     def _put(self) -> bool:
-        """Make the file, whole from its first moment on: of a torn claim nobody could tell whose it is. False where there is one."""
+        """Make the file, whole from its first moment: of a torn claim nobody could tell whose it is. False where there is one."""
         own = self.file.with_name(f".held.{uuid.uuid4().hex}")
         try:
             own.write_bytes(self.content)

@@ -15,14 +15,16 @@ NONE_LEFT = (
     "could not create a primitive",
 )
 WHILE_MEASURED = (
-    "out of memory while the trained encoder was measured; its weights are kept. Resume when nothing else takes the device's memory, "
-    "or where there is more of it"
+    "out of memory while the trained encoder was measured; its weights are kept. Resume when nothing else takes the device's "
+    "memory, or where there is more of it"
 )
 
 
 def peak(device: torch.device) -> int:
     """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return (
+        torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
 
 
 def is_out(error: BaseException) -> bool:
@@ -35,6 +37,8 @@ def advice(config: RunConfig) -> str:
     share = config.batch_size // config.devices
     tried = min(config.micro_batch_size or share, share)
     return (
-        f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, {config.encoder}). "
-        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss that of the whole batch, or choose a smaller batch_size or image_size"
+        f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, "
+        f"{config.encoder}). "
+        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss that of the whole batch, or choose a smaller "
+        "batch_size or image_size"
     )

@@ -29,7 +29,7 @@ def build_optimizer(modules: Iterable[nn.Module], config: RunConfig) -> torch.op
 
 
 class Uncompiled:
-    """What torch's optimizers tell torch's compiler to leave alone, without telling it: that imports it, which takes a run two seconds."""
+    """What torch's optimizers tell torch's compiler to leave alone, without telling it: its import takes two seconds."""
 
     add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
     zero_grad = unwrap(torch.optim.Optimizer.zero_grad)

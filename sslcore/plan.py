@@ -50,7 +50,9 @@ def read(preset: str) -> Spec:
         first = error.errors()[0]
         raise ValueError(f"{preset}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if spec.schema_version > SCHEMA_VERSION:
-        raise ValueError(f"{preset}: schema_version: {spec.schema_version} is a newer Triptych's; this one reads up to {SCHEMA_VERSION}")
+        raise ValueError(
+            f"{preset}: schema_version: {spec.schema_version} is a newer Triptych's; this one reads up to {SCHEMA_VERSION}"
+        )
     return spec
 
 
@@ -91,7 +93,9 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
     for axis, values in axes.items():
         if axis not in spec.axes and axis not in IN_EVERY_NAME:
             check_names(_named({axis: values}))
-            raise ConfigError({axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"})
+            raise ConfigError(
+                {axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"}
+            )
         had = spec.axes.get(axis) or list(dict.fromkeys(get(config, axis) for config in before.configs.values()))
         grown[axis] = [*had, *(value for value in values if value not in had)]
         if grown[axis] == had:
@@ -220,13 +224,20 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
         return {"dataset": str(error)}, []
     problems, warnings = {}, []
     if config.batch_size > info.train:
-        problems["batch_size"] = f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+        problems["batch_size"] = (
+            f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+        )
     if info.test == 1:
         problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two, or none at all"
     if info.classes and len(info.classes) == 1:
-        problems["dataset"] = f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a folder of bare images)"
+        problems["dataset"] = (
+            f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
+            "folder of bare images)"
+        )
     if info.classes and config.evaluate.knn_k > info.train:
-        problems["evaluate.knn_k"] = f"{config.evaluate.knn_k} neighbours are more than the {info.train} training images; choose fewer"
+        problems["evaluate.knn_k"] = (
+            f"{config.evaluate.knn_k} neighbours are more than the {info.train} training images; choose fewer"
+        )
     if not info.classes:
         if config.method == "supervised":
             problems["method"] = "supervised needs labels, and this data set has none"
@@ -235,16 +246,30 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
         available = info.train - (config.batch_size if config.moco.negatives == "memory_bank" else 0)
         if config.moco.queue_size > available:
             if config.moco.negatives == "memory_bank":
-                problems["moco.queue_size"] = f"the memory bank can offer {available} other images as negatives; choose at most that"
+                problems["moco.queue_size"] = (
+                    f"the memory bank can offer {available} other images as negatives; choose at most that"
+                )
             else:
-                warnings.append(f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the same images from earlier epochs")
+                warnings.append(
+                    f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of "
+                    "the same images from earlier epochs"
+                )
     if config.method == "moco" and config.moco.bn_splits > 1:
         parts = config.devices * config.micro_batches
         groups, asked = config.bn_splits_at_a_time * parts, config.moco.bn_splits
         if groups != asked:
-            warnings.append(f"moco.bn_splits {asked} cannot be shared out evenly over {parts} parts of the batch (devices, and micro-batches of each): it has {groups} groups; choose a multiple of {parts}")
+            warnings.append(
+                f"moco.bn_splits {asked} cannot be shared out evenly over {parts} parts of the batch (devices, and micro-batches "
+                f"of each): it has {groups} groups; choose a multiple of {parts}"
+            )
         if config.bn_splits_at_a_time * config.devices == 1 and config.moco.negatives != "memory_bank":
-            warnings.append(f"moco.bn_splits: each of {parts} micro-batches is one group, so that BatchNorm sees a key among the same images as its query, which can give the key away; choose bn_splits of {2 * parts} or more, or a larger micro_batch_size")
+            warnings.append(
+                f"moco.bn_splits: each of {parts} micro-batches is one group, so that BatchNorm sees a key among the same images "
+                f"as its query, which can give the key away; choose bn_splits of {2 * parts} or more, or a larger "
+                "micro_batch_size"
+            )
     if config.method == "simclr" and config.simclr.negatives is not None and config.simclr.negatives > 2 * config.batch_size - 2:
-        problems["simclr.negatives"] = f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
+        problems["simclr.negatives"] = (
+            f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
+        )
     return problems, warnings

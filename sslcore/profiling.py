@@ -26,11 +26,11 @@ class Aloud:
 
 
 def report(config: RunConfig, steps: int, trace: Path | None) -> str:
-    """A table of the operators that take most of `steps` training steps of a config, and how fast as many are without the profiler.
+    """A table of the operators that take most of `steps` training steps of a config; how fast as many are without the profiler.
 
     The operators are those that Python launches; then come, as in a run, the compiler and the CUDA graph that the config
-    asks for. With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it or the
-    trace has no place, and OSError where it could not be written.
+    asks for. With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it or
+    the trace has no place, and OSError where it could not be written.
     """
     if trace is not None:
         check_place(trace, "--trace")
@@ -59,6 +59,13 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
     seconds = time.perf_counter() - began
     order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
     table = seen.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=45)
-    what = f"{config.method}, {config.encoder}, batch {config.batch_size}, {config.image_size} px, {training.device}, {training.precision}"
-    speed = f"{seconds / steps:.3f} s a step, {steps * config.batch_size / seconds:,.0f} images/s" + ", compiled" * training.compiled + ", as a CUDA graph" * (training.graph is not None)
+    what = (
+        f"{config.method}, {config.encoder}, batch {config.batch_size}, {config.image_size} px, {training.device}, "
+        f"{training.precision}"
+    )
+    speed = (
+        f"{seconds / steps:.3f} s a step, {steps * config.batch_size / seconds:,.0f} images/s"
+        + ", compiled" * training.compiled
+        + ", as a CUDA graph" * (training.graph is not None)
+    )
     return f"{table}\n{what}: {speed}"

@@ -105,7 +105,10 @@ def in_words(run: Run, status: Status) -> str:
         rows = run.metrics()
         steps = [row for row in rows if row.get("images_per_second") is not None]
         if steps and status.stage == "pretrain":
-            words += [f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}", f"{steps[-1]['images_per_second']:,.0f} images/s"]
+            words += [
+                f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}",
+                f"{steps[-1]['images_per_second']:,.0f} images/s",
+            ]
         knn = [row["knn"] for row in rows if row.get("knn") is not None]
         if knn:
             words.append(f"kNN {100 * knn[-1]:.1f} %")
@@ -132,10 +135,18 @@ def results(runs: Sequence[Run]) -> Table:
     axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
     seeds = any(len(row["runs"]) > 1 for row in rows)
     ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)
-    table = Table(box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.")
+    table = Table(
+        box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds."
+    )
     for name in axes:
         table.add_column(name, no_wrap=True)
-    numbers = {"linear": "linear", "knn": "kNN", "random_linear": "untrained\nlinear", "random_knn": "untrained\nkNN", "pixels_knn": "pixels\nkNN"}
+    numbers = {
+        "linear": "linear",
+        "knn": "kNN",
+        "random_linear": "untrained\nlinear",
+        "random_knn": "untrained\nkNN",
+        "pixels_knn": "pixels\nkNN",
+    }
     for heading in ["seeds"] * seeds + [*numbers.values(), "time"]:
         table.add_column(heading, justify="right", no_wrap=True)
     if not ended:

@@ -71,8 +71,15 @@ def train(run: Run, pulse) -> tuple[str, str | None]:
     if "why" in heard:
         return "failed", heard["why"]
     if "pid" not in heard:
-        return "failed", f"torchrun ended with exit code {code} before the run's {run.config.devices} processes had begun; the log says why."
-    return "interrupted", f"One of the run's {run.config.devices} processes was ended from outside (the machine may have run out of memory); the log says which."
+        return (
+            "failed",
+            f"torchrun ended with exit code {code} before the run's {run.config.devices} processes had begun; the log says why.",
+        )
+    return (
+        "interrupted",
+        f"One of the run's {run.config.devices} processes was ended from outside (the machine may have run out of memory); the "
+        "log says which.",
+    )
 
 
 def read(pipe: int) -> bytes:
@@ -100,10 +107,12 @@ def hear(words: bytes, pulse, heard: dict[str, Any]) -> bytes:
 
 
 def command(run: Run, environment: Mapping[str, str]) -> list[str]:
-    """What starts torchrun here, or on each node of a Slurm job. Raises ValueError where the devices cannot be shared by the nodes."""
+    """What starts torchrun here, or on each node of a Slurm job. Raises ValueError where the nodes cannot share the devices."""
     devices, nodes = run.config.devices, int(environment.get("SLURM_JOB_NUM_NODES", 1))
     if devices % nodes:
-        raise ValueError(f"devices: {devices} cannot be shared evenly by the {nodes} nodes of the Slurm job; choose a multiple of {nodes}")
+        raise ValueError(
+            f"devices: {devices} cannot be shared evenly by the {nodes} nodes of the Slurm job; choose a multiple of {nodes}"
+        )
     torchrun = [sys.executable, "-m", "sslcore.ranks", "torchrun", str(devices // nodes), str(run.path)]
     if nodes == 1:
         return torchrun
@@ -155,7 +164,10 @@ def rank(run: Run) -> int:
     try:
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         if run.config.device != "cpu" and torch.cuda.device_count() < here:
-            raise Failed(f"devices: {here} GPUs are needed on this machine, and PyTorch finds {torch.cuda.device_count()}; choose fewer devices, or device=cpu")
+            raise Failed(
+                f"devices: {here} GPUs are needed on this machine, and PyTorch finds {torch.cuda.device_count()}; choose fewer "
+                "devices, or device=cpu"
+            )
         distributed.join(pick_device(run.config).type)
         work(run, pulse)
     except Stopped:

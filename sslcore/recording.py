@@ -33,9 +33,13 @@ def record_passes(training: Training, pulse) -> None:
         training.graph = Graph(training)
     except Exception as error:  # CUDA's, PyTorch's, or no memory for it
         said = next(iter(str(error).strip().splitlines()), "")[:300]
-        pulse.warn(f"no CUDA graph of a step could be made ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result")
+        pulse.warn(
+            f"no CUDA graph of a step could be made ({type(error).__name__}: {said}); the run goes on without it, slower and "
+            "with the same result"
+        )
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        generator.graphsafe_set_state(torch.Generator(training.device).graphsafe_get_state())  # its own believes to be on record still
+        # The generator believes to be on record still.
+        generator.graphsafe_set_state(torch.Generator(training.device).graphsafe_get_state())
         torch.cuda.empty_cache()
 
 

@@ -38,7 +38,10 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
             keep_views(run, run.config, data)
         training = Training(run.config, data, pick_device(run.config))
         if isinstance(training.images, Streamed):
-            pulse.say(f"the images take {data.x_train.nbytes / 1e9:.1f} GB, more than half of the free memory of the device: they are read while it trains")
+            pulse.say(
+                f"the images take {data.x_train.nbytes / 1e9:.1f} GB, more than half of the free memory of the device: they are "
+                "read while it trains"
+            )
         if distributed.first():
             keep_environment(run, training, evaluate_only)
         if evaluate_only:
@@ -179,7 +182,9 @@ def keep_environment(run: Run, training: Training, evaluate_only: bool) -> None:
     """environment.json: what the numbers depend on besides the config; that of the training stays when it is measured again."""
     now, before = environment(run, training), run.environment() if evaluate_only else None
     if before:
-        now = before | {"measured_again": {name: now[name] for name in ("packages", "python", "device", "precision", "git_commit")}}
+        now = before | {
+            "measured_again": {name: now[name] for name in ("packages", "python", "device", "precision", "git_commit")}
+        }
     write_json(run.environment_file, now)
 
 
@@ -224,7 +229,8 @@ def say_results(results: dict, pulse) -> None:
         untrained = results["baselines"]["random_encoder"]
         pulse.say(
             f"linear probe {results['linear']['accuracy']:.1%} ({low:.1%} to {high:.1%}), kNN {results['knn']['accuracy']:.1%}; "
-            f"untrained encoder {untrained['linear']:.1%} and {untrained['knn']:.1%}; pixels kNN {results['baselines']['pixels']['knn']:.1%}"
+            f"untrained encoder {untrained['linear']:.1%} and {untrained['knn']:.1%}; pixels kNN "
+            f"{results['baselines']['pixels']['knn']:.1%}"
         )
     else:
         pulse.say(results["note"])

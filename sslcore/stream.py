@@ -32,7 +32,9 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + cached
     try:
         group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="utf-8")) - int((group / "memory.current").read_text(encoding="utf-8"))
+        limit = int((group / "memory.max").read_text(encoding="utf-8")) - int(
+            (group / "memory.current").read_text(encoding="utf-8")
+        )
     except (OSError, ValueError):  # no such file, or no limit
         return psutil.virtual_memory().available
     return min(limit, psutil.virtual_memory().available)
@@ -85,7 +87,8 @@ class Reader:
     def __init__(self, images: Images, device: torch.device):
         self.images, self.device = images, device
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        on_device = (torch.cuda.set_device, (self.stream.device,)) if self.stream else (None, ())  # a thread's own is the first GPU
+        # Unless told otherwise, a thread's GPU is the first.
+        on_device = (torch.cuda.set_device, (self.stream.device,)) if self.stream else (None, ())
         self.thread = ThreadPoolExecutor(1, "images", *on_device)
         self.buffers: list[Tensor] = [torch.empty(0), torch.empty(0)]
         self.copied: list[torch.cuda.Event | None] = [None, None]
@@ -98,7 +101,9 @@ class Reader:
     def _read(self, rows: np.ndarray) -> tuple[Tensor, "torch.cuda.Event | None"]:
         self.turn = turn = 1 - self.turn
         if len(self.buffers[turn]) < len(rows):
-            self.buffers[turn] = torch.empty(len(rows), *self.images.shape[1:], dtype=torch.uint8, pin_memory=self.stream is not None)
+            self.buffers[turn] = torch.empty(
+                len(rows), *self.images.shape[1:], dtype=torch.uint8, pin_memory=self.stream is not None
+            )
         elif self.copied[turn]:
             self.copied[turn].synchronize()  # the buffer's last images have left it
         part = self.buffers[turn][: len(rows)]

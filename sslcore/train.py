@@ -54,8 +54,8 @@ def pick_device(config: RunConfig) -> torch.device:
         return torch.device("cuda")
     if os.environ.get("TRIPTYCH_SLOT", "cpu") != "cpu":
         raise Failed(
-            "device: nvidia-smi lists a GPU here which PyTorch cannot use, most often because its driver is older than PyTorch's CUDA; "
-            "update the driver, install PyTorch for an older CUDA, or set device=cpu"
+            "device: nvidia-smi lists a GPU here which PyTorch cannot use, most often because its driver is older than PyTorch's "
+            "CUDA; update the driver, install PyTorch for an older CUDA, or set device=cpu"
         )
     if config.device == "cuda":
         raise Failed("device: cuda was asked for, but PyTorch finds no GPU here; set device=auto or device=cpu")
@@ -88,7 +88,7 @@ def initial(config: RunConfig, images: int, classes: int) -> Method:
 
 
 def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of about 10,000 images, fewer where they are large."""
+    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of 10,000 images, fewer large ones."""
     at_most = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
     some = images[:: max(1, len(images) // at_most)]
     counts = np.zeros((3, 256))  # of each value
@@ -106,7 +106,8 @@ class Training:
 
     def __init__(self, config: RunConfig, data: Data, device: torch.device):
         self.config, self.device = config, device
-        torch.backends.cudnn.benchmark = True  # a training's shapes stay the same, so that each convolution's fastest way is worth looking for
+        # A training's shapes stay the same, so that each convolution's fastest way is worth looking for.
+        torch.backends.cudnn.benchmark = True
         self.precision = pick_precision(config, device)
         self.size = len(data.x_train)
         resident = fits(data.x_train.nbytes, device)
@@ -162,22 +163,21 @@ class Training:
         batch = Batch(indices, None if self.labels is None else self.labels[indices])
         images = self.images.take(self.step, distributed.own(indices))
 
-        rate = learning_rate(
-            self.step, self.total, config.warmup_epochs * self.steps_per_epoch, config.peak_learning_rate
-        )
+        rate = learning_rate(self.step, self.total, config.warmup_epochs * self.steps_per_epoch, config.peak_learning_rate)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
         loss, rows = (self.graph or self.passes)(images, batch)
         self.finite &= torch.isfinite(loss)
         self.optimizer.step()
-        statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]  # a process sees its own groups
+        # A process sees its own groups.
+        statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]
         distributed.add_up(statistics, 1 / distributed.world())
         self.step += 1
         self.method.after_step(rows, batch, self.step, self.total)
         return loss, rows[0]
 
     def passes(self, images: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """From uint8 images (n, S, S, 3) to the gradients of the weights. Returns (the loss, the rows of the whole batch), detached."""
+        """From uint8 images (n, S, S, 3) to the weights' gradients. Returns (the loss, the rows of the whole batch), detached."""
         with torch.compiler.set_stance("default") if self.compiled else nullcontext():
             with distributed.one_batch():
                 view1, view2 = self.views(images), self.views(images, second=True)
@@ -219,10 +219,12 @@ class Training:
 
     @contextmanager
     def rehearsal(self) -> Iterator[tuple[Tensor, Batch]]:
-        """Black images and their batch, as `passes` takes them. Passes made within leave no gradients and no statistics behind."""
+        """Black images and their batch, as `passes` takes them. Passes within leave no gradients and no statistics behind."""
         size, batch_size = self.config.image_size, self.config.batch_size
         images = torch.zeros(batch_size // distributed.world(), size, size, 3, dtype=torch.uint8, device=self.device)
-        batch = Batch(torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size].clone())
+        batch = Batch(
+            torch.arange(batch_size, device=self.device), None if self.labels is None else self.labels[:batch_size].clone()
+        )
         before = [(buffer, buffer.clone()) for buffer in self.method.buffers()]
         try:
             yield images, batch

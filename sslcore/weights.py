@@ -34,7 +34,10 @@ def write(run: Run, config: RunConfig, encoder: nn.Module, views: Views) -> None
 def check(run: Run) -> None:
     """Raises ValueError, in words, where the run has no encoder.safetensors."""
     if not run.encoder_file.exists():
-        raise ValueError(f"{run.id}: there is no {run.encoder_file.name}; an experiment has it where it was trained, or exported with --checkpoints")
+        raise ValueError(
+            f"{run.id}: there is no {run.encoder_file.name}; an experiment has it where it was trained, or exported with "
+            "--checkpoints"
+        )
 
 
 def read(run: Run, encoder: nn.Module) -> Statistics:
@@ -46,4 +49,6 @@ def read(run: Run, encoder: nn.Module) -> Statistics:
             return Statistics(*([float(number) for number in file.metadata()[name].split()] for name in Statistics._fields))
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again") from error
+        raise ValueError(
+            f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again"
+        ) from error

@@ -36,7 +36,8 @@ class Pulse:
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.recorded_status()
         self.finished = self.status if evaluate_only and self.status.state == "finished" else None  # as it was, and stays
-        self.measured_by_hand = evaluate_only and self.status.job_id is not None  # a run that Slurm has trained, and whose it stays
+        # A run that Slurm has trained, and whose it stays.
+        self.measured_by_hand = evaluate_only and self.status.job_id is not None
         self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
@@ -93,7 +94,9 @@ class Pulse:
     def write(self, **changes: Any) -> None:
         with self.writing:
             if self.claim and self.claim.lost():
-                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
+                self.give_up(
+                    "its folder was deleted or moved, or another process holds it; this one ends and writes nothing more"
+                )
             self.status = self.status.model_copy(update={**changes, "heartbeat": time.time()})
             self.run.write_status(self.status)
 
@@ -109,7 +112,12 @@ class Pulse:
         whose = {"engine": "slurm", "host": self.trained_on} if self.measured_by_hand else {}
         if self.finished and changes["state"] != "finished":
             warnings = [*self.status.warnings, NOT_AGAIN + (changes.get("error") or "it was stopped")]
-            changes = {"state": "finished", "stage": self.finished.stage, "progress": self.finished.progress, "warnings": warnings}
+            changes = {
+                "state": "finished",
+                "stage": self.finished.stage,
+                "progress": self.finished.progress,
+                "warnings": warnings,
+            }
         self.write(eta_seconds=None, ended_at=time.time(), **whose, **changes)
 
     def gives_way(self) -> bool:
@@ -127,7 +135,9 @@ class Pulse:
         """Progress of pre-training; goes out with the next heartbeat."""
         with self.writing:
             if self.claim and self.claim.lost():
-                self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
+                self.give_up(
+                    "its folder was deleted or moved, or another process holds it; this one ends and writes nothing more"
+                )
             self.status = self.status.model_copy(update={"progress": PRETRAIN_SHARE * share, "eta_seconds": seconds_left})
 
     def stage(self, stage: str, progress: float) -> None:

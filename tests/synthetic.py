@@ -22,7 +22,9 @@ FLOPS = {"moco": 4e7, "simclr": 5e7, "byol": 7e7, "supervised": 2.5e7}  # an ima
 LOSS = {"moco": (8.3, 5.2), "simclr": (6.2, 4.9), "byol": (4.0, 1.0), "supervised": (1.6, 0.2)}
 
 
-def store(root: Path, methods=("moco", "simclr", "byol"), seeds=(0, 1), steps: int = 400, name: str = "photos", axes=None, **base) -> Experiment:
+def store(
+    root: Path, methods=("moco", "simclr", "byol"), seeds=(0, 1), steps: int = 400, name: str = "photos", axes=None, **base
+) -> Experiment:
     """An experiment, all of whose runs have finished; `axes` vary beside method and seed."""
     spec = Spec(
         title="Three methods on photos",
@@ -51,7 +53,9 @@ def quality(config: RunConfig) -> float:
 def status(run: Run, state: str, **changes):
     now = time.time()
     ended = None if state in ACTIVE else now
-    return run.recorded_status().model_copy(update={"state": state, "attempt": 1, "slot": "cpu", "started_at": now - 100, "ended_at": ended, **changes})
+    return run.recorded_status().model_copy(
+        update={"state": state, "attempt": 1, "slot": "cpu", "started_at": now - 100, "ended_at": ended, **changes}
+    )
 
 
 def running(run: Run, steps: int = 100) -> None:
@@ -75,12 +79,19 @@ def write_metrics(run: Run, steps: int, first: int = 0, every: int = 5, evaluate
     rng = np.random.default_rng([seed, len(method), first])
     start, end = LOSS[method]
     for step in range(first + every, steps + 1, every):
-        place = {"step": step, "epoch": step / 20, "images_seen": step * run.config.batch_size, "seconds": 0.25 * step * (1 + 0.05 * seed)}
+        place = {
+            "step": step,
+            "epoch": step / 20,
+            "images_seen": step * run.config.batch_size,
+            "seconds": 0.25 * step * (1 + 0.05 * seed),
+        }
         grown = 1 - math.exp(-step / 120)
         loss = start + (end - start) * grown + rng.normal(0, 0.03 * (start - end))
         rate = run.config.peak_learning_rate * min(1, step / 40) * (1 + math.cos(math.pi * step / 400)) / 2
         speed = 1000 + rng.normal(0, 20)
-        run.append_metrics(place | {"loss": loss, "chance_loss": start, "learning_rate": rate, "images_per_second": speed, "std_z": 0.08})
+        run.append_metrics(
+            place | {"loss": loss, "chance_loss": start, "learning_rate": rate, "images_per_second": speed, "std_z": 0.08}
+        )
         if step % evaluate_every == 0:
             run.append_metrics(
                 place
@@ -99,7 +110,9 @@ def write_results(run: Run, labelled: bool = True) -> None:
     method, seed = run.config.method, run.config.seed
     rng = np.random.default_rng([seed, len(method)])
     right = np.clip(rng.normal(100 * quality(run.config), 6, len(CLASSES)).round().astype(int), 0, 100)
-    confusion = np.stack([rng.multinomial(100 - n, np.delete(np.ones(len(CLASSES)), k) / (len(CLASSES) - 1)) for k, n in enumerate(right)])
+    confusion = np.stack(
+        [rng.multinomial(100 - n, np.delete(np.ones(len(CLASSES)), k) / (len(CLASSES) - 1)) for k, n in enumerate(right)]
+    )
     confusion = np.stack([np.insert(row, k, right[k]) for k, row in enumerate(confusion)])
     accuracy = float(right.sum() / confusion.sum())
     half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / confusion.sum())
@@ -112,9 +125,18 @@ def write_results(run: Run, labelled: bool = True) -> None:
         "classes": list(CLASSES),
         "regularisation": 1e-3,
         **sizes,
-        "protocol": "logistic regression on frozen, standardised h of the last epoch; L-BFGS; regularisation chosen on a held-out fifth of train",
+        "protocol": (
+            "logistic regression on frozen, standardised h of the last epoch; L-BFGS; regularisation chosen on a held-out fifth "
+            "of train"
+        ),
     }
-    knn = {"accuracy": accuracy - 0.03, "k": get(run.config, "evaluate.knn_k"), "temperature": 0.1, **sizes, "protocol": "weighted vote of the k nearest by cosine, on h"}
+    knn = {
+        "accuracy": accuracy - 0.03,
+        "k": get(run.config, "evaluate.knn_k"),
+        "temperature": 0.1,
+        **sizes,
+        "protocol": "weighted vote of the k nearest by cosine, on h",
+    }
     untrained = {"knn": 0.47 + rng.normal(0, 0.01), "linear": 0.56 + rng.normal(0, 0.01)}
     results = {
         "linear": linear if labelled else None,
@@ -122,7 +144,13 @@ def write_results(run: Run, labelled: bool = True) -> None:
         "baselines": {"random_encoder": untrained, "pixels": {"knn": 0.42}} if labelled else None,
         "geometry": {"alignment": 0.4, "uniformity": -2.9, "effective_rank": 70.0, "std": 0.8},
         "umap": {"trustworthiness": 0.95, "n_neighbors": 15, "min_dist": 0.1, "metric": "cosine"},
-        "cost": {"seconds": 100.0 + 5 * seed, "images_per_second": 1000.0, "peak_memory_bytes": 900_000_000, "device": "cpu", "flops_per_image": FLOPS[method]},
+        "cost": {
+            "seconds": 100.0 + 5 * seed,
+            "images_per_second": 1000.0,
+            "peak_memory_bytes": 900_000_000,
+            "device": "cpu",
+            "flops_per_image": FLOPS[method],
+        },
     }
     if labelled:
         np.savez(run.predictions_file, **predictions(confusion, rng))
@@ -133,20 +161,47 @@ def questions(run: Run) -> None:
     """What the further probes said, added to results.json: few labels, fine-tuning, h against z, transfer to digits."""
     results = run.results()
     best = results["linear"]["accuracy"]
-    few = [{"fraction": share, "n": n, "accuracy": best - lost, "std": std, "draws": draws, "random_encoder": 0.55 - lost}
-           for share, n, lost, std, draws in ((0.01, 40, 0.2, 0.03, 5), (0.1, 400, 0.08, 0.01, 3), (1.0, 4000, 0.0, None, 1))]  # fmt: skip
-    tuned = [{"fraction": row["fraction"], "n": row["n"], "epochs": 5, "accuracy": row["accuracy"] + 0.02, "from_scratch": row["accuracy"] - 0.1} for row in few]
-    told = {task: {"h": chance + 0.3, "z": chance + 0.1, "chance": chance, "n_train": 1000, "n_test": 1000}
-            for task, chance in (("grayscale", 0.5), ("colour", 0.25), ("rotation", 0.25), ("flip", 0.5))}  # fmt: skip
-    moved = {"linear": {"accuracy": 0.9}, "knn": {"accuracy": 0.88}, "random_encoder": {"linear": 0.8, "knn": 0.7}, "pixels": {"knn": 0.85}, "protocol": "resized"}
-    write_json(run.results_file, results | {
-        "label_efficiency": few, "label_efficiency_protocol": "of each class that share", "fine_tuning": tuned, "fine_tuning_protocol": "the run's recipe",
-        "heads": {"linear": {"h": best, "z": best - 0.05}, "forgets": told, "protocol": "both in eval mode"}, "transfer": {"digits": moved},
-    })  # fmt: skip
+    few = [
+        {"fraction": share, "n": n, "accuracy": best - lost, "std": std, "draws": draws, "random_encoder": 0.55 - lost}
+        for share, n, lost, std, draws in ((0.01, 40, 0.2, 0.03, 5), (0.1, 400, 0.08, 0.01, 3), (1.0, 4000, 0.0, None, 1))
+    ]
+    tuned = [
+        {
+            "fraction": row["fraction"],
+            "n": row["n"],
+            "epochs": 5,
+            "accuracy": row["accuracy"] + 0.02,
+            "from_scratch": row["accuracy"] - 0.1,
+        }
+        for row in few
+    ]
+    told = {
+        task: {"h": chance + 0.3, "z": chance + 0.1, "chance": chance, "n_train": 1000, "n_test": 1000}
+        for task, chance in (("grayscale", 0.5), ("colour", 0.25), ("rotation", 0.25), ("flip", 0.5))
+    }
+    moved = {
+        "linear": {"accuracy": 0.9},
+        "knn": {"accuracy": 0.88},
+        "random_encoder": {"linear": 0.8, "knn": 0.7},
+        "pixels": {"knn": 0.85},
+        "protocol": "resized",
+    }
+    write_json(
+        run.results_file,
+        results
+        | {
+            "label_efficiency": few,
+            "label_efficiency_protocol": "of each class that share",
+            "fine_tuning": tuned,
+            "fine_tuning_protocol": "the run's recipe",
+            "heads": {"linear": {"h": best, "z": best - 0.05}, "forgets": told, "protocol": "both in eval mode"},
+            "transfer": {"digits": moved},
+        },
+    )
 
 
 def predictions(confusion: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """predictions.npz that gives this confusion matrix, and kNN 3 points less. Some images are hard for every run, as real ones are."""
+    """predictions.npz that gives this confusion matrix, and kNN 3 points less. Some images are hard for every run."""
     label = np.repeat(np.arange(len(confusion)), confusion.sum(1))
     hardness = np.random.default_rng(0).normal(size=len(label)) + rng.normal(size=len(label))
     linear = np.empty_like(label)
@@ -161,7 +216,7 @@ def predictions(confusion: np.ndarray, rng: np.random.Generator) -> dict[str, np
 
 
 def embed(experiment: Experiment, labelled: bool = True) -> None:
-    """embeddings.npz and umap.parquet of every run, and the sample sheet: the data set's own images, with made-up labels (index modulo 5).
+    """embeddings.npz and umap.parquet of every run, and the sample sheet: the set's images, with made-up labels (index mod 5).
 
     h (n, 16) lies around one corner a class, the tighter the better the method; the layout is its plane of the first two.
     """
@@ -178,10 +233,18 @@ def embed(experiment: Experiment, labelled: bool = True) -> None:
         predicted = np.where(wrong, (label + 1) % len(CLASSES), label)
         nothing = np.full(len(index), -1)
         with replacing(run.embeddings_file) as temporary, temporary.open("wb") as file:
-            np.savez(file, h=h.astype(np.float32), index=index, prediction=predicted if labelled else nothing,
-                     label=label if labelled else nothing, train=index < len(data.x_train))  # fmt: skip
+            np.savez(
+                file,
+                h=h.astype(np.float32),
+                index=index,
+                prediction=predicted if labelled else nothing,
+                label=label if labelled else nothing,
+                train=index < len(data.x_train),
+            )
         with replacing(run.umap_file) as temporary:
-            layout_frame(layout.astype(np.float32), index, label if labelled else None, config.epochs).to_parquet(temporary, index=False)
+            layout_frame(layout.astype(np.float32), index, label if labelled else None, config.epochs).to_parquet(
+                temporary, index=False
+            )
         sheet = experiment.sample_sheet(config.dataset)
         if not sheet.exists():
             with replacing(sheet) as temporary:

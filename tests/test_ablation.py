@@ -45,7 +45,9 @@ def grids(draw) -> list[Entry]:
     names = draw(st.lists(st.sampled_from(list(VALUES)), max_size=4, unique=True))
     assume(not {"moco.queue_size", "moco.negatives"} <= set(names))  # the batch has no K: such runs would be the same
     axes = {name: draw(st.lists(st.sampled_from(VALUES[name]), min_size=1, unique_by=repr)) for name in names}
-    planned = plan.plan(Spec(base={"dataset": "digits", "batch_size": 64, "augment": {"flip": 0.5, "hue": 0.1, "grayscale": 0.2}}, axes=axes)).configs
+    planned = plan.plan(
+        Spec(base={"dataset": "digits", "batch_size": 64, "augment": {"flip": 0.5, "hue": 0.1, "grayscale": 0.2}}, axes=axes)
+    ).configs
     linear = draw(st.lists(st.none() | st.floats(0, 1), min_size=len(planned), max_size=len(planned)))
     return [
         Entry("e", name, config, NOT_RUN if value is None else "finished", 0.0, None, dict.fromkeys(NUMBERS) | {"linear": value})
@@ -119,7 +121,9 @@ def test_what_a_run_has_from_its_place_on_the_axis_makes_no_lines():
     scaled = [entry(batch_size=size, lr_scaling="linear") for size in (16, 32, 64)]
     for axis in ("batch_size", "negatives"):
         assert len(ablation.lines(ablation.cells(scaled, [axis]))) == 1
-    sets = [Entry("e", name, resolve({"method": "moco", "dataset": name}), NOT_RUN, 0.0, None, {}) for name in ("photos", "digits")]
+    sets = [
+        Entry("e", name, resolve({"method": "moco", "dataset": name}), NOT_RUN, 0.0, None, {}) for name in ("photos", "digits")
+    ]
     assert len({(e.config.image_size, e.config.moco.queue_size, e.config.augment.crop_min) for e in sets}) == 2
     assert len(ablation.lines(ablation.cells(sets, ["dataset"]))) == 1
 
@@ -154,11 +158,19 @@ def test_negatives_a_positive(settings, number):
 
 
 def test_methods_share_an_axis_that_each_has_for_itself():
-    entries = [entry(method="moco", moco__momentum=m) for m in (0.5, 0.9)] + [entry(method="byol", byol__momentum=m) for m in (0.5, 0.9)]
+    entries = [entry(method="moco", moco__momentum=m) for m in (0.5, 0.9)] + [
+        entry(method="byol", byol__momentum=m) for m in (0.5, 0.9)
+    ]
     entries += [entry(method="simclr")]
     assert ablation.axes(entries) == ["momentum"]
     cells = ablation.cells(entries, ["momentum"])
-    assert [(cell.method, cell.at) for cell in cells] == [("moco", (0.5,)), ("moco", (0.9,)), ("simclr", (None,)), ("byol", (0.5,)), ("byol", (0.9,))]
+    assert [(cell.method, cell.at) for cell in cells] == [
+        ("moco", (0.5,)),
+        ("moco", (0.9,)),
+        ("simclr", (None,)),
+        ("byol", (0.5,)),
+        ("byol", (0.9,)),
+    ]
 
 
 def test_settings_of_a_group_that_do_not_vary_freely_are_one_axis():
@@ -193,11 +205,19 @@ def test_what_was_planned_and_never_made_is_not_run_and_what_is_hidden_is_not_mi
 
 def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike():
     images = datasets.info("digits").train
-    measured = [entry(method="moco", speed=100.0), entry(method="byol", speed=300.0, batch_size=64), entry(method="byol", speed=200.0)]
+    measured = [
+        entry(method="moco", speed=100.0),
+        entry(method="byol", speed=300.0, batch_size=64),
+        entry(method="byol", speed=200.0),
+    ]
     assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None)], measured) == pytest.approx(4 * images / 200)
-    assert ablation.seconds_to_run([entry(method="byol", epochs=4, linear=None, progress=0.75 * PRETRAIN_SHARE)], measured) == pytest.approx(images / 200)
+    assert ablation.seconds_to_run(
+        [entry(method="byol", epochs=4, linear=None, progress=0.75 * PRETRAIN_SHARE)], measured
+    ) == pytest.approx(images / 200)
     assert ablation.seconds_to_run([entry(linear=None, progress=0.95)], measured) == 0
-    assert ablation.seconds_to_run([entry(method="byol", epochs=1, batch_size=32, linear=None)], measured) == pytest.approx(images / 300)
+    assert ablation.seconds_to_run([entry(method="byol", epochs=1, batch_size=32, linear=None)], measured) == pytest.approx(
+        images / 300
+    )
     both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
     assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)
     assert ablation.seconds_to_run(both, both) is None
@@ -223,7 +243,12 @@ def test_the_learning_rate_rule_says_what_it_came_to():
 
 def test_published_curves_have_a_source_and_read_as_drops():
     curves = ablation.published()
-    assert {(curve.axis, curve.method) for curve in curves} == {("batch_size", "simclr"), ("batch_size", "byol"), ("negatives", "simclr"), ("negatives", "moco")}
+    assert {(curve.axis, curve.method) for curve in curves} == {
+        ("batch_size", "simclr"),
+        ("batch_size", "byol"),
+        ("negatives", "simclr"),
+        ("negatives", "moco"),
+    }
     for curve in curves:
         assert "et al." in curve.source and min(curve.drops.values()) == 0 and max(curve.points.values()) < 1
     simclr = [curve.points for curve in curves if curve.method == "simclr"]
@@ -243,7 +268,11 @@ def means(figure, name):
     return list(trace.x), [None if np.isnan(y) else round(float(y), 6) for y in trace.y]
 
 
-GRID = [entry(seed, 0.5 + 0.01 * seed + k / 10, method="byol", batch_size=size) for k, size in enumerate((16, 32, 128)) for seed in (0, 2)]
+GRID = [
+    entry(seed, 0.5 + 0.01 * seed + k / 10, method="byol", batch_size=size)
+    for k, size in enumerate((16, 32, 128))
+    for seed in (0, 2)
+]
 
 
 def test_a_line_has_every_seed_its_mean_and_its_band():
@@ -284,18 +313,31 @@ def test_a_drop_is_counted_from_the_lines_own_best_and_published_curves_lie_unde
     assert means(drop, "BYOL")[1] == [20, 10, 0] and drop.layout.yaxis.autorange == "reversed"
     laid = [t for t in traces(drop) if t.name and "published" in t.name]
     assert len(laid) == len(curves) and all("et al." in t.hovertemplate and t.line.dash for t in laid)
-    assert not [t for t in traces(figures.against(cells, "batch_size", "linear", published=curves)) if t.name and "published" in t.name]
+    assert not [
+        t for t in traces(figures.against(cells, "batch_size", "linear", published=curves)) if t.name and "published" in t.name
+    ]
 
 
 def test_a_method_to_which_the_axis_does_not_apply_is_a_level_line_over_the_whole_range():
-    entries = [entry(method="moco", moco__queue_size=k) for k in (16, 1024)] + [entry(s, 0.6 + s / 10, method="byol") for s in (0, 1)]
+    entries = [entry(method="moco", moco__queue_size=k) for k in (16, 1024)] + [
+        entry(s, 0.6 + s / 10, method="byol") for s in (0, 1)
+    ]
     figure = figures.against(ablation.cells(entries, ["negatives"]), "negatives", "linear")
     (level,) = traces(figure, "BYOL (level)")
     assert min(level.x) < 16 and max(level.x) > 1024 and np.allclose(level.y, 65)
     assert "N = 2" in level.hovertemplate
 
 
-@pytest.mark.parametrize(("values", "kind"), [([16, 32, 64], "linear"), ([16, 32, 128], "log"), ([0, 0.9, 0.99, 1], "even"), (["sgd", "lars"], "words"), ([True, False], "words")])
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([16, 32, 64], "linear"),
+        ([16, 32, 128], "log"),
+        ([0, 0.9, 0.99, 1], "even"),
+        (["sgd", "lars"], "words"),
+        ([True, False], "words"),
+    ],
+)
 def test_how_places_are_laid_out(values, kind):
     scale = figures.Scale.of("optimizer", values)
     assert scale.kind == kind
@@ -305,7 +347,12 @@ def test_how_places_are_laid_out(values, kind):
 
 
 def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
-    entries = [entry(s, 0.1 * k + 0.2 * j, method="moco", batch_size=b, head__kind=h) for j, b in enumerate((16, 32)) for k, h in enumerate(("none", "mlp")) for s in (0, 1)]
+    entries = [
+        entry(s, 0.1 * k + 0.2 * j, method="moco", batch_size=b, head__kind=h)
+        for j, b in enumerate((16, 32))
+        for k, h in enumerate(("none", "mlp"))
+        for s in (0, 1)
+    ]
     entries[-2:] = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in entries[-2:]]
     cells = ablation.cells(entries, ["batch_size", "head.kind"])
     figure = figures.heat(cells, ["batch_size", "head.kind"], "linear", figures.ends(cells, "linear", False))
@@ -322,13 +369,24 @@ def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
 def test_any_grid_can_be_drawn(entries, measure, drop):
     for axis in ablation.axes(entries):
         cells = ablation.cells(entries, [axis])
-        figure = figures.against(cells, axis, measure, drop=drop and measure == "linear", published=ablation.published()[:2], notes=ablation.learning_rate_rule(entries))
+        figure = figures.against(
+            cells,
+            axis,
+            measure,
+            drop=drop and measure == "linear",
+            published=ablation.published()[:2],
+            notes=ablation.learning_rate_rule(entries),
+        )
         hollow = {(t.x[0], t.marker.symbol) for t in figure.data if t.yaxis == "y2"}
-        assert len(hollow) <= len(cells) and bool(hollow) == any(cell.measured(measure).missing and cell.at[0] is not None for cell in cells)
+        assert len(hollow) <= len(cells) and bool(hollow) == any(
+            cell.measured(measure).missing and cell.at[0] is not None for cell in cells
+        )
         figure.to_json()
 
 
 def test_records_hold_every_run_once_with_what_tells_it_apart():
     cells = ablation.cells(GRID, ["batch_size"])
     records = ablation.records(cells, ["batch_size"])
-    assert [(r["batch_size"], r["seed"], r["linear"]) for r in records] == [(get(e.config, "batch_size"), e.config.seed, e.numbers["linear"]) for e in GRID]
+    assert [(r["batch_size"], r["seed"], r["linear"]) for r in records] == [
+        (get(e.config, "batch_size"), e.config.seed, e.numbers["linear"]) for e in GRID
+    ]

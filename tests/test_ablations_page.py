@@ -14,7 +14,9 @@ __all__ = ["launched"]  # a fixture: no agent is started
 
 @pytest.fixture
 def experiment():
-    return synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [16, 64]}, steps=20, name="sizes")
+    return synthetic.store(
+        Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [16, 64]}, steps=20, name="sizes"
+    )
 
 
 def tables(app) -> str:
@@ -26,7 +28,17 @@ def test_where_nothing_varies_ready_made_ablations_are_offered():
     app = open_page("ablations", experiment="photos")
     shown = texts(app)
     assert "Nothing varies" in shown and plan.read("batch-size").title in shown.replace("\\", "")
-    for name in ("batch-size", "negatives", "temperature", "momentum", "heads", "augmentations", "augmentation-pairs", "averaged-gradients", "optimizer"):
+    for name in (
+        "batch-size",
+        "negatives",
+        "temperature",
+        "momentum",
+        "heads",
+        "augmentations",
+        "augmentation-pairs",
+        "averaged-gradients",
+        "optimizer",
+    ):
         assert plan.read(name).question in shown
 
 
@@ -46,7 +58,10 @@ def test_what_is_missing_is_told_with_its_cost_and_one_button_runs_it(experiment
     app.button(key="ablations_run").click().run()
     clean(app)
     states = {run.name: run.status().state for run in experiment.runs()}
-    assert states == dict.fromkeys(plan.plan(experiment.spec()).configs, "finished") | {"byol-bs16-s1": "queued", "moco-bs64-s0": "queued"}
+    assert states == dict.fromkeys(plan.plan(experiment.spec()).configs, "finished") | {
+        "byol-bs16-s1": "queued",
+        "moco-bs64-s0": "queued",
+    }
     assert launched and "2 queued" in texts(app)
 
 
@@ -86,11 +101,28 @@ def test_values_for_an_experiment_that_cannot_be_read_are_refused(experiment):
 
 @pytest.mark.parametrize("measure", ["Linear probe", "kNN", "Alignment"])
 def test_every_choice_is_in_the_link(experiment, measure):
-    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"batch_size": [16, 64], "head.kind": ["none", "mlp"]}, steps=20, name="two")
-    link = {"ablations_axis": "Head kind", "ablations_measure": measure, "ablations_reading": "drop from the best", "ablations_second": "Batch size"}
+    synthetic.store(
+        Store().root,
+        methods=("moco", "byol"),
+        seeds=(0,),
+        axes={"batch_size": [16, 64], "head.kind": ["none", "mlp"]},
+        steps=20,
+        name="two",
+    )
+    link = {
+        "ablations_axis": "Head kind",
+        "ablations_measure": measure,
+        "ablations_reading": "drop from the best",
+        "ablations_second": "Batch size",
+    }
     app = open_page("ablations", experiment="two", **link)
-    assert app.selectbox(key="ablations_axis").value == "head.kind" and app.selectbox(key="ablations_second").value == "batch_size"
-    assert app.selectbox(key="ablations_measure").value == {"Linear probe": "linear", "kNN": "knn", "Alignment": "alignment"}[measure]
+    assert (
+        app.selectbox(key="ablations_axis").value == "head.kind" and app.selectbox(key="ablations_second").value == "batch_size"
+    )
+    assert (
+        app.selectbox(key="ablations_measure").value
+        == {"Linear probe": "linear", "kNN": "knn", "Alignment": "alignment"}[measure]
+    )
     assert app.subheader[0].value == f"{measure}: head kind and batch size"
     assert ("0 is the highest mean" in texts(app)) == (measure != "Alignment"), "only accuracies can be read as drops"
 

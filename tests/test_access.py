@@ -99,11 +99,17 @@ def open_page(name: str, user: dict | None = None, **params: str) -> AppTest:
 
 
 def said(app: AppTest) -> str:
-    return "\n".join(str(e.value) for kind in ("title", "text", "caption", "error", "warning", "info", "markdown") for e in getattr(app, kind))
+    return "\n".join(
+        str(e.value) for kind in ("title", "text", "caption", "error", "warning", "info", "markdown") for e in getattr(app, kind)
+    )
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file() and path.name != ".lock"}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
 
 
 # -- Where it listens, without a login ---------------------------------------------------
@@ -111,9 +117,20 @@ def content(root: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(
     ("address", "names", "local"),
-    [("127.0.0.1", [], True), ("localhost", [], True), ("::1", [], True), ("127.8.8.8", [], True), ("0.0.0.0", [], False), ("::", [], False),
-     ("", [], False), ("192.0.2.1", [], False), ("unix:///tmp/x", [], False), ("127.0.0.1", ["localhost", "::1"], True), ("127.0.0.1", ["lab.example"], False)],
-)  # fmt: skip
+    [
+        ("127.0.0.1", [], True),
+        ("localhost", [], True),
+        ("::1", [], True),
+        ("127.8.8.8", [], True),
+        ("0.0.0.0", [], False),
+        ("::", [], False),
+        ("", [], False),
+        ("192.0.2.1", [], False),
+        ("unix:///tmp/x", [], False),
+        ("127.0.0.1", ["localhost", "::1"], True),
+        ("127.0.0.1", ["lab.example"], False),
+    ],
+)
 def test_everything_may_be_done_on_this_machines_own_address_alone(setting, address, names, local):
     setting("server.address", address)
     setting("server.allowedHosts", names)
@@ -140,12 +157,20 @@ def test_a_login_without_a_list_lets_nobody_in(login):
 @pytest.mark.parametrize(
     ("user", "view", "change"),
     [
-        (someone("ana@lab.example"), True, True), (someone("ANA@Lab.Example"), True, True), (someone("bo@lab.example"), True, False),
-        (someone("ana@lab.example.evil.org"), False, False), (someone("ana@evil-lab.example"), False, False), (someone("lab.example"), False, False),
-        (someone("eve@x.org"), False, False), (someone("ana@lab.example", email_verified=False), False, False), (someone("", sub="7"), False, False),
-        ({"is_logged_in": False, "email": "ana@lab.example"}, False, False), ({"email": "ana@lab.example"}, False, False), ({}, False, False),
+        (someone("ana@lab.example"), True, True),
+        (someone("ANA@Lab.Example"), True, True),
+        (someone("bo@lab.example"), True, False),
+        (someone("ana@lab.example.evil.org"), False, False),
+        (someone("ana@evil-lab.example"), False, False),
+        (someone("lab.example"), False, False),
+        (someone("eve@x.org"), False, False),
+        (someone("ana@lab.example", email_verified=False), False, False),
+        (someone("", sub="7"), False, False),
+        ({"is_logged_in": False, "email": "ana@lab.example"}, False, False),
+        ({"email": "ana@lab.example"}, False, False),
+        ({}, False, False),
     ],
-)  # fmt: skip
+)
 def test_the_list_says_who_may_what(login, user, view, change):
     login('view = ["@lab.example"]\nchange = ["ana@lab.example"]')
     rights = access.rights_of(user)
@@ -153,7 +178,12 @@ def test_the_list_says_who_may_what(login, user, view, change):
 
 
 @settings(max_examples=40)
-@given(hst.dictionaries(hst.sampled_from(["is_logged_in", "email", "email_verified", "sub", "origin"]), hst.none() | hst.booleans() | hst.text(max_size=20) | hst.integers()))
+@given(
+    hst.dictionaries(
+        hst.sampled_from(["is_logged_in", "email", "email_verified", "sub", "origin"]),
+        hst.none() | hst.booleans() | hst.text(max_size=20) | hst.integers(),
+    )
+)
 def test_claims_of_any_kind_let_nobody_in_who_is_not_listed(user):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access, "login_is_set_up", lambda: True)
@@ -163,7 +193,9 @@ def test_claims_of_any_kind_let_nobody_in_who_is_not_listed(user):
         assert not rights.view or user["email"].strip().lower().endswith("@lab.example")
 
 
-@pytest.mark.parametrize("broken", ["view = [", "view = 'all'", "view = [1]", "admin = ['ana@lab.example']", "change = ['ana@lab.example']\nview = {}"])
+@pytest.mark.parametrize(
+    "broken", ["view = [", "view = 'all'", "view = [1]", "admin = ['ana@lab.example']", "change = ['ana@lab.example']\nview = {}"]
+)
 def test_a_list_that_cannot_be_read_lets_nobody_in(login, broken):
     login(broken)
     rights = access.rights_of(someone("ana@lab.example"))
@@ -184,7 +216,9 @@ def test_the_list_counts_from_the_moment_at_which_it_is_written(login):
     assert not access.rights_of(someone("eve@x.org")).view
 
 
-def cookie(user: dict, secret: str = "a secret that only this server knows", origin: str = "http://127.0.0.1:8501") -> dict[str, str]:
+def cookie(
+    user: dict, secret: str = "a secret that only this server knows", origin: str = "http://127.0.0.1:8501"
+) -> dict[str, str]:
     value = json.dumps(user | {"origin": origin})
     return {"_streamlit_user": create_signed_value(secret, "_streamlit_user", value).decode()}
 
@@ -194,8 +228,15 @@ def test_routes_know_people_by_the_cookie_that_streamlit_signs(login):
     ana = someone("ana@lab.example")
     assert access.rights_with(cookie(ana)).view and not access.rights_with(cookie(ana)).change
     forged = cookie(ana)["_streamlit_user"]
-    for cookies in ({}, cookie(ana, secret="guess"), cookie(ana, origin="http://elsewhere.example"), cookie(someone("eve@x.org")), {"_streamlit_user": forged[:-2]},
-                    {"_streamlit_user": json.dumps(ana)}, {"_streamlit_user_tokens": forged}):  # fmt: skip
+    for cookies in (
+        {},
+        cookie(ana, secret="guess"),
+        cookie(ana, origin="http://elsewhere.example"),
+        cookie(someone("eve@x.org")),
+        {"_streamlit_user": forged[:-2]},
+        {"_streamlit_user": json.dumps(ana)},
+        {"_streamlit_user_tokens": forged},
+    ):
         assert not access.rights_with(cookies).view
 
 
@@ -204,7 +245,9 @@ def test_routes_know_people_by_the_cookie_that_streamlit_signs(login):
 
 @pytest.fixture
 def experiment() -> Experiment:
-    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=20, name="one", axes={"batch_size": [64, 256]})
+    experiment = synthetic.store(
+        Store().root, methods=("byol", "moco"), seeds=(0,), steps=20, name="one", axes={"batch_size": [64, 256]}
+    )
     synthetic.failed(experiment.runs()[0])
     return experiment
 
@@ -234,7 +277,11 @@ def attempts(experiment: Experiment) -> dict[str, tuple]:
 def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
     given = attempts(experiment)
     assert set(given) == set(change.ACTIONS), "each action is tried here"
-    public = {name for name, of in vars(change).items() if inspect.isfunction(of) and of.__module__ == change.__name__ and not name.startswith("_")}
+    public = {
+        name
+        for name, of in vars(change).items()
+        if inspect.isfunction(of) and of.__module__ == change.__name__ and not name.startswith("_")
+    }
     assert public - {"action"} == set(change.ACTIONS), "each function of change.py asks"
     before = content(experiment.path.parent)
     for name, arguments in given.items():
@@ -247,27 +294,93 @@ def test_every_action_is_refused_to_whoever_may_not_change(experiment, exposed):
 
 READING = {
     # methods of a store, an experiment, a run
-    "experiment", "experiments", "runs", "find", "free_name", "spec", "run", "files", "exists", "sample_sheet", "whole", "status",
-    "recorded_status", "alive", "stopping", "metrics", "results", "environment", "log_tail",
+    "experiment",
+    "experiments",
+    "runs",
+    "find",
+    "free_name",
+    "spec",
+    "run",
+    "files",
+    "exists",
+    "sample_sheet",
+    "whole",
+    "status",
+    "recorded_status",
+    "alive",
+    "stopping",
+    "metrics",
+    "results",
+    "environment",
+    "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
-    "agent_alive", "slots", "look", "export", "as_imported", "plan", "presets", "read", "check", "cells", "axes_by_method", "run_name", "extend", "change", "read_json", "slug",
-    "process_is", "logged_rows", "read_spec", "read_object", "readable", "missing", "last", "unknown", "in_words", "submitted", "contents", "check_place",
-}  # fmt: skip
+    "agent_alive",
+    "slots",
+    "look",
+    "export",
+    "as_imported",
+    "plan",
+    "presets",
+    "read",
+    "check",
+    "cells",
+    "axes_by_method",
+    "run_name",
+    "extend",
+    "change",
+    "read_json",
+    "slug",
+    "process_is",
+    "logged_rows",
+    "read_spec",
+    "read_object",
+    "readable",
+    "missing",
+    "last",
+    "unknown",
+    "in_words",
+    "submitted",
+    "contents",
+    "check_place",
+}
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)
-METHODS = {name for of in (Store, Experiment, Run) for name, value in vars(of).items() if callable(value) and not name.startswith("_")} - READING - {"add"}  # sets have one, too
-FUNCTIONS = {name for of in MODULES for name, value in vars(of).items() if inspect.isfunction(value) and value.__module__ == of.__name__ and not name.startswith("_")} - READING
+METHODS = {
+    name for of in (Store, Experiment, Run) for name, value in vars(of).items() if callable(value) and not name.startswith("_")
+}
+METHODS -= {*READING, "add"}  # sets have an `add`, too
+FUNCTIONS = {
+    name
+    for of in MODULES
+    for name, value in vars(of).items()
+    if inspect.isfunction(value) and value.__module__ == of.__name__ and not name.startswith("_")
+} - READING
 
 
 def test_no_file_of_the_dashboard_changes_a_store_but_change_py():
     """Whatever the science's stores, launchers, archives and plans have that is not known to read alone."""
     assert {"create", "editing", "write_spec", "update_status", "write_status", "request_stop", "hold"} <= METHODS
-    assert {"bring_in", "grow", "resume", "stop", "start", "complete", "replacing", "write_json", "discard", "restore", "empty", "keep"} <= FUNCTIONS
+    assert {
+        "bring_in",
+        "grow",
+        "resume",
+        "stop",
+        "start",
+        "complete",
+        "replacing",
+        "write_json",
+        "discard",
+        "restore",
+        "empty",
+        "keep",
+    } <= FUNCTIONS
     for file in sorted(DASHBOARD.rglob("*.py")):
         if file.name in ("change.py", "__main__.py"):  # the latter is the shell's
             continue
         tree = ast.parse(file.read_text())
-        imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sslcore")]
+        imported = [
+            node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sslcore")
+        ]
         science = {alias.asname or alias.name for node in imported for alias in node.names}
         for node in ast.walk(tree):
             of, names = "", set()
@@ -369,7 +482,17 @@ def test_paths_outside_of_the_roots_are_not_opened(roots, shapes):
     link_out.symlink_to(shapes)
     (roots / "own.npz").write_bytes(Path(shapes).read_bytes())
     link_in.symlink_to(roots / "own.npz")
-    for outside in (shapes, str(link_out), f"{roots}/../inside-too/x.npz", f"{roots}/../../", "/", "/etc/passwd", f"{roots}x", "\0", "~root"):
+    for outside in (
+        shapes,
+        str(link_out),
+        f"{roots}/../inside-too/x.npz",
+        f"{roots}/../../",
+        "/",
+        "/etc/passwd",
+        f"{roots}x",
+        "\0",
+        "~root",
+    ):
         with pytest.raises(ValueError):
             access.check_data(outside)
         with pytest.raises(ValueError):
@@ -382,7 +505,10 @@ def test_paths_outside_of_the_roots_are_not_opened(roots, shapes):
 def test_the_form_says_so_beside_the_field_and_the_action_refuses(roots, shapes, experiment):
     app = open_page("new", new_dataset="own images", new_path=shapes)
     app.text_input(key="new_path").set_value(shapes).run()
-    assert any("TRIPTYCH_DATA_ROOTS" in error.value.replace("\\", "") for error in app.error) and app.button(key="new_launch").disabled
+    assert (
+        any("TRIPTYCH_DATA_ROOTS" in error.value.replace("\\", "") for error in app.error)
+        and app.button(key="new_launch").disabled
+    )
     app = open_page("new")
     app.multiselect(key="new_vary").set_value(["dataset"]).run()
     app.text_input(key="new_values_dataset").set_value(f"photos, {shapes}").run()
@@ -391,7 +517,12 @@ def test_the_form_says_so_beside_the_field_and_the_action_refuses(roots, shapes,
     config = resolve({"dataset": shapes, "epochs": 1})
     foreign = Store().create("foreign", experiment.spec().model_copy(update={"base": {"dataset": shapes}}), {"a": config})
     foreign.run("a").update_status(state="interrupted")
-    for do in (lambda: change.launch(Store(), "x", experiment.spec(), {"a": config}), lambda: change.resume(foreign.run("a")), lambda: change.complete(foreign, ["a"]), lambda: change.draw_views(config)):
+    for do in (
+        lambda: change.launch(Store(), "x", experiment.spec(), {"a": config}),
+        lambda: change.resume(foreign.run("a")),
+        lambda: change.complete(foreign, ["a"]),
+        lambda: change.draw_views(config),
+    ):
         with pytest.raises(ValueError, match="TRIPTYCH_DATA_ROOTS"):
             do()
     app = open_page("new", clone="foreign")
@@ -404,7 +535,17 @@ def test_a_link_to_copy_opens_nothing_but_experiments_and_runs(experiment, name)
     assert any("nothing to copy" in error.value for error in open_page("new", clone=name).error)
 
 
-@pytest.mark.parametrize("odd", [{"base": {"dataset": ["x"]}}, {"base": {"dataset": 5}}, {"base": {"method": ["moco"]}}, {"axes": {"method": [["a"]]}}, {"axes": {"method": [{}]}}, {"axes": {"seed": ["a", 1]}}])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"base": {"dataset": ["x"]}},
+        {"base": {"dataset": 5}},
+        {"base": {"method": ["moco"]}},
+        {"axes": {"method": [["a"]]}},
+        {"axes": {"method": [{}]}},
+        {"axes": {"seed": ["a", 1]}},
+    ],
+)
 def test_what_no_form_can_show_is_not_copied_and_the_page_says_why(experiment, odd):
     with experiment.editing() as spec:
         spec.base, spec.axes = odd.get("base", {}), odd.get("axes", {})
@@ -423,7 +564,11 @@ def test_usual_roots_are_for_this_machine_alone(setting, monkeypatch, login):
 
 def test_the_shell_may_open_any_path(shapes):
     """In a process of its own, as the shell is: the rule is the dashboard's."""
-    done = subprocess.run([sys.executable, "-c", f"from sslcore import datasets; print(datasets.info({shapes!r}).train, datasets.check_path)"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"from sslcore import datasets; print(datasets.info({shapes!r}).train, datasets.check_path)"],
+        capture_output=True,
+        text=True,
+    )
     assert done.stdout.split() == ["96", "None"]
 
 
@@ -431,15 +576,28 @@ def test_the_shell_may_open_any_path(shapes):
 
 
 def asked(path: str = "/", method: str = "GET", client: str = "127.0.0.1", **headers: str) -> str:
-    scope = {"type": "websocket" if method == "WEBSOCKET" else "http", "method": method, "path": path, "client": (client, 1), "query_string": b"",
-             "headers": [(name.encode(), value.encode()) for name, value in ({"host": "127.0.0.1:8501"} | headers).items()]}  # fmt: skip
+    scope = {
+        "type": "websocket" if method == "WEBSOCKET" else "http",
+        "method": method,
+        "path": path,
+        "client": (client, 1),
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in ({"host": "127.0.0.1:8501"} | headers).items()],
+    }
     return guard.refusal(scope)
 
 
 def test_other_names_other_sites_and_other_machines_are_refused(setting):
     for host in ("127.0.0.1:8501", "localhost:8501", "[::1]:8501", "x.localhost", "192.0.2.7:8501"):
         assert asked(host=host) == ""
-    for host in ("evil.example", "127.0.0.1.evil.example:8501", "localhost.evil.example", "", "[", "evil.example@127.0.0.1:8501x"):
+    for host in (
+        "evil.example",
+        "127.0.0.1.evil.example:8501",
+        "localhost.evil.example",
+        "",
+        "[",
+        "evil.example@127.0.0.1:8501x",
+    ):
         assert asked(host=host)
     for method in ("WEBSOCKET", "PUT", "DELETE", "POST"):
         assert asked("/_stcore/stream", method, origin="http://127.0.0.1:8501") == ""
@@ -454,11 +612,16 @@ def test_other_names_other_sites_and_other_machines_are_refused(setting):
 
 def test_pictures_downloads_reports_and_uploads_are_for_those_who_may(login):
     login('view = ["bo@lab.example"]\nchange = ["ana@lab.example"]')
-    sent = {name: "; ".join(f"{key}={value}" for key, value in cookie(someone(f"{name}@lab.example")).items()) for name in ("ana", "bo", "eve")}
+    sent = {
+        name: "; ".join(f"{key}={value}" for key, value in cookie(someone(f"{name}@lab.example")).items())
+        for name in ("ana", "bo", "eve")
+    }
     for path in ("/thumb/photos/1.png", "/report/one", "/media/abc.webp"):
         assert asked(path) and asked(path, cookie=sent["eve"])
         assert asked(path, cookie=sent["bo"]) == "" == asked(path, cookie=sent["ana"])
-    assert asked("/_stcore/stream", "WEBSOCKET", origin="http://127.0.0.1:3000"), "not even from another port of the login's own host"
+    assert asked("/_stcore/stream", "WEBSOCKET", origin="http://127.0.0.1:3000"), (
+        "not even from another port of the login's own host"
+    )
     upload = "/_stcore/upload_file/session/file"
     assert asked(upload, "PUT") and asked(upload, "PUT", cookie=sent["bo"]) and asked(upload, "PUT", cookie=sent["ana"]) == ""
     assert asked("/") == "" and asked("/static/media/font.woff2") == "" and asked("/_stcore/health") == ""
@@ -484,7 +647,12 @@ def test_a_dashboard_that_others_can_reach_says_that_it_is_read_only_and_answers
 
     port, log = free_port(), tmp_path / "log"
     with log.open("w") as said:
-        server = subprocess.Popen([sys.executable, "-m", "dashboard", "--port", str(port), "--host", "lab.example", "--root", str(tmp_path)], stdout=said, stderr=said, cwd=DASHBOARD.parent)
+        server = subprocess.Popen(
+            [sys.executable, "-m", "dashboard", "--port", str(port), "--host", "lab.example", "--root", str(tmp_path)],
+            stdout=said,
+            stderr=said,
+            cwd=DASHBOARD.parent,
+        )
     try:
         deadline = time.monotonic() + 120
         while "Read-only" not in log.read_text() and time.monotonic() < deadline and server.poll() is None:

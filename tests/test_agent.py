@@ -25,7 +25,7 @@ from sslcore.locks import process_is
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
-TRAINER = '''
+TRAINER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import psutil
@@ -65,7 +65,7 @@ with run.hold():
         time.sleep(0.02)
     note("end")
     run.update_status(state="finished")
-'''
+"""
 
 
 def _names(process: psutil.Process, *words: str) -> bool:
@@ -457,7 +457,9 @@ def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_pat
     (bin / "nvidia-smi").chmod(0o755)
     lab.env |= {"PATH": f"{bin}:{os.environ['PATH']}"}
     lab.env.pop("CUDA_VISIBLE_DEVICES", None)
-    one, both, again, behind, three, cpu = lab.runs(device="auto", a="wait", b="wait", c="finish", d="finish", e="finish", f="finish")
+    one, both, again, behind, three, cpu = lab.runs(
+        device="auto", a="wait", b="wait", c="finish", d="finish", e="finish", f="finish"
+    )
     settings = {both: {"devices": 2}, again: {"devices": 2}, three: {"devices": 4}, cpu: {"devices": 2, "device": "cpu"}}
     for run, changes in settings.items():
         run.config_file.write_text(resolve({"dataset": "digits", **changes}).model_dump_json())
@@ -486,7 +488,10 @@ def test_gpus_are_those_that_cuda_may_see(visible, expected):
 
 def test_a_part_of_a_gpu_is_a_device():
     listing = "0, GPU-aa, Card A\n"
-    assert [(d.name, d.visible) for d in visible_gpus(listing, "MIG-0a1b2c3d-9,0")] == [("gpu0", "0"), ("mig-0a1b2c3d", "MIG-0a1b2c3d-9")]
+    assert [(d.name, d.visible) for d in visible_gpus(listing, "MIG-0a1b2c3d-9,0")] == [
+        ("gpu0", "0"),
+        ("mig-0a1b2c3d", "MIG-0a1b2c3d-9"),
+    ]
 
 
 def test_the_slot_of_a_dead_process_is_free(lab):

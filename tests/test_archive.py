@@ -36,7 +36,9 @@ def store(tmp_path):
 @pytest.fixture
 def experiment(store, shapes):
     """Two finished runs with every file that a run can have."""
-    experiment = synthetic.store(store.root, methods=("moco", "byol"), seeds=(0,), dataset=shapes, image_size=16, batch_size=32, **{"evaluate.sample": 40})
+    experiment = synthetic.store(
+        store.root, methods=("moco", "byol"), seeds=(0,), dataset=shapes, image_size=16, batch_size=32, **{"evaluate.sample": 40}
+    )
     synthetic.embed(experiment)
     for run in experiment.runs():
         torch.save({"step": 3, "weights": {"w": torch.zeros(2, 3)}}, run.checkpoint_file)
@@ -73,14 +75,20 @@ def left_in(store) -> list[str]:
 def test_what_goes_out_comes_in_the_same(store, experiment, tmp_path, checkpoints):
     file = exported(experiment, tmp_path, checkpoints)
     kept = content(experiment)
-    shown = tables.summary(experiment.runs()), [run.metrics() for run in experiment.runs()], tables.settings(experiment.runs(), every=True)
+    shown = (
+        tables.summary(experiment.runs()),
+        [run.metrics() for run in experiment.runs()],
+        tables.settings(experiment.runs(), every=True),
+    )
     spec = experiment.spec()
     if not checkpoints:
         kept = {name: data for name, data in kept.items() if not name.endswith((".pt", ".safetensors"))}
 
     inside = archive.look(file)
     assert (inside.name, inside.title, inside.checkpoints) == ("photos", spec.title, checkpoints)
-    assert [(run.name, run.method, run.state) for run in inside.runs] == [(r.name, r.config.method, "finished") for r in experiment.runs()]
+    assert [(run.name, run.method, run.state) for run in inside.runs] == [
+        (r.name, r.config.method, "finished") for r in experiment.runs()
+    ]
 
     trash.discard(store, experiment)
     again = archive.bring_in(store, file)
@@ -151,14 +159,25 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert left_in(store) == ["photos"]
     assert main(["import", str(file), "--root", str(store.root)]) == 0
     said = capsys.readouterr().out
-    assert "2 runs (2 finished), without checkpoints" in said and "byol-bs32-s0  byol, finished" in said and "imported as photos-2" in said
-    for words in (["export", "nothing", str(file)], ["export", "photos", str(tmp_path / "no" / "x.zip")], ["import", "Makefile"], ["import", "nothing.zip"]):
+    assert (
+        "2 runs (2 finished), without checkpoints" in said
+        and "byol-bs32-s0  byol, finished" in said
+        and "imported as photos-2" in said
+    )
+    for words in (
+        ["export", "nothing", str(file)],
+        ["export", "photos", str(tmp_path / "no" / "x.zip")],
+        ["import", "Makefile"],
+        ["import", "nothing.zip"],
+    ):
         assert main([*words, "--root", str(store.root)]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert left_in(store) == ["photos", "photos-2"] and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("torn", ["experiment.json", "moco-bs32-s0/config.json", "moco-bs32-s0/results.json", "moco-bs32-s0/embeddings.npz"])
+@pytest.mark.parametrize(
+    "torn", ["experiment.json", "moco-bs32-s0/config.json", "moco-bs32-s0/results.json", "moco-bs32-s0/embeddings.npz"]
+)
 def test_what_could_not_be_imported_is_not_exported(experiment, tmp_path, torn):
     (experiment.path / torn).write_text("{")
     with pytest.raises(ValueError, match=f"photos/{torn}: "):
@@ -215,13 +234,40 @@ def with_content(file: Path, name: str, data: bytes, compress: int = zipfile.ZIP
 @pytest.mark.parametrize(
     "name",
     [
-        "/etc/passwd", "../x", "photos/../../x", "photos/../experiment.json", "..", "photos/..", "photos/./log.txt", "photos//log.txt",
-        "C:/x", "photos\\moco\\log.txt", "photos/moco\\..\\..\\x", "photos/.hidden/log.txt", "photos/run/sub/log.txt", "photos/run/",
-        "log.txt", "photos/log.txt", "photos/run/experiment.json", "photos/run/evil.py", "photos/run/.stop", "photos/run/.lock",
-        "photos/sample-.webp/x", "photos/sample-../x.webp", "photos/sample-x.png", "other/run/log.txt", "photos/run/log.txt\x00.py",
-        "photos/run/ＬＯＧ.txt", "photos/run/log.txt ", "photos/moco-bs32-s0/LOG.TXT", "PHOTOS/x/log.txt", "photos/MOCO-bs32-s0/log.txt", "photos/experiment.json/log.txt", "",
+        "/etc/passwd",
+        "../x",
+        "photos/../../x",
+        "photos/../experiment.json",
+        "..",
+        "photos/..",
+        "photos/./log.txt",
+        "photos//log.txt",
+        "C:/x",
+        "photos\\moco\\log.txt",
+        "photos/moco\\..\\..\\x",
+        "photos/.hidden/log.txt",
+        "photos/run/sub/log.txt",
+        "photos/run/",
+        "log.txt",
+        "photos/log.txt",
+        "photos/run/experiment.json",
+        "photos/run/evil.py",
+        "photos/run/.stop",
+        "photos/run/.lock",
+        "photos/sample-.webp/x",
+        "photos/sample-../x.webp",
+        "photos/sample-x.png",
+        "other/run/log.txt",
+        "photos/run/log.txt\x00.py",
+        "photos/run/ＬＯＧ.txt",
+        "photos/run/log.txt ",
+        "photos/moco-bs32-s0/LOG.TXT",
+        "PHOTOS/x/log.txt",
+        "photos/MOCO-bs32-s0/log.txt",
+        "photos/experiment.json/log.txt",
+        "",
     ],
-)  # fmt: skip
+)
 def test_paths_outside_the_known_ones_are_refused(store, experiment, tmp_path, name):
     if name == "photos/run/":  # a folder by itself is nothing, and harmless
         assert archive.bring_in(store, added(exported(experiment, tmp_path), (name, b""))).name == "photos-2"
@@ -231,7 +277,10 @@ def test_paths_outside_the_known_ones_are_refused(store, experiment, tmp_path, n
         refused(store, added(exported(experiment, tmp_path), (raw, b"x")))
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.from_regex(r"(photos/|\.\./|/|[a-z]:|\\|run/|log\.txt|config\.json|~){1,6}", fullmatch=True))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    | st.from_regex(r"(photos/|\.\./|/|[a-z]:|\\|run/|log\.txt|config\.json|~){1,6}", fullmatch=True)
+)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_name_that_is_taken_lies_two_levels_deep_and_is_known(name):
     info = zipfile.ZipInfo("x")
@@ -247,7 +296,11 @@ def test_any_name_that_is_taken_lies_two_levels_deep_and_is_known(name):
             return
     for taken in members:
         *folders, last = taken.split("/")
-        assert taken == name and 1 <= len(folders) <= 2 and not any(part in ("", ".", "..") or part.startswith(".") for part in folders)
+        assert (
+            taken == name
+            and 1 <= len(folders) <= 2
+            and not any(part in ("", ".", "..") or part.startswith(".") for part in folders)
+        )
         assert Path("/store", taken).resolve().is_relative_to("/store")
         assert last in archive.RUN_FILES if len(folders) == 2 else last == "experiment.json" or archive.SHEET.fullmatch(last)
 
@@ -315,7 +368,11 @@ def test_sizes_are_counted_not_believed(store, experiment, tmp_path):
 def test_an_array_that_unpacks_to_much_more_is_refused(store, experiment, tmp_path):
     bomb = io.BytesIO()
     np.savez_compressed(bomb, h=np.zeros(20_000_000, np.float32))
-    refused(store, with_content(exported(experiment, tmp_path), "photos/moco-bs32-s0/embeddings.npz", bomb.getvalue()), "unpack to more")
+    refused(
+        store,
+        with_content(exported(experiment, tmp_path), "photos/moco-bs32-s0/embeddings.npz", bomb.getvalue()),
+        "unpack to more",
+    )
 
 
 # -- Hostile content ---------------------------------------------------------------
@@ -378,7 +435,11 @@ def test_nothing_is_unpickled(store, experiment, tmp_path):
     ],
 )
 def test_checkpoints_hold_tensors_and_nothing_else(store, experiment, tmp_path, data):
-    refused(store, with_content(exported(experiment, tmp_path, checkpoints=True), "photos/moco-bs32-s0/checkpoint.pt", data), "checkpoint.pt")
+    refused(
+        store,
+        with_content(exported(experiment, tmp_path, checkpoints=True), "photos/moco-bs32-s0/checkpoint.pt", data),
+        "checkpoint.pt",
+    )
 
 
 SPEC, RUN = "photos/experiment.json", "photos/moco-bs32-s0/"
@@ -387,19 +448,40 @@ SPEC, RUN = "photos/experiment.json", "photos/moco-bs32-s0/"
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        (SPEC, b"[]"), (SPEC, b"{"), (SPEC, b'{"title": 3}'), (SPEC, b'{"created": 1e300}'), (SPEC, b'{"created": NaN}'), (SPEC, b'{"schema_version": 99}'),
-        (SPEC, b"[" * 100_000), (SPEC, b'{"title": "' + b"x" * 2_000_000 + b'"}'),
-        (RUN + "config.json", b"{}"[:1]), (RUN + "config.json", b'{"batch_size": -1}'), (RUN + "config.json", b'{"method": "evil"}'), (RUN + "config.json", b'{"extra": 1}'),
-        (RUN + "status.json", b'{"state": "dancing"}'), (RUN + "status.json", b'{"progress": 7}'), (RUN + "status.json", b'{"started_at": 1e40}'),
-        (RUN + "metrics.jsonl", b"[1]\n"), (RUN + "metrics.jsonl", b"no\n{}\n"), (RUN + "metrics.jsonl", b'{"step": 1' + b"0" * 40 + b"}\n"),
-        (RUN + "metrics.jsonl", b'{"loss": {"a": 1}}\n'), (RUN + "metrics.jsonl", b"x" * 3_000_000),
-        (RUN + "results.json", b'{"linear": {"accuracy": 7}}'), (RUN + "results.json", b'{"linear": "good"}'), (RUN + "results.json", b'{"cost": {"seconds": 1e999}}'),
-        (RUN + "results.json", b'{"linear": {"accuracy": 0.5, "classes": ["a"], "confusion": [[1, 2], [3]]}}'), (RUN + "results.json", b'{"linear": {"accuracy": "0.5"}}'),
-        (RUN + "environment.json", b"7"), (RUN + "views.webp", b"RIFF"), (RUN + "views.webp", saved(Image.new("RGB", (4, 4)).save, "PNG")),
-        (RUN + "embeddings.npz", b"PK"), (RUN + "embeddings.npz", b"\x93NUMPY"), (RUN + "umap.parquet", b"PAR1PAR1"),
+        (SPEC, b"[]"),
+        (SPEC, b"{"),
+        (SPEC, b'{"title": 3}'),
+        (SPEC, b'{"created": 1e300}'),
+        (SPEC, b'{"created": NaN}'),
+        (SPEC, b'{"schema_version": 99}'),
+        (SPEC, b"[" * 100_000),
+        (SPEC, b'{"title": "' + b"x" * 2_000_000 + b'"}'),
+        (RUN + "config.json", b"{}"[:1]),
+        (RUN + "config.json", b'{"batch_size": -1}'),
+        (RUN + "config.json", b'{"method": "evil"}'),
+        (RUN + "config.json", b'{"extra": 1}'),
+        (RUN + "status.json", b'{"state": "dancing"}'),
+        (RUN + "status.json", b'{"progress": 7}'),
+        (RUN + "status.json", b'{"started_at": 1e40}'),
+        (RUN + "metrics.jsonl", b"[1]\n"),
+        (RUN + "metrics.jsonl", b"no\n{}\n"),
+        (RUN + "metrics.jsonl", b'{"step": 1' + b"0" * 40 + b"}\n"),
+        (RUN + "metrics.jsonl", b'{"loss": {"a": 1}}\n'),
+        (RUN + "metrics.jsonl", b"x" * 3_000_000),
+        (RUN + "results.json", b'{"linear": {"accuracy": 7}}'),
+        (RUN + "results.json", b'{"linear": "good"}'),
+        (RUN + "results.json", b'{"cost": {"seconds": 1e999}}'),
+        (RUN + "results.json", b'{"linear": {"accuracy": 0.5, "classes": ["a"], "confusion": [[1, 2], [3]]}}'),
+        (RUN + "results.json", b'{"linear": {"accuracy": "0.5"}}'),
+        (RUN + "environment.json", b"7"),
+        (RUN + "views.webp", b"RIFF"),
+        (RUN + "views.webp", saved(Image.new("RGB", (4, 4)).save, "PNG")),
+        (RUN + "embeddings.npz", b"PK"),
+        (RUN + "embeddings.npz", b"\x93NUMPY"),
+        (RUN + "umap.parquet", b"PAR1PAR1"),
         (RUN + "umap.parquet", saved(lambda file: pd.DataFrame({"x": ["text"]}).to_parquet(file))),
     ],
-)  # fmt: skip
+)
 def test_files_are_what_their_names_say(store, experiment, tmp_path, name, data):
     refused(store, with_content(exported(experiment, tmp_path), name, data), name.rpartition("/")[2])
 

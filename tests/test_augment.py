@@ -1,4 +1,4 @@
-"""Our batched views against torchvision's transforms of the same settings: exactly where the draw is given, in distribution where it is not."""
+"""Our batched views against torchvision's transforms of the same settings: exactly for a given draw, else in distribution."""
 
 from itertools import permutations
 
@@ -56,9 +56,7 @@ def test_a_full_crop_is_the_image_and_a_flip_its_mirror():
 @given(st.floats(-0.5, 0.5))
 def test_a_turn_of_the_hue_is_torchvisions(turn):
     x = augment.to_float(noise(3))
-    torch.testing.assert_close(
-        augment.turn_hue(x, torch.full((3, 1, 1, 1), turn)), F.adjust_hue(x, turn), atol=2e-5, rtol=0
-    )
+    torch.testing.assert_close(augment.turn_hue(x, torch.full((3, 1, 1, 1), turn)), F.adjust_hue(x, turn), atol=2e-5, rtol=0)
 
 
 @settings(max_examples=40, deadline=None)

@@ -62,7 +62,9 @@ def test_operations_are_those_counted_by_hand(monkeypatch, shapes):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_operations_are_those_of_pytorchs_counter(method, shapes):
-    config = resolve({"method": method, "dataset": shapes, "image_size": 16, "batch_size": BATCH, "encoder": "resnet18", "head.hidden": 8})
+    config = resolve(
+        {"method": method, "dataset": shapes, "image_size": 16, "batch_size": BATCH, "encoder": "resnet18", "head.hidden": 8}
+    )
     run = Training(config, datasets.load(shapes, 16), torch.device("cpu"))
     counted = flops_per_image(run)
     run.method = plain(run.method)
@@ -109,6 +111,8 @@ def test_the_common_budget_is_the_cheapest_runs():
 def test_the_pareto_line_is_what_nothing_beats(points):
     cost, worth = np.array(points, float).T
     front = pareto(cost, worth)
-    beaten = [any((c <= cost[k] and w >= worth[k]) and (c < cost[k] or w > worth[k]) for c, w in points) for k in range(len(points))]
+    beaten = [
+        any((c <= cost[k] and w >= worth[k]) and (c < cost[k] or w > worth[k]) for c, w in points) for k in range(len(points))
+    ]
     assert {points[k] for k in front} == {point for point, lost in zip(points, beaten) if not lost}
     assert np.all(np.diff(cost[front]) > 0) and np.all(np.diff(worth[front]) > 0)

@@ -30,7 +30,12 @@ def entries(accuracy, values: dict[str, list[dict]], seeds=SEEDS, untrained=0.3,
             for seed in seeds:
                 config = resolve({"method": method, "seed": seed, **settings})
                 value = accuracy(method, settings) + rng.normal(0, noise)
-                numbers = dict.fromkeys(NUMBERS) | {"linear": value, "knn": value, "random_linear": untrained, "random_knn": untrained}
+                numbers = dict.fromkeys(NUMBERS) | {
+                    "linear": value,
+                    "knn": value,
+                    "random_linear": untrained,
+                    "random_knn": untrained,
+                }
                 found.append(ablation.Entry("made", f"{method}-{k}-s{seed}", config, "finished", 1.0, None, numbers))
     return Evidence(found, [])
 
@@ -81,13 +86,16 @@ def longer(ssl: float, supervised: float):
         (SENSITIVE, losing(simclr=0.05, moco=0.02, byol=0.02), THREE, "undecided"),
         (SATURATES, keyed("moco.queue_size", {16: 0.5, 64: 0.6, 256: 0.66, 1024: 0.66}), {"moco": QUEUES}, "supported"),
         (SATURATES, keyed("moco.queue_size", {16: 0.66, 64: 0.6, 256: 0.5, 1024: 0.5}), {"moco": QUEUES}, "contradicted"),
-        (SATURATES, keyed("moco.queue_size", {16: 0.5, 64: 0.6, 256: 0.7, 1024: 0.75}), {"moco": QUEUES}, "undecided"),  # still gains
+        # Still gains.
+        (SATURATES, keyed("moco.queue_size", {16: 0.5, 64: 0.6, 256: 0.7, 1024: 0.75}), {"moco": QUEUES}, "undecided"),
         (INTERIOR, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"moco": momenta("moco")}, "supported"),
         (INTERIOR, keyed("moco.momentum", {0: 0.7, 0.9: 0.6, 0.99: 0.5, 1: 0.4}), {"moco": momenta("moco")}, "contradicted"),
         (INTERIOR, keyed("moco.momentum", {0: 0.6, 0.9: 0.6, 0.99: 0.6, 1: 0.6}), {"moco": momenta("moco")}, "undecided"),
         (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.5}), {"moco": momenta("moco")}, "supported"),
-        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8}), {"moco": momenta("moco")}, "supported"),  # a frozen one does not move
-        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.7, 0.99: 0.6, 1: 0.5}), {"moco": momenta("moco")}, "contradicted"),  # best between, and falling from there
+        # A frozen one does not move.
+        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8}), {"moco": momenta("moco")}, "supported"),
+        # Best between, and falling from there.
+        (SLOW, keyed("moco.momentum", {0: 0.4, 0.9: 0.7, 0.99: 0.6, 1: 0.5}), {"moco": momenta("moco")}, "contradicted"),
         (SLOW, keyed("moco.momentum", {0: 0.6, 0.9: 0.6, 0.99: 0.6, 1: 0.5}), {"moco": momenta("moco")}, "undecided"),
         (FAILS, keyed("byol.momentum", {0: 0.32, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "supported"),
         (FAILS, keyed("byol.momentum", {0: 0.68, 0.9: 0.6, 0.99: 0.7, 1: 0.4}), {"byol": momenta("byol")}, "contradicted"),
@@ -125,7 +133,9 @@ def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
         if entry.config.moco.queue_size == 1024:
             entry.numbers["linear"] += 0.02 + 0.03 * entry.config.seed
     found = judge(claim(SATURATES), Evidence(runs.entries, []))
-    assert found.word == "undecided" and "from 256 to 1024 negatives, MoCo gains" in found.reason and "below 1 point" in found.reason
+    assert (
+        found.word == "undecided" and "from 256 to 1024 negatives, MoCo gains" in found.reason and "below 1 point" in found.reason
+    )
 
 
 def test_what_is_missing_is_told_by_its_values():
@@ -142,7 +152,10 @@ def test_a_part_without_evidence_leaves_a_claim_undecided_and_a_contradicted_par
     assert judge(claim({**AHEAD, "ahead": "none", "of": ["mlp"]}, INTERIOR), runs).word == "contradicted"
 
 
-@pytest.mark.parametrize("rule", [{**INTERIOR, "axis": "head.kind"}, {**SATURATES, "axis": "head.kind"}, {**WORKS, "axis": "head.kind", "method": "moco"}])
+@pytest.mark.parametrize(
+    "rule",
+    [{**INTERIOR, "axis": "head.kind"}, {**SATURATES, "axis": "head.kind"}, {**WORKS, "axis": "head.kind", "method": "moco"}],
+)
 def test_an_order_of_words_is_not_made_up(rule):
     found = judge(claim(rule), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS}))
     assert found.word == "undecided" and "are words" in found.reason
@@ -150,7 +163,12 @@ def test_an_order_of_words_is_not_made_up(rule):
 
 def test_augmentations_are_told_by_what_is_on():
     colour = {"augment.jitter": 0, "augment.hue": 0, "augment.grayscale": 0}
-    levels = {"crop + jitter + grayscale": 0.7, "flip + jitter + grayscale": 0.5, "crop + flip": 0.4, "crop + flip + jitter + grayscale": 0.75}
+    levels = {
+        "crop + jitter + grayscale": 0.7,
+        "flip + jitter + grayscale": 0.5,
+        "crop + flip": 0.4,
+        "crop + flip + jitter + grayscale": 0.75,
+    }
     settings = [{}, {"augment.flip": 0}, {"augment.crop_min": 1}, colour]
 
     def accuracy(method, settings):
@@ -158,8 +176,20 @@ def test_augmentations_are_told_by_what_is_on():
         return 0.75 - lost * (0.3 if method == "byol" else 1)
 
     runs = entries(accuracy, {"simclr": settings, "byol": settings})
-    pair = {"rule": "ahead", "axis": "augmentations", "ahead": "crop + jitter + grayscale", "of": ["crop + flip", "flip + jitter + grayscale"], "methods": ["simclr"]}
-    robust = {"rule": "sensitivity_order", "axis": "augmentations", "methods": ["simclr", "byol"], "start": "crop + flip + jitter + grayscale", "at": ["crop + flip"]}
+    pair = {
+        "rule": "ahead",
+        "axis": "augmentations",
+        "ahead": "crop + jitter + grayscale",
+        "of": ["crop + flip", "flip + jitter + grayscale"],
+        "methods": ["simclr"],
+    }
+    robust = {
+        "rule": "sensitivity_order",
+        "axis": "augmentations",
+        "methods": ["simclr", "byol"],
+        "start": "crop + flip + jitter + grayscale",
+        "at": ["crop + flip"],
+    }
     assert judge(claim(pair, robust), runs).word == "supported"
     assert judge(claim({**robust, "methods": ["byol", "simclr"]}), runs).word == "contradicted"
 
@@ -168,8 +198,11 @@ def test_augmentations_are_told_by_what_is_on():
 def test_noise_alone_is_seldom_called_supported_or_contradicted(rule):
     """Identical methods: the level is 5 % for either word together, by Holm's method; 200 draws leave it below 10 %."""
     values = {
-        "batch_size": {"simclr": BATCHES, "moco": BATCHES, "byol": BATCHES}, "negatives": {"moco": QUEUES}, "momentum": {"moco": momenta("moco")}, "head.kind": {"moco": HEADS},
-    }[rule.get("axis", "momentum")]  # fmt: skip
+        "batch_size": {"simclr": BATCHES, "moco": BATCHES, "byol": BATCHES},
+        "negatives": {"moco": QUEUES},
+        "momentum": {"moco": momenta("moco")},
+        "head.kind": {"moco": HEADS},
+    }[rule.get("axis", "momentum")]
     runs = entries(lambda *_: 0.6, values)
     rng, words = np.random.default_rng(1), []
     for _ in range(200):
@@ -202,14 +235,23 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert judge(claim(rule), evidence).word == "supported"
     assert judge(claim({**rule, "dear": "moco", "cheap": ["simclr"]}), evidence).word == "contradicted"
     assert judge(claim({**rule, "dear": "moco", "cheap": ["supervised"]}), evidence).word == "undecided"
-    assert all("accuracy that both reach" in step.says for step in judge(claim({**rule, "costs": ["seconds", "operations"]}), evidence).steps)
-    assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", "the same in few seeds is no proof of what chance has a part in"
+    assert all(
+        "accuracy that both reach" in step.says
+        for step in judge(claim({**rule, "costs": ["seconds", "operations"]}), evidence).steps
+    )
+    assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", (
+        "the same in few seeds is no proof of what chance has a part in"
+    )
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
 
 
 def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_different_epochs(tmp_path):
     """Who is looked at every five epochs is seen to reach the same accuracy later."""
-    runs = [run for method, every in (("simclr", 5), ("moco", 1)) for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()]
+    runs = [
+        run
+        for method, every in (("simclr", 5), ("moco", 1))
+        for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()
+    ]
     found = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}), Evidence([], runs))
     assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in found.reason
 
@@ -230,8 +272,14 @@ def test_pair_ahead_and_result_ahead_by_what_results_say(tmp_path):
     level = {"simclr": 0.6, "moco": 0.7, "byol": 0.6}
 
     def results(method, seed):
-        rows = [{"fraction": 0.01, "accuracy": 0.5 + 0.01 * seed, "from_scratch": 0.3}, {"fraction": 0.1, "accuracy": 0.6, "from_scratch": 0.7 + 0.01 * seed}]
-        return {"linear": {"accuracy": level[method] + 0.003 * seed * (method == "moco") + 0.001 * (seed == 1)}, "fine_tuning": rows}
+        rows = [
+            {"fraction": 0.01, "accuracy": 0.5 + 0.01 * seed, "from_scratch": 0.3},
+            {"fraction": 0.1, "accuracy": 0.6, "from_scratch": 0.7 + 0.01 * seed},
+        ]
+        return {
+            "linear": {"accuracy": level[method] + 0.003 * seed * (method == "moco") + 0.001 * (seed == 1)},
+            "fine_tuning": rows,
+        }
 
     evidence = stored(tmp_path, results)
     assert judge(claim({"rule": "pair_ahead", "ahead": "moco", "of": "byol"}), evidence).word == "supported"
@@ -258,10 +306,15 @@ def test_claims_of_ones_own_are_read_and_bad_ones_are_told_in_a_line(tmp_path):
     assert claims.read(file) == ([], [])
     good = {"claim": "mine", "source": "me", "parts": [INTERIOR]}
     bad = [
-        {**good, "parts": []}, {**good, "parts": [{"rule": "magic"}]}, {**good, "parts": [{**INTERIOR, "axis": "luck"}]}, {**good, "verdict": "supported"}, "words",
-        {**good, "parts": [{**INTERIOR, "method": "gan"}]}, {**good, "parts": [{"rule": "result_ahead", "ahead": "a", "of": "b", "says": "c", "settings": {"no": 1}}]},
+        {**good, "parts": []},
+        {**good, "parts": [{"rule": "magic"}]},
+        {**good, "parts": [{**INTERIOR, "axis": "luck"}]},
+        {**good, "verdict": "supported"},
+        "words",
+        {**good, "parts": [{**INTERIOR, "method": "gan"}]},
+        {**good, "parts": [{"rule": "result_ahead", "ahead": "a", "of": "b", "says": "c", "settings": {"no": 1}}]},
         {**good, "parts": [INTERIOR, {"rule": "cost_order", "dear": "byol", "cheap": ["moco"]}]},
-    ]  # fmt: skip
+    ]
     file.write_text(yaml.safe_dump([good, *bad]))
     found, problems = claims.read(file)
     assert [one.claim for one in found] == ["mine"] and len(problems) == len(bad)

@@ -33,7 +33,11 @@ def test_every_claim_has_a_verdict_a_reason_and_its_source(experiment):
     assert len(rows(app)) == 9 and set(rows(app)) <= set(figures.VERDICTS)
     for claim in claims.read()[0]:
         assert claim.claim in shown and claim.source in shown
-    assert "Energy counts where it was measured" in shown and "SimCLR loses more than MoCo as the batch size falls" in shown and "Not decided: no run was fine-tuned" in shown
+    assert (
+        "Energy counts where it was measured" in shown
+        and "SimCLR loses more than MoCo as the batch size falls" in shown
+        and "Not decided: no run was fine-tuned" in shown
+    )
 
 
 def test_one_verdict_can_be_shown_alone(experiment):
@@ -69,13 +73,19 @@ def test_the_form_understands_what_a_claim_asks_for(claim):
     assert app.number_input(key="new_seeds").value == claim.seeds
     assert app.text_input(key="new_title").value == form(claim)["title"][0]
     if claim.make.vary:
-        assert {name: app.text_input(key=f"new_values_{name}").value for name in claim.make.vary} == {name: ", ".join(map(str, values)) for name, values in claim.make.vary.items()}
+        assert {name: app.text_input(key=f"new_values_{name}").value for name in claim.make.vary} == {
+            name: ", ".join(map(str, values)) for name, values in claim.make.vary.items()
+        }
     if claim.make.methods:
         assert app.pills(key="new_methods").value == claim.make.methods
 
 
 def test_the_forest_fills_what_is_told_apart():
-    steps = [Step("a", over_seeds([0.1, 0.11, 0.12]), p=0.01), Step("b<i>", over_seeds([0.1, -0.11, 0.12]), p=0.6), Step("c", over_seeds([0.1]))]
+    steps = [
+        Step("a", over_seeds([0.1, 0.11, 0.12]), p=0.01),
+        Step("b<i>", over_seeds([0.1, -0.11, 0.12]), p=0.6),
+        Step("c", over_seeds([0.1])),
+    ]
     (trace,) = figures.forest(steps).data
     assert list(trace.marker.symbol) == ["circle", "circle-open", "circle-open"]
     assert list(trace.x) == pytest.approx([11, 3.667, 10], abs=1e-3) and trace.error_x.array[2] is None
@@ -84,7 +94,13 @@ def test_the_forest_fills_what_is_told_apart():
 
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):
     shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
-    for said in ("Negatives a positive: 30 to 510, in 6 runs", "Negatives a positive: none, in 6 runs", "× SimCLR's", "points below the best of 16, 64, 256", "Peak memory: 900 MB"):
+    for said in (
+        "Negatives a positive: 30 to 510, in 6 runs",
+        "Negatives a positive: none, in 6 runs",
+        "× SimCLR's",
+        "points below the best of 16, 64, 256",
+        "Peak memory: 900 MB",
+    ):
         assert said in shown, said
 
 

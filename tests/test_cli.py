@@ -29,7 +29,10 @@ from tests import synthetic
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
-TINY = "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 evaluate.labels=false evaluate.heads=false device=cpu"
+TINY = (
+    "dataset=digits image_size=8 epochs=1 batch_size=256 evaluate.sample=64 evaluate.knn_train=200 evaluate.knn_k=5 "
+    "evaluate.labels=false evaluate.heads=false device=cpu"
+)
 
 
 @pytest.fixture
@@ -123,7 +126,10 @@ def pictures(tmp_path):
         ("views --out ''", "--out .: this is a folder"),
         ("launch photos --set devices=3", "devices: must divide batch_size"),
         ("launch photos --set 'epochs=&a [*a]'", "epochs: "),
-        ("launch augmentations --vary 'augment=[{{}}, {{flop: 0}}]'", "augment.flop: there is no such setting; did you mean augment.flip?"),
+        (
+            "launch augmentations --vary 'augment=[{{}}, {{flop: 0}}]'",
+            "augment.flop: there is no such setting; did you mean augment.flip?",
+        ),
         ("status ''", "'': no such experiment or run"),
         ("agent --idle nan", "--idle nan: give seconds"),
         ("agent --idle -1", "--idle -1.0: give seconds"),
@@ -206,14 +212,19 @@ def test_of_several_runs_none_is_resumed_where_one_cannot_be(store, nothing_star
 
 
 def test_set_and_vary_replace_what_the_preset_says(store, nothing_starts):
-    command = "launch photos --name g --set epochs=3 head.dim=32 --set moco.queue_size=99 --vary method=moco batch_size=64,128 --vary seed=0,1"
+    command = (
+        "launch photos --name g --set epochs=3 head.dim=32 --set moco.queue_size=99 --vary method=moco batch_size=64,128 --vary "
+        "seed=0,1"
+    )
     assert main(shlex.split(command)) == 0
     runs = store.experiment("g").runs()
     assert [run.name for run in runs] == ["moco-bs128-s0", "moco-bs128-s1", "moco-bs64-s0", "moco-bs64-s1"]
     assert {(run.config.epochs, run.config.head.dim, run.config.moco.queue_size) for run in runs} == {(3, 32, 99)}
     assert {run.status().state for run in runs} == {"queued"}
     queue = sorted(runs, key=lambda run: run.status().queued_at)
-    assert [run.name for run in queue] == ["moco-bs64-s0", "moco-bs64-s1", "moco-bs128-s0", "moco-bs128-s1"], "in the grid's order"
+    assert [run.name for run in queue] == ["moco-bs64-s0", "moco-bs64-s1", "moco-bs128-s0", "moco-bs128-s1"], (
+        "in the grid's order"
+    )
 
 
 @pytest.mark.parametrize("command", ["--root {root} launch photos --name r", "launch photos --name r --root {root}"])
@@ -271,7 +282,16 @@ def test_any_settings_survive_the_shell(settings, axes):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("3", 3), ("1e-3", 1e-3), ("-2.5", -2.5), ("true", True), ("", None), ("none", "none"), ("/a/b c", "/a/b c"), ("1.2.3", "1.2.3")],
+    [
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("-2.5", -2.5),
+        ("true", True),
+        ("", None),
+        ("none", "none"),
+        ("/a/b c", "/a/b c"),
+        ("1.2.3", "1.2.3"),
+    ],
 )
 def test_values_are_what_a_reader_would_take_them_for(text, value):
     assert value_of(text) == value and type(value_of(text)) is type(value)
@@ -279,7 +299,9 @@ def test_values_are_what_a_reader_would_take_them_for(text, value):
 
 def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing_starts):
     assert main(["launch", "augmentations", "--name", "g", "--vary", "augment=[{}, {flip: 0}]", "method=byol", "seed=0"]) == 0
-    assert {run.config.augment.flip for run in store.experiment("g").runs()} == {0.5, 0.0} and len(store.experiment("g").runs()) == 2
+    assert {run.config.augment.flip for run in store.experiment("g").runs()} == {0.5, 0.0} and len(
+        store.experiment("g").runs()
+    ) == 2
     assert store.experiment("g").spec().axes["augment"] == [{}, {"flip": 0}]
 
 
@@ -325,7 +347,20 @@ def test_the_manual_names_every_command_and_option(capsys):
         main(["--help"])
     assert ended.value.code == 0
     manual = capsys.readouterr().out
-    for command in ("launch", "train", "status", "stop", "resume", "complete", "evaluate", "agent", "views", "profile", "presets", "options"):
+    for command in (
+        "launch",
+        "train",
+        "status",
+        "stop",
+        "resume",
+        "complete",
+        "evaluate",
+        "agent",
+        "views",
+        "profile",
+        "presets",
+        "options",
+    ):
         assert f"\n    {command} " in manual
     assert main(["options"]) == 0
     told = capsys.readouterr().out

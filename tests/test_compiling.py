@@ -33,7 +33,13 @@ class Said:
 
 
 def tiny_encoder(name, image_size, norm) -> nn.Module:
-    layers = {"conv1": nn.Conv2d(3, 8, 3, stride=4, bias=False), "bn1": norm(8), "relu": nn.ReLU(), "pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten()}
+    layers = {
+        "conv1": nn.Conv2d(3, 8, 3, stride=4, bias=False),
+        "bn1": norm(8),
+        "relu": nn.ReLU(),
+        "pool": nn.AdaptiveAvgPool2d(1),
+        "flat": nn.Flatten(),
+    }
     encoder = nn.Sequential(OrderedDict(layers))
     encoder.dim = 8
     return encoder
@@ -45,7 +51,9 @@ def tiny(monkeypatch, shapes):
     monkeypatch.setattr(base, "build_encoder", tiny_encoder)
 
     def pair(**settings) -> tuple[Training, Training]:
-        config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "head.hidden": 16, "head.dim": 8, "compile": "on", **settings})
+        config = resolve(
+            {"dataset": shapes, "image_size": 16, "batch_size": 16, "head.hidden": 16, "head.dim": 8, "compile": "on", **settings}
+        )
         return tuple(Training(config, datasets.load(shapes, 16), CPU) for _ in range(2))
 
     yield pair
@@ -62,7 +70,8 @@ def test_a_compiled_step_has_the_loss_the_gradient_and_the_names_of_a_plain_one(
     assert said.warnings == [] and compiled.compiled
     weights = compiled.method.state_dict()
     assert list(weights) == list(plain.method.state_dict())
-    assert all(torch.equal(value, weights[name]) for name, value in plain.method.state_dict().items())  # trying it out changed nothing
+    # Trying it out changed nothing.
+    assert all(torch.equal(value, weights[name]) for name, value in plain.method.state_dict().items())
     for _ in range(2):
         (loss, z), (expected, expected_z) = compiled.take_step(), plain.take_step()
         torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
@@ -113,7 +122,15 @@ def test_auto_compiles_long_runs_on_one_gpu(tiny, monkeypatch, settings, device,
     assert compiling.wanted(asked) is expected
 
 
-@pytest.mark.parametrize(("settings", "device", "expected"), [({}, "cuda", True), ({"compile": "on"}, "cuda", True), ({"compile": "off"}, "cuda", False), ({"compile": "on"}, "cpu", False)])
+@pytest.mark.parametrize(
+    ("settings", "device", "expected"),
+    [
+        ({}, "cuda", True),
+        ({"compile": "on"}, "cuda", True),
+        ({"compile": "off"}, "cuda", False),
+        ({"compile": "on"}, "cpu", False),
+    ],
+)
 def test_a_step_is_recorded_on_a_gpu_unless_all_is_left_to_python(settings, device, expected):
     asked = SimpleNamespace(config=resolve(settings), device=torch.device(device))
     assert recording.wanted(asked) is expected

@@ -16,7 +16,9 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-sensible = st.sampled_from([0, 1, 2, 8, 64, 0.1, 0.5, 0.99, True, None, "mlp", "none", "linear", "auto", "digits", "byol", "moco", "batch"])
+sensible = st.sampled_from(
+    [0, 1, 2, 8, 64, 0.1, 0.5, 0.99, True, None, "mlp", "none", "linear", "auto", "digits", "byol", "moco", "batch"]
+)
 
 
 @given(st.dictionaries(names | st.text(max_size=20), anything | sensible, max_size=6))
@@ -59,7 +61,12 @@ def test_nest_and_flatten_are_opposites(flat):
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("batchsize", "batch_size"), ("queue_size", "moco.queue_size"), ("moco.queue", "moco.queue_size"), ("learning_rat", "learning_rate")],
+    [
+        ("batchsize", "batch_size"),
+        ("queue_size", "moco.queue_size"),
+        ("moco.queue", "moco.queue_size"),
+        ("learning_rat", "learning_rate"),
+    ],
 )
 def test_an_unknown_name_is_told_with_the_closest_one(wrong, meant):
     with pytest.raises(ConfigError) as error:
@@ -76,11 +83,24 @@ def test_a_name_like_no_other_gets_no_suggestion():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("epochs", 0), ("batch_size", 1), ("seed", -1), ("learning_rate", 0), ("learning_rate", math.nan), ("weight_decay", math.inf),
-        ("augment.flip", 1.1), ("moco.momentum", -0.1), ("moco.temperature", 0), ("head.kind", "deep"), ("method", "simsiam"),
-        ("micro_batch_size", 1000), ("dataset", ""), ("devices", 3), ("devices", 256), ("image_size", 7),
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("seed", -1),
+        ("learning_rate", 0),
+        ("learning_rate", math.nan),
+        ("weight_decay", math.inf),
+        ("augment.flip", 1.1),
+        ("moco.momentum", -0.1),
+        ("moco.temperature", 0),
+        ("head.kind", "deep"),
+        ("method", "simsiam"),
+        ("micro_batch_size", 1000),
+        ("dataset", ""),
+        ("devices", 3),
+        ("devices", 256),
+        ("image_size", 7),
     ],
-)  # fmt: skip
+)
 def test_what_is_out_of_bounds_is_told_by_its_name(name, value):
     with pytest.raises(ConfigError) as error:
         resolve({name: value})

@@ -182,7 +182,9 @@ def test_pieces_in_order_are_all_images(shapes):
 
 
 def test_a_run_is_stopped_resumed_and_measured(shapes):
-    run = make_run("gpu", shapes, device="cuda", **{"evaluate.snapshots": 1, "evaluate.finetune_epochs": 1, "evaluate.log_every": 1})
+    run = make_run(
+        "gpu", shapes, device="cuda", **{"evaluate.snapshots": 1, "evaluate.finetune_epochs": 1, "evaluate.log_every": 1}
+    )
     data = datasets.load(shapes, 16)
     with pytest.raises(Stopped):
         pretrain(Training(run.config, data, GPU), data, run, StopsAt(run, 0.5))
@@ -190,7 +192,10 @@ def test_a_run_is_stopped_resumed_and_measured(shapes):
     results = run.results()
     assert [row["step"] for row in run.metrics() if "loss" in row] == list(range(1, 19))
     assert run.snapshots_file.exists() and run.umap_file.exists() and run.encoder_file.exists()
-    assert results["cost"]["device"] == torch.cuda.get_device_name() and 0 < results["cost"]["peak_memory_bytes"] < torch.cuda.get_device_properties(0).total_memory
+    assert (
+        results["cost"]["device"] == torch.cuda.get_device_name()
+        and 0 < results["cost"]["peak_memory_bytes"] < torch.cuda.get_device_properties(0).total_memory
+    )
     assert 0 <= results["linear"]["accuracy"] <= 1 and results["fine_tuning"] and results["heads"]
 
 
@@ -200,7 +205,9 @@ def test_a_run_goes_on_on_another_device(shapes, optimizer, there, here, monkeyp
     run = make_run("moves", shapes, optimizer=optimizer, precision="float32")
     data = datasets.load(shapes, 16)
     before, after = (Training(run.config, data, device) for device in (there, here))
-    drawn = [Views(run.config.augment, [0.5] * 3, [0.2] * 3)(torch.from_numpy(data.x_train[:16]), second) for second in (False, True)]
+    drawn = [
+        Views(run.config.augment, [0.5] * 3, [0.2] * 3)(torch.from_numpy(data.x_train[:16]), second) for second in (False, True)
+    ]
     views = {device.type: [view.to(device) for view in drawn] for device in (CPU, GPU)}
     for training in (before, after):  # each device draws random numbers of its own
         monkeypatch.setattr(training, "views", lambda images, second=False: views[images.device.type][second])
@@ -238,7 +245,10 @@ def test_energy_is_counted_upwards_where_the_gpu_has_a_counter():
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 @pytest.mark.parametrize("settings", METHODS, ids=named)
 def test_two_gpus_train_what_one_trains(shapes, settings):
-    alone, shared = (make_run(f"on{devices}", shapes, device="cuda", precision="float32", epochs=1, devices=devices, **settings) for devices in (1, 2))
+    alone, shared = (
+        make_run(f"on{devices}", shapes, device="cuda", precision="float32", epochs=1, devices=devices, **settings)
+        for devices in (1, 2)
+    )
     for run in (alone, shared):
         assert start(run).wait(600) == 0, run.log_tail()
     losses = [[row["loss"] for row in run.metrics() if "loss" in row] for run in (alone, shared)]

@@ -66,7 +66,13 @@ def test_of_a_figure_that_was_told_nothing_is_made_again(monkeypatch):
 
 
 def test_arrays_are_told_in_the_types_in_which_they_were_fetched():
-    rows = {"customdata": np.array([[1, 2], [3, 4]]), "text": np.array(["a", "b"]), "x": np.array([2**40, 1]), "y": np.array([1.5, np.nan]), "ids": np.array([7, 8], np.uint8)}
+    rows = {
+        "customdata": np.array([[1, 2], [3, 4]]),
+        "text": np.array(["a", "b"]),
+        "x": np.array([2**40, 1]),
+        "y": np.array([1.5, np.nan]),
+        "ids": np.array([7, 8], np.uint8),
+    }
     figure = go.Figure([{"type": "scatter", **rows}], _validate=False)
     fetched = json.loads(figure.to_json())["data"][0]
     for name, value in difference.plainly(figure)["data"][0].items():
@@ -77,11 +83,24 @@ def test_arrays_are_told_in_the_types_in_which_they_were_fetched():
 
 
 def test_what_is_fetched_is_the_figure_as_plotly_writes_it():
-    rows = {"x": np.arange(3), "y": np.array([0.5, np.nan, 2]), "customdata": np.arange(6).reshape(3, 2), "text": np.array(["a", "b", "é<"]), "meta": {"series": ["s 0"]}}
+    rows = {
+        "x": np.arange(3),
+        "y": np.array([0.5, np.nan, 2]),
+        "customdata": np.arange(6).reshape(3, 2),
+        "text": np.array(["a", "b", "é<"]),
+        "meta": {"series": ["s 0"]},
+    }
     marker = {"color": np.array([1.5, 2, 3], np.float32), "size": np.array([2**40, 1, 2]), "symbol": ["circle", "square", "x"]}
     figure = go.Figure(
-        [{"type": "scatter", **rows, "marker": marker, "error_y": {"array": np.array([True, False, True])}}, {"type": "heatmap", "z": np.eye(3)}],
-        {"annotations": [{"text": "a", "x": np.float64(0.5)}], "yaxis": {"range": np.array([0, 1]), "tickvals": (1, 2)}, "template": "plotly"},
+        [
+            {"type": "scatter", **rows, "marker": marker, "error_y": {"array": np.array([True, False, True])}},
+            {"type": "heatmap", "z": np.eye(3)},
+        ],
+        {
+            "annotations": [{"text": "a", "x": np.float64(0.5)}],
+            "yaxis": {"range": np.array([0, 1]), "tickvals": (1, 2)},
+            "template": "plotly",
+        },
     )
     name, _ = difference.since_last(figure, {}, "chart")
     assert json.loads(gzip.decompress(difference.kept(name))) == json.loads(figure.to_json(validate=False))

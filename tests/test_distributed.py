@@ -22,7 +22,15 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[1]
 STEPS, FEW_STEPS = 10, 3  # of the methods as they are, and of their variants
 WORLD = 2
-COMMON = {"image_size": 16, "batch_size": 16, "epochs": 4, "warmup_epochs": 0, "head.hidden": 32, "head.dim": 16, "device": "cpu"} | {
+COMMON = {
+    "image_size": 16,
+    "batch_size": 16,
+    "epochs": 4,
+    "warmup_epochs": 0,
+    "head.hidden": 32,
+    "head.dim": 16,
+    "device": "cpu",
+} | {
     "augment.blur": 0.5,
     "moco.queue_size": 50,
     "moco.bn_splits": 4,  # two groups in each of two processes
@@ -64,10 +72,17 @@ def together(code: str, *arguments: str) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(WORLD), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    meeting = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(WORLD),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    }
     code = f"from sslcore import distributed; distributed.join('cpu')\n{code}"
     processes = [
-        subprocess.Popen([sys.executable, "-c", code, *arguments], env=os.environ | meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
+        subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], env=os.environ | meeting | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        )
         for rank in range(WORLD)
     ]
     assert [process.wait(300) for process in processes] == [0] * WORLD
@@ -84,8 +99,9 @@ def double(shapes, tmp_path_factory):
     together(
         "import sys, torch; from test_distributed import steps\n"
         "torch.save(steps(sys.argv[1], 2), f'{sys.argv[2]}/{distributed.rank()}.pt')",
-        shapes, str(folder),
-    )  # fmt: skip
+        shapes,
+        str(folder),
+    )
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
@@ -102,12 +118,25 @@ def test_two_processes_take_the_steps_of_one(single, double, case):
 
 
 def two_processes(name: str, dataset: str, **settings) -> Run:
-    config = resolve({"dataset": dataset, **COMMON, "devices": 2, "method": "moco", "evaluate.log_every": 1, "evaluate.sample": 21, "evaluate.labels": False, **settings})
+    config = resolve(
+        {
+            "dataset": dataset,
+            **COMMON,
+            "devices": 2,
+            "method": "moco",
+            "evaluate.log_every": 1,
+            "evaluate.sample": 21,
+            "evaluate.labels": False,
+            **settings,
+        }
+    )
     return Store().create(name, Spec(title=name), {"run": config}).run("run")
 
 
 def start(run: Run) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-m", "sslcore", "train", str(run.path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-m", "sslcore", "train", str(run.path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT
+    )
 
 
 def ranks_of(process: subprocess.Popen) -> dict[str, psutil.Process]:
@@ -148,7 +177,9 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     encoder = initial(run.config, len(data.x_train), 3).encoder
     encoder.load_state_dict(load_file(run.encoder_file))
     views = Views(run.config.augment, *channel_statistics(data.x_train))
-    alone = FinalEvaluation(run.config, data, views, torch.float32).results(encoder, initial(run.config, len(data.x_train), 3).encoder)[0]
+    alone = FinalEvaluation(run.config, data, views, torch.float32).results(
+        encoder, initial(run.config, len(data.x_train), 3).encoder
+    )[0]
     for name, value in alone["geometry"].items():
         assert run.results()["geometry"][name] == pytest.approx(value, abs=1e-3)
     for name in ("linear", "knn"):
@@ -165,7 +196,8 @@ def test_what_one_rank_cannot_do_fails_the_run_with_its_words(shapes, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("nodelist", "first"), [("gpu[03-05,9],login", "gpu03"), ("a", "a"), ("n[7,9-11]", "n7"), ("rack1-[2-3]-x[1-9],b", "rack1-2-x1"), ("a,b[1-2]", "a")]
+    ("nodelist", "first"),
+    [("gpu[03-05,9],login", "gpu03"), ("a", "a"), ("n[7,9-11]", "n7"), ("rack1-[2-3]-x[1-9],b", "rack1-2-x1"), ("a,b[1-2]", "a")],
 )
 def test_the_nodes_of_a_job_meet_on_the_first(nodelist, first):
     assert ranks.first_host(nodelist) == first
@@ -173,7 +205,13 @@ def test_the_nodes_of_a_job_meet_on_the_first(nodelist, first):
 
 def test_a_job_of_several_nodes_starts_torchrun_on_each(shapes):
     run = two_processes("nodes", shapes)
-    job = {"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "41", "SLURM_STEP_NUM_NODES": "2", "SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "n[1-2]"}
+    job = {
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_JOB_ID": "41",
+        "SLURM_STEP_NUM_NODES": "2",
+        "SLURM_NODEID": "1",
+        "SLURM_STEP_NODELIST": "n[1-2]",
+    }
     command = ranks.command(run, job)
     assert command[0] == "srun" and "--nodes=2" in command and command[-3:] == ["torchrun", "1", str(run.path)]
     assert {"--node-rank=1", "--master-addr=n1", "--nnodes=2"} <= set(ranks.meeting(job))

@@ -162,7 +162,9 @@ def test_trustworthiness_is_scikit_learns(monkeypatch):
     layout = np.random.default_rng(1).normal(size=(150, 2)) + 3 * h[:, :2]
     monkeypatch.setattr(embed, "ROWS", 64)  # in several pieces
     assert faithfulness(h, layout) == pytest.approx(trustworthiness(h, layout, n_neighbors=NEIGHBOURS, metric="cosine"), abs=1e-9)
-    assert faithfulness(h[:9], layout[:9]) == pytest.approx(trustworthiness(h[:9], layout[:9], n_neighbors=3, metric="cosine"), abs=1e-9)
+    assert faithfulness(h[:9], layout[:9]) == pytest.approx(
+        trustworthiness(h[:9], layout[:9], n_neighbors=3, metric="cosine"), abs=1e-9
+    )
 
 
 def test_umaps_neighbours_are_the_nearest_with_the_image_itself_first(monkeypatch):
@@ -228,7 +230,10 @@ def test_points_travel_less_than_between_layouts_that_are_only_laid_over_each_ot
 
 def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes):
     settings = {"method": "byol", "evaluate.snapshots": 2, "epochs": 5}
-    whole, parts, plain = (make_run(name, shapes, **settings | more) for name, more in (("whole", {}), ("parts", {}), ("plain", {"evaluate.snapshots": 0})))
+    whole, parts, plain = (
+        make_run(name, shapes, **settings | more)
+        for name, more in (("whole", {}), ("parts", {}), ("plain", {"evaluate.snapshots": 0}))
+    )
     trained = train(whole)
     for share in (0.1, 0.45, 0.8):
         with pytest.raises(Stopped):
@@ -262,6 +267,7 @@ def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes)
         assert (kept["train"] == (kept["index"] < len(data.x_train))).all()
         last = layout[layout["epoch"] == 3][["x", "y"]].to_numpy()
         again = measures(kept["h"], last, kept["label"])
-    assert {name: results["umap"][name] for name in again} == pytest.approx(again, abs=0.01)  # h may be kept shorter than it was measured
+    # H may be kept shorter than it was measured.
+    assert {name: results["umap"][name] for name in again} == pytest.approx(again, abs=0.01)
     assert results["umap"]["k"] == 15 and results["umap"]["n"] == 48 and results["pca"]["k"] == 15
     assert sum(results["pca"]["explained_variance"]) <= 1 and results["umap"]["silhouette_h"] == results["pca"]["silhouette_h"]

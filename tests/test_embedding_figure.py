@@ -41,7 +41,9 @@ def test_every_image_is_drawn_once_at_its_place_whatever_the_colours(by, highlig
     figure = panel(frame, by, classes=CLASSES, highlight=highlight, dataset="photos")
     drawn = {int(i): (float(x), float(y)) for trace in images(figure) for i, x, y in zip(trace.customdata, trace.x, trace.y)}
     assert sum(len(trace.x) for trace in images(figure)) == len(frame) == len(drawn)
-    assert drawn == {i: (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for i, x, y in zip(frame["index"], frame["x"], frame["y"])}
+    assert drawn == {
+        i: (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for i, x, y in zip(frame["index"], frame["x"], frame["y"])
+    }
     assert all(trace.meta == {"dataset": "photos"} for trace in images(figure))
 
 
@@ -111,7 +113,8 @@ def test_selected_are_these_indices_in_any_grouping(by):
     figure = panel(frame, by, classes=CLASSES, selected=[*wanted, 10**8])
     assert {int(trace.customdata[k]) for trace in images(figure) for k in trace.selectedpoints} == wanted
     assert all(trace.selectedpoints is not None for trace in images(figure))  # one without any would not fade
-    assert all(isinstance(trace["selectedpoints"], list) for trace in json.loads(figure.to_json(validate=False))["data"])  # plotly.js ignores arrays there
+    # Plotly.js ignores arrays there.
+    assert all(isinstance(trace["selectedpoints"], list) for trace in json.loads(figure.to_json(validate=False))["data"])
 
 
 def test_nothing_fades_when_nothing_is_selected_yet_the_page_owns_the_selection():

@@ -25,7 +25,10 @@ def embedded(name: str = "photos", **settings):
 def strips(app) -> dict[str, list[int]]:
     """What each list of pictures is called -> the indices of its images."""
     bodies = [element.proto.body for element in app.get("html")]
-    return {re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png", body)] for body in bodies}
+    return {
+        re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png", body)]
+        for body in bodies
+    }
 
 
 def arrays(run: Run) -> dict[str, np.ndarray]:
@@ -76,7 +79,9 @@ def test_nearest_neighbours_of_a_given_number_in_every_method():
     app = open_page("embeddings", experiment="photos", embeddings_image=str(image))
     rows = {label: found for label, found in strips(app).items() if label.startswith("The images nearest")}
     assert len(rows) == 3 and all(len(found) == 8 and image not in found for found in rows.values())
-    app.number_input(key="embeddings_image").set_value(image + 1 if image + 1 not in arrays(experiment.runs()[0])["index"] else 10**6).run()
+    app.number_input(key="embeddings_image").set_value(
+        image + 1 if image + 1 not in arrays(experiment.runs()[0])["index"] else 10**6
+    ).run()
     assert "is not in the sample" in texts(clean(app)) and not strips(app)
 
 
@@ -85,7 +90,9 @@ def test_nearest_neighbours_of_a_given_number_in_every_method():
 def test_every_colour_and_layout_draws(layout, colour):
     embedded(methods=("moco", "byol"))
     app = open_page("embeddings", experiment="photos", embeddings_layout=layout, embeddings_colour=colour)
-    assert ("axes mean nothing" in texts(app)) == (layout == "UMAP") and ("straight projection" in texts(app)) == (layout == "PCA")
+    assert ("axes mean nothing" in texts(app)) == (layout == "UMAP") and ("straight projection" in texts(app)) == (
+        layout == "PCA"
+    )
     assert ("generalises" in texts(app)) == (colour == "right or wrong")
 
 
@@ -175,7 +182,9 @@ def test_what_is_read_is_what_was_written_and_again_after_a_change():
     assert np.array_equal(embeddings.read(run).prediction, 1 - kept["prediction"])
 
 
-@pytest.mark.parametrize("change", [{"h": np.zeros((3, 2))}, {"index": np.zeros(60, int)}, {"label": np.zeros((60, 2))}, {"h": np.array(["a"] * 60)}])
+@pytest.mark.parametrize(
+    "change", [{"h": np.zeros((3, 2))}, {"index": np.zeros(60, int)}, {"label": np.zeros((60, 2))}, {"h": np.array(["a"] * 60)}]
+)
 def test_arrays_that_do_not_fit_are_refused_in_words(change):
     run = embedded(methods=("byol",)).runs()[0]
     np.savez(run.embeddings_file, **arrays(run) | change)
@@ -194,7 +203,14 @@ def test_panels_are_laid_over_the_first_by_the_images_they_share():
     experiment = embedded(methods=("moco", "byol"))
     first, other = (embeddings.read(run) for run in experiment.runs())
     layout = first.umap[20]
-    turned = embeddings.Embedding(other.index[10:], other.h[10:], other.label[10:], other.prediction[10:], other.train[10:], {20: -2 * layout[10:, ::-1] + 7})
+    turned = embeddings.Embedding(
+        other.index[10:],
+        other.h[10:],
+        other.label[10:],
+        other.prediction[10:],
+        other.train[10:],
+        {20: -2 * layout[10:, ::-1] + 7},
+    )
     np.testing.assert_allclose(embeddings.laid_over(turned, turned.umap[20], first), layout[10:], atol=1e-4)
     assert embeddings.laid_over(first, layout, first) is layout
     np.testing.assert_allclose(embeddings.laid_over(other, other.umap[20], first), procrustes(other.umap[20], layout), atol=1e-6)
@@ -204,5 +220,8 @@ def test_a_copied_experiment_shows_the_same():
     experiment = embedded(methods=("byol",))
     index = arrays(experiment.runs()[0])["index"]
     shutil.copytree(experiment.path, Store().root / "copy")
-    both = [strips(open_page("embeddings", experiment=name, embeddings_pick=str(index[0]), embeddings_image=str(index[1]))) for name in ("photos", "copy")]
+    both = [
+        strips(open_page("embeddings", experiment=name, embeddings_pick=str(index[0]), embeddings_image=str(index[1])))
+        for name in ("photos", "copy")
+    ]
     assert both[0] == both[1] and both[0]

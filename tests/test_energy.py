@@ -12,8 +12,14 @@ NVML = """
 #include <stdlib.h>
 static unsigned long long taken;
 int nvmlInit_v2(void) { return getenv("NO_DRIVER") ? 9 : 0; }
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) { *device = (void *)uuid; return strncmp(uuid, "GPU-", 4) ? 2 : 0; }
-int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoules) { *millijoules = (1ULL << 40) + (taken += 1500); return 0; }
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+    *device = (void *)uuid;
+    return strncmp(uuid, "GPU-", 4) ? 2 : 0;
+}
+int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoules) {
+    *millijoules = (1ULL << 40) + (taken += 1500);
+    return 0;
+}
 """
 
 
@@ -44,7 +50,9 @@ def test_several_gpus_are_added(driver):
     assert meter.joules == pytest.approx(2 * 2 * 1.5)
 
 
-@pytest.mark.parametrize("uuids, library", [([], None), (["GPU-a"], "libnot-there.so"), (["GPU-a"], "libc.so.6"), (["MIG-a"], None)])
+@pytest.mark.parametrize(
+    "uuids, library", [([], None), (["GPU-a"], "libnot-there.so"), (["GPU-a"], "libc.so.6"), (["MIG-a"], None)]
+)
 def test_where_there_is_no_counter_nothing_is_measured(driver, uuids, library):
     meter = Meter(uuids, library or driver)
     meter.start()

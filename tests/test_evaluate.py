@@ -100,9 +100,13 @@ def test_lambda_is_chosen_on_some_of_every_class_where_images_are_few(monkeypatc
     monkeypatch.setattr(probe_module, "minimise", lambda x, y, *rest: seen.append(y.bincount().tolist()) or original(x, y, *rest))
     h, y = clusters(12, noise=0.1)
     probes = [fit_probe(h[:n], y[:n], 4) for n in (12, 8, 5, 4)]
-    assert seen[0] == seen[4] == [2, 2, 2, 2] and seen[6] == seen[10] == [1, 1, 1, 1], "one of each class is held out, of three or of two"
+    assert seen[0] == seen[4] == [2, 2, 2, 2] and seen[6] == seen[10] == [1, 1, 1, 1], (
+        "one of each class is held out, of three or of two"
+    )
     assert seen[12] == [1, 1, 1, 1] and seen[17] == [2, 1, 1, 1], "never the only image of a class"
-    assert len(seen) == 19 and probes[-1].regularisation == probe_module.WITHOUT_CHOICE, "where none can be held out there is no choice"
+    assert len(seen) == 19 and probes[-1].regularisation == probe_module.WITHOUT_CHOICE, (
+        "where none can be held out there is no choice"
+    )
 
 
 def test_scores_add_up_and_the_interval_is_wilsons():
@@ -136,15 +140,28 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
     assert 0 <= results["linear"]["ci95"][0] <= results["linear"]["accuracy"] <= results["linear"]["ci95"][1] <= 1
     for name in ("linear", "knn"):
         assert (predictions[name] == predictions["label"]).mean() == results[name]["accuracy"]
-    assert np.array_equal(predictions["label"], data.labels(predictions["index"])) and len(predictions["index"]) == len(data.x_test)
+    assert np.array_equal(predictions["label"], data.labels(predictions["index"])) and len(predictions["index"]) == len(
+        data.x_test
+    )
 
 
 def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval(shapes):
-    config = resolve({"dataset": "photos", "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False, "evaluate.sample": 50})
+    config = resolve(
+        {
+            "dataset": "photos",
+            "image_size": 16,
+            "batch_size": 8,
+            "evaluate.labels": False,
+            "evaluate.heads": False,
+            "evaluate.sample": 50,
+        }
+    )
     encoder, views = build_encoder("small", 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
     for dataset, told in (("photos", True), (shapes, False)):
         data = datasets.load(dataset, 16)
-        few = replace(data, x_train=data.x_train[::20], y_train=data.y_train[::20], x_test=data.x_test[::20], y_test=data.y_test[::20])
+        few = replace(
+            data, x_train=data.x_train[::20], y_train=data.y_train[::20], x_test=data.x_test[::20], y_test=data.y_test[::20]
+        )
         results, _, _ = FinalEvaluation(config, few, views, torch.float32).results(encoder, encoder)
         assert ("not about other photographs" in results["linear"]["protocol"]) == told
         assert results["linear"]["protocol"].startswith("multinomial logistic regression")
@@ -166,7 +183,8 @@ def test_geometry_at_its_extremes():
     spread_out, same = torch.randn(400, 32), torch.ones(400, 32)
     assert alignment(spread_out, spread_out * 3) == pytest.approx(0, abs=1e-6)
     assert alignment(spread_out, torch.randn(400, 32)) == pytest.approx(2, abs=0.05)
-    assert alignment(spread_out.relu(), torch.randn(400, 32).relu()) == pytest.approx(2 - 2 / math.pi, abs=0.05)  # nearer, as no angle is obtuse
+    # Nearer, as no angle is obtuse.
+    assert alignment(spread_out.relu(), torch.randn(400, 32).relu()) == pytest.approx(2 - 2 / math.pi, abs=0.05)
     assert uniformity(same) == pytest.approx(0, abs=1e-5)
     assert uniformity(spread_out) == pytest.approx(-4, abs=0.3)
     assert effective_rank(same) == pytest.approx(1, abs=1e-2)

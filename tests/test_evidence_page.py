@@ -48,7 +48,10 @@ def said(app: AppTest) -> list[str]:
 def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     runs = synthetic.store(Store().root, seeds=(0, 1, 2), methods=("moco", "byol")).runs()
     app = open_page()
-    of = {method: [run.results()["linear"]["accuracy"] for run in runs if run.config.method == method] for method in ("moco", "byol")}
+    of = {
+        method: [run.results()["linear"]["accuracy"] for run in runs if run.config.method == method]
+        for method in ("moco", "byol")
+    }
     made = stats.aggregate(of["byol"])
     row = tables(app)["Method"].loc["BYOL"]
     assert row["N"] == "3" and f"{100 * made.mean:.1f}" in row["Mean ± std"] and f"{100 * made.std:.1f}" in row["Mean ± std"]
@@ -108,7 +111,10 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
 
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
     table = tables(open_page())["At equal"]
-    steps = {name: max(run.metrics()[-1]["images_seen"] for run in grid.runs() if run.config.batch_size == int(name)) for name in ("64", "256")}
+    steps = {
+        name: max(run.metrics()[-1]["images_seen"] for run in grid.runs() if run.config.batch_size == int(name))
+        for name in ("64", "256")
+    }
     (images,) = [column for column in table if column.startswith("Images seen")]
     assert images.endswith(f"{steps['64']:,}")  # the cheapest run's
     small, large = (float(table.loc[f"BYOL · batch {n}", images].split()[0]) for n in ("64", "256"))
@@ -121,7 +127,10 @@ def test_at_equal_budgets_n_counts_readings_and_unequal_intervals_are_named():
     late = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=100).runs()[1]
     synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=100, name="seldom", **{"evaluate.knn_every": 5})
     last = [row for row in late.metrics() if "knn" in row][-1]
-    rows = [row if row["step"] == last["step"] else {name: value for name, value in row.items() if name != "knn"} for row in late.metrics()]
+    rows = [
+        row if row["step"] == last["step"] else {name: value for name, value in row.items() if name != "knn"}
+        for row in late.metrics()
+    ]
     late.metrics_file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     app = open_page(also="seldom")
     assert "evaluate.knn_every 1 and 5" in texts(app) and "not yet annealed" in texts(app)
@@ -185,7 +194,16 @@ def test_one_method_alone_is_compared_with_nothing():
     assert "nothing to compare it with" in texts(open_page())
 
 
-@pytest.mark.parametrize("results", [{"linear": {"accuracy": "much"}}, {"linear": [1]}, [], {"linear": {"accuracy": 0.5}}, {"linear": {"accuracy": 0.5}, "knn": 3, "cost": []}])
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"linear": {"accuracy": "much"}},
+        {"linear": [1]},
+        [],
+        {"linear": {"accuracy": 0.5}},
+        {"linear": {"accuracy": 0.5}, "knn": 3, "cost": []},
+    ],
+)
 def test_results_from_elsewhere_do_not_take_the_page_down(results):
     runs = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()
     write_json(runs[-1].results_file, results)  # MoCo's, which comes first on the page
@@ -203,7 +221,10 @@ def difference(mean: float, half: float | None = 0.02) -> stats.Difference:
 
 
 def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
-    rows = [evidence.Row("A − B", difference(0.05), True, "#0072b2", "", [0.04, 0.06]), evidence.Row("C <b>", difference(0.01, None), False, "#009e73", "")]
+    rows = [
+        evidence.Row("A − B", difference(0.05), True, "#0072b2", "", [0.04, 0.06]),
+        evidence.Row("C <b>", difference(0.01, None), False, "#009e73", ""),
+    ]
     figure = evidence.differences(rows, "t", "s", "points")
     marks = [trace for trace in figure.data if trace.name]
     assert [trace.x[0] for trace in marks] == pytest.approx([5, 1])
@@ -214,7 +235,10 @@ def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
 
 
 def test_the_pareto_line_joins_what_none_beats():
-    points = [evidence.Point(name, "byol", style.colour("byol"), cost, worth, 1) for name, cost, worth in (("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.7))]
+    points = [
+        evidence.Point(name, "byol", style.colour("byol"), cost, worth, 1)
+        for name, cost, worth in (("a", 1, 0.5), ("b", 2, 0.4), ("c", 3, 0.7))
+    ]
     line = evidence.cost(points, "Accuracy", "s").data[0]
     assert list(line.x) == [1, 3] and list(line.y) == [0.5, 0.7]
     assert evidence.cost(points, "Accuracy", "s").layout.xaxis.type is None

@@ -63,7 +63,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert read_json(path) == {"n": 1} and len(list(tmp_path.iterdir())) == 1
 
 
-@given(st.recursive(st.none() | st.floats() | st.integers(-(2**53), 2**53) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.floats() | st.integers(-(2**53), 2**53) | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_json_has_no_nan_and_keeps_everything_else(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("j") / "a.json"
     write_json(path, {"value": value})

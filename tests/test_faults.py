@@ -141,7 +141,9 @@ def stop_at(run: Run, *steps: int) -> None:
     data = datasets.load(run.config.dataset, run.config.image_size)
     for step in steps:
         training, pulse = Training(run.config, data, torch.device("cpu")), Pulse(run)
-        pulse.training = lambda share, left, pulse=pulse, training=training, step=step: setattr(pulse, "stop_requested", training.step >= step)
+        pulse.training = lambda share, left, pulse=pulse, training=training, step=step: setattr(
+            pulse, "stop_requested", training.step >= step
+        )
         with pytest.raises(Stopped):
             pretrain(training, data, run, pulse)
     run.update_status(state="stopped")
@@ -205,7 +207,14 @@ def test_a_restarted_machine_is_no_reason_to_believe_a_pid(digits):
         child = until(lambda: psutil.Process(stranger.pid).children())[0]
         started = psutil.Process(stranger.pid).create_time()
         run.write_status(
-            Status(state="running", host=socket.gethostname(), pid=stranger.pid, pid_started=started, process=of_another_boot(stranger.pid), heartbeat=time.time() - 60)
+            Status(
+                state="running",
+                host=socket.gethostname(),
+                pid=stranger.pid,
+                pid_started=started,
+                process=of_another_boot(stranger.pid),
+                heartbeat=time.time() - 60,
+            )
         )
         assert run.status().state == "interrupted"
         watch = Watch(run, stranger.pid, started, of_another_boot(stranger.pid))
@@ -222,7 +231,15 @@ def test_a_restarted_machine_is_no_reason_to_believe_a_pid(digits):
 def test_a_pid_is_a_process_only_with_its_start_and_no_set_clock_changes_that(digits, monkeypatch):
     run = make_run("clock", digits)
     me = psutil.Process()
-    run.write_status(Status(state="running", host=socket.gethostname(), pid=me.pid, pid_started=me.create_time(), process=locks.process_name(me.pid)))
+    run.write_status(
+        Status(
+            state="running",
+            host=socket.gethostname(),
+            pid=me.pid,
+            pid_started=me.create_time(),
+            process=locks.process_name(me.pid),
+        )
+    )
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: 1.0)  # as psutil tells it once the clock was set
     assert run.status().state == "running"
     run.update_status(process=locks.process_name(me.pid) + "0")
@@ -239,7 +256,9 @@ def test_a_heartbeat_elsewhere_counts_by_whether_it_goes_on(digits, monkeypatch)
     monkeypatch.setattr(locks.time, "monotonic", lambda: now["monotonic"])
 
     def seen(heartbeat: float) -> str:
-        run.write_status(Status(state="running", host="elsewhere", pid=1, pid_started=1.0, process=of_another_boot(1), heartbeat=heartbeat))
+        run.write_status(
+            Status(state="running", host="elsewhere", pid=1, pid_started=1.0, process=of_another_boot(1), heartbeat=heartbeat)
+        )
         return run.status().state
 
     assert seen(1e9 - 1) == "running"
@@ -327,9 +346,13 @@ def test_a_disk_that_is_full_to_the_last_byte(small_disk, digits, undisturbed, m
     run = make_run("full", digits)
     stop_at(run, 5)
     good = run.checkpoint_file.read_bytes()
-    fill = filled(small_disk, 300_000 if what == "checkpoint" else 0)
-    if what == "metrics":  # a disk gives room by the page: the file is to end with one
-        fill = lambda fill=fill: (run.append_metrics({"step": 8, "pad": "x" * (4096 - 20 - (run.metrics_file.stat().st_size + 30) % 4096)}), fill())  # noqa: E731
+    to_the_last_byte = filled(small_disk, 300_000 if what == "checkpoint" else 0)
+
+    def fill():
+        if what == "metrics":  # a disk gives room by the page: the file is to end with one
+            run.append_metrics({"step": 8, "pad": "x" * (4096 - 20 - (run.metrics_file.stat().st_size + 30) % 4096)})
+        to_the_last_byte()
+
     assert trained(run, at_stage("probe", fill) if what == "results" else at_step(9, fill)) == FAILED
     fails_for_want_of_room(run, {"checkpoint": "checkpoint.pt", "metrics": "metrics.jsonl", "results": "predictions.npz"}[what])
     assert "the disk is full" in run.status().error
@@ -384,7 +407,12 @@ def test_a_folder_that_became_read_only_ends_the_run_and_is_not_believed(digits,
     if os.geteuid() == 0:  # permissions are nothing to root: the same folder is mounted over itself, read-only
         shut, undo = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder}", f"umount -l {folder}"
         (tmp_path / "other").mkdir()
-        said = subprocess.run(f"mount --bind {tmp_path}/other {tmp_path}/other && umount {tmp_path}/other", shell=True, capture_output=True, text=True)
+        said = subprocess.run(
+            f"mount --bind {tmp_path}/other {tmp_path}/other && umount {tmp_path}/other",
+            shell=True,
+            capture_output=True,
+            text=True,
+        )
         if said.returncode:
             pytest.skip(f"nothing can be mounted here, and root needs no permissions: {said.stderr.strip()}")
     else:
@@ -468,7 +496,9 @@ def test_where_both_checkpoints_are_damaged_nothing_is_overwritten(digits):
     for file in (run.checkpoint_file, run.previous_checkpoint_file):
         damaged(file, "cut")
     before = run.checkpoint_file.read_bytes(), run.metrics_file.read_bytes()
-    with pytest.raises(Failed, match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged.*delete it to start this run again"):
+    with pytest.raises(
+        Failed, match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged.*delete it to start this run again"
+    ):
         stop_at(run, 10)
     assert (run.checkpoint_file.read_bytes(), run.metrics_file.read_bytes()) == before
 

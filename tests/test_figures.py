@@ -19,7 +19,9 @@ from tests import synthetic
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    return synthetic.store(tmp_path_factory.mktemp("figures"), methods=("moco", "simclr", "byol", "supervised"), seeds=(0, 1, 2), steps=200)
+    return synthetic.store(
+        tmp_path_factory.mktemp("figures"), methods=("moco", "simclr", "byol", "supervised"), seeds=(0, 1, 2), steps=200
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,15 @@ def cut(curve, step: int) -> tables.Curve:
     """The curve as it was at that step."""
     n = int((curve["step"] <= step).sum())
     values = {name: (rows[rows < n], values[: int((rows < n).sum())]) for name, (rows, values) in curve.logged.values.items()}
-    return dataclasses.replace(curve, logged=tables.Logged({name: column[:n] for name, column in curve.logged.places.items()}, values))
+    return dataclasses.replace(
+        curve, logged=tables.Logged({name: column[:n] for name, column in curve.logged.places.items()}, values)
+    )
 
 
 def logged(experiment, method: str) -> pd.DataFrame:
-    return pd.concat([pd.DataFrame(run.metrics()).dropna(subset=["loss"]) for run in experiment.runs() if run.config.method == method])
+    return pd.concat(
+        [pd.DataFrame(run.metrics()).dropna(subset=["loss"]) for run in experiment.runs() if run.config.method == method]
+    )
 
 
 def named(figure) -> list[str]:
@@ -76,7 +82,9 @@ def test_mean_and_band_over_seeds(experiment, rows):
 
 def test_a_seed_that_is_ahead_makes_no_mean(experiment, rows):
     ahead, *others = of(rows, method="byol")
-    mean = next(trace for trace in curves.loss((ahead, *(cut(curve, 100) for curve in others))).data if trace.customdata is not None)
+    mean = next(
+        trace for trace in curves.loss((ahead, *(cut(curve, 100) for curve in others))).data if trace.customdata is not None
+    )
     at = logged(experiment, "byol").groupby("step")["loss"]
     assert max(mean.x) == 100 and set(mean.customdata[:, 1]) == {3}
     np.testing.assert_allclose(mean.y, at.mean().loc[:100], rtol=1e-6)
@@ -94,7 +102,12 @@ def test_of_several_chance_levels_one_has_the_long_name(rows):
     first = of(rows, method="simclr")[0]
     at, levels = first.logged.values["chance_loss"]
     logged = tables.Logged(first.logged.places, first.logged.values | {"chance_loss": (at, levels - 1)})
-    texts = [text for trace in curves.loss((first, dataclasses.replace(first, label="SimCLR, batch 64", logged=logged))).data for text in trace.text or () if text]
+    texts = [
+        text
+        for trace in curves.loss((first, dataclasses.replace(first, label="SimCLR, batch 64", logged=logged))).data
+        for text in trace.text or ()
+        if text
+    ]
     assert [text.split(" = ")[0] for text in texts] == [METHODS["simclr"].chance, ""]
     assert float(texts[0].split(" = ")[1]) - float(texts[1].split(" = ")[1]) == pytest.approx(1)
 
@@ -119,7 +132,9 @@ def test_smoothing_is_unbiased_and_keeps_what_was_logged(experiment, rows):
     assert np.allclose(curves.smoothed(np.full(50, 3.0), 0.9), 3.0)
     one = of(rows, run="byol-bs256-s0")
     raw, smooth = curves.loss(one, smoothing=0.9).data[:2]
-    np.testing.assert_allclose(raw.y, [row["loss"] for row in experiment.run("byol-bs256-s0").metrics() if "loss" in row], rtol=1e-6)
+    np.testing.assert_allclose(
+        raw.y, [row["loss"] for row in experiment.run("byol-bs256-s0").metrics() if "loss" in row], rtol=1e-6
+    )
     assert np.abs(np.diff(smooth.y)).mean() < 0.5 * np.abs(np.diff(raw.y)).mean()
     plain = curves.loss(one).data
     assert np.array_equal(plain[0].y, raw.y)
@@ -181,7 +196,10 @@ def test_nothing_logged_draws_an_empty_figure(rows):
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):
-    two = tuple(dataclasses.replace(curve, label="BYOL · batch 64" if curve.seed == 0 else "BYOL · batch 256") for curve in of(rows, method="byol"))
+    two = tuple(
+        dataclasses.replace(curve, label="BYOL · batch 64" if curve.seed == 0 else "BYOL · batch 256")
+        for curve in of(rows, method="byol")
+    )
     figure = curves.loss(two)
     assert len({trace.line.color for trace in figure.data if trace.showlegend is not False}) == 2
     assert named(figure) == ["BYOL · batch 64, seed 0", "BYOL · batch 256, N = 2"]

@@ -16,11 +16,14 @@ from sslcore.notation import axes_of, settings_of
 
 START = draft.Start(
     Spec(
-        title="Start", question="Why?", base={"dataset": "digits", "epochs": 3, "moco": {"temperature": 0.1}},
-        by_method={"byol": {"learning_rate": 0.3}}, axes={"method": ["moco", "byol"], "batch_size": [32, 64]},
+        title="Start",
+        question="Why?",
+        base={"dataset": "digits", "epochs": 3, "moco": {"temperature": 0.1}},
+        by_method={"byol": {"learning_rate": 0.3}},
+        axes={"method": ["moco", "byol"], "batch_size": [32, 64]},
     ),
     "start.yaml",
-)  # fmt: skip
+)
 
 
 # -- Fields ---------------------------------------------------------------------------

@@ -45,7 +45,16 @@ def test_more_labels_tell_more_and_noise_stays_at_chance():
 
 
 def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_every_share(shapes):
-    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "epochs": 1, "evaluate.finetune_epochs": 2, "precision": "float32"})
+    config = resolve(
+        {
+            "dataset": shapes,
+            "image_size": 16,
+            "batch_size": 16,
+            "epochs": 1,
+            "evaluate.finetune_epochs": 2,
+            "precision": "float32",
+        }
+    )
     data = datasets.load(shapes, 16)
     encoder = build_encoder("small", 16)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}

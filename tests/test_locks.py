@@ -112,7 +112,8 @@ def test_where_flock_holds_on_one_machine_only_the_claim_of_another_keeps_out(tm
     claim = tmp_path / ".held"
     claim.write_text(json.dumps({"host": "elsewhere", "process": OF_ANOTHER_BOOT, "claim": "x"}))
     monkeypatch.setattr(locks, "HEARTBEAT_LIMIT", 0.5)
-    alive_until, beat = time.monotonic() + 1.5, time.time() + 60  # ahead: at first sight a clock decides, and this machine may be slow
+    # Ahead: at first sight a clock decides, and this machine may be slow.
+    alive_until, beat = time.monotonic() + 1.5, time.time() + 60
     while time.monotonic() < alive_until:
         os.utime(claim, (beat := beat + 1, beat))
         with pytest.raises(BlockingIOError), locks.holding(tmp_path):
@@ -180,4 +181,6 @@ def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
         for place, (word, number) in enumerate(map(str.split, lines)):
             last = f"in {number}" not in lines[place + 1 :]
             assert word == "out" or lines[place + 1 : place + 2] == [f"out {number}"] or last, "another came in before he was out"
-        assert all(lines.count(f"out {number}") + 1 == lines.count(f"in {number}") for number in range(4)), "each died inside, and only there"
+        assert all(lines.count(f"out {number}") + 1 == lines.count(f"in {number}") for number in range(4)), (
+            "each died inside, and only there"
+        )

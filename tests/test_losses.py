@@ -53,7 +53,9 @@ def reference_nt_xent(z1, z2, t) -> float:
 def test_info_nce_is_equation_1_of_moco(size, t, queue):
     q, k = rows(*size)
     negatives = normalised(torch.randn(queue, size[1], generator=torch.Generator().manual_seed(size[2] + 1)))
-    assert float(info_nce(q, k, negatives, t)) == pytest.approx(reference_info_nce(q, k, negatives, t), abs=TOLERANCE, rel=TOLERANCE)
+    assert float(info_nce(q, k, negatives, t)) == pytest.approx(
+        reference_info_nce(q, k, negatives, t), abs=TOLERANCE, rel=TOLERANCE
+    )
 
 
 @settings(max_examples=25, deadline=None)

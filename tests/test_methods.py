@@ -108,7 +108,7 @@ def test_the_shuffled_keys_come_back_in_their_own_order():
 @pytest.mark.parametrize("negatives", ["queue", "batch"])
 @pytest.mark.parametrize("size", [6, 16, 18])
 def test_a_key_is_normalised_with_other_images_than_its_query(negatives, size):
-    """Shuffling BN, of MoCo and of its end-to-end counterpart (section 3.3): else the groups' statistics would tell which key is the query's."""
+    """Shuffling BN, of MoCo and its end-to-end counterpart (section 3.3): else groups' statistics would tell a query's key."""
     method = build("moco", size, **{"moco.negatives": negatives, "moco.bn_splits": 4})
 
     def rows(image: int | None) -> tuple[torch.Tensor, ...]:
@@ -146,7 +146,12 @@ def test_split_batch_norm_treats_each_group_as_a_gpu_of_its_own(size):
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16], ids=str)
 def test_groups_normalised_in_one_go_are_the_groups_one_by_one(kind):
     one_by_one, together = (SplitBatchNorm2d(4, splits=4).double() for _ in range(2))
-    x1, x2 = (torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(0)).to(kind, memory_format=torch.channels_last).requires_grad_() for _ in range(2))
+    x1, x2 = (
+        torch.randn(12, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+        .to(kind, memory_format=torch.channels_last)
+        .requires_grad_()
+        for _ in range(2)
+    )
     if kind == torch.bfloat16:
         one_by_one, together = one_by_one.float(), together.float()
     y1, y2 = one_by_one(x1), together.together(x2, 4)
@@ -286,7 +291,14 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(settings, shapes):
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({}, 3), ({"micro_batch_size": 12}, 3), ({"micro_batch_size": 6}, 3), ({"micro_batch_size": 2}, 2), ({"moco.bn_splits": 1, "micro_batch_size": 6}, 6), ({"moco.bn_splits": 6}, 4)],
+    [
+        ({}, 3),
+        ({"micro_batch_size": 12}, 3),
+        ({"micro_batch_size": 6}, 3),
+        ({"micro_batch_size": 2}, 2),
+        ({"moco.bn_splits": 1, "micro_batch_size": 6}, 6),
+        ({"moco.bn_splits": 6}, 4),
+    ],
 )
 def test_mocos_groups_are_those_of_the_unsplit_batch(settings, expected, shapes, monkeypatch):
     """As far as micro-batches have so many images."""
@@ -312,7 +324,9 @@ def test_micro_batches_of_byol_average_the_gradients_of_small_batches_and_move_t
         (loss * len(part1) / 12).backward()
 
     training.backward(view1, view2, some_batch(12))
-    for split, averaged in zip((p for network in networks for p in network.parameters()), (p for p in alone.parameters() if p.requires_grad)):
+    for split, averaged in zip(
+        (p for network in networks for p in network.parameters()), (p for p in alone.parameters() if p.requires_grad)
+    ):
         torch.testing.assert_close(split.grad, averaged.grad, atol=1e-6, rtol=1e-4)
     assert all(torch.equal(value, target[name]) for name, value in training.method.target_encoder.named_parameters())
 
@@ -328,7 +342,9 @@ class NothingRead(TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         asks = operation.name() in ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal")
-        by_mask = operation.name() in ("aten::index.Tensor", "aten::index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1])
+        by_mask = operation.name() in ("aten::index.Tensor", "aten::index_put_") and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        )
         assert not asks and not by_mask, operation.name()
         return operation(*args, **(kwargs or {}))
 

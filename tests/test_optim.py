@@ -58,7 +58,12 @@ def test_the_optimizers_are_torchs_to_the_bit(name):
     optimizer = build_optimizer([ours], RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
     base = type(optimizer).__mro__[2]
     assert base in (torch.optim.SGD, torch.optim.AdamW)
-    plain = base([{"params": [p for p in theirs.parameters() if (p.ndim > 1) == group["adapt"]], **settings(group)} for group in optimizer.param_groups])
+    plain = base(
+        [
+            {"params": [p for p in theirs.parameters() if (p.ndim > 1) == group["adapt"]], **settings(group)}
+            for group in optimizer.param_groups
+        ]
+    )
     for step in range(4):
         for net, of in ((ours, optimizer), (theirs, plain)):
             of.zero_grad()
@@ -104,7 +109,9 @@ def test_of_a_papers_learning_rate_for_lars_a_twentieth_makes_the_papers_step():
     """SimCLR's and BYOL's code: trust 0.001. At a constant rate it does not matter that SimCLR has it in the velocity."""
     w = nn.Parameter(torch.randn(5, 3, dtype=torch.float64))
     module = nn.ParameterList([w])
-    optimizer = build_optimizer([module], RunConfig(optimizer="lars", learning_rate=4.8 / 20, weight_decay=0.1, lr_scaling="none"))
+    optimizer = build_optimizer(
+        [module], RunConfig(optimizer="lars", learning_rate=4.8 / 20, weight_decay=0.1, lr_scaling="none")
+    )
     expected, velocity = w.detach().clone(), torch.zeros(5, 3, dtype=torch.float64)
     for _ in range(4):
         w.grad = torch.randn(5, 3, dtype=torch.float64)

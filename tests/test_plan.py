@@ -30,7 +30,10 @@ axes = st.fixed_dictionaries(
 
 def expected_cells(axes: dict) -> int:
     """Combinations, where moco.* and simclr.* count for their own method alone."""
-    of_method = {m: [v for n, v in axes.items() if n != "method" and n.partition(".")[0] in (m, "batch_size", "seed", "augment")] for m in METHODS}
+    of_method = {
+        m: [v for n, v in axes.items() if n != "method" and n.partition(".")[0] in (m, "batch_size", "seed", "augment")]
+        for m in METHODS
+    }
     return sum(math.prod(map(len, of_method[method])) for method in axes.get("method", ["simclr"]))
 
 
@@ -40,8 +43,13 @@ def test_the_grid_is_the_product_of_its_axes_and_a_methods_own_axis_multiplies_i
     assert not planned.problems
     assert len(planned.configs) == expected_cells(axes), "as many names as cells"
     shared = [name for name in axes if name.partition(".")[0] not in METHODS]
-    cells = {(*(get(config, name) for name in shared), *(get(config, name) for name in axes if name.startswith(f"{config.method}."))) for config in planned.configs.values()}
-    assert {tuple(get(config, name) for name in shared) for config in planned.configs.values()} == set(itertools.product(*(axes[name] for name in shared)))
+    cells = {
+        (*(get(config, name) for name in shared), *(get(config, name) for name in axes if name.startswith(f"{config.method}.")))
+        for config in planned.configs.values()
+    }
+    assert {tuple(get(config, name) for name in shared) for config in planned.configs.values()} == set(
+        itertools.product(*(axes[name] for name in shared))
+    )
     assert len(cells) == len(planned.configs) or "method" not in axes
     assert all(Path(name).name == name and not name.startswith(".") for name in planned.configs)
 
@@ -49,7 +57,8 @@ def test_the_grid_is_the_product_of_its_axes_and_a_methods_own_axis_multiplies_i
 def test_runs_are_trained_in_the_order_of_the_axes():
     axes = {"moco.queue_size": [64, 16], "method": ["byol", "moco"], "seed": [1, 0]}
     names = list(plan.plan(Spec(base={"dataset": "digits", "batch_size": 32}, axes=axes)).configs)
-    first, second = ["moco-bs32-queue_size64-s1", "moco-bs32-queue_size64-s0"], ["moco-bs32-queue_size16-s1", "moco-bs32-queue_size16-s0"]
+    first = ["moco-bs32-queue_size64-s1", "moco-bs32-queue_size64-s0"]
+    second = ["moco-bs32-queue_size16-s1", "moco-bs32-queue_size16-s0"]
     assert names == ["byol-bs32-s1", "byol-bs32-s0", *first, *second]
 
 
@@ -62,7 +71,10 @@ def test_an_axis_of_a_method_that_is_not_there_makes_no_runs_and_is_told():
 
 
 def test_an_axis_of_a_group_varies_several_settings_together():
-    spec = Spec(base={"dataset": "digits", "augment.flip": 0.3, "augment.hue": 0.1}, axes={"augment": [{}, {"flip": 0}, {"jitter": 0, "hue": 0}]})
+    spec = Spec(
+        base={"dataset": "digits", "augment.flip": 0.3, "augment.hue": 0.1},
+        axes={"augment": [{}, {"flip": 0}, {"jitter": 0, "hue": 0}]},
+    )
     planned = plan.plan(spec)
     assert {name: (c.augment.flip, c.augment.jitter, c.augment.hue) for name, c in planned.configs.items()} == {
         "simclr-bs256-augment-as-is-s0": (0.3, 0.4, 0.1),
@@ -84,7 +96,9 @@ def test_a_grid_that_grows_keeps_every_run_and_gains_the_new_values(before, more
     try:
         extended = plan.extend(spec, more)
     except ConfigError as error:
-        nothing_new = [n for n, v in more.items() if set(v) <= {get(c, n) for c in had.values()} or set(v) <= set(before.get(n, []))]
+        nothing_new = [
+            n for n, v in more.items() if set(v) <= {get(c, n) for c in had.values()} or set(v) <= set(before.get(n, []))
+        ]
         cannot_begin = [n for n in more if n not in before and n not in plan.IN_EVERY_NAME]
         assert {*error.problems} & {*nothing_new, *cannot_begin}
         return
@@ -96,7 +110,15 @@ def test_a_grid_that_grows_keeps_every_run_and_gains_the_new_values(before, more
 
 
 @pytest.mark.parametrize(
-    ("more", "about"), [({"epochs": [3]}, "epochs"), ({"epoch": [3]}, "epoch"), ({"augment": [{"flip": 0}]}, "augment"), ({"batch_size": [10_000]}, "batch_size"), ({"seed": [0]}, "seed"), ({"seed": []}, "seed")]
+    ("more", "about"),
+    [
+        ({"epochs": [3]}, "epochs"),
+        ({"epoch": [3]}, "epoch"),
+        ({"augment": [{"flip": 0}]}, "augment"),
+        ({"batch_size": [10_000]}, "batch_size"),
+        ({"seed": [0]}, "seed"),
+        ({"seed": []}, "seed"),
+    ],
 )
 def test_what_cannot_grow_is_told(more, about):
     with pytest.raises(ConfigError) as error:
@@ -118,13 +140,20 @@ def test_what_others_write_into_an_experiment_stays_when_it_grows(tmp_path):
 def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, monkeypatch):
     started = []
     monkeypatch.setattr("sslcore.launch.start", started.append)
-    spec = Spec(base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco", "byol"]}, command="python -m sslcore launch my.yaml")
+    spec = Spec(
+        base={"dataset": "digits", "batch_size": 32},
+        axes={"method": ["moco", "byol"]},
+        command="python -m sslcore launch my.yaml",
+    )
     experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
     moco, byol = experiment.run("moco-bs32-s0"), experiment.run("byol-bs32-s0")
     byol.update_status(state="failed", error="out of memory")
     moco.update_status(state="finished")
     plan.grow(experiment, {"batch_size": [64]})
-    assert experiment.spec().command.splitlines() == ["python -m sslcore launch my.yaml", "python -m sslcore complete e --add batch_size=64"]
+    assert experiment.spec().command.splitlines() == [
+        "python -m sslcore launch my.yaml",
+        "python -m sslcore complete e --add batch_size=64",
+    ]
     assert len(experiment.runs()) == 2, "growing makes no run"
     assert {run.name for run in launch.complete(experiment, ["moco-bs64-s0"])} == {"moco-bs64-s0"}
     assert {run.name for run in launch.complete(experiment)} == {"byol-bs64-s0", "byol-bs32-s0"}
@@ -169,7 +198,11 @@ def test_settings_of_one_method_hold_for_it_alone():
 
 @pytest.mark.parametrize(
     ("own", "name", "hint"),
-    [({"SimCLR": {"epochs": 7}}, "by_method.SimCLR", "did you mean simclr?"), ({"zzz": {}}, "by_method.zzz", ""), ({"moco": {"epoch": 3}}, "epoch", "did you mean epochs?")],
+    [
+        ({"SimCLR": {"epochs": 7}}, "by_method.SimCLR", "did you mean simclr?"),
+        ({"zzz": {}}, "by_method.zzz", ""),
+        ({"moco": {"epoch": 3}}, "epoch", "did you mean epochs?"),
+    ],
 )
 def test_settings_of_one_method_are_checked_whether_it_has_runs_or_not(own, name, hint):
     problems = plan.plan(Spec(base={"dataset": "digits"}, by_method=own, axes={"method": ["byol"]})).problems
@@ -203,16 +236,24 @@ def test_a_varied_setting_replaces_axis_base_and_the_methods_own():
 
 
 def test_a_group_can_be_varied():
-    assert [config.augment.blur for config in configs({"seed": 0, "method": "moco"}, {"augment": [{}, {"blur": 0.5}]})] == [0, 0.5]
+    assert [config.augment.blur for config in configs({"seed": 0, "method": "moco"}, {"augment": [{}, {"blur": 0.5}]})] == [
+        0,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(
     ("settings", "axes", "name"),
     [
-        ({"epoch": 1}, {}, "epoch"), ({}, {"seeds": [1]}, "seeds"), ({}, {"seed": []}, "seed"), ({}, {"augment": []}, "augment"), ({}, {"augment": [{"flop": 0}]}, "augment.flop"),
-        ({}, {"augments": [{}]}, "augments"), ({}, {"seed": [{"a": 0}]}, "seed.a"),
+        ({"epoch": 1}, {}, "epoch"),
+        ({}, {"seeds": [1]}, "seeds"),
+        ({}, {"seed": []}, "seed"),
+        ({}, {"augment": []}, "augment"),
+        ({}, {"augment": [{"flop": 0}]}, "augment.flop"),
+        ({}, {"augments": [{}]}, "augments"),
+        ({}, {"seed": [{"a": 0}]}, "seed.a"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_changed_is_told(settings, axes, name):
     with pytest.raises(ConfigError) as error:
         plan.change(SPEC, settings, axes)
@@ -224,7 +265,10 @@ def test_what_cannot_be_changed_is_told(settings, axes, name):
 
 def npz(path, labels=True, train=40):
     rng = np.random.default_rng(0)
-    arrays = {"x_train": rng.integers(0, 255, (train, 16, 16, 3), np.uint8), "x_test": rng.integers(0, 255, (10, 16, 16, 3), np.uint8)}
+    arrays = {
+        "x_train": rng.integers(0, 255, (train, 16, 16, 3), np.uint8),
+        "x_test": rng.integers(0, 255, (10, 16, 16, 3), np.uint8),
+    }
     if labels:
         arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2}
     np.savez(path, **arrays)
@@ -267,15 +311,28 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, []), ({"devices": 2}, []), ({"micro_batch_size": 6}, []), ({"micro_batch_size": 6, "moco.bn_splits": 1}, []), ({"method": "byol", "devices": 3}, []),
-        ({"devices": 3}, ["6 groups"]), ({"devices": 12}, ["12 groups"]), ({"micro_batch_size": 8}, ["6 groups"]),
-        ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]), ({"micro_batch_size": 2}, ["12 groups", "each of 12 micro-batches is one group"]),
+        ({}, []),
+        ({"devices": 2}, []),
+        ({"micro_batch_size": 6}, []),
+        ({"micro_batch_size": 6, "moco.bn_splits": 1}, []),
+        ({"method": "byol", "devices": 3}, []),
+        ({"devices": 3}, ["6 groups"]),
+        ({"devices": 12}, ["12 groups"]),
+        ({"micro_batch_size": 8}, ["6 groups"]),
+        ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
+        ({"micro_batch_size": 2}, ["12 groups", "each of 12 micro-batches is one group"]),
     ],
-)  # fmt: skip
+)
 def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(tmp_path, settings, said):
-    config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco", "moco.bn_splits": 8} | SMALL | {"batch_size": 24} | settings)
+    config = resolve(
+        {"dataset": npz(tmp_path / "a.npz"), "method": "moco", "moco.bn_splits": 8} | SMALL | {"batch_size": 24} | settings
+    )
     problems, warnings = plan.check(config)
-    assert not problems and len(warnings) == len(said) and all(part in warning and "choose" in warning for part, warning in zip(said, warnings))
+    assert (
+        not problems
+        and len(warnings) == len(said)
+        and all(part in warning and "choose" in warning for part, warning in zip(said, warnings))
+    )
 
 
 # -- Presets -----------------------------------------------------------------------

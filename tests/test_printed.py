@@ -5,7 +5,15 @@ from xml.etree import ElementTree
 from dashboard.printed import html
 
 ROWS = [
-    {"Method": "MoCo <b>& co</b>", "N": "3", "kNN": "87.4 ± 0.6 %", "p": "< 0.001", "said": "none", "never": "–", "long": "so " * 30},
+    {
+        "Method": "MoCo <b>& co</b>",
+        "N": "3",
+        "kNN": "87.4 ± 0.6 %",
+        "p": "< 0.001",
+        "said": "none",
+        "never": "–",
+        "long": "so " * 30,
+    },
     {"Method": "BYOL **a** :skull:", "N": "–", "kNN": "−", "p": "–", "said": "–", "never": "–", "long": "no"},
 ]
 

@@ -65,7 +65,9 @@ def test_runs_without_them_say_how_to_measure_them():
 
 
 @pytest.mark.parametrize("part", ["label_efficiency", "fine_tuning", "heads", "transfer"])
-@pytest.mark.parametrize("odd", [7, "words", [1, None], {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5}])
+@pytest.mark.parametrize(
+    "odd", [7, "words", [1, None], {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5}]
+)
 def test_foreign_results_do_not_break_the_page(part, odd):
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=50)
     (run,) = experiment.runs()
@@ -74,7 +76,9 @@ def test_foreign_results_do_not_break_the_page(part, odd):
 
 
 def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experiment):
-    assert "probe_transfer" not in [button.key for button in open_page("probe", experiment=experiment.name).button], "no encoder is here"
+    assert "probe_transfer" not in [button.key for button in open_page("probe", experiment=experiment.name).button], (
+        "no encoder is here"
+    )
     for run in experiment.runs():
         run.encoder_file.touch()
     app = open_page("probe", experiment=experiment.name)
@@ -85,7 +89,9 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
 
     log = take(experiment.path / transfer.LOG)  # as the process holds it
     names = [run.id for run in experiment.runs()]
-    (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "digits", "runs": names}) + f"\n{names[0]}: linear 81.2%\n")
+    (experiment.path / transfer.LOG).write_text(
+        json.dumps({"dataset": "digits", "runs": names}) + f"\n{names[0]}: linear 81.2%\n"
+    )
     app = open_page("probe", experiment=experiment.name)
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
     os.close(log)

@@ -78,7 +78,11 @@ class Parsed(HTMLParser):
 def figures(parsed: Parsed) -> dict[str, dict]:
     """The charts' JSON by their names."""
     names = [attributes["data-name"] for tag, attributes in parsed.elements if attributes.get("class") == "chart"]
-    data = [script for script, (_, attributes) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"]) if attributes.get("type") == "application/json"]
+    data = [
+        script
+        for script, (_, attributes) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"])
+        if attributes.get("type") == "application/json"
+    ]
     assert len(names) == len(data) == len(set(names))
     return {name: json.loads(text) for name, text in zip(names, data)}
 
@@ -101,12 +105,22 @@ def test_it_is_small_and_points_to_nothing_outside_itself(page):
 
 def test_its_policy_names_its_own_scripts_and_no_address(page):
     parsed = Parsed(page)
-    policy = next(attributes["content"] for tag, attributes in parsed.elements if attributes.get("http-equiv") == "Content-Security-Policy")
-    executed = [script for script, (_, a) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"]) if a.get("type") != "application/json"]
+    policy = next(
+        attributes["content"] for tag, attributes in parsed.elements if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    executed = [
+        script
+        for script, (_, a) in zip(parsed.scripts, [e for e in parsed.elements if e[0] == "script"])
+        if a.get("type") != "application/json"
+    ]
     assert len(executed) == 2 and executed[0] == get_plotlyjs()
     allowed = {f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in executed}
     directives = {line.split()[0]: set(line.split()[1:]) for line in policy.split(";")}
-    assert directives["default-src"] == {"'none'"} and directives["script-src"] == allowed and directives["img-src"] == {"data:", "blob:"}
+    assert (
+        directives["default-src"] == {"'none'"}
+        and directives["script-src"] == allowed
+        and directives["img-src"] == {"data:", "blob:"}
+    )
     assert "http" not in policy and "unsafe-eval" not in policy
 
 
@@ -119,7 +133,9 @@ def test_its_curves_are_the_folders_metrics_in_the_apps_colours(experiment, page
         x, y = (np.split(array(trace[axis]), np.flatnonzero(np.isnan(array(trace["x"]))))[part] for axis in "xy")
         assert np.array_equal(x[~np.isnan(x)], logged["step"].to_numpy(np.float32))
         assert np.array_equal(y[~np.isnan(y)], logged["loss"].to_numpy(np.float32))
-        assert trace["line"]["color"] == style.colour(run.config.method) and trace["line"]["dash"] == style.dash(run.config.method)
+        assert trace["line"]["color"] == style.colour(run.config.method) and trace["line"]["dash"] == style.dash(
+            run.config.method
+        )
 
 
 def test_its_table_says_what_the_folder_says(experiment, page):
@@ -127,7 +143,12 @@ def test_its_table_says_what_the_folder_says(experiment, page):
     for row in report.by_seed(tables.summary(experiment.runs())):
         assert " ".join([row["label"], "2", tables.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
         assert words.duration(row["seconds"]) in text
-    for pair in pairs.compare(pairs.contestants(tables.in_order(experiment.runs()), "method"), {m: style.title(m) for m in synthetic.QUALITY}, [], "linear"):
+    for pair in pairs.compare(
+        pairs.contestants(tables.in_order(experiment.runs()), "method"),
+        {m: style.title(m) for m in synthetic.QUALITY},
+        [],
+        "linear",
+    ):
         assert pair.sentence in text
     assert experiment.spec().command in text and experiment.spec().question in text
     for part in ("linear", "knn"):
@@ -141,7 +162,10 @@ def test_the_further_probes_are_drawn_tabled_and_their_protocols_told(experiment
     line = next(trace for trace in drawn["fine_tuning"]["data"] if trace["name"] == "BYOL")
     np.testing.assert_allclose(array(line["y"]), np.mean([[row["accuracy"] for row in of["fine_tuning"]] for of in byol], axis=0))
     assert "On other images" in parsed.text and parsed.text.count("digits") == 3 and parsed.text.count("90.0 ± 0.0 %") == 3
-    means = [tables.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev))) for k in range(3)]
+    means = [
+        tables.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev)))
+        for k in range(3)
+    ]
     assert f"| BYOL | {' | '.join(means)} |" in written
     assert "## h against z" in written and "| which rotation, h |" in written.replace("\\", "") and "From scratch" in written
     for told in ("of each class that share", "the run's recipe", "both in eval mode", "resized"):
@@ -178,7 +202,15 @@ def test_an_ablation_is_drawn(tmp_path):
         synthetic.write_results(run)
     parsed = Parsed(report.html(experiment))
     drawn = figures(parsed)
-    assert {"batch_size-linear", "batch_size-drop", "batch_size-knn", "batch_size-seconds", "head.dim-linear", "heat-0", "heat-1"} <= drawn.keys()
+    assert {
+        "batch_size-linear",
+        "batch_size-drop",
+        "batch_size-knn",
+        "batch_size-seconds",
+        "head.dim-linear",
+        "heat-0",
+        "heat-1",
+    } <= drawn.keys()
     runs = experiment.runs()
     assert f"Without results so far: {tables.labels(runs)[runs[0].name]}." in parsed.text
 
@@ -201,7 +233,10 @@ def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told
 
 def test_an_embedding_that_is_missing_is_said_to_be(tmp_path):
     experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,))
-    assert "BYOL: embeddings.npz is missing; python -m sslcore evaluate photos/byol-bs256-s0 makes it again." in Parsed(report.html(experiment)).text
+    assert (
+        "BYOL: embeddings.npz is missing; python -m sslcore evaluate photos/byol-bs256-s0 makes it again."
+        in Parsed(report.html(experiment)).text
+    )
 
 
 @pytest.mark.parametrize("state", ["queued", "failed", "unlabelled", "empty", "torn"])
@@ -286,17 +321,33 @@ def harmless(notes: str) -> None:
         assert tag in SAFE_TAGS, tag
         assert set(attributes) <= {"href", "title", "start", "class", "style"}, attributes
         assert re.fullmatch(r"(text-align:(left|right|center))?", attributes.get("style", ""))
-        assert not re.match(r"[\s\x00-\x20]*(javascript|vbscript|data|file)[\s\x00-\x20]*:", attributes.get("href", ""), re.IGNORECASE)
+        assert not re.match(
+            r"[\s\x00-\x20]*(javascript|vbscript|data|file)[\s\x00-\x20]*:", attributes.get("href", ""), re.IGNORECASE
+        )
 
 
 @pytest.mark.parametrize(
     "notes",
     [
-        HOSTILE, "<b>bold</b>", "[x](javascript:alert(1))", "[x](JaVaScRiPt:alert(1))", "[x](&#106;avascript:alert(1))", "[x](java\tscript:alert(1))", "[x](\x01javascript:alert(1))",
-        "<javascript:alert(1)>", "[x]: javascript:alert(1)\n[x]", "![x](https://elsewhere/pixel.png)", "![x](data:image/svg+xml,<svg onload=alert(1)>)", '[x](http://a "onmouseover=alert(1)")',
-        "[x](data:text/html,<script>alert(1)</script>)", "```html onload=alert(1)\n<script>\n```", "| <img src=x> |\n|--|\n| <svg/onload=alert(1)> |", "[" * 5000 + "](" * 5000, ">" * 5000,
+        HOSTILE,
+        "<b>bold</b>",
+        "[x](javascript:alert(1))",
+        "[x](JaVaScRiPt:alert(1))",
+        "[x](&#106;avascript:alert(1))",
+        "[x](java\tscript:alert(1))",
+        "[x](\x01javascript:alert(1))",
+        "<javascript:alert(1)>",
+        "[x]: javascript:alert(1)\n[x]",
+        "![x](https://elsewhere/pixel.png)",
+        "![x](data:image/svg+xml,<svg onload=alert(1)>)",
+        '[x](http://a "onmouseover=alert(1)")',
+        "[x](data:text/html,<script>alert(1)</script>)",
+        "```html onload=alert(1)\n<script>\n```",
+        "| <img src=x> |\n|--|\n| <svg/onload=alert(1)> |",
+        "[" * 5000 + "](" * 5000,
+        ">" * 5000,
     ],
-)  # fmt: skip
+)
 def test_notes_become_no_more_than_words_lists_tables_and_links(notes):
     harmless(notes)
 

@@ -83,7 +83,13 @@ class Cluster:
         self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
         self.prefix.chmod(0o755)
         port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 5))))
-        self.env = os.environ | {"PREFIX": str(self.prefix), "PORT": str(port), "NODES": str(nodes), "GPUS": "2", "ACCT": str(int(accounting))}
+        self.env = os.environ | {
+            "PREFIX": str(self.prefix),
+            "PORT": str(port),
+            "NODES": str(nodes),
+            "GPUS": "2",
+            "ACCT": str(int(accounting)),
+        }
         self.node = socket.gethostname().partition(".")[0]
 
     def up(self) -> None:
@@ -112,10 +118,13 @@ class Cluster:
 
         def begun() -> bool:
             nonlocal nudged
-            asked = subprocess.run(["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, timeout=60)
+            asked = subprocess.run(
+                ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, timeout=60
+            )
             if asked.stdout.strip() == "PENDING" and time.monotonic() - nudged > 15:
                 nudged = time.monotonic()
-                for words in (["release", job], ["update", f"jobid={job}", "StartTime=now+2"]):  # a node refuses a job within the second in which it was told to end it
+                # A node refuses a job within the second in which it was told to end it.
+                for words in (["release", job], ["update", f"jobid={job}", "StartTime=now+2"]):
                     subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
             status = run.recorded_status()
             return status.attempt > 1 and status.state != "queued"
@@ -243,7 +252,9 @@ def test_a_grid_is_one_array_whose_runs_wait_for_free_slots(short, lab, monkeypa
     for run in runs:
         assert lab.sees(run, "finished").attempt == 1
     (added,) = launch.complete(one.experiment)
-    assert added.name == "simclr-bs256-s0" and added.recorded_status().engine == "slurm", "more of a grid goes where the grid went"
+    assert added.name == "simclr-bs256-s0" and added.recorded_status().engine == "slurm", (
+        "more of a grid goes where the grid went"
+    )
     (added.path / "go").touch()
     lab.sees(added, "finished")
 
@@ -371,8 +382,8 @@ def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkey
 
 DIGITS = """
 base:
-  {device: cpu, devices: 2, dataset: digits, image_size: 8, epochs: 8, batch_size: 256, evaluate.knn_every: 0, evaluate.sample: 64, evaluate.labels: false,
-   evaluate.heads: false}
+  {device: cpu, devices: 2, dataset: digits, image_size: 8, epochs: 8, batch_size: 256, evaluate.knn_every: 0,
+   evaluate.sample: 64, evaluate.labels: false, evaluate.heads: false}
 axes:
   evaluate.log_every: [1, 2]
 """
@@ -392,16 +403,32 @@ def store(cluster, tmp_path, monkeypatch):
 
 def test_a_preempted_training_on_two_nodes_ends_with_the_weights_of_an_undisturbed_one(two_nodes, store, tmp_path):
     assert main(["slurm", "--set", "cpus=1", "extra=--nodes=2"]) == 0
-    command = [sys.executable, "-m", "sslcore", "launch", str(tmp_path / "digits.yaml"), "--name", "e", "--engine", "slurm", "--wait"]
+    command = [
+        sys.executable,
+        "-m",
+        "sslcore",
+        "launch",
+        str(tmp_path / "digits.yaml"),
+        "--name",
+        "e",
+        "--engine",
+        "slurm",
+        "--wait",
+    ]
     waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     runs = until(lambda: store.experiment("e").runs())
     until(lambda: all(run.metrics() for run in runs))
     agent = read_json(folder(store) / "agent.json")
     psutil.Process(agent["pid"]).kill()  # `launch --wait` starts another
 
-    ranks = [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == ["rank", str(runs[0].path)]]
+    ranks = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [])[-2:] == ["rank", str(runs[0].path)]
+    ]
     assert {process.environ()["SLURMD_NODENAME"] for process in ranks} == {two_nodes.node, f"{two_nodes.node}-2"}
-    shell("sbatch", "--partition=high", "--cpus-per-task=13", "--output=/dev/null", "--wrap=sleep 1")  # of a node's 16, of which a run has 2
+    # Of a node's 16, of which a run has 2.
+    shell("sbatch", "--partition=high", "--cpus-per-task=13", "--output=/dev/null", "--wrap=sleep 1")
     disturbed = until(lambda: next((run for run in runs if run.status().state == "queued"), None))
     assert disturbed.recorded_status().requeues == 1 and disturbed.checkpoint_file.exists()
     two_nodes.start_again(disturbed)
@@ -467,7 +494,9 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
         lab.launch("more", name="f")
     assert not lab.store.experiment("f").exists() and waiting.recorded_status() == before[1]
     cancelled, problem = launch.discard(lab.store, waiting)
-    assert not cancelled and problem.startswith("Slurm does not answer") and f"{before[1].job_id}; scancel takes them out" in problem
+    assert (
+        not cancelled and problem.startswith("Slurm does not answer") and f"{before[1].job_id}; scancel takes them out" in problem
+    )
     trash.restore(lab.store, trash.contents(lab.store)[0])
     assert waiting.recorded_status() == before[1], "its job waits still"
     (one.path / "go").touch()
@@ -536,7 +565,15 @@ def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
     (run.path / "go").touch()
     assert measuring.wait(60) == 0
     now = run.status()
-    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == ("finished", "slurm", "7_0", "x.sh", "gpu", 2, "node7")
+    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == (
+        "finished",
+        "slurm",
+        "7_0",
+        "x.sh",
+        "gpu",
+        2,
+        "node7",
+    )
 
     (run.path / "go").unlink()
     measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
@@ -549,14 +586,23 @@ def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
 # -- Settings ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "minutes"), [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)])
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)],
+)
 def test_times_are_read_as_slurm_reads_them(text, minutes):
     assert settings.minutes(text) == minutes
 
 
 def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     store = Store(tmp_path)
-    asked = {"partition": "gpu", "time": "8:00:00", "gpus": "2", "extra": "[--constraint=a100, --exclusive]", "set_up": "module load cuda\necho a: b"}
+    asked = {
+        "partition": "gpu",
+        "time": "8:00:00",
+        "gpus": "2",
+        "extra": "[--constraint=a100, --exclusive]",
+        "set_up": "module load cuda\necho a: b",
+    }
     kept = settings.keep(store, asked)
     assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
     assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
@@ -564,7 +610,9 @@ def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     assert settings.read(store).time == "8:00:00"
 
 
-@pytest.mark.parametrize("word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"])
+@pytest.mark.parametrize(
+    "word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"]
+)
 def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
     assert main(["slurm", "--set", word]) == 2
@@ -574,7 +622,10 @@ def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch,
 
 def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     chosen = settings.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
-    needs = [script.need(resolve({"device": device, "devices": devices}), chosen) for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))]
+    needs = [
+        script.need(resolve({"device": device, "devices": devices}), chosen)
+        for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))
+    ]
     assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
     with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
         script.need(resolve({"devices": 5, "batch_size": 500}), chosen)

@@ -68,7 +68,9 @@ def test_the_test_over_images_is_scipys_of_a_fair_coin(only_a, only_b):
 
 def right(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     """Two networks with this 2 x 2 table of images."""
-    return np.repeat([True, True, False, False], (both, only_a, only_b, neither)), np.repeat([True, False, True, False], (both, only_a, only_b, neither))
+    return np.repeat([True, True, False, False], (both, only_a, only_b, neither)), np.repeat(
+        [True, False, True, False], (both, only_a, only_b, neither)
+    )
 
 
 def test_the_interval_over_images_is_newcombes():
@@ -136,7 +138,10 @@ def correlated(rng: np.random.Generator, n: int, a: float, b: float) -> tuple[np
     return tuple(hard + rng.normal(size=n) < scipy.stats.norm.ppf(share, scale=2**0.5) for share in (a, b))
 
 
-@pytest.mark.parametrize(("only_a", "only_b", "neither", "n"), [(0.02, 0.01, 0.2, 360), (0.004, 0.004, 0.1, 360), (0.1, 0.06, 0.2, 1000), (0.01, 0.03, 0.0, 100)])
+@pytest.mark.parametrize(
+    ("only_a", "only_b", "neither", "n"),
+    [(0.02, 0.01, 0.2, 360), (0.004, 0.004, 0.1, 360), (0.1, 0.06, 0.2, 1000), (0.01, 0.03, 0.0, 100)],
+)
 def test_the_interval_over_images_covers_the_difference(only_a, only_b, neither, n):
     """At least as often as stated, few images that differ or many."""
     rng = np.random.default_rng(3)
@@ -214,7 +219,10 @@ def test_a_difference_in_words():
 def test_what_is_not_told_apart_says_what_would_be_needed():
     made = over_seeds([0.03, -0.01, 0.02])
     said = sentence("BYOL", "SimCLR", made, made.p)
-    assert "not told apart by these runs" in said and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
+    assert (
+        "not told apart by these runs" in said
+        and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
+    )
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
 
 
@@ -228,7 +236,9 @@ def test_one_seed_speaks_of_two_networks():
     rng = np.random.default_rng(0)
     made = over_images(*correlated(rng, 2000, 0.85, 0.78))
     said = sentence("BYOL", "SimCLR", made, made.p)
-    assert "this BYOL network".lower() in said.lower() and "2,000 test images" in said and "nothing about another training" in said
+    assert (
+        "this BYOL network".lower() in said.lower() and "2,000 test images" in said and "nothing about another training" in said
+    )
     alike = over_images(*correlated(rng, 300, 0.8, 0.8))
     assert "not told apart" in sentence("BYOL", "SimCLR", alike, alike.p)
     assert "once 9 comparisons are allowed for" in sentence("BYOL", "SimCLR", made, 0.06, 9)
@@ -271,13 +281,20 @@ def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
 
 
 def test_a_setting_that_not_every_seed_has_is_left_out_and_the_seeds_stay(tmp_path):
-    runs = grid(tmp_path, {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]}, lambda config: 0.5 + 0.1 * (config.batch_size == 32))
+    runs = grid(
+        tmp_path,
+        {"method": ["simclr", "byol"], "batch_size": [32, 64, 256], "seed": [0, 1, 2, 3]},
+        lambda config: 0.5 + 0.1 * (config.batch_size == 32),
+    )
     assert compared(runs)[0].left_out == ""
     lost = {"byol-bs32-s1", "byol-bs32-s2", "byol-bs32-s3"}
     (pair,) = compared([run for run in runs if run.name not in lost])
     assert list(pair.matches) == [0, 1, 2, 3] and pair.settings == 2
     assert not {run.config.batch_size for of in pair.matches.values() for match in of for run in match} & {32}
-    assert pair.left_out == "5 of 21 runs (2 at settings that not every seed has, 3 without a counterpart of the same seed and settings)"
+    assert (
+        pair.left_out
+        == "5 of 21 runs (2 at settings that not every seed has, 3 without a counterpart of the same seed and settings)"
+    )
 
 
 def test_seeds_that_share_no_setting_are_not_averaged_together(tmp_path):
@@ -295,7 +312,10 @@ def test_runs_laid_beside_are_no_further_settings(tmp_path):
         spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "seed": seeds})
         made = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
         for run in made:
-            write_json(run.results_file, {"linear": {"accuracy": 0.5 + level[name] + 0.01 * run.config.seed * (run.config.method == "byol")}})
+            write_json(
+                run.results_file,
+                {"linear": {"accuracy": 0.5 + level[name] + 0.01 * run.config.seed * (run.config.method == "byol")}},
+            )
         return made
 
     mine = runs("mine", [0, 1, 2])
@@ -303,7 +323,9 @@ def test_runs_laid_beside_are_no_further_settings(tmp_path):
     (beside,) = compared([*mine, *runs("theirs", [0])])
     assert beside.difference == alone.difference and beside.settings == 1
     assert beside.left_out == "2 of 8 runs (2 the same seed and settings again)"
-    across = [run for run in mine if run.config.method == "moco"] + [run for run in Store(tmp_path).experiment("theirs").runs() if run.config.method == "byol"]
+    across = [run for run in mine if run.config.method == "moco"] + [
+        run for run in Store(tmp_path).experiment("theirs").runs() if run.config.method == "byol"
+    ]
     (pair,) = compared(across)
     assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.1)
 
@@ -315,12 +337,18 @@ def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
         write_json(run.results_file, {"linear": {"accuracy": 0.5}})
     groups, names = pairs.contestants(runs, "method"), {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}
     assert len(pairs.compare(groups, names, [], "linear")) == 1
-    assert pairs.unpaired(groups, names, [], "linear") == [f"BYOL and {other} could not be paired: different image_size." for other in ("MoCo", "SimCLR")]
+    assert pairs.unpaired(groups, names, [], "linear") == [
+        f"BYOL and {other} could not be paired: different image_size." for other in ("MoCo", "SimCLR")
+    ]
     assert not pairs.unpaired({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")
 
 
 def test_another_methods_setting_keeps_nobody_apart(tmp_path):
-    runs = grid(tmp_path, {"method": ["moco", "byol"], "moco.queue_size": [64, 128], "seed": [0, 1]}, lambda config: 0.5 + config.seed / 10)
+    runs = grid(
+        tmp_path,
+        {"method": ["moco", "byol"], "moco.queue_size": [64, 128], "seed": [0, 1]},
+        lambda config: 0.5 + config.seed / 10,
+    )
     (pair,) = compared(runs)
     assert pair.settings == 2  # each K of MoCo against the one BYOL of that seed
     (pair,) = compared(runs, by="moco.queue_size")

@@ -23,7 +23,18 @@ def nothing_fits(monkeypatch):
 
 
 def small(dataset: str, **settings):
-    return resolve({"dataset": dataset, "image_size": 16, "batch_size": 20, "epochs": 3, "head.hidden": 32, "head.dim": 16, "device": "cpu", **settings})
+    return resolve(
+        {
+            "dataset": dataset,
+            "image_size": 16,
+            "batch_size": 20,
+            "epochs": 3,
+            "head.hidden": 32,
+            "head.dim": 16,
+            "device": "cpu",
+            **settings,
+        }
+    )
 
 
 def test_a_set_lives_on_the_device_if_it_takes_at_most_half_of_the_free_memory():

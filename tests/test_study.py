@@ -47,7 +47,11 @@ def test_a_study_in_markdown_has_the_numbers_of_the_pages():
     """What `python -m benchmarks.study` writes."""
     experiment = study.bring_in(Store())
     accuracies = {
-        size: [100 * run.results()["linear"]["accuracy"] for run in experiment.runs() if run.config.method == "simclr" and run.config.batch_size == size]
+        size: [
+            100 * run.results()["linear"]["accuracy"]
+            for run in experiment.runs()
+            if run.config.method == "simclr" and run.config.batch_size == size
+        ]
         for size in (64, 256)
     }
     row = " | ".join(f"{mean(own):.1f} ± {stdev(own):.1f} %, n = {len(own)}" for own in accuracies.values())

@@ -41,7 +41,11 @@ def test_a_torn_line_is_skipped_wherever_it_is(experiment):
         file.write('{"step": 105, "lo')
     assert len(tables.logged(run)) == before
     with run.metrics_file.open("a") as file:
-        file.write('\n{"step": 110, "loss": NaN, "knn": "often", "std": 1' + 400 * "0" + ', "alignment": true, "uniformity": -2, "new": [1]}\n')
+        file.write(
+            '\n{"step": 110, "loss": NaN, "knn": "often", "std": 1'
+            + 400 * "0"
+            + ', "alignment": true, "uniformity": -2, "new": [1]}\n'
+        )
     for again in (False, True):
         if again:
             tables._read.clear()
@@ -123,7 +127,9 @@ def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):
 
 
 def test_runs_of_one_name_in_several_experiments_stay_apart(tmp_path):
-    runs = [run for name in ("a", "b") for run in synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=20, name=name).runs()]
+    runs = [
+        run for name in ("a", "b") for run in synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=20, name=name).runs()
+    ]
     assert list(tables.named(runs)) == ["a/byol-bs256-s0", "b/byol-bs256-s0"] == list(tables.settings(runs, every=True))
     assert list(tables.labels(runs).values()) == ["BYOL · a", "BYOL · b"]
     assert {curve.run: curve.label for curve in tables.curves(runs)} == {run.id: f"BYOL · {run.id[0]}" for run in runs}
@@ -160,7 +166,9 @@ def test_accuracies_as_text():
 def test_knn_over_epochs_follows_the_file(experiment):
     run = experiment.runs()[0]
     epochs, accuracies = tables.knn(run)
-    assert accuracies.tolist() == np.float32([row["knn"] for row in run.metrics() if "knn" in row]).tolist() and len(epochs) == len(accuracies)
+    assert accuracies.tolist() == np.float32([row["knn"] for row in run.metrics() if "knn" in row]).tolist() and len(
+        epochs
+    ) == len(accuracies)
     run.append_metrics({"step": 105, "epoch": 5.5, "knn": 0.9})
     assert tables.knn(run)[1][-1] == np.float32(0.9)
     run.metrics_file.unlink()
@@ -168,6 +176,8 @@ def test_knn_over_epochs_follows_the_file(experiment):
 
 
 def test_runs_stand_by_method_and_by_size(tmp_path):
-    experiment = synthetic.store(tmp_path / "store", methods=("byol", "moco"), axes={"batch_size": [1024, 16, 128]}, seeds=(0, 1), steps=20)
+    experiment = synthetic.store(
+        tmp_path / "store", methods=("byol", "moco"), axes={"batch_size": [1024, 16, 128]}, seeds=(0, 1), steps=20
+    )
     expected = [f"{method}-bs{size}-s{seed}" for method in ("moco", "byol") for size in (16, 128, 1024) for seed in (0, 1)]
     assert [run.name for run in tables.in_order(experiment.runs())] == expected

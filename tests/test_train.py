@@ -86,7 +86,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(shapes, settings)
 
 
 def test_other_seeds_give_other_weights_and_the_same_seed_the_same(shapes):
-    first, same, other = (train(make_run(n, shapes, seed=s, epochs=1)).method.state_dict() for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    first, same, other = (
+        train(make_run(n, shapes, seed=s, epochs=1)).method.state_dict() for n, s in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
 
@@ -113,7 +115,9 @@ def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, meth
 
 
 def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
-    run = make_run("nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"})
+    run = make_run(
+        "nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"}
+    )
     with pytest.raises(Stopped):
         train(run, StopsAt(run, 0.05))
     good = run.checkpoint_file.read_bytes()
@@ -157,10 +161,17 @@ def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
 def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
     words = memory.advice(resolve({"dataset": shapes, "batch_size": 64}))
     assert "64 images" in words and "micro_batch_size=16" in words and "smaller batch_size" in words
-    assert "with 8 images" in memory.advice(resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 32, "devices": 8})), "a device's share"
+    assert "with 8 images" in memory.advice(
+        resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 32, "devices": 8})
+    ), "a device's share"
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
-    full = [torch.OutOfMemoryError("CUDA out of memory"), caught.value, RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), RuntimeError("CUDA error: out of memory")]
+    full = [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        caught.value,
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
+    ]
     assert all(map(memory.is_out, full)) and not memory.is_out(RuntimeError("shape mismatch"))
 
 
@@ -279,8 +290,13 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     again = subprocess.run([sys.executable, "-m", "sslcore", "evaluate", run.id], capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
     assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
-    assert run.environment().pop("measured_again")["device"] == environment["device"] and environment.items() <= run.environment().items()
-    assert run.results()["cost"] == {name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")}
+    assert (
+        run.environment().pop("measured_again")["device"] == environment["device"]
+        and environment.items() <= run.environment().items()
+    )
+    assert run.results()["cost"] == {
+        name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")
+    }
 
 
 def keep_untrained_encoder(run: Run) -> None:
@@ -326,7 +342,9 @@ def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes
     other = make_run("other", shapes)
     for file in measured.path.iterdir():
         (other.path / file.name).write_bytes(file.read_bytes())
-    measuring = subprocess.Popen([sys.executable, "-m", "sslcore", "evaluate", measured.id, other.id], stdout=subprocess.PIPE, text=True)
+    measuring = subprocess.Popen(
+        [sys.executable, "-m", "sslcore", "evaluate", measured.id, other.id], stdout=subprocess.PIPE, text=True
+    )
     while "run 1 of 2" not in measuring.stdout.readline():
         pass
     while measured.recorded_status().state != "running":

@@ -228,7 +228,9 @@ def test_what_was_deleted_can_be_put_back_from_the_page():
 
 
 def synthetic_files(experiment) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in experiment.path.rglob("*") if path.is_file() and not path.name.startswith(".")}
+    return {
+        str(path): path.read_bytes() for path in experiment.path.rglob("*") if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def test_share_and_import_give_the_same_experiment_again():
@@ -411,7 +413,17 @@ def plan_of(app: AppTest) -> list:
     return app.dataframe[0].value.to_dict("records")
 
 
-@pytest.mark.parametrize("params", [{"set": "epochs=many"}, {"set": "nonsense=1"}, {"seeds": "1000"}, {"own": "byol:epochs"}, {"vary": "=1"}, {"set": "epochs=["}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"set": "epochs=many"},
+        {"set": "nonsense=1"},
+        {"seeds": "1000"},
+        {"own": "byol:epochs"},
+        {"vary": "=1"},
+        {"set": "epochs=["},
+    ],
+)
 def test_a_link_that_asks_for_nonsense_is_a_message(params):
     app = open_page("new", new_preset="quick", **params)
     assert "left out" in app.warning[0].value
@@ -474,7 +486,13 @@ def test_watch_says_that_a_damaged_picture_cannot_be_read(content):
     assert "views.webp in the run's folder is damaged" in texts(open_page("watch", experiment="photos"))
 
 
-@pytest.mark.parametrize("error, told", [("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"), (None, "Its process is gone")])
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        ("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"),
+        (None, "Its process is gone"),
+    ],
+)
 def test_watch_tells_why_a_run_was_interrupted(error, told):
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     run.write_status(synthetic.status(run, "interrupted", error=error))
@@ -521,10 +539,20 @@ def test_a_gpu_as_nvidia_smi_tells_it():
 @pytest.mark.parametrize(
     "seconds, said",
     [
-        (0, "0 s"), (59.6, "1 min"), (91, "1 min 31 s"), (149, "2 min 29 s"), (599.6, "10 min"), (725, "12 min"), (5400, "1 h 30 min"), (7200, "2 h"),
-        (86_390, "1 day"), (36 * 3600, "1 day 12 h"), (59 * 3600, "2 days 11 h"), (None, "–"),
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (91, "1 min 31 s"),
+        (149, "2 min 29 s"),
+        (599.6, "10 min"),
+        (725, "12 min"),
+        (5400, "1 h 30 min"),
+        (7200, "2 h"),
+        (86_390, "1 day"),
+        (36 * 3600, "1 day 12 h"),
+        (59 * 3600, "2 days 11 h"),
+        (None, "–"),
     ],
-)  # fmt: skip
+)
 def test_durations_in_words(seconds, said):
     assert words.duration(seconds) == said
 
@@ -535,7 +563,13 @@ def test_numbers_in_words():
     assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
     assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
     assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
-    assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == ["640 J", "1 kJ", "12.3 kJ", "1.25 MJ", "1.25 GJ"]
+    assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == [
+        "640 J",
+        "1 kJ",
+        "12.3 kJ",
+        "1.25 MJ",
+        "1.25 GJ",
+    ]
     assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
     assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
 
@@ -569,7 +603,9 @@ def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_
 @pytest.fixture
 def two_experiments():
     """Two experiments whose runs have the same names."""
-    return [synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name=name, steps=60) for name in ("ours", "theirs")]
+    return [
+        synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name=name, steps=60) for name in ("ours", "theirs")
+    ]
 
 
 def test_runs_of_several_experiments_stand_side_by_side(two_experiments):

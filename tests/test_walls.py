@@ -11,7 +11,20 @@ import pytest
 import dashboard
 import sslcore
 
-LIGHT = ("config", "plan", "datasets", "experiment", "archive", "vetting", "analysis", "launch", "worker", "ranks", "methods", "__main__")
+LIGHT = (
+    "config",
+    "plan",
+    "datasets",
+    "experiment",
+    "archive",
+    "vetting",
+    "analysis",
+    "launch",
+    "worker",
+    "ranks",
+    "methods",
+    "__main__",
+)
 
 
 def modules(package) -> list[str]:
@@ -31,7 +44,10 @@ def imports_of(script: Path) -> list[str]:
 
 def loaded(imports: list[str], forbidden: tuple[str, ...]) -> str:
     """Those of `forbidden` that a fresh Python has loaded after the imports."""
-    code = f"import sys, importlib\nfor name in {imports!r}: importlib.import_module(name)\nprint(*[name for name in {forbidden!r} if name in sys.modules])"
+    code = (
+        f"import sys, importlib\nfor name in {imports!r}: importlib.import_module(name)\nprint(*[name for name in {forbidden!r} "
+        "if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -81,8 +97,16 @@ def unsafe(code: str) -> list[str]:
     for node in ast.walk(ast.parse(code)):
         bad = False
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-            bad = any(name.partition(".")[0] in PICKLES or (name.rpartition(".")[2] in (*READERS, "load") and name.partition(".")[0] in ("torch", "numpy", "yaml")) for name in names)
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+            )
+            bad = any(
+                name.partition(".")[0] in PICKLES
+                or (name.rpartition(".")[2] in (*READERS, "load") and name.partition(".")[0] in ("torch", "numpy", "yaml"))
+                for name in names
+            )
         elif isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             owner, _, name = called.rpartition(".")
@@ -90,9 +114,15 @@ def unsafe(code: str) -> list[str]:
             bad = (called in CODE or name in READERS) or owner.split(".")[-1] in PICKLES
             bad |= called == "torch.load" and given.get("weights_only") != "True"
             bad |= called in ("np.load", "numpy.load", "np.fromfile") and (given.get("allow_pickle") != "False")
-            bad |= called in ("np.lib.format.open_memmap", "np.lib.format.read_array") and given.get("allow_pickle", "False") != "False"
-            bad |= owner == "yaml" and name in ("load", "load_all") and "yaml.BaseLoader" not in map(ast.unparse, node.args)  # which makes text alone
-            bad |= name == "import_module" and owner == "importlib" and not isinstance(node.args[0], (ast.Constant, ast.JoinedStr))
+            bad |= (
+                called in ("np.lib.format.open_memmap", "np.lib.format.read_array")
+                and given.get("allow_pickle", "False") != "False"
+            )
+            # BaseLoader makes text alone.
+            bad |= owner == "yaml" and name in ("load", "load_all") and "yaml.BaseLoader" not in map(ast.unparse, node.args)
+            bad |= (
+                name == "import_module" and owner == "importlib" and not isinstance(node.args[0], (ast.Constant, ast.JoinedStr))
+            )
         if bad:
             found.append(f"{node.lineno}: {ast.unparse(node)[:100]}")
     return found
@@ -107,17 +137,38 @@ def test_nothing_that_came_from_elsewhere_is_unpickled_or_run():
 @pytest.mark.parametrize(
     "code",
     [
-        "import pickle", "from pickle import loads", "import joblib", "import shelve, os", "from dill import load", "torch.load(f)", "torch.load(f, weights_only=False)",
-        "torch.load(f, weights_only=flag)", "np.load(f)", "np.load(f, allow_pickle=True)", "np.load(f, mmap_mode='r')", "pd.read_pickle(f)", "yaml.load(f)", "yaml.load(f, Loader=yaml.Loader)",
-        "yaml.unsafe_load(f)", "eval(text)", "exec(text)", "from numpy import load", "from torch import load", "sklearn.externals.joblib.load(f)", "__import__(name)",
+        "import pickle",
+        "from pickle import loads",
+        "import joblib",
+        "import shelve, os",
+        "from dill import load",
+        "torch.load(f)",
+        "torch.load(f, weights_only=False)",
+        "torch.load(f, weights_only=flag)",
+        "np.load(f)",
+        "np.load(f, allow_pickle=True)",
+        "np.load(f, mmap_mode='r')",
+        "pd.read_pickle(f)",
+        "yaml.load(f)",
+        "yaml.load(f, Loader=yaml.Loader)",
+        "yaml.unsafe_load(f)",
+        "eval(text)",
+        "exec(text)",
+        "from numpy import load",
+        "from torch import load",
+        "sklearn.externals.joblib.load(f)",
+        "__import__(name)",
     ],
-)  # fmt: skip
+)
 def test_that_check_can_fail(code):
     assert unsafe(code)
 
 
 def test_that_check_lets_pass_what_is_safe():
-    assert not unsafe("import pickletools\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nyaml.load(f, yaml.BaseLoader)\nmodel.eval()\nre.compile('x')\njson.load(f)")
+    assert not unsafe(
+        "import pickletools\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)\nyaml.safe_load(f)\nyaml.load(f, "
+        "yaml.BaseLoader)\nmodel.eval()\nre.compile('x')\njson.load(f)"
+    )
 
 
 # -- The same files in every locale --------------------------------------------------------
@@ -131,7 +182,9 @@ def unencoded(code: str) -> list[str]:
             continue
         owner, _, name = ast.unparse(node.func).rpartition(".")
         path = owner not in ("", "os", "Image", "archive", "arrays")  # these open other things than text
-        mode = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "mode"] or list(map(ast.unparse, node.args[not path :]))
+        mode = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "mode"] or list(
+            map(ast.unparse, node.args[not path :])
+        )
         text = name == "open" and (path or not owner) and "b" not in "".join(mode[:1])
         if text or name in ("read_text", "write_text"):
             found.append(f"{node.lineno}: {ast.unparse(node)[:100]}")
@@ -142,10 +195,24 @@ def test_text_is_read_and_written_as_utf_8_whatever_the_locale():
     assert {name: found for name, code in sources("sslcore", "dashboard").items() if (found := unencoded(code))} == {}
 
 
-@pytest.mark.parametrize("code", ["open(name)", "open(name, 'a')", "path.open()", "path.open('w')", "(a / b).open(mode='r')", "path.read_text(errors='replace')", "path.write_text(x)"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open(name)",
+        "open(name, 'a')",
+        "path.open()",
+        "path.open('w')",
+        "(a / b).open(mode='r')",
+        "path.read_text(errors='replace')",
+        "path.write_text(x)",
+    ],
+)
 def test_that_check_of_encodings_can_fail(code):
     assert unencoded(code)
 
 
 def test_that_check_of_encodings_lets_pass_what_names_one_or_is_no_text():
-    assert not unencoded("open(n, encoding='utf-8')\nopen(n, 'rb')\npath.open('wb')\npath.open(mode='xb')\nos.open(n, os.O_RDONLY)\nImage.open(n)\np.write_text(x, encoding='utf-8')")
+    assert not unencoded(
+        "open(n, encoding='utf-8')\nopen(n, 'rb')\npath.open('wb')\npath.open(mode='xb')\nos.open(n, os.O_RDONLY)\n"
+        "Image.open(n)\np.write_text(x, encoding='utf-8')"
+    )

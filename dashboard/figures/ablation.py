@@ -37,14 +37,23 @@ MEASURES = {
     "linear": Measure("Linear probe", "accuracy", "on h, frozen; all test images", share=True),
     "knn": Measure("kNN", "accuracy", "on h, by cosine; all test images", share=True),
     "effective_rank": Measure("Effective rank", "dimensions", "of h scaled to unit length; 1 is collapse"),
-    "alignment": Measure("Alignment", "squared distance", "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1"),
+    "alignment": Measure(
+        "Alignment",
+        "squared distance",
+        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1",
+    ),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
     "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
 }
-TITLES = {NEGATIVES: "negatives a positive", "augment": "augmentation", ablation.MECHANISM: "where MoCo's negatives come from", "lr_scaling": "learning-rate scaling"}
+TITLES = {
+    NEGATIVES: "negatives a positive",
+    "augment": "augmentation",
+    ablation.MECHANISM: "where MoCo's negatives come from",
+    "lr_scaling": "learning-rate scaling",
+}
 
 
 def title(axis: str) -> str:
@@ -79,9 +88,17 @@ def colours(cells: Iterable[Cell]) -> dict[tuple, str]:
 # -- A measure against one axis ------------------------------------------------------
 
 
-def against(cells: Sequence[Cell], axis: str, measure: str, *, drop: bool = False, published: Sequence[Curve] = (), notes: Sequence[str] = ()) -> go.Figure:
-    """One of MEASURES (or of COSTS, without a legend) along an axis, a line for each line of `cells`, with mean, every seed, and a band of ± one
-    sample standard deviation; a level line for methods that have no place on the axis.
+def against(
+    cells: Sequence[Cell],
+    axis: str,
+    measure: str,
+    *,
+    drop: bool = False,
+    published: Sequence[Curve] = (),
+    notes: Sequence[str] = (),
+) -> go.Figure:
+    """One of MEASURES (or of COSTS, without a legend) along an axis, a line for each line of `cells`, with mean, every seed, and
+    a band of ± one sample standard deviation; a level line for methods that have no place on the axis.
 
     `drop` counts from each line's best mean, in percentage points. `published` curves are drawn beneath, only as
     drops. `notes` are printed under the title. Cells without any value are hollow marks at the bottom edge.
@@ -92,7 +109,10 @@ def against(cells: Sequence[Cell], axis: str, measure: str, *, drop: bool = Fals
     show = _Show.of(measure, [value for cell in cells for value in cell.measured(measure).by_seed.values()], drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
     figure = style.figure(
-        title={"text": f"{shown.title} against {title(axis)}", "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure)]))}},
+        title={
+            "text": f"{shown.title} against {title(axis)}",
+            "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure)]))},
+        },
         margin={"t": 62 + 16 * len(notes)},
         xaxis={"title": {"text": title(axis) + scale.how}, **scale.layout()},
         yaxis=show.layout(),
@@ -113,7 +133,9 @@ def against(cells: Sequence[Cell], axis: str, measure: str, *, drop: bool = Fals
         for cell in own:
             _add_missing(figure, cell, measure, tones[line], scale, shift, marks)
     if marks:
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name="missing", marker=_hollow("circle", style.NEUTRAL, 9)))
+        figure.add_trace(
+            go.Scatter(x=[None], y=[None], mode="markers", name="missing", marker=_hollow("circle", style.NEUTRAL, 9))
+        )
     return figure
 
 
@@ -126,7 +148,9 @@ def _seeds(cells: Sequence[Cell], measure: str) -> str:
         return "N = 1: one seed a point, so there is no band"
     if measure in COSTS:
         return f"{n} seeds; band: ± one standard deviation"
-    return f"{n} seeds, each a dot; band: ± one sample standard deviation" + (" (none where N = 1)" if n.startswith("N = 1 ") else "")
+    return f"{n} seeds, each a dot; band: ± one sample standard deviation" + (
+        " (none where N = 1)" if n.startswith("N = 1 ") else ""
+    )
 
 
 def _n(cells: Sequence[Cell], measure: str) -> str:
@@ -189,9 +213,13 @@ class Scale:
                     places.append(place)
         many = self.kind == "words" and len(places) > MANY
         return {
-            "type": "log" if self.kind == "log" else "linear", "range": list(self.ends()), "tickangle": -35 if many else None,
-            "tickvals": [self.x(place) for place in places], "ticktext": [style.plain(said(self.axis, place)) if many else _tick(self.axis, place) for place in places], "ticklabeloverflow": "allow",
-        }  # fmt: skip
+            "type": "log" if self.kind == "log" else "linear",
+            "range": list(self.ends()),
+            "tickangle": -35 if many else None,
+            "tickvals": [self.x(place) for place in places],
+            "ticktext": [style.plain(said(self.axis, place)) if many else _tick(self.axis, place) for place in places],
+            "ticklabeloverflow": "allow",
+        }
 
 
 @dataclass(frozen=True)
@@ -230,7 +258,9 @@ class _Show:
         return f"{format(self.y(measured.mean, best), number)}{spread}{unit}, N = {measured.n}"
 
 
-def _add_line(figure: go.Figure, cells: list[Cell], measure: str, tone: str, scale: Scale, show: _Show, best: float | None, shift: float) -> None:
+def _add_line(
+    figure: go.Figure, cells: list[Cell], measure: str, tone: str, scale: Scale, show: _Show, best: float | None, shift: float
+) -> None:
     """One line: a band wherever neighbouring cells have a spread, each seed as a dot, the means, broken where one is missing."""
     name, method = style.plain(label(cells[0])), cells[0].method
     measured = [cell.measured(measure) for cell in cells]
@@ -246,15 +276,36 @@ def _add_line(figure: go.Figure, cells: list[Cell], measure: str, tone: str, sca
     seeds = [(at, show.y(value, best), seed) for at, one in zip(x, measured) for seed, value in one.by_seed.items()]
     if any(one.n > 1 for one in measured):
         figure.add_trace(
-            go.Scatter(x=[at for at, _, _ in seeds], y=[y for _, y, _ in seeds], text=[f"seed {seed}" for _, _, seed in seeds], mode="markers", **group,
-                       marker={"size": 5, "color": style.faint(tone, 0.6)}, hovertemplate=f"%{{y:{show.digits}}}<br>%{{text}}<extra>{name}</extra>")
-        )  # fmt: skip
-    text = [f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}<br>{show.said(one, best) if one.n else ''}" + (f"<br>missing: {_why(one)}" if one.missing else "") for cell, one in zip(cells, measured)]
+            go.Scatter(
+                x=[at for at, _, _ in seeds],
+                y=[y for _, y, _ in seeds],
+                text=[f"seed {seed}" for _, _, seed in seeds],
+                mode="markers",
+                **group,
+                marker={"size": 5, "color": style.faint(tone, 0.6)},
+                hovertemplate=f"%{{y:{show.digits}}}<br>%{{text}}<extra>{name}</extra>",
+            )
+        )
+    text = [
+        f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}<br>{show.said(one, best) if one.n else ''}"
+        + (f"<br>missing: {_why(one)}" if one.missing else "")
+        for cell, one in zip(cells, measured)
+    ]
     figure.add_trace(
-        go.Scatter(x=x, y=mean, text=text, mode="markers" if scale.kind == "words" else "lines+markers", name=name, legendgroup=name, connectgaps=False,
-                   line={"color": tone, "dash": style.dash(method), "width": 2.5}, marker={"size": 9, "color": tone, "symbol": style.symbol(method)},
-                   error_y={"type": "data", "array": bars, "color": tone, "thickness": 1.5, "width": 4}, hovertemplate=f"%{{text}}<extra>{name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=x,
+            y=mean,
+            text=text,
+            mode="markers" if scale.kind == "words" else "lines+markers",
+            name=name,
+            legendgroup=name,
+            connectgaps=False,
+            line={"color": tone, "dash": style.dash(method), "width": 2.5},
+            marker={"size": 9, "color": tone, "symbol": style.symbol(method)},
+            error_y={"type": "data", "array": bars, "color": tone, "thickness": 1.5, "width": 4},
+            hovertemplate=f"%{{text}}<extra>{name}</extra>",
+        )
+    )
 
 
 def _add_band(figure: go.Figure, x: np.ndarray, mean: np.ndarray, std: np.ndarray, tone: str, group: dict) -> None:
@@ -263,7 +314,9 @@ def _add_band(figure: go.Figure, x: np.ndarray, mean: np.ndarray, std: np.ndarra
     figure.add_trace(go.Scatter(x=x, y=mean + std, fill="tonexty", fillcolor=style.faint(tone, 0.15), **band))
 
 
-def _add_level(figure: go.Figure, measured: Measured, name: str, method: str, tone: str, scale: Scale, show: _Show, best: float | None) -> None:
+def _add_level(
+    figure: go.Figure, measured: Measured, name: str, method: str, tone: str, scale: Scale, show: _Show, best: float | None
+) -> None:
     """A method that has no place on the axis: its mean and spread, all along."""
     if measured.mean is None:
         return
@@ -272,12 +325,21 @@ def _add_level(figure: go.Figure, measured: Measured, name: str, method: str, to
     if measured.std is not None:
         _add_band(figure, x, y, np.full(len(x), measured.std / show.per_unit), tone, {"legendgroup": name, "showlegend": False})
     figure.add_trace(
-        go.Scatter(x=x, y=y, mode="lines", name=f"{name} (level)", legendgroup=name, line={"color": tone, "dash": style.dash(method), "width": 2.5},
-                   hovertemplate=f"{show.said(measured, best)}<br>{style.plain(title(scale.axis))} does not apply<extra>{name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            name=f"{name} (level)",
+            legendgroup=name,
+            line={"color": tone, "dash": style.dash(method), "width": 2.5},
+            hovertemplate=f"{show.said(measured, best)}<br>{style.plain(title(scale.axis))} does not apply<extra>{name}</extra>",
+        )
+    )
 
 
-def _add_missing(figure: go.Figure, cell: Cell, measure: str, tone: str, scale: Scale, shift: float, marks: dict[float, int]) -> None:
+def _add_missing(
+    figure: go.Figure, cell: Cell, measure: str, tone: str, scale: Scale, shift: float, marks: dict[float, int]
+) -> None:
     """A hollow mark at the bottom edge for a cell with missing seeds, a small one where other seeds are there."""
     measured = cell.measured(measure)
     if not measured.missing or cell.at[0] is None:
@@ -285,12 +347,24 @@ def _add_missing(figure: go.Figure, cell: Cell, measure: str, tone: str, scale: 
     x = scale.x(cell.at[0]) + shift
     stacked = marks.setdefault(x, 0)
     marks[x] += 1
-    name, lacks = style.plain(label(cell)), f"{len(measured.missing)} of {len(cell.entries)} seeds missing" if measured.n else "missing"
+    name = style.plain(label(cell))
+    lacks = f"{len(measured.missing)} of {len(cell.entries)} seeds missing" if measured.n else "missing"
     figure.add_trace(
-        go.Scatter(x=[x], y=[0.03 + 0.06 * stacked], yaxis="y2", mode="markers", showlegend=False, legendgroup=name, cliponaxis=False,
-                   marker=_hollow(style.symbol(cell.method), tone, 6 if measured.n else 10),
-                   hovertemplate=f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}, {lacks}:<br>{_why(measured)}<extra>{name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=[x],
+            y=[0.03 + 0.06 * stacked],
+            yaxis="y2",
+            mode="markers",
+            showlegend=False,
+            legendgroup=name,
+            cliponaxis=False,
+            marker=_hollow(style.symbol(cell.method), tone, 6 if measured.n else 10),
+            hovertemplate=(
+                f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}, "
+                f"{lacks}:<br>{_why(measured)}<extra>{name}</extra>"
+            ),
+        )
+    )
 
 
 def _why(measured: Measured) -> str:
@@ -305,11 +379,21 @@ def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
     tone = style.faint(style.colour(curve.method), 0.55)
     name = style.plain(f"{METHODS[curve.method].title}, published: {curve.label}")
     figure.add_trace(
-        go.Scatter(x=[scale.x(at) for at in curve.points], y=[100 * drop for drop in curve.drops.values()], mode="lines+markers", name=name, legendrank=2000,
-                   line={"color": tone, "dash": "3px,4px", "width": 1.5}, marker={"size": 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
-                   text=[f"{100 * accuracy:.1f} %" for accuracy in curve.points.values()],
-                   hovertemplate=f"%{{y:.1f}} points below its best (%{{text}})<br>{style.plain(curve.source)}<br>ImageNet, ResNet-50, linear probe<extra>{name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=[scale.x(at) for at in curve.points],
+            y=[100 * drop for drop in curve.drops.values()],
+            mode="lines+markers",
+            name=name,
+            legendrank=2000,
+            line={"color": tone, "dash": "3px,4px", "width": 1.5},
+            marker={"size": 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
+            text=[f"{100 * accuracy:.1f} %" for accuracy in curve.points.values()],
+            hovertemplate=(
+                f"%{{y:.1f}} points below its best (%{{text}})<br>{style.plain(curve.source)}<br>ImageNet, ResNet-50, "
+                f"linear probe<extra>{name}</extra>"
+            ),
+        )
+    )
 
 
 # -- Over two axes -------------------------------------------------------------------
@@ -325,7 +409,10 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
     hover = np.full(z.shape, "", dtype=object)
     texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
     figure = style.figure(
-        title={"text": style.plain(label(cells[0])), "subtitle": {"text": f"seeds a cell: {_n(cells, measure)}" if best_mean is not None else "no result yet"}},
+        title={
+            "text": style.plain(label(cells[0])),
+            "subtitle": {"text": f"seeds a cell: {_n(cells, measure)}" if best_mean is not None else "no result yet"},
+        },
         xaxis={"title": {"text": title(axes[0])}, **_ticks(axes[0], columns)},
         yaxis={"title": {"text": title(axes[1])}, **_ticks(axes[1], rows), "showgrid": False},
         uirevision=f"heat {measure} {drop} {' '.join(axes)}",
@@ -343,16 +430,39 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
             texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
     blue = style.PALETTE[0]
     figure.add_trace(
-        go.Heatmap(z=z, zmin=ends[0], zmax=ends[1], xgap=2, ygap=2, customdata=hover, hoverongaps=False, reversescale=drop,
-                   colorscale=[[0, style.faint(blue, 0.06)], [1, style.faint(blue, 0.65)]], hovertemplate="%{customdata}<extra></extra>",
-                   colorbar={"title": {"text": show.axis_title, "side": "right", "font": {"size": 12}}, "ticksuffix": " %" if show.share and not drop else "", "thickness": 12, "outlinewidth": 0})
-    )  # fmt: skip
+        go.Heatmap(
+            z=z,
+            zmin=ends[0],
+            zmax=ends[1],
+            xgap=2,
+            ygap=2,
+            customdata=hover,
+            hoverongaps=False,
+            reversescale=drop,
+            colorscale=[[0, style.faint(blue, 0.06)], [1, style.faint(blue, 0.65)]],
+            hovertemplate="%{customdata}<extra></extra>",
+            colorbar={
+                "title": {"text": show.axis_title, "side": "right", "font": {"size": 12}},
+                "ticksuffix": " %" if show.share and not drop else "",
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
+        )
+    )
     for there in (True, False):
         of_kind = [word for word in texts if (word[3] == "") == there]
         figure.add_trace(
-            go.Scatter(x=[word[0] for word in of_kind], y=[word[1] for word in of_kind], text=[word[2] for word in of_kind], mode="text", showlegend=False,
-                       customdata=[word[3] for word in of_kind], hoverinfo="skip" if there else None, hovertemplate=None if there else "%{customdata}<extra></extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=[word[0] for word in of_kind],
+                y=[word[1] for word in of_kind],
+                text=[word[2] for word in of_kind],
+                mode="text",
+                showlegend=False,
+                customdata=[word[3] for word in of_kind],
+                hoverinfo="skip" if there else None,
+                hovertemplate=None if there else "%{customdata}<extra></extra>",
+            )
+        )
     return figure
 
 
@@ -360,12 +470,20 @@ def ends(cells: Sequence[Cell], measure: str, drop: bool) -> tuple[float, float]
     """The range of colours that all of an ablation's heat maps share."""
     best = ablation.best(cells, measure)
     show = _Show.of(measure, (), drop)
-    heights = [show.y(mean, best[cell.line] if drop else None) for cell in cells if (mean := cell.measured(measure).mean) is not None]
+    heights = [
+        show.y(mean, best[cell.line] if drop else None) for cell in cells if (mean := cell.measured(measure).mean) is not None
+    ]
     return (min(heights), max(heights)) if heights else (0.0, 1.0)
 
 
 def _ticks(axis: str, places: Sequence[Any]) -> dict:
-    return {"tickvals": list(range(len(places))), "ticktext": [_tick(axis, place) for place in places], "range": [-0.5, len(places) - 0.5], "constrain": "domain", "ticks": ""}
+    return {
+        "tickvals": list(range(len(places))),
+        "ticktext": [_tick(axis, place) for place in places],
+        "range": [-0.5, len(places) - 0.5],
+        "constrain": "domain",
+        "ticks": "",
+    }
 
 
 def _tick(axis: str, place: Any) -> str:

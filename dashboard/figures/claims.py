@@ -31,26 +31,55 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     per = 1.0 if ratio else 0.01
     y = list(range(len(steps)))[::-1]
     mean = [step.difference.mean / per for step in steps]
-    up, down = ([None if end is None else abs(end - step.difference.mean) / per for step in steps for end in (getattr(step.difference, side),)] for side in ("high", "low"))
+    up, down = (
+        [
+            None if end is None else abs(end - step.difference.mean) / per
+            for step in steps
+            for end in (getattr(step.difference, side),)
+        ]
+        for side in ("high", "low")
+    )
     reach = [end for at, below, above in zip(mean, down, up) for end in (at - (below or 0.0), at + (above or 0.0))]
     least = math.log(1.2) if ratio else 1.0
     low, high = min(-least, *reach), max(least, *reach)
     figure = style.figure(
         title={"text": "What it needs", "subtitle": {"text": "mean and 95 % interval over seeds; filled: told apart"}},
-        xaxis={"title": {"text": "times; claimed: above 1" if ratio else "points; claimed: above 0"}, "showgrid": True, "range": [low - 0.05 * (high - low), high + 0.05 * (high - low)], "zeroline": True, "zerolinecolor": style.NEUTRAL, "zerolinewidth": 2},
-        yaxis={"tickvals": y, "ticktext": ["<br>".join(_lines(step)) for step in steps], "range": [-0.6, len(steps) - 0.4], "showgrid": False, "ticks": ""},
+        xaxis={
+            "title": {"text": "times; claimed: above 1" if ratio else "points; claimed: above 0"},
+            "showgrid": True,
+            "range": [low - 0.05 * (high - low), high + 0.05 * (high - low)],
+            "zeroline": True,
+            "zerolinecolor": style.NEUTRAL,
+            "zerolinewidth": 2,
+        },
+        yaxis={
+            "tickvals": y,
+            "ticktext": ["<br>".join(_lines(step)) for step in steps],
+            "range": [-0.6, len(steps) - 0.4],
+            "showgrid": False,
+            "ticks": "",
+        },
         showlegend=False,
-    )  # fmt: skip
+    )
     if ratio:
         shown = [tick for tick in _ticks((high - low) / math.log(10)) if low <= math.log(tick) <= high]
         figure.update_xaxes(tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], tickangle=0)
     figure.add_trace(
         go.Scatter(
-            x=mean, y=y, mode="markers", text=[style.plain(step.sentence) for step in steps], hovertemplate="%{text}<extra></extra>",
+            x=mean,
+            y=y,
+            mode="markers",
+            text=[style.plain(step.sentence) for step in steps],
+            hovertemplate="%{text}<extra></extra>",
             error_x={"type": "data", "array": up, "arrayminus": down, "color": style.NEUTRAL, "thickness": 2, "width": 5},
-            marker={"size": 11, "color": style.NEUTRAL, "symbol": ["circle" if step.apart else "circle-open" for step in steps], "line": {"width": 2, "color": style.NEUTRAL}},
+            marker={
+                "size": 11,
+                "color": style.NEUTRAL,
+                "symbol": ["circle" if step.apart else "circle-open" for step in steps],
+                "line": {"width": 2, "color": style.NEUTRAL},
+            },
         )
-    )  # fmt: skip
+    )
     return figure
 
 

@@ -22,12 +22,22 @@ CROWD = 100  # curves, above which those behind a mean are left out: a cloud tha
 KEPT = 64  # figures
 LABELS = 512  # of which the traces are kept, over all figures
 
-X_AXES = {"step": "optimizer step", "epoch": "epoch", "images_seen": "images seen", "seconds": "training time", "flops": "floating-point operations"}
+X_AXES = {
+    "step": "optimizer step",
+    "epoch": "epoch",
+    "images_seen": "images seen",
+    "seconds": "training time",
+    "flops": "floating-point operations",
+}
 
 METRICS = {  # column: (title, how to read it, what its axis shows)
     "knn": ("kNN accuracy while training", "nearest neighbours by cosine of h, on the evaluation sample", "accuracy"),
     "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
-    "alignment": ("Alignment", "how far apart two views of an image are; 0 is perfect, and unrelated images are about 1 apart, as h is never negative", "squared distance"),
+    "alignment": (
+        "Alignment",
+        "how far apart two views of an image are; 0 is perfect, and unrelated images are about 1 apart, as h is never negative",
+        "squared distance",
+    ),
     "uniformity": ("Uniformity", "how evenly h fills the sphere; 0 is collapse, lower is more even", "log mean exp(−2d²)"),
     "std": ("Spread", "of a coordinate of normalised h; 0 is collapse, 1 even", "std × √D"),
     "learning_rate": ("Learning rate", "as resolved, after scaling to the batch size", "learning rate"),
@@ -70,13 +80,19 @@ def kept(most: int) -> Callable[[Callable], Callable]:
 
 
 @kept(KEPT)
-def loss(curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spread: bool = True, title: str | None = None) -> go.Figure:
+def loss(
+    curves: tuple[Curve, ...], x: str = "step", smoothing: float = 0.0, spread: bool = True, title: str | None = None
+) -> go.Figure:
     """The loss of one method's runs with its chance level; of several methods, on one axis and with a warning."""
     methods = list(dict.fromkeys(curve.method for curve in curves))
     traces, layout = _curves(curves, "loss", x, smoothing, spread)
     for method in methods:
         traces += _chance([curve for curve in curves if curve.method == method], method, x)
-    names = " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])]) if len(methods) > 1 else "".join(map(style.title, methods))
+    names = (
+        " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])])
+        if len(methods) > 1
+        else "".join(map(style.title, methods))
+    )
     layout["title"] = {"text": names if title is None else title}
     if len(methods) > 1:
         layout["title"]["subtitle"] = {"text": "each method has a loss of its own: heights cannot be compared"}
@@ -102,7 +118,7 @@ def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:
 
 
 def thinned(values: np.ndarray, points: int) -> np.ndarray:
-    """Places of at most so many values, which look like all of them: the least and the largest of each block, the first and the last.
+    """Places of at most so many values, which look like all of them: least and largest of each block, the first and the last.
 
     Blocks are of 2^k values, counted from the start: where values are appended, the places before them stay, until there
     are twice as many.
@@ -133,7 +149,17 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
 
 @kept(LABELS)
 def _of_label(
-    curves: Sequence[Curve], label: str, tone: str, y: str, x: str, smoothing: float, spread: bool, unit: str, per_unit: float, points: int, crowd: bool
+    curves: Sequence[Curve],
+    label: str,
+    tone: str,
+    y: str,
+    x: str,
+    smoothing: float,
+    spread: bool,
+    unit: str,
+    per_unit: float,
+    points: int,
+    crowd: bool,
 ) -> list[dict]:
     """The traces of the curves of one label; those behind a mean are a single one, and left out of a crowd."""
     method, n = curves[0].method, len(curves)
@@ -150,9 +176,30 @@ def _of_label(
     traces = []
     for seed, one, of_one in zip(seeds, smooth, logged):
         traces += [_line([of_one], points, label, **raw)] if smoothing else []
-        traces.append(_line([one], points, label, name=seed, line={**line, "width": 2 if n == 1 else 1}, opacity=1.0, hovertemplate=_hover(seed, unit)))
+        traces.append(
+            _line(
+                [one],
+                points,
+                label,
+                name=seed,
+                line={**line, "width": 2 if n == 1 else 1},
+                opacity=1.0,
+                hovertemplate=_hover(seed, unit),
+            )
+        )
     named = seeds[0] if n == 1 else f"{label}, N = {n}"
-    return [*traces, {"type": "scatter", "x": [None], "y": [None], "mode": "lines", "name": named, "legendgroup": label, "line": {**line, "width": 2.5}}]
+    return [
+        *traces,
+        {
+            "type": "scatter",
+            "x": [None],
+            "y": [None],
+            "mode": "lines",
+            "name": named,
+            "legendgroup": label,
+            "line": {**line, "width": 2.5},
+        },
+    ]
 
 
 def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
@@ -174,25 +221,54 @@ def _line(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], points: i
     gap = np.full(1, np.nan, np.float32)
     x, y = (np.concatenate([part for own in kept for part in (own[k], gap)][:-1]).astype(np.float32) for k in (0, 1))
     alone = any(len(own[1]) == 1 for own in kept)
-    return {"type": "scatter", "x": x, "y": y, "mode": "lines+markers" if alone else "lines", "legendgroup": label, "showlegend": False, **more}
+    return {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "mode": "lines+markers" if alone else "lines",
+        "legendgroup": label,
+        "showlegend": False,
+        **more,
+    }
 
 
 def _hover(name: str, unit: str) -> str:
     return f"%{{y}}<br>{unit} %{{x:,.6~g}}<extra>{name}</extra>"
 
 
-def _spread(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str, n: int, line: dict, points: int, unit: str) -> list[dict]:
+def _spread(
+    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str, n: int, line: dict, points: int, unit: str
+) -> list[dict]:
     """Mean and standard deviation over seeds, wherever at least two of them have logged a step."""
     x, mean, std, count = _over_seeds(curves)
     places = thinned(mean, points) if len(mean) else [-1]
-    x, mean, std, count = (np.append(column, np.nan)[places].astype(np.float32) for column in (x, mean, std, count))  # a gap, where there is no mean: it keeps its place in the legend
+    # A gap, where there is no mean: it keeps its place in the legend.
+    x, mean, std, count = (np.append(column, np.nan)[places].astype(np.float32) for column in (x, mean, std, count))
     around, low_and_high = np.concatenate([x, x[::-1]]), np.concatenate([mean - std, (mean + std)[::-1]])
     of_label = {"type": "scatter", "mode": "lines", "legendgroup": label}
     return [
-        {**of_label, "x": around, "y": low_and_high, "line": {"width": 0}, "fill": "toself", "fillcolor": style.faint(line["color"], 0.18), "showlegend": False, "hoverinfo": "skip"},
-        {**of_label, "x": x, "y": mean, "customdata": np.stack([std, count], axis=1), "line": {**line, "width": 2.5}, "name": f"{label}, N = {n}",
-         "hovertemplate": f"%{{y}} ± %{{customdata[0]:.3~g}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}<extra>{label}</extra>"},
-    ]  # fmt: skip
+        {
+            **of_label,
+            "x": around,
+            "y": low_and_high,
+            "line": {"width": 0},
+            "fill": "toself",
+            "fillcolor": style.faint(line["color"], 0.18),
+            "showlegend": False,
+            "hoverinfo": "skip",
+        },
+        {
+            **of_label,
+            "x": x,
+            "y": mean,
+            "customdata": np.stack([std, count], axis=1),
+            "line": {**line, "width": 2.5},
+            "name": f"{label}, N = {n}",
+            "hovertemplate": (
+                f"%{{y}} ± %{{customdata[0]:.3~g}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}<extra>{label}</extra>"
+            ),
+        },
+    ]
 
 
 def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
@@ -214,17 +290,26 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
 
 
 def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
-    """A dashed line at each loss that a network without any knowledge would have; the highest has the name, the others their number."""
+    """A dashed line at each loss of a network that knows nothing; the highest has the name, the others their number."""
     unit = _time_unit(curves, "loss")[1] if x == "seconds" else 1.0
     last = [(at[-1] / unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
     end = max((float(at) for at, _ in last), default=0.0)
     levels = sorted({round(float(level), 4) for _, level in last}, reverse=True)
     return [
-        {"type": "scatter", "x": [0, end], "y": [level, level], "mode": "lines+text", "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
-         "textposition": "top left", "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
-         "showlegend": False, "cliponaxis": False, "hoverinfo": "skip"}
+        {
+            "type": "scatter",
+            "x": [0, end],
+            "y": [level, level],
+            "mode": "lines+text",
+            "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
+            "textposition": "top left",
+            "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
+            "showlegend": False,
+            "cliponaxis": False,
+            "hoverinfo": "skip",
+        }
         for level in levels
-    ]  # fmt: skip
+    ]
 
 
 def _time_unit(curves: Sequence[Curve], y: str) -> tuple[str, float]:

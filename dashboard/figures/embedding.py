@@ -22,7 +22,10 @@ OTHERS = style.faint(style.NEUTRAL, 0.35)
 CHIP, CHIP_TEXT = "rgba(28,32,36,0.7)", "#ffffff"  # names on the points: legible over any colour, in light and dark
 
 PANEL, LINE = 280, 19  # pixels: about the side of a panel on a page of three or four, and the height of a name
-SHIFTS = sorted(((right, above) for right in range(-120, 121, 24) for above in range(-114, 115, LINE) if right**2 + above**2 > 300), key=lambda shift: shift[0] ** 2 + (shift[1] - 12) ** 2)
+SHIFTS = sorted(
+    ((right, above) for right in range(-120, 121, 24) for above in range(-114, 115, LINE) if right**2 + above**2 > 300),
+    key=lambda shift: shift[0] ** 2 + (shift[1] - 12) ** 2,
+)
 
 
 def looks(classes: Sequence[str], highlight: Sequence[str] = ()) -> dict[str, tuple[str, str]]:
@@ -60,7 +63,14 @@ def panel(
     figure = style.figure(
         title={"text": style.plain(title), "subtitle": {"text": style.plain(subtitle)}},
         xaxis={**_AXIS, "title": {"text": axes[0]}, "automargin": bool(axes[0]), "constrain": "domain", "range": span[0]},
-        yaxis={**_AXIS, "title": {"text": axes[1]}, "automargin": bool(axes[1]), "constrain": "domain", "range": span[1], "scaleanchor": "x"},
+        yaxis={
+            **_AXIS,
+            "title": {"text": axes[1]},
+            "automargin": bool(axes[1]),
+            "constrain": "domain",
+            "range": span[1],
+            "scaleanchor": "x",
+        },
         dragmode="lasso",
         margin={"l": 2, "r": 2, "t": 56, "b": 8},
         legend={"itemsizing": "constant"},
@@ -77,7 +87,9 @@ def panel(
     if selected is not None:  # by which the chart sees that the page knows what is selected, be it nothing
         figure.add_trace(go.Scatter(x=[None], y=[None], selectedpoints=[], showlegend=False, hoverinfo="skip"))
     named = {name: looked[0] for name, looked in looks(classes, highlight).items()}
-    return figure.update_layout(annotations=_names(points, {name: colour if by == "class" else style.NEUTRAL for name, colour in named.items()}, span))
+    return figure.update_layout(
+        annotations=_names(points, {name: colour if by == "class" else style.NEUTRAL for name, colour in named.items()}, span)
+    )
 
 
 _AXIS = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": "", "showline": True, "mirror": True}
@@ -91,24 +103,44 @@ def _square(points: pd.DataFrame) -> list[list[float]]:
 
 
 def _add_points(
-    figure: go.Figure, group: pd.DataFrame, name: str, known: str, colour: str, symbol: str, n: int, dataset: str, selected: Collection[int] | None
+    figure: go.Figure,
+    group: pd.DataFrame,
+    name: str,
+    known: str,
+    colour: str,
+    symbol: str,
+    n: int,
+    dataset: str,
+    selected: Collection[int] | None,
 ) -> None:
     """`known`: the class of the whole group, "" for one of several classes; what is known once is not sent for every point."""
     index = group["index"].to_numpy(np.int32)
     size = 7 if n <= 500 else 5 if n <= 3000 else 4
     lit = np.flatnonzero(np.isin(index, list(selected))).tolist() if selected else None
     figure.add_trace(
-        go.Scattergl(x=group["x"].to_numpy(np.float32), y=group["y"].to_numpy(np.float32), customdata=index, meta={"dataset": dataset}, mode="markers", name=name,
-             text=_told(group, bool(known)), marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8}, selectedpoints=lit,
-             selected={"marker": {"opacity": 1, "size": size + 2}}, unselected={"marker": {"opacity": 0.12}},
-             hovertemplate=f"{known}%{{text}}<br>image %{{customdata}}<extra></extra>")
-    )  # fmt: skip
+        go.Scattergl(
+            x=group["x"].to_numpy(np.float32),
+            y=group["y"].to_numpy(np.float32),
+            customdata=index,
+            meta={"dataset": dataset},
+            mode="markers",
+            name=name,
+            text=_told(group, bool(known)),
+            marker={"color": colour, "symbol": symbol, "size": size, "opacity": 0.8},
+            selectedpoints=lit,
+            selected={"marker": {"opacity": 1, "size": size + 2}},
+            unselected={"marker": {"opacity": 0.12}},
+            hovertemplate=f"{known}%{{text}}<br>image %{{customdata}}<extra></extra>",
+        )
+    )
 
 
 def _told(group: pd.DataFrame, known: bool) -> np.ndarray:
-    """What the tooltip says of each point: its class, unless that is `known`, and what the probe took it for where that is wrong."""
+    """What the tooltip says of each point: its class, unless `known`, and what the probe took it for where that is wrong."""
     seen = group[["class", "predicted"]].drop_duplicates().itertuples(index=False, name=None)
-    told: Mapping[tuple[str, str], str] = {(label, guess): _said("" if known else label or "no label", label, guess) for label, guess in seen}
+    told: Mapping[tuple[str, str], str] = {
+        (label, guess): _said("" if known else label or "no label", label, guess) for label, guess in seen
+    }
     return np.array([told[pair] for pair in zip(group["class"], group["predicted"])], dtype=object)
 
 
@@ -132,12 +164,28 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
             right, above = next((shift for shift in SHIFTS if _free(taken, across + shift[0], up + shift[1], half)), SHIFTS[0])
             taken.append((across + right, up + above, half))
             names.append(
-                {"x": float(x), "y": float(y), "ax": right, "ay": -above, "text": style.plain(name), "showarrow": True, "arrowhead": 0, "arrowwidth": 1.5,
-                 "arrowcolor": colour, "font": {"size": 10, "color": CHIP_TEXT}, "bgcolor": CHIP, "bordercolor": colour, "borderwidth": 1.5, "borderpad": 1.5}
-            )  # fmt: skip
+                {
+                    "x": float(x),
+                    "y": float(y),
+                    "ax": right,
+                    "ay": -above,
+                    "text": style.plain(name),
+                    "showarrow": True,
+                    "arrowhead": 0,
+                    "arrowwidth": 1.5,
+                    "arrowcolor": colour,
+                    "font": {"size": 10, "color": CHIP_TEXT},
+                    "bgcolor": CHIP,
+                    "bordercolor": colour,
+                    "borderwidth": 1.5,
+                    "borderpad": 1.5,
+                }
+            )
     return names
 
 
 def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, half: float) -> bool:
     inside = half <= x <= PANEL - half and LINE / 2 <= y <= PANEL - LINE / 2
-    return inside and all(abs(x - other_x) > half + other_half or abs(y - other_y) > LINE for other_x, other_y, other_half in taken)
+    return inside and all(
+        abs(x - other_x) > half + other_half or abs(y - other_y) > LINE for other_x, other_y, other_half in taken
+    )

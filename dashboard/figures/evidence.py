@@ -30,8 +30,24 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
     figure = style.figure(
         title={"text": title, "subtitle": {"text": subtitle}},
         xaxis={"title": {"text": axis}, "showgrid": True, "minallowed": -100, "maxallowed": 100},  # no accuracies differ by more
-        yaxis={"range": [len(rows) - 0.4, -0.6], "tickvals": list(range(len(rows))), "ticktext": [style.plain(row.name) for row in rows], "showgrid": False, "ticks": ""},
-        shapes=[{"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "paper", "line": {"color": style.NEUTRAL, "width": 1.5, "dash": "4px,3px"}}],
+        yaxis={
+            "range": [len(rows) - 0.4, -0.6],
+            "tickvals": list(range(len(rows))),
+            "ticktext": [style.plain(row.name) for row in rows],
+            "showgrid": False,
+            "ticks": "",
+        },
+        shapes=[
+            {
+                "type": "line",
+                "x0": 0,
+                "x1": 0,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"color": style.NEUTRAL, "width": 1.5, "dash": "4px,3px"},
+            }
+        ],
         showlegend=False,
         uirevision=title,
     )
@@ -39,18 +55,37 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
         difference = row.difference
         if len(row.each) > 1:
             figure.add_trace(
-                go.Scatter(x=100 * np.array(row.each), y=np.full(len(row.each), k + 0.18), mode="markers", hoverinfo="skip",
-                           marker={"size": 5, "color": style.faint(row.colour, 0.5)})
-            )  # fmt: skip
+                go.Scatter(
+                    x=100 * np.array(row.each),
+                    y=np.full(len(row.each), k + 0.18),
+                    mode="markers",
+                    hoverinfo="skip",
+                    marker={"size": 5, "color": style.faint(row.colour, 0.5)},
+                )
+            )
         error = None
         if difference.low is not None:
-            error = {"type": "data", "symmetric": False, "array": [100 * (difference.high - difference.mean)], "arrayminus": [100 * (difference.mean - difference.low)], "color": row.colour, "thickness": 2, "width": 5}
+            error = {
+                "type": "data",
+                "symmetric": False,
+                "array": [100 * (difference.high - difference.mean)],
+                "arrayminus": [100 * (difference.mean - difference.low)],
+                "color": row.colour,
+                "thickness": 2,
+                "width": 5,
+            }
         fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
         figure.add_trace(
-            go.Scatter(x=[100 * difference.mean], y=[k], mode="markers", error_x=error, name=style.plain(row.name),
-                       marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
-                       hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=[100 * difference.mean],
+                y=[k],
+                mode="markers",
+                error_x=error,
+                name=style.plain(row.name),
+                marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
+                hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>",
+            )
+        )
     return figure
 
 
@@ -78,26 +113,58 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
     costs, worths = np.array([point.cost for point in points]), np.array([point.worth for point in points])
     log = costs.min() > 0 and costs.max() / costs.min() > LOG_FROM
     figure = style.figure(
-        title={"text": f"{worth} against {axis}", "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"}},
+        title={
+            "text": f"{worth} against {axis}",
+            "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"},
+        },
         xaxis={"title": {"text": axis}, "showgrid": True, **({"type": "log"} if log else {"rangemode": "tozero"})},
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "hoverformat": ".1%"},
         uirevision=f"{worth} {axis} {log}",
     )
     front = pareto(costs, worths)
     figure.add_trace(
-        go.Scatter(x=costs[front] / unit, y=worths[front], mode="lines", line={"color": style.NEUTRAL, "width": 1.5, "dash": "5px,3px", "shape": "hv"}, name="Pareto line", hoverinfo="skip")
+        go.Scatter(
+            x=costs[front] / unit,
+            y=worths[front],
+            mode="lines",
+            line={"color": style.NEUTRAL, "width": 1.5, "dash": "5px,3px", "shape": "hv"},
+            name="Pareto line",
+            hoverinfo="skip",
+        )
     )
     named = set()
     for point in points:
         label = style.plain(point.label)
         spread = "" if point.cost_std is None else f" ± {point.cost_std / unit:.3g}"
         interval = "" if point.low is None else f"<br>95 %: {point.low:.1%} to {point.high:.1%}, N = {point.n}"
-        error = None if point.low is None else {"type": "data", "symmetric": False, "array": [point.high - point.worth], "arrayminus": [point.worth - point.low], "color": point.colour, "thickness": 1.5, "width": 4}  # fmt: skip
+        error = (
+            None
+            if point.low is None
+            else {
+                "type": "data",
+                "symmetric": False,
+                "array": [point.high - point.worth],
+                "arrayminus": [point.worth - point.low],
+                "color": point.colour,
+                "thickness": 1.5,
+                "width": 4,
+            }
+        )
         figure.add_trace(
-            go.Scatter(x=[point.cost / unit], y=[point.worth], mode="markers", name=label, legendgroup=label, showlegend=label not in named, error_y=error,
-                       error_x=None if point.cost_std is None else {"type": "data", "array": [point.cost_std / unit], "color": point.colour, "thickness": 1.5, "width": 4},
-                       marker={"size": 11, "color": point.colour, "symbol": style.symbol(point.method)},
-                       hovertemplate=f"%{{y}}{interval}<br>%{{x:.3~s}}{spread} {axis}<extra>{style.plain(point.name) or label}</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=[point.cost / unit],
+                y=[point.worth],
+                mode="markers",
+                name=label,
+                legendgroup=label,
+                showlegend=label not in named,
+                error_y=error,
+                error_x=None
+                if point.cost_std is None
+                else {"type": "data", "array": [point.cost_std / unit], "color": point.colour, "thickness": 1.5, "width": 4},
+                marker={"size": 11, "color": point.colour, "symbol": style.symbol(point.method)},
+                hovertemplate=f"%{{y}}{interval}<br>%{{x:.3~s}}{spread} {axis}<extra>{style.plain(point.name) or label}</extra>",
+            )
+        )
         named.add(label)
     return figure

@@ -26,18 +26,32 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
     key, said = REFERENCE[name]
     figure = style.figure(
-        title={"text": FEW[name], "subtitle": {"text": "bars: ± one standard deviation over seeds, of a single run over draws of the labels"}},
-        xaxis={"title": {"text": "share of the training labels"}, "type": "log", "tickvals": [0.01, 0.1, 1], "ticktext": ["1 %", "10 %", "100 %"]},
+        title={
+            "text": FEW[name],
+            "subtitle": {"text": "bars: ± one standard deviation over seeds, of a single run over draws of the labels"},
+        },
+        xaxis={
+            "title": {"text": "share of the training labels"},
+            "type": "log",
+            "tickvals": [0.01, 0.1, 1],
+            "ticktext": ["1 %", "10 %", "100 %"],
+        },
         yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
         uirevision=name,
     )
     reference = by_share(rows, results, name, key)
     if reference:
         figure.add_trace(
-            go.Scatter(x=list(reference), y=[aggregate(values).mean for values in reference.values()], mode="lines+markers", name=said,
-                       line={"color": style.NEUTRAL, "dash": "dot", "width": 2}, marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
-                       hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=list(reference),
+                y=[aggregate(values).mean for values in reference.values()],
+                mode="lines+markers",
+                name=said,
+                line={"color": style.NEUTRAL, "dash": "dot", "width": 2},
+                marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
+                hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>",
+            )
+        )
     for label, group in by_label(rows).items():
         shares = by_share(group, results, name, "accuracy")
         if not shares:
@@ -47,19 +61,30 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         made = {share: aggregate(values) for share, values in shares.items()}
         spread = [next(iter(of_draws.get(share, ())), 0.0) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
-            go.Scatter(x=list(shares), y=[one.mean for one in made.values()], mode="lines+markers", name=style.plain(label),
-                       line={"color": colour, "dash": style.dash(method), "width": 2}, marker={"size": 8, "symbol": style.symbol(method), "color": colour},
-                       error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
-                       customdata=[[100 * deviation, one.n] for deviation, one in zip(spread, made.values())],
-                       hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>" + style.plain(label) + "</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=list(shares),
+                y=[one.mean for one in made.values()],
+                mode="lines+markers",
+                name=style.plain(label),
+                line={"color": colour, "dash": style.dash(method), "width": 2},
+                marker={"size": 8, "symbol": style.symbol(method), "color": colour},
+                error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
+                customdata=[[100 * deviation, one.n] for deviation, one in zip(spread, made.values())],
+                hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>"
+                + style.plain(label)
+                + "</extra>",
+            )
+        )
     return figure
 
 
 def heads(rows: Rows, results: Results) -> go.Figure:
     """The linear probe of h and of z, a line a label."""
     figure = style.figure(
-        title={"text": "The classes, read from h and from z", "subtitle": {"text": "linear probe of the classes, mean over seeds"}},
+        title={
+            "text": "The classes, read from h and from z",
+            "subtitle": {"text": "linear probe of the classes, mean over seeds"},
+        },
         xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
         yaxis=_label_axis(rows),
         uirevision="heads",
@@ -73,9 +98,20 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     told = {task: {run: part(result, "heads", "forgets", task) for run, result in results.items()} for task in TASKS}
     tasks = [task for task in TASKS if any(told[task].values())]
     figure = make_subplots(
-        rows=-(-len(tasks) // 2), cols=min(2, len(tasks)), shared_yaxes=True, subplot_titles=[TASKS[task] for task in tasks], horizontal_spacing=0.08, vertical_spacing=0.22,
-        figure=style.figure(title={"text": "What z forgets", "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance"}}, uirevision="forgets"),
-    )  # fmt: skip
+        rows=-(-len(tasks) // 2),
+        cols=min(2, len(tasks)),
+        shared_yaxes=True,
+        subplot_titles=[TASKS[task] for task in tasks],
+        horizontal_spacing=0.08,
+        vertical_spacing=0.22,
+        figure=style.figure(
+            title={
+                "text": "What z forgets",
+                "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance"},
+            },
+            uirevision="forgets",
+        ),
+    )
     for k, task in enumerate(tasks):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
         _add_pairs(figure, rows, told[task], place)
@@ -84,7 +120,8 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
             figure.add_vline(x=chance, line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
         values = [value for answer in told[task].values() for name in ("h", "z") if (value := number(answer, name)) is not None]
         middle = chance or 0.5
-        low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05  # wide enough that noise looks like noise
+        # Wide enough that noise looks like noise.
+        low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05
         figure.update_xaxes(tickformat=".0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
@@ -121,22 +158,48 @@ def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str,
         h, z = map(aggregate, zip(*pairs))
         h_spread, z_spread = (f" ± {100 * one.std:.1f} % over {one.n} seeds" if one.std is not None else "" for one in (h, z))
         figure.add_trace(
-            go.Scatter(x=[z.mean, h.mean], y=[k, k], mode="lines+markers", showlegend=False, line={"color": colour, "width": 2},
-                       marker={"size": 11, "symbol": [f"{style.symbol(method)}-open", style.symbol(method)], "color": colour, "line": {"width": 2, "color": colour}},
-                       text=[f"z{z_spread}", f"h{h_spread}"], hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>"),
+            go.Scatter(
+                x=[z.mean, h.mean],
+                y=[k, k],
+                mode="lines+markers",
+                showlegend=False,
+                line={"color": colour, "width": 2},
+                marker={
+                    "size": 11,
+                    "symbol": [f"{style.symbol(method)}-open", style.symbol(method)],
+                    "color": colour,
+                    "line": {"width": 2, "color": colour},
+                },
+                text=[f"z{z_spread}", f"h{h_spread}"],
+                hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
+            ),
             **place,
-        )  # fmt: skip
+        )
 
 
 def _with_keys(figure: go.Figure) -> go.Figure:
     for name, symbol in (("h, the encoder's output", "circle"), ("z, the head's", "circle-open")):
-        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker={"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}}))
+        figure.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}},
+            )
+        )
     return figure
 
 
 def _label_axis(rows: Rows) -> dict[str, Any]:
     names = list(by_label(rows))
-    return {"range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": [style.plain(name) for name in names], "showgrid": False, "ticks": ""}
+    return {
+        "range": [len(names) - 0.5, -0.5],
+        "tickvals": list(range(len(names))),
+        "ticktext": [style.plain(name) for name in names],
+        "showgrid": False,
+        "ticks": "",
+    }
 
 
 def by_share(rows: Rows, results: Results, name: str, key: str) -> dict[float, list[float]]:

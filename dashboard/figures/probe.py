@@ -13,7 +13,11 @@ from dashboard.figures import style
 from sslcore.analysis.stats import aggregate
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
-BASELINES = {"random_linear": "untrained encoder, linear probe", "random_knn": "untrained encoder, kNN", "pixels_knn": "raw pixels, kNN"}
+BASELINES = {
+    "random_linear": "untrained encoder, linear probe",
+    "random_knn": "untrained encoder, kNN",
+    "pixels_knn": "raw pixels, kNN",
+}
 OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
 BROWN = "#9a7d5f"
 MAX_CLASSES = 30
@@ -30,7 +34,13 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
         xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
-        yaxis={"autorange": "reversed", "tickvals": list(range(len(names))), "ticktext": [style.plain(name) for name in names], "showgrid": False, "ticks": ""},
+        yaxis={
+            "autorange": "reversed",
+            "tickvals": list(range(len(names))),
+            "ticktext": [style.plain(name) for name in names],
+            "showgrid": False,
+            "ticks": "",
+        },
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
@@ -38,15 +48,23 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         levels = [(y, level) for y, level in levels if level is not None]
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
-            go.Scatter(x=[level for _, level in levels], y=[y for y, _ in levels], mode="markers", showlegend=False,
-                       marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}}, hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>")
-        )  # fmt: skip
+            go.Scatter(
+                x=[level for _, level in levels],
+                y=[y for y, _ in levels],
+                mode="markers",
+                showlegend=False,
+                marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
+                hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>",
+            )
+        )
     for column, (name, symbol) in MEASURES.items():
         for k, (label, group) in enumerate(groups.items()):
             values = [row[column] for row in group if row[column] is not None]
             if values:
                 _add_dot(figure, group, column, values, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
-        _add_key(figure, name, {"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}})
+        _add_key(
+            figure, name, {"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}}
+        )
     _add_key(figure, "untrained encoder", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": BROWN}})
     _add_key(figure, "raw pixels", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": style.NEUTRAL}})
     return figure
@@ -63,17 +81,30 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
         error = {"type": "data", "array": [made.std]}
         told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
         figure.add_trace(
-            go.Scatter(x=values, y=[y + 0.11] * len(values), mode="markers", marker={"size": 5, "color": style.faint(colour, 0.45)}, showlegend=False, hoverinfo="skip")
+            go.Scatter(
+                x=values,
+                y=[y + 0.11] * len(values),
+                mode="markers",
+                marker={"size": 5, "color": style.faint(colour, 0.45)},
+                showlegend=False,
+                hoverinfo="skip",
+            )
         )
     elif column == "linear" and group[0]["linear_low"] is not None:
         low, high = group[0]["linear_low"], group[0]["linear_high"]
         error = {"type": "data", "symmetric": False, "array": [high - made.mean], "arrayminus": [made.mean - low]}
         told = f" (95 %: {low:.1%} to {high:.1%})"
     figure.add_trace(
-        go.Scatter(x=[made.mean], y=[y], mode="markers", error_x=error and {**error, "color": colour, "thickness": 2, "width": 5}, showlegend=False,
-                   marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
-                   hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>")
-    )  # fmt: skip
+        go.Scatter(
+            x=[made.mean],
+            y=[y],
+            mode="markers",
+            error_x=error and {**error, "color": colour, "thickness": 2, "width": 5},
+            showlegend=False,
+            marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
+            hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",
+        )
+    )
 
 
 def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mapping[str, float | None]]) -> go.Figure:
@@ -97,7 +128,12 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
         xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
-        yaxis={"autorange": "reversed", "tickvals": list(range(len(classes))), "ticktext": [style.short(name) for name in classes], "ticks": ""},
+        yaxis={
+            "autorange": "reversed",
+            "tickvals": list(range(len(classes))),
+            "ticktext": [style.short(name) for name in classes],
+            "ticks": "",
+        },
         uirevision="per class",
     )
     for label, group in by_label(rows).items():
@@ -105,10 +141,16 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             method = group[0]["method"]
             shown = [(k, means[label][name]) for k, name in enumerate(classes) if name in means[label]]
             figure.add_trace(
-                go.Scatter(x=[value for _, value in shown], y=[k for k, _ in shown], mode="markers", name=style.plain(label), text=[style.plain(classes[k]) for k, _ in shown],
-                           marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
-                           hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>")
-            )  # fmt: skip
+                go.Scatter(
+                    x=[value for _, value in shown],
+                    y=[k for k, _ in shown],
+                    mode="markers",
+                    name=style.plain(label),
+                    text=[style.plain(classes[k]) for k, _ in shown],
+                    marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
+                    hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>",
+                )
+            )
     return figure
 
 
@@ -129,16 +171,36 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     return style.figure(
         title={"text": style.plain(title), "subtitle": {"text": "counts are in the tooltips"}},
         xaxis={"title": {"text": "predicted"}, "tickvals": places, "ticktext": ticks, "constrain": "domain"},
-        yaxis={"title": {"text": "true"}, "tickvals": places, "ticktext": ticks, "autorange": "reversed", "scaleanchor": "x", "constrain": "domain", "showgrid": False},
+        yaxis={
+            "title": {"text": "true"},
+            "tickvals": places,
+            "ticktext": ticks,
+            "autorange": "reversed",
+            "scaleanchor": "x",
+            "constrain": "domain",
+            "showgrid": False,
+        },
         uirevision="confusion",
     ).add_trace(
         go.Heatmap(
-            z=shares, zmin=0, zmax=1, xgap=1, ygap=1, customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
+            z=shares,
+            zmin=0,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
-            colorbar={"title": {"text": "share of the true class", "side": "right", "font": {"size": 12}}, "tickformat": ".0%", "thickness": 12, "outlinewidth": 0},
-            hovertemplate="%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>",
+            colorbar={
+                "title": {"text": "share of the true class", "side": "right", "font": {"size": 12}},
+                "tickformat": ".0%",
+                "thickness": 12,
+                "outlinewidth": 0,
+            },
+            hovertemplate=(
+                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>"
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

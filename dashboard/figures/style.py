@@ -79,13 +79,34 @@ _AXIS = {
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": GREY_TEXT},
-        "title": {"font": {"size": 15}, "subtitle": {"font": {"size": 12, "color": GREY_TEXT}}, "x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 6}},
+        "title": {
+            "font": {"size": 15},
+            "subtitle": {"font": {"size": 12, "color": GREY_TEXT}},
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "pad": {"t": 6},
+        },
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": {**_AXIS, "showgrid": False},
         "yaxis": _AXIS,
         "margin": {"l": 8, "r": 16, "t": 60, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "xref": "container", "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom", "itemwidth": 30, "maxheight": 0.6, "font": {"size": 12}},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "itemwidth": 30,
+            "maxheight": 0.6,
+            "font": {"size": 12},
+        },
         "hoverlabel": {"namelength": -1},
         "hovermode": "closest",
         "colorway": PALETTE,
@@ -94,5 +115,5 @@ TEMPLATE = go.layout.Template(
 
 
 def figure(traces: Sequence[Mapping] = (), **layout) -> go.Figure:
-    """A figure in this style, empty but for `traces`, which are taken as they are: plotly takes half a millisecond to check one."""
+    """A figure in this style, empty but for `traces`, taken as they are: plotly needs half a millisecond to check one."""
     return go.Figure(list(traces), layout={"template": TEMPLATE, **layout}, _validate=not traces)

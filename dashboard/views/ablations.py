@@ -1,4 +1,4 @@
-"""Ablations: what a setting does to each method, over seeds; what the grid lacks, what that would cost, and a button that runs it."""
+"""Ablations: what a setting does to each method, over seeds; what the grid lacks and would cost, and a button that runs it."""
 
 import pandas as pd
 import streamlit as st
@@ -41,7 +41,8 @@ if not axes:
     st.info("Nothing varies in this experiment but the method and the seed.", icon=":material/info:")
     st.text(
         "An ablation changes one thing, such as the batch size, and leaves the rest as it is, to see what that thing does. "
-        "These are ready-made; each takes a laptop half an hour to an hour, and every value in them can be changed before it starts."
+        "These are ready-made; each takes a laptop half an hour to an hour, and every value in them can be changed before it "
+        "starts."
     )
     offer_presets()
     st.stop()
@@ -56,18 +57,66 @@ def say_axis(axis: str) -> str:
 
 
 with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-    axis = st.selectbox("Against", axes, index=None, format_func=say_axis, placeholder=say_axis(axes[0]), key="ablations_axis", bind="query-params", width=190) or axes[0]  # fmt: skip
-    measure = st.selectbox("Measure", list(figures.MEASURES), format_func=lambda name: figures.MEASURES[name].title, key="ablations_measure", bind="query-params", width=150)  # fmt: skip
-    reading = st.segmented_control("Reading", [VALUES, DROP], default=VALUES, required=True, key="ablations_reading", bind="query-params",
-                                   help="A drop is counted from the line's own best mean, in percentage points: how much a method minds, whatever its level. Accuracies alone have it.")  # fmt: skip
+    axis = (
+        st.selectbox(
+            "Against",
+            axes,
+            index=None,
+            format_func=say_axis,
+            placeholder=say_axis(axes[0]),
+            key="ablations_axis",
+            bind="query-params",
+            width=190,
+        )
+        or axes[0]
+    )
+    measure = st.selectbox(
+        "Measure",
+        list(figures.MEASURES),
+        format_func=lambda name: figures.MEASURES[name].title,
+        key="ablations_measure",
+        bind="query-params",
+        width=150,
+    )
+    reading = st.segmented_control(
+        "Reading",
+        [VALUES, DROP],
+        default=VALUES,
+        required=True,
+        key="ablations_reading",
+        bind="query-params",
+        help=(
+            "A drop is counted from the line's own best mean, in percentage points: how much a method "
+            "minds, whatever its level. Accuracies alone have it."
+        ),
+    )
     others = [other for other in axes if other != axis]
-    second = st.selectbox("Heat map with", others, index=None, format_func=say_axis, placeholder="none", key="ablations_second", bind="query-params", width=180) if others else None  # fmt: skip
+    second = (
+        st.selectbox(
+            "Heat map with",
+            others,
+            index=None,
+            format_func=say_axis,
+            placeholder="none",
+            key="ablations_second",
+            bind="query-params",
+            width=180,
+        )
+        if others
+        else None
+    )
     drop = reading == DROP and figures.MEASURES[measure].share
     curves = [curve for curve in ablation.published() if curve.axis == axis]
     laid_under = st.toggle(
-        "Published curves", key="ablations_published", bind="query-params", disabled=not (drop and curves),
-        help="Drops that papers report on ImageNet, dashed. There are some for the batch size and the negatives, to be read as drops from the best only.",
-    )  # fmt: skip
+        "Published curves",
+        key="ablations_published",
+        bind="query-params",
+        disabled=not (drop and curves),
+        help=(
+            "Drops that papers report on ImageNet, dashed. There are some for the batch size and the negatives, to be read as "
+            "drops from the best only."
+        ),
+    )
 
 
 # -- Live: the charts, the table, what is missing ------------------------------------------------
@@ -94,14 +143,25 @@ def draw() -> None:
     rule = ablation.learning_rate_rule(entries)
     under = curves if laid_under else []
     figure = figures.against(cells, axis, measure, drop=drop, published=under, notes=rule)
-    plot(figure, key="ablations_main", height=CHART + 16 * len(rule) + 20 * len(under), data=data,
-         alt=f"{figures.MEASURES[measure].title} against {figures.title(axis)}, a line a method with its spread over seeds")  # fmt: skip
+    plot(
+        figure,
+        key="ablations_main",
+        height=CHART + 16 * len(rule) + 20 * len(under),
+        data=data,
+        alt=f"{figures.MEASURES[measure].title} against {figures.title(axis)}, a line a method with its spread over seeds",
+    )
     st.caption(_reading(cells))
     if second:
         draw_heat(entries, rule)
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, cost in figures.COSTS.items():
-            plot(figures.against(cells, axis, name), key=f"ablations_{name}", height=COST, data=data, alt=f"{cost.title} against {figures.title(axis)}, a line a method")
+            plot(
+                figures.against(cells, axis, name),
+                key=f"ablations_{name}",
+                height=COST,
+                data=data,
+                alt=f"{cost.title} against {figures.title(axis)}, a line a method",
+            )
     draw_missing(entries)
     draw_table([axis, second] if second else [axis], entries)
 
@@ -129,8 +189,16 @@ def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
     data = pd.DataFrame(ablation.records(cells, [axis, second]))
     with st.grid(3, min_column_width=340, gap="medium"):
         for k, own in enumerate(ablation.lines(cells).values()):
-            plot(figures.heat(own, [axis, second], measure, ends, drop=drop), key=f"ablations_heat_{k}", height=HEAT, data=data,
-                 alt=f"Heat map of {figures.MEASURES[measure].title} over {figures.title(axis)} and {figures.title(second)} for {figures.label(own[0])}")  # fmt: skip
+            plot(
+                figures.heat(own, [axis, second], measure, ends, drop=drop),
+                key=f"ablations_heat_{k}",
+                height=HEAT,
+                data=data,
+                alt=(
+                    f"Heat map of {figures.MEASURES[measure].title} over {figures.title(axis)} and {figures.title(second)} for "
+                    f"{figures.label(own[0])}"
+                ),
+            )
 
 
 def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
@@ -143,7 +211,15 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
             row[figures.MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std)
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
         lacks = cell.measured(measure)
-        rows.append(row | {"N": str(lacks.n), "training": words.duration(time.mean), "memory": words.size(memory.mean), "missing": lacks.states or "–"})
+        rows.append(
+            row
+            | {
+                "N": str(lacks.n),
+                "training": words.duration(time.mean),
+                "memory": words.size(memory.mean),
+                "missing": lacks.states or "–",
+            }
+        )
     printed(rows, "Mean and spread of each cell of the grid, and what is missing")
     st.caption("Mean ± sample standard deviation over N runs that differ in their seed alone; training time and memory: means.")
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)
@@ -155,7 +231,9 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     own = [entry for entry in entries if entry.experiment == experiment.name]
     waiting = [entry for entry in own if entry.state in ACTIVE]
     if waiting:
-        states = [f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))]
+        states = [
+            f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))
+        ]
         st.caption(f"On the way: {', '.join(states)}; this page follows.")
     missing = ablation.to_run(own, experiment.name)
     if not missing:
@@ -170,7 +248,13 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     seconds = ablation.seconds_to_run(asked, entries)
     printed([{"run": entry.run, "state": entry.why} for entry in asked], "The runs that are missing")
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(f"Run {words.count(len(asked), 'missing run')}", type="primary", icon=":material/play_arrow:", key="ablations_run", **access.lock()):
+        if st.button(
+            f"Run {words.count(len(asked), 'missing run')}",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="ablations_run",
+            **access.lock(),
+        ):
             try:
                 change.complete(experiment, [entry.run for entry in asked])
             except (OSError, ValueError, RuntimeError) as error:
@@ -185,8 +269,8 @@ def _cost(seconds: float | None, resumed: bool) -> str:
         return "What they would cost is not known: no run has finished yet, or the data set is not on this machine."
     going_on = " Those that were stopped go on from their checkpoint." if resumed else ""
     return (
-        f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a second of the "
-        f"finished runs most like them. Evaluation comes on top.{going_on}"
+        f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a "
+        f"second of the finished runs most like them. Evaluation comes on top.{going_on}"
     )
 
 
@@ -199,7 +283,12 @@ spec = experiment.spec()
 growing = [name for name in dict.fromkeys([*spec.axes, *plan.IN_EVERY_NAME]) if name in OPTIONS]
 with st.expander("Add values to an axis", key="ablations_add", icon=":material/add:"), st.form("ablations_grow", border=False):
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        grown = st.selectbox("Axis", growing, format_func=lambda name: f"{forms.label(name)}: {', '.join(map(forms.say, spec.axes.get(name, []))) or 'one value'}", key="ablations_grow_axis")
+        grown = st.selectbox(
+            "Axis",
+            growing,
+            format_func=lambda name: f"{forms.label(name)}: {', '.join(map(forms.say, spec.axes.get(name, []))) or 'one value'}",
+            key="ablations_grow_axis",
+        )
         typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="32, 512")
         submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
     st.caption("The grid grows, and its new cells appear above as missing. Nothing starts yet.")

@@ -28,13 +28,20 @@ for problem in [*problems, *more]:
 judged = [(claim, claims.judge(claim, evidence)) for claim in [*known, *own]]
 counts = {word: sum(verdict.word == word for _, verdict in judged) for word in figures.VERDICTS}
 st.caption(
-    "What textbooks and papers say of these methods, held against the runs chosen above. They speak of these images and this encoder, at these lengths of "
-    f"training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
+    "What textbooks and papers say of these methods, held against the runs chosen above. They speak of these images and this "
+    f"encoder, at these lengths of training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
 )
 chosen = st.segmented_control(
-    "Show", [ALL, *counts], default=ALL, required=True, key="claims_show", bind="query-params",
-    format_func=lambda word: f"{word} ({counts.get(word, len(judged))})" if word == ALL else f"{figures.VERDICTS[word][0]} {word} ({counts[word]})",
-)  # fmt: skip
+    "Show",
+    [ALL, *counts],
+    default=ALL,
+    required=True,
+    key="claims_show",
+    bind="query-params",
+    format_func=lambda word: (
+        f"{word} ({counts.get(word, len(judged))})" if word == ALL else f"{figures.VERDICTS[word][0]} {word} ({counts[word]})"
+    ),
+)
 
 
 # -- What is missing, and what brings it ---------------------------------------------------
@@ -43,7 +50,9 @@ chosen = st.segmented_control(
 def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list[int]], list[str]]:
     """What would complete this experiment's own grid for the claim: seeds to add, and names of runs to make."""
     spec = experiment.spec()
-    if claim.axis is None or claim.axis not in ablation.axes([entry for entry in evidence.entries if entry.experiment == experiment.name]):
+    if claim.axis is None or claim.axis not in ablation.axes(
+        [entry for entry in evidence.entries if entry.experiment == experiment.name]
+    ):
         return {}, []
     names = [entry.run for entry in ablation.to_run(evidence.entries, experiment.name)]
     seeds = list(spec.axes.get("seed") or [0])
@@ -80,24 +89,47 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
         said.markdown(f"**{k + 1}. {words.plain(claim.claim)}**")
         word.badge(verdict.word, icon=icon, color=colour)
         st.caption(words.plain(claim.source))
-        reasons = [*(step.sentence for step in verdict.steps), *(f"Not decided: {lack}." for lack in verdict.lacks), *([claim.note] if claim.note else [])]
+        reasons = [
+            *(step.sentence for step in verdict.steps),
+            *(f"Not decided: {lack}." for lack in verdict.lacks),
+            *([claim.note] if claim.note else []),
+        ]
         st.markdown("\n".join(f"- {words.plain(reason)}" for reason in reasons))
         with st.grid(2, min_column_width=420, gap="medium"):
             if verdict.steps:
-                plot(figures.forest(verdict.steps), key=f"claims_forest_{k}", height=max(CHART if claim.axis else 0, figures.height(verdict.steps)),
-                     alt=f"The differences that the claim needs, with 95 % intervals: {verdict.reason}")  # fmt: skip
+                plot(
+                    figures.forest(verdict.steps),
+                    key=f"claims_forest_{k}",
+                    height=max(CHART if claim.axis else 0, figures.height(verdict.steps)),
+                    alt=f"The differences that the claim needs, with 95 % intervals: {verdict.reason}",
+                )
             draw_curve(k, claim)
         with st.container(horizontal=True, vertical_alignment="center"):
             grown, names = wanted(claim, verdict)
             if names:
-                label = f"Queue {words.count(len(names), 'missing run')}" if not grown else f"Queue {words.count(len(grown['seed']), 'more seed')}: {words.count(len(names), 'run')}"
-                st.button(label, icon=":material/play_arrow:", key=f"claims_queue_{k}", on_click=queue, args=(experiment, grown, names), **access.lock())
+                label = (
+                    f"Queue {words.count(len(names), 'missing run')}"
+                    if not grown
+                    else f"Queue {words.count(len(grown['seed']), 'more seed')}: {words.count(len(names), 'run')}"
+                )
+                st.button(
+                    label,
+                    icon=":material/play_arrow:",
+                    key=f"claims_queue_{k}",
+                    on_click=queue,
+                    args=(experiment, grown, names),
+                    **access.lock(),
+                )
             if claim.make:
-                link.page_link("new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim))
+                link.page_link(
+                    "new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim)
+                )
             if claim.axis and verdict.steps:
                 axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
                 title = curves.title(axis)
-                link.page_link("ablations", "See the ablation", experiment=experiment.name, ablations_axis=title[0].upper() + title[1:])
+                link.page_link(
+                    "ablations", "See the ablation", experiment=experiment.name, ablations_axis=title[0].upper() + title[1:]
+                )
             if not claim.axis and verdict.steps:
                 link.page_link("evidence", "See the evidence", experiment=experiment.name)
         if claim.needs:
@@ -110,11 +142,19 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
         return
     axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
     methods = set().union(*(part.about for part in claim.parts))
-    lines = {method: own for method, own in evidence.lines(claim.axis).items() if method in methods and len({cell.at for cell in own[0]}) > 1}
+    lines = {
+        method: own
+        for method, own in evidence.lines(claim.axis).items()
+        if method in methods and len({cell.at for cell in own[0]}) > 1
+    }
     cells = [replace(cell, rest=() if len(own) == 1 else cell.rest) for own in lines.values() for line in own for cell in line]
     if cells:
-        plot(curves.against(cells, axis, claim.parts[0].measure), key=f"claims_curve_{k}", height=CHART + 20,
-             alt=f"Accuracy against {curves.title(axis)}, a line a method")  # fmt: skip
+        plot(
+            curves.against(cells, axis, claim.parts[0].measure),
+            key=f"claims_curve_{k}",
+            height=CHART + 20,
+            alt=f"Accuracy against {curves.title(axis)}, a line a method",
+        )
 
 
 for k, (claim, verdict) in enumerate(judged):
@@ -132,7 +172,4 @@ with st.expander("Add a claim of your own", key="claims_add", icon=":material/ad
   make: {preset: temperature}""",
         language="yaml",
     )
-    st.caption(
-        "Rules: "
-        + "; ".join(f"{words.plain(name)}: {words.plain(does)}" for name, does in claims.rules().items())
-    )
+    st.caption("Rules: " + "; ".join(f"{words.plain(name)}: {words.plain(does)}" for name, does in claims.rules().items()))

@@ -19,13 +19,38 @@ experiment, runs = link.header("Compare")
 
 named = tables.named(tables.in_order(runs))
 with st.container(border=True):
-    chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow")
+    chosen = st.multiselect(
+        "Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow"
+    )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        x = st.segmented_control("Horizontal axis", X_WORDS, default="step", required=True, format_func=X_WORDS.get, key="compare_x", bind="query-params")  # fmt: skip
-        layout = st.segmented_control("Loss", ["own axes", "one axis"], default="own axes", required=True, key="compare_loss", bind="query-params")
-        seeds = st.segmented_control("Seeds", ["mean ± std", "each run"], default="mean ± std", required=True, key="compare_seeds", bind="query-params")
-        smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="compare_smoothing", bind="query-params", width=160,
-                              help="Exponential moving average: the weight of the past at each logged step. What was logged stays visible, faint.")  # fmt: skip
+        x = st.segmented_control(
+            "Horizontal axis",
+            X_WORDS,
+            default="step",
+            required=True,
+            format_func=X_WORDS.get,
+            key="compare_x",
+            bind="query-params",
+        )
+        layout = st.segmented_control(
+            "Loss", ["own axes", "one axis"], default="own axes", required=True, key="compare_loss", bind="query-params"
+        )
+        seeds = st.segmented_control(
+            "Seeds", ["mean ± std", "each run"], default="mean ± std", required=True, key="compare_seeds", bind="query-params"
+        )
+        smoothing = st.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            0.0,
+            0.01,
+            key="compare_smoothing",
+            bind="query-params",
+            width=160,
+            help=(
+                "Exponential moving average: the weight of the past at each logged step. What was logged stays visible, faint."
+            ),
+        )
 runs = [run for name, run in named.items() if not chosen or name in chosen]
 spread = seeds == "mean ± std"
 methods = list(dict.fromkeys(run.config.method for run in runs))
@@ -61,18 +86,34 @@ def draw() -> None:
         st.info("Nothing is logged yet; curves appear here a few seconds after a run starts.", icon=":material/hourglass_empty:")
         return
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
-        st.caption(f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m sslcore evaluate` adds it.")
+        st.caption(
+            f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
+            "sslcore evaluate` adds it."
+        )
     panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":
-        st.caption("Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a network that knows nothing would have.")
+        st.caption(
+            "Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a "
+            "network that knows nothing would have."
+        )
         with st.grid(len(methods), min_column_width=250, gap="medium"):
             for method in methods:
                 figure = curves.loss(tuple(curve for curve in logged if curve.method == method), x, smoothing, spread)
-                plot(figure, key=f"compare_loss_{method}", height=panel, alt=f"Training loss of {style.title(method)} by {curves.X_AXES[x]}, with its chance level")
+                plot(
+                    figure,
+                    key=f"compare_loss_{method}",
+                    height=panel,
+                    alt=f"Training loss of {style.title(method)} by {curves.X_AXES[x]}, with its chance level",
+                )
     else:
         figure = curves.loss(logged, x, smoothing, spread)
-        plot(figure, key="compare_loss_all", height=PANEL + 80 + legend_room(labels, 740), alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level")
+        plot(
+            figure,
+            key="compare_loss_all",
+            height=PANEL + 80 + legend_room(labels, 740),
+            alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level",
+        )
 
     st.subheader("What can be compared")
     said = ["Measured on h, the encoder's output, and on the same images for every run."]
@@ -85,7 +126,12 @@ def draw() -> None:
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):
                 figure = curves.metric(logged, name, x, smoothing, spread)
-                plot(figure, key=f"compare_{name}", height=METRIC + legend_room(labels, 540), alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid")
+                plot(
+                    figure,
+                    key=f"compare_{name}",
+                    height=METRIC + legend_room(labels, 540),
+                    alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid",
+                )
 
 
 def _in_words(logged: int, moving: int) -> str:

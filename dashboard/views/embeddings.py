@@ -1,4 +1,4 @@
-"""Embeddings: the same images as each encoder places them, picked in one panel and lit up in all, and their nearest neighbours in h."""
+"""Embeddings: the same images as each encoder places them, picked in one panel and lit up in all; nearest neighbours in h."""
 
 from html import escape
 
@@ -24,11 +24,14 @@ MEASURES = {  # key of results.json: what a caption calls it
     "silhouette_h": "in h",
 }
 UMAP_WORDS = (
-    "UMAP shows who is near whom. How far apart two clusters lie, how large or dense one is, and the axes mean nothing: it spreads out what h holds close. "
-    "Panels are turned, mirrored and scaled as a whole so that they agree as far as they can; who is near whom within a panel stays as it was."
+    "UMAP shows who is near whom. How far apart two clusters lie, how large or dense one is, and the axes mean nothing: it "
+    "spreads out what h holds close. "
+    "Panels are turned, mirrored and scaled as a whole so that they agree as far as they can; who is near whom within a panel "
+    "stays as it was."
 )
 PCA_WORDS = (
-    "PCA is a straight projection of h, scaled to unit length: nothing is bent, so distances can be trusted as far as the two components hold the variance; what lies in the others is not seen. "
+    "PCA is a straight projection of h, scaled to unit length: nothing is bent, so distances can be trusted as far as the two "
+    "components hold the variance; what lies in the others is not seen. "
     "Panels are not turned; a component's sign is arbitrary."
 )
 
@@ -48,11 +51,15 @@ for name, run in named.items():
     except ValueError as error:
         lacking[name] = str(error)
 if lacking:
-    with st.expander(f"{words.count(len(lacking), 'run')} of {len(named)} cannot be shown here", key="embeddings_lacking", bind="query-params"):
+    with st.expander(
+        f"{words.count(len(lacking), 'run')} of {len(named)} cannot be shown here", key="embeddings_lacking", bind="query-params"
+    ):
         for name, why in lacking.items():
             st.text(f"{name}: {why.replace('`', '')}")
 if not found:
-    st.info("No run has an embedding yet. It is made when a run ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
+    st.info(
+        "No run has an embedding yet. It is made when a run ends; Watch shows how far it is.", icon=":material/hourglass_empty:"
+    )
     link.page_link("watch", "Watch")
     st.stop()
 
@@ -62,30 +69,63 @@ with st.container(border=True):
     datasets = list(dict.fromkeys(named[name].config.dataset for name in found))
     dataset = datasets[0]
     if len(datasets) > 1:
-        dataset = st.selectbox("Data set", datasets, key="embeddings_dataset", bind="query-params", help="Panels of different data sets show different images, so one data set at a time.")
+        dataset = st.selectbox(
+            "Data set",
+            datasets,
+            key="embeddings_dataset",
+            bind="query-params",
+            help="Panels of different data sets show different images, so one data set at a time.",
+        )
     found = {name: e for name, e in found.items() if named[name].config.dataset == dataset}
-    chosen = st.multiselect("Runs", list(found), max_selections=AT_MOST, key="embeddings_runs", bind="query-params", placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}")
+    chosen = st.multiselect(
+        "Runs",
+        list(found),
+        max_selections=AT_MOST,
+        key="embeddings_runs",
+        bind="query-params",
+        placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}",
+    )
     first_seeds = list({called[name]: name for name in reversed(found)}.values())[::-1]
     at_first = tables.one_of_each({name: named[name].config.method for name in first_seeds}, SHOWN_AT_FIRST)
     shown = [name for name in found if name in (chosen or at_first)]
     alike = [called[name] for name in shown]
-    titles = {name: called[name] + (f" · seed {named[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown}
+    titles = {
+        name: called[name] + (f" · seed {named[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown
+    }
     names = next(filter(None, (embeddings.classes(named[name]) for name in shown)), [])
     labelled = any((found[name].label >= 0).any() for name in shown)
     epochs = sorted({epoch for name in shown for epoch in list(found[name].umap)[:-1]})
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layout = st.segmented_control("Layout", ["UMAP", "PCA"], default="UMAP", required=True, key="embeddings_layout", bind="query-params")
+        layout = st.segmented_control(
+            "Layout", ["UMAP", "PCA"], default="UMAP", required=True, key="embeddings_layout", bind="query-params"
+        )
         by = st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
         oracle = None
         if by == "predicted":
-            oracle = st.selectbox("Run", list(found), key="embeddings_oracle_run", bind="query-params", width=260, help="Each image has the class that this run's linear probe takes it for, in all panels.")
+            oracle = st.selectbox(
+                "Run",
+                list(found),
+                key="embeddings_oracle_run",
+                bind="query-params",
+                width=260,
+                help="Each image has the class that this run's linear probe takes it for, in all panels.",
+            )
         highlight = []
         if by in ("class", "predicted") and names:
-            highlight = st.multiselect("Only these classes in colour", names, key="embeddings_highlight", bind="query-params", placeholder="all classes", width=320)
+            highlight = st.multiselect(
+                "Only these classes in colour",
+                names,
+                key="embeddings_highlight",
+                bind="query-params",
+                placeholder="all classes",
+                width=320,
+            )
         epoch = None
         if epochs and layout == "UMAP":
-            at = st.select_slider("Epoch", [*map(str, epochs), "last"], value="last", key="embeddings_epoch", bind="query-params", width=260)
+            at = st.select_slider(
+                "Epoch", [*map(str, epochs), "last"], value="last", key="embeddings_epoch", bind="query-params", width=260
+            )
             epoch = None if at == "last" else int(at)
 if not labelled and by != "split":
     st.caption("These images have no labels, so they are coloured by train or test.")
@@ -96,7 +136,9 @@ if not labelled and by != "split":
 
 def linked() -> list[int]:
     """The selection that the URL names."""
-    return sorted({int(part) for part in st.query_params.get("embeddings_pick", "").split(",") if part.isdecimal() and len(part) < 10})
+    return sorted(
+        {int(part) for part in st.query_params.get("embeddings_pick", "").split(",") if part.isdecimal() and len(part) < 10}
+    )
 
 
 def select(indices: list[int]) -> None:
@@ -143,7 +185,9 @@ def panel(name: str) -> None:
         said += f", epoch {kept}" if kept else ", before training"
         result = result if kept == list(own.umap)[-1] else {}
     else:
-        st.warning(f"{words.plain(titles[name])}: umap.parquet is missing or does not fit; PCA needs none.", icon=":material/draft:")
+        st.warning(
+            f"{words.plain(titles[name])}: umap.parquet is missing or does not fit; PCA needs none.", icon=":material/draft:"
+        )
         return
     points = embeddings.points(own, where, names)
     column = by
@@ -151,10 +195,29 @@ def panel(name: str) -> None:
         other = found[oracle]
         taken = dict(zip(other.index.tolist(), embeddings.called(other.prediction, names)))
         points, column = points.assign(oracle=[taken.get(i, "") for i in own.index.tolist()]), "oracle"
-    drawn = figure.panel(points, column, classes=names, highlight=highlight, dataset=dataset, title=titles[name], subtitle=said, axes=axes, selected=selected)
-    plot(drawn, key=keys[name], height=HEIGHT[n_columns], select=True,
-         alt=f"{layout} of {said} as {titles[name]} places them, coloured by {BY[by]}" + (f" {oracle}" if oracle else ""))  # fmt: skip
-    numbers = [f"{what} **{round(result[key], 2) + 0.0:.2f}**" for key, what in MEASURES.items() if isinstance(result.get(key), (int, float))]
+    drawn = figure.panel(
+        points,
+        column,
+        classes=names,
+        highlight=highlight,
+        dataset=dataset,
+        title=titles[name],
+        subtitle=said,
+        axes=axes,
+        selected=selected,
+    )
+    plot(
+        drawn,
+        key=keys[name],
+        height=HEIGHT[n_columns],
+        select=True,
+        alt=f"{layout} of {said} as {titles[name]} places them, coloured by {BY[by]}" + (f" {oracle}" if oracle else ""),
+    )
+    numbers = [
+        f"{what} **{round(result[key], 2) + 0.0:.2f}**"
+        for key, what in MEASURES.items()
+        if isinstance(result.get(key), (int, float))
+    ]
     if numbers:
         st.caption(" · ".join(numbers))
     elif epoch is not None and layout == "UMAP":
@@ -169,19 +232,37 @@ with st.grid(n_columns, min_column_width=300, gap="medium"):
             panel(name)
 st.caption(UMAP_WORDS if layout == "UMAP" else PCA_WORDS)
 if by in ("class", "predicted") and len(highlight or names) > figure.AT_MOST:
-    st.caption(f"{len(names)} classes are more than colours can tell apart: {len(figure.looks(names, highlight))} of them stand out. Choose others above.")
+    st.caption(
+        f"{len(names)} classes are more than colours can tell apart: {len(figure.looks(names, highlight))} of them stand out. "
+        "Choose others above."
+    )
 if by == "probe":
-    st.caption("Right or wrong: of the linear probe. It was fitted on all training images, so only its errors on test images say how well it generalises.")
+    st.caption(
+        "Right or wrong: of the linear probe. It was fitted on all training images, so only its errors on test images say how "
+        "well it generalises."
+    )
 with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
     result = next(filter(None, (embeddings.measured(named[name], layout.lower()) for name in shown)), {})
-    st.text(f"k = {result.get('k', '?')} neighbours; {result.get('protocol', 'not recorded by the version that made these runs')}.")
-    st.text("Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all who are near in h are near in the picture.")
-    st.text("Silhouette: 1 where classes lie apart, 0 where they touch, negative where they mix. Trust the one in h: the picture's is the layout's doing as well.")
+    st.text(
+        f"k = {result.get('k', '?')} neighbours; {result.get('protocol', 'not recorded by the version that made these runs')}."
+    )
+    st.text(
+        "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all who are "
+        "near in h are near in the picture."
+    )
+    st.text(
+        "Silhouette: 1 where classes lie apart, 0 where they touch, negative where they mix. Trust the one in h: the picture's "
+        "is the layout's doing as well."
+    )
 
 # -- The selected images ---------------------------------------------------------------------
 
 predictions = {name: dict(zip(found[name].index.tolist(), embeddings.called(found[name].prediction, names))) for name in shown}
-labels = {index: label for name in shown for index, label in zip(found[name].index.tolist(), embeddings.called(found[name].label, names))}
+labels = {
+    index: label
+    for name in shown
+    for index, label in zip(found[name].index.tolist(), embeddings.called(found[name].label, names))
+}
 
 
 def facts(indices: list[int]) -> pd.DataFrame:
@@ -194,35 +275,70 @@ def facts(indices: list[int]) -> pd.DataFrame:
 st.subheader("Selected images")
 inside = [index for index in selected if index in labels]
 if not inside:
-    st.caption("Draw a loop around points in any panel: the same images light up in all, and are listed here with what each run takes them for." if not selected else "None of the selected images is in the sample of these runs.")
+    st.caption(
+        "Draw a loop around points in any panel: the same images light up in all, and are listed here with what each run takes "
+        "them for."
+        if not selected
+        else "None of the selected images is in the sample of these runs."
+    )
 else:
     counted = facts(inside).sort_values(["kinds", "wrong", "index"], ascending=[False, False, True])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Clear", icon=":material/deselect:", on_click=select, args=([],))
-        everything = len(inside) <= STRIP or st.toggle(f"Show all {len(inside)}, not only {STRIP}", key="embeddings_all", bind="query-params")
-    st.caption(f"{words.count(len(inside), 'image')}, those first on which the runs disagree, then those that most take for something else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says.")
+        everything = len(inside) <= STRIP or st.toggle(
+            f"Show all {len(inside)}, not only {STRIP}", key="embeddings_all", bind="query-params"
+        )
+    st.caption(
+        f"{words.count(len(inside), 'image')}, those first on which the runs disagree, then those that most take for something "
+        f"else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says."
+    )
     if len(selected) > LINKED:
         st.caption(f"{len(selected)} images are too many for a link ({LINKED} at most): it will open without them.")
     cards = [
         pictures.picture(
-            dataset, index, f"image {index}, {labels[index] or 'no label'}",
-            [f'<b>{escape(labels[index]) or "image"}</b> <span class="aside">{index}</span>', *(pictures.verdict(titles[name], labels[index], predictions[name].get(index, "")) for name in shown)],
+            dataset,
+            index,
+            f"image {index}, {labels[index] or 'no label'}",
+            [
+                f'<b>{escape(labels[index]) or "image"}</b> <span class="aside">{index}</span>',
+                *(pictures.verdict(titles[name], labels[index], predictions[name].get(index, "")) for name in shown),
+            ],
         )
         for index in counted["index"].tolist()[: None if everything else STRIP]
-    ]  # fmt: skip
+    ]
     st.html(pictures.row(cards, "Selected images"))
 
 # -- Nearest neighbours ----------------------------------------------------------------------
 
 st.subheader("Nearest neighbours")
-st.caption("What a representation is: the images that it holds for similar. Click a point in any panel, or give an image's number.")
-image = st.number_input("Image", min_value=0, value=None, step=1, key="embeddings_image", bind="query-params", width=160, placeholder="number")
+st.caption(
+    "What a representation is: the images that it holds for similar. Click a point in any panel, or give an image's number."
+)
+image = st.number_input(
+    "Image", min_value=0, value=None, step=1, key="embeddings_image", bind="query-params", width=160, placeholder="number"
+)
 if image is not None and image not in labels:
     some = np.array(sorted(labels))
-    st.info(f"Image {image} is not in the sample of these runs; the next one that is has the number {some[min(np.searchsorted(some, image), len(some) - 1)]}.", icon=":material/image_search:")
+    st.info(
+        f"Image {image} is not in the sample of these runs; the next one that is has the number "
+        f"{some[min(np.searchsorted(some, image), len(some) - 1)]}.",
+        icon=":material/image_search:",
+    )
 elif image is not None:
     label = labels[image]
-    st.html(pictures.row([pictures.picture(dataset, image, f"image {image}, {label or 'no label'}", [f'<b>{escape(label) or "image"}</b> <span class="aside">{image}</span>'])], "The image"))
+    st.html(
+        pictures.row(
+            [
+                pictures.picture(
+                    dataset,
+                    image,
+                    f"image {image}, {label or 'no label'}",
+                    [f'<b>{escape(label) or "image"}</b> <span class="aside">{image}</span>'],
+                )
+            ],
+            "The image",
+        )
+    )
     for name in shown:
         own = found[name]
         place = own.rows_of([image])
@@ -235,11 +351,19 @@ elif image is not None:
         st.html(
             pictures.row(
                 [
-                    pictures.picture(dataset, index, f"image {index}, {other or 'no label'}, cosine {cosine:.2f}",
-                                     [pictures.same(label, other), f'<span class="aside">{index} · {cosine:.2f}</span>'])
+                    pictures.picture(
+                        dataset,
+                        index,
+                        f"image {index}, {other or 'no label'}, cosine {cosine:.2f}",
+                        [pictures.same(label, other), f'<span class="aside">{index} · {cosine:.2f}</span>'],
+                    )
                     for index, other, cosine in near
                 ],
-                f"The images nearest to image {image} in h of {titles[name]}", small=True,
+                f"The images nearest to image {image} in h of {titles[name]}",
+                small=True,
             )
-        )  # fmt: skip
-    st.caption(f"By cosine in h, the encoder's output after the last epoch, among the {len(labels)} images of the sample; the number below each is the image's, then its cosine.")
+        )
+    st.caption(
+        f"By cosine in h, the encoder's output after the last epoch, among the {len(labels)} images of the sample; the number "
+        "below each is the image's, then its cosine."
+    )

@@ -64,17 +64,25 @@ if not experiments:
     with st.container(border=True):
         st.subheader("See it work")
         st.text(
-            f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that came "
-            f"with the installation, then measures each with a linear probe and nearest neighbours. "
-            "This takes two to four minutes on two processor cores. It downloads nothing, and you can stop it at any time."
+            f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
+            "came with the installation, then measures each with a linear probe and nearest neighbours. This takes two to four "
+            "minutes on two processor cores. It downloads nothing, and you can stop it at any time."
         )
-        if st.button("Run the two-minute comparison", type="primary", icon=":material/play_arrow:", key="experiments_first", **access.lock()):
+        if st.button(
+            "Run the two-minute comparison",
+            type="primary",
+            icon=":material/play_arrow:",
+            key="experiments_first",
+            **access.lock(),
+        ):
             try:
                 start_first_comparison()
             except (OSError, ValueError, RuntimeError) as error:
                 st.error(f"It could not be started: {words.plain(str(error))}")
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        if study.FILE.is_file() and st.button("Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock()):
+        if study.FILE.is_file() and st.button(
+            "Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock()
+        ):
             try:
                 link.go("compare", experiment=study.bring_in(store).name)
             except (OSError, ValueError) as error:
@@ -93,7 +101,12 @@ if not experiments:
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     st.title("Experiments", width="content")
     with st.container(horizontal=True, width="content"):
-        if st.button("Import", icon=":material/upload:", key="experiments_import", **access.lock(help="Add the zip file of a teammate's experiment.")):
+        if st.button(
+            "Import",
+            icon=":material/upload:",
+            key="experiments_import",
+            **access.lock(help="Add the zip file of a teammate's experiment."),
+        ):
             share.ask(None)
         if st.button("New experiment", type="primary", icon=":material/add:", key="experiments_new"):
             link.go("new")
@@ -109,14 +122,24 @@ def find() -> list[str]:
     """The names of the experiments that suit what the reader looks for."""
     found = dict(experiments)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        text = st.text_input("Search", type="search", placeholder="title, question, tag, folder", key="experiments_text", bind="query-params")
+        text = st.text_input(
+            "Search", type="search", placeholder="title, question, tag, folder", key="experiments_text", bind="query-params"
+        )
         tags = sorted({tag for _, spec in experiments.values() for tag in spec.tags})
         wanted = st.multiselect("Tags", tags, key="experiments_tags", bind="query-params", placeholder="any") if tags else []
         states = st.multiselect("State", list(words.STATES), key="experiments_states", bind="query-params", placeholder="any")
-        about = st.multiselect("Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any")
+        about = st.multiselect(
+            "Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any"
+        )
     for word in (text or "").lower().split():
-        found = {name: (e, spec) for name, (e, spec) in found.items() if word in " ".join([name, spec.title, spec.question, *spec.tags]).lower()}
-    found = {name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(about) <= set(methods(spec))}
+        found = {
+            name: (e, spec)
+            for name, (e, spec) in found.items()
+            if word in " ".join([name, spec.title, spec.question, *spec.tags]).lower()
+        }
+    found = {
+        name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(about) <= set(methods(spec))
+    }
     if states:
         found = {name: (e, spec) for name, (e, spec) in found.items() if any(run.status().state in states for run in e.runs())}
     return list(found)
@@ -128,7 +151,10 @@ if archived:
     if not st.toggle(f"Show {len(archived)} archived", key="experiments_archived", bind="query-params"):
         names = [name for name in names if name not in archived]
 if not names:
-    st.info("All of these are archived; the switch above shows them." if archived else "Nothing suits that search.", icon=":material/search_off:")
+    st.info(
+        "All of these are archived; the switch above shows them." if archived else "Nothing suits that search.",
+        icon=":material/search_off:",
+    )
 
 page = 1
 if len(names) > PAGE:
@@ -140,7 +166,7 @@ shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]
 
 
 def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
-    """Lines of a table: of each method the setting with the best linear probe (else kNN), over its N seeds; and the untrained encoder."""
+    """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and the untrained encoder."""
     best: dict[str, dict] = {}
     for folded in by_seed(rows):
         known = best.get(folded["method"])
@@ -157,7 +183,10 @@ def worth(folded: dict) -> tuple[float, float]:
 
 def line(name: str, folded: dict, linear: str, knn: str) -> dict[str, str]:
     n = max(folded[f"{linear}_n"], folded[f"{knn}_n"])
-    numbers = {column: tables.share(folded[measure], folded[f"{measure}_std"]) for column, measure in (("linear probe", linear), ("kNN", knn))}
+    numbers = {
+        column: tables.share(folded[measure], folded[f"{measure}_std"])
+        for column, measure in (("linear probe", linear), ("kNN", knn))
+    }
     return {"Method": name, **numbers, "N": str(n)}
 
 
@@ -194,7 +223,12 @@ def card(experiment: Experiment) -> None:
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
             dataset = str(flatten(spec.base).get("dataset", RunConfig().dataset))
-            about_it = [experiment.name, dataset.rstrip("/").rpartition("/")[2], f"varies {', '.join(varied)}" if varied else "", words.date(spec.created)]
+            about_it = [
+                experiment.name,
+                dataset.rstrip("/").rpartition("/")[2],
+                f"varies {', '.join(varied)}" if varied else "",
+                words.date(spec.created),
+            ]
             st.caption(words.plain(" · ".join(filter(None, about_it))))
         lines = best_numbers(tables.summary(seen))
         with measured:
@@ -206,17 +240,24 @@ def card(experiment: Experiment) -> None:
             draw_curve(experiment, seen)
         active = [status for status in statuses if status.state in ACTIVE]
         if active:
-            done = sum(1.0 if status.state == "finished" else min(max(status.progress, 0.0), 1.0) for status in statuses) / len(statuses)
+            done = sum(1.0 if status.state == "finished" else min(max(status.progress, 0.0), 1.0) for status in statuses) / len(
+                statuses
+            )
             st.progress(done, f"{words.count(len(active), 'run')} still to finish")
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):
                 for name in ("compare", "probe", "watch"):
                     link.page_link(name, name.capitalize(), experiment=experiment.name)
-                st.link_button("Report", link.report(experiment), type="tertiary", icon=":material/open_in_new:", icon_position="right")
+                st.link_button(
+                    "Report", link.report(experiment), type="tertiary", icon=":material/open_in_new:", icon_position="right"
+                )
             archive = "Archive" if not spec.archived else "Take out of the archive"
             entries = ["Details and notes", "Share", "Copy", *([archive, "Delete"] if may_change else [])]
             action = menu.menu(
-                spec.title or experiment.name, entries, format_func=lambda action: f"{MENU.get(action, MENU['Archive'])} {action}", key=f"experiments_menu_{experiment.name}"
+                spec.title or experiment.name,
+                entries,
+                format_func=lambda action: f"{MENU.get(action, MENU['Archive'])} {action}",
+                key=f"experiments_menu_{experiment.name}",
             )
         if action:
             act(experiment, action)
@@ -268,7 +309,8 @@ st.html(menu.STYLE)
 cards()
 if names:
     st.caption(
-        "Numbers: of each method the setting with the best linear probe on the test images, which flatters it the more the more settings there are; mean ± standard deviation over its N seeds. "
+        "Numbers: of each method the setting with the best linear probe on the test images, which flatters it the more the more "
+        "settings there are; mean ± standard deviation over its N seeds. "
         "Curves: kNN accuracy of each run while it trains. Hidden runs are left out."
     )
 trash.contents(store)

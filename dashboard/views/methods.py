@@ -25,7 +25,10 @@ st.caption(
 )
 if set(METHODS) - {config.method for config, *_ in evidence.read}:
     absent = [style.title(method) for method in METHODS if method not in {config.method for config, *_ in evidence.read}]
-    st.info(f"This experiment has no finished run of {' and '.join(absent)}, so beside it stands what the papers say alone.", icon=":material/info:")
+    st.info(
+        f"This experiment has no finished run of {' and '.join(absent)}, so beside it stands what the papers say alone.",
+        icon=":material/info:",
+    )
 
 
 # -- What the runs measured -----------------------------------------------------------------
@@ -39,13 +42,20 @@ def times(ratio: Difference) -> str:
 
 def mean_of(method: str, number: str, say) -> str | None:
     """A cost's mean over the method's runs, as `say` has it."""
-    values = [entry.numbers[number] for entry in evidence.entries if entry.config.method == method and entry.numbers[number] is not None]
+    values = [
+        entry.numbers[number] for entry in evidence.entries if entry.config.method == method and entry.numbers[number] is not None
+    ]
     return f"{say(sum(values) / len(values))}, mean of {words.count(len(values), 'run')}" if values else None
 
 
 def costs(method: str) -> list[str]:
     said = []
-    for number, what, say in (("images_per_second", "Speed", words.rate), ("peak_memory_bytes", "Peak memory", words.size), ("flops_per_image", "Operations an image", words.operations), ("energy_joules", "Energy", words.energy)):
+    for number, what, say in (
+        ("images_per_second", "Speed", words.rate),
+        ("peak_memory_bytes", "Peak memory", words.size),
+        ("flops_per_image", "Operations an image", words.operations),
+        ("energy_joules", "Energy", words.energy),
+    ):
         mean = mean_of(method, number, say)
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
         said += [f"{what}: {mean}{f'; {times(ratio)}' if ratio else ''}"] if mean else []
@@ -59,11 +69,16 @@ def batch(method: str) -> list[str]:
         return []
     lost = over_seeds(list(drop(curve).values()))
     interval = "" if lost.low is None else f" (95 % interval {100 * lost.low:.1f} to {100 * lost.high:.1f})".replace("-", "−")
-    return [f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of {', '.join(map(str, places))}{interval}, N = {words.count(lost.seeds, 'seed')}".replace(": -", ": −")]
+    return [
+        f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of "
+        f"{', '.join(map(str, places))}{interval}, N = {words.count(lost.seeds, 'seed')}".replace(": -", ": −")
+    ]
 
 
 def negatives(method: str) -> list[str]:
-    counts = sorted({count for config, *_ in evidence.read if config.method == method and (count := config.negatives) is not None})
+    counts = sorted(
+        {count for config, *_ in evidence.read if config.method == method and (count := config.negatives) is not None}
+    )
     n = sum(config.method == method for config, *_ in evidence.read)
     if not n:
         return []
@@ -74,19 +89,30 @@ def negatives(method: str) -> list[str]:
     if len(places) > 1:
         gain = aggregate(own[places[-1]] - own[places[0]] for own in curve.values())
         half = "" if gain.std is None else f" ± {100 * (gain.high - gain.mean):.1f}"
-        said.append(f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f}{half} points, N = {words.count(gain.n, 'seed')}".replace("-", "−"))
+        said.append(
+            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f}{half} points, N = "
+            f"{words.count(gain.n, 'seed')}".replace("-", "−")
+        )
     return said
 
 
 def components(method: str) -> list[str]:
     heads = sorted({config.head.kind for config, *_ in evidence.read if config.method == method})
-    moments = sorted({getattr(config, method).momentum for config, *_ in evidence.read if config.method == method}) if method != "simclr" else []
+    moments = (
+        sorted({getattr(config, method).momentum for config, *_ in evidence.read if config.method == method})
+        if method != "simclr"
+        else []
+    )
     said = [f"Projection head: {', '.join(heads)}"] if heads else []
     return said + ([f"Momentum: {', '.join(f'{value:g}' for value in moments)}"] if moments else [])
 
 
-MEASURED = {"negatives": (negatives, "ablations", {"ablations_axis": "Negatives a positive"}, "Ablations"), "components": (components, "compare", {}, "settings on Compare"),
-            "batch": (batch, "ablations", {"ablations_axis": "Batch size"}, "Ablations"), "cost": (costs, "evidence", {}, "Evidence")}  # fmt: skip
+MEASURED = {
+    "negatives": (negatives, "ablations", {"ablations_axis": "Negatives a positive"}, "Ablations"),
+    "components": (components, "compare", {}, "settings on Compare"),
+    "batch": (batch, "ablations", {"ablations_axis": "Batch size"}, "Ablations"),
+    "cost": (costs, "evidence", {}, "Evidence"),
+}
 
 
 # -- A section a method -----------------------------------------------------------------------
@@ -112,7 +138,10 @@ def show(method: str) -> None:
                     st.markdown("Your runs:\n" + "\n".join(f"- {words.plain(line)}" for line in found))
                     link.page_link(page, f"See {label}", experiment=experiment.name, **params)
                 else:
-                    st.caption("Your runs: not measured here." + (" It takes runs at two batch sizes or more." if need == "batch" else " It takes a finished run."))
+                    st.caption(
+                        "Your runs: not measured here."
+                        + (" It takes runs at two batch sizes or more." if need == "batch" else " It takes a finished run.")
+                    )
     st.caption(words.plain(f"Source: {text['source']}"))
 
 

@@ -12,9 +12,7 @@ from sslcore.config import OPTIONS, ConfigError, flatten, get, resolve
 from sslcore.methods import METHODS
 
 OWN = "own images"  # stands in the list of data sets for a path
-SHARED = [
-    name for name in OPTIONS if name.partition(".")[0] not in METHODS and name not in ("method", "dataset", "seed")
-]
+SHARED = [name for name in OPTIONS if name.partition(".")[0] not in METHODS and name not in ("method", "dataset", "seed")]
 
 store = link.store()
 st.title("New experiment")
@@ -35,10 +33,17 @@ if clone:
     link.page_link("new", "Start from a preset instead")
 else:
     forms.follow("new_preset", "photos", "")
-    preset = st.selectbox(
-        "Start from the preset", list(plan.presets()), index=None, key="new_preset", bind="query-params",
-        help="A preset fills in the form with settings that are known to work. Change below what you like.",
-    ) or "photos"  # fmt: skip
+    preset = (
+        st.selectbox(
+            "Start from the preset",
+            list(plan.presets()),
+            index=None,
+            key="new_preset",
+            bind="query-params",
+            help="A preset fills in the form with settings that are known to work. Change below what you like.",
+        )
+        or "photos"
+    )
     try:
         start = draft.from_preset(preset)
     except ValueError as error:
@@ -70,7 +75,7 @@ if not title:
 forms.follow("new_question", start.spec.question, origin, asked.question)
 question = question_box.text_input(
     "Question", key="new_question", max_chars=300, persist_state="session", placeholder="What is to be found out?"
-)  # fmt: skip
+)
 
 data_box, methods_box, seeds_box = st.columns([3, 3, 1])
 with data_box:
@@ -82,10 +87,14 @@ with data_box:
     if dataset == OWN:
         forms.follow("new_path", "" if built_in else start.dataset, origin)
         path = st.text_input(
-            "Path", key="new_path", bind="query-params", placeholder="/home/me/images",
+            "Path",
+            key="new_path",
+            bind="query-params",
+            placeholder="/home/me/images",
             help="On the machine where this dashboard runs: a folder with a folder of images for each class (with or without "
-            "train/ and test/ above them), a folder of images without labels, or an .npz file with x_train, y_train, x_test, y_test.",
-        )  # fmt: skip
+            "train/ and test/ above them), a folder of images without labels, or an .npz file with x_train, y_train, x_test, "
+            "y_test.",
+        )
         dataset = datasets.canonical(path.strip()) if path and path.strip() else ""
     boxes["dataset"] = st.container()
     if dataset:
@@ -104,9 +113,14 @@ with data_box:
 with methods_box:
     forms.follow("new_methods", [method for method in start.methods if method in METHODS], origin)
     chosen = st.pills(
-        "Methods", list(METHODS), selection_mode="multi", format_func=lambda method: METHODS[method].title, key="new_methods",
-        bind="query-params", help="Each trains with its own recipe. Supervised is a reference: the same encoder, trained with the labels.",
-    )  # fmt: skip
+        "Methods",
+        list(METHODS),
+        selection_mode="multi",
+        format_func=lambda method: METHODS[method].title,
+        key="new_methods",
+        bind="query-params",
+        help="Each trains with its own recipe. Supervised is a reference: the same encoder, trained with the labels.",
+    )
     methods = [method for method in METHODS if method in chosen]
     boxes["method"] = st.container()
     if not methods:
@@ -115,9 +129,13 @@ with methods_box:
 with seeds_box:
     forms.follow("new_seeds", len(start.seeds), origin, asked.seeds)
     seeds = st.number_input(
-        "Seeds", min_value=1, max_value=max(draft.MAX_SEEDS, len(start.seeds)), key="new_seeds", persist_state="session",
+        "Seeds",
+        min_value=1,
+        max_value=max(draft.MAX_SEEDS, len(start.seeds)),
+        key="new_seeds",
+        persist_state="session",
         help="How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread.",
-    )  # fmt: skip
+    )
 
 if dataset and dataset != start.dataset:
     settings["dataset"] = dataset
@@ -143,10 +161,14 @@ for method in methods or start.methods:
 
 forms.follow("new_vary", list(start.axes), origin, None if asked.axes is None else list(asked.axes))
 varied = st.multiselect(
-    "Vary", [name for name in OPTIONS if name not in ("method", "seed")], key="new_vary", persist_state="session",
-    format_func=lambda name: f"{forms.label(name)} ({name})", placeholder="Nothing: the methods alone are compared",
+    "Vary",
+    [name for name in OPTIONS if name not in ("method", "seed")],
+    key="new_vary",
+    persist_state="session",
+    format_func=lambda name: f"{forms.label(name)} ({name})",
+    placeholder="Nothing: the methods alone are compared",
     help="Settings to try with several values. Every combination of methods, seeds and these values becomes a run.",
-)  # fmt: skip
+)
 varying: dict[str, list[Any]] = {}
 with st.container(), st.grid("auto", min_column_width=260):  # always there, so that what is below stays in place
     for name in varied:
@@ -154,9 +176,12 @@ with st.container(), st.grid("auto", min_column_width=260):  # always there, so 
             wanted = (asked.axes or {}).get(name)
             forms.follow(f"new_values_{name}", forms.typed(start.axes.get(name, [])), origin, wanted and forms.typed(wanted))
             text = st.text_input(
-                f"{forms.label(name)}: its values, with commas", key=f"new_values_{name}", persist_state="session",
-                placeholder=f"such as {forms.say(get(next(iter(usual.values())), name))}, …", help=forms.help_text(name),
-            )  # fmt: skip
+                f"{forms.label(name)}: its values, with commas",
+                key=f"new_values_{name}",
+                persist_state="session",
+                placeholder=f"such as {forms.say(get(next(iter(usual.values())), name))}, …",
+                help=forms.help_text(name),
+            )
             boxes[name] = st.container()
             values = forms.values(text, name)
             varying[name] = values
@@ -181,7 +206,9 @@ def fields(names: list[str], configs: dict[str, Any], asked: Mapping[str, Any], 
             with st.container():
                 shown = {METHODS[method].title: get(config, name) for method, config in configs.items()}
                 fixed = name in varied
-                changed |= forms.field(name, shown, key=f"new_set_{prefix}{name}", start=origin, asked=asked.get(name), disabled=fixed)
+                changed |= forms.field(
+                    name, shown, key=f"new_set_{prefix}{name}", start=origin, asked=asked.get(name), disabled=fixed
+                )
                 if name not in boxes and not prefix:
                     boxes[name] = st.container()
     return changed
@@ -203,9 +230,13 @@ for method in methods:
         own = asked.by_method.get(method, {})
         forms.follow(f"new_own_{method}", [], origin, list(own) or None)
         others = st.multiselect(
-            f"Settings that {METHODS[method].title} has for itself", SHARED, key=f"new_own_{method}", persist_state="session",
-            format_func=lambda name: f"{forms.label(name)} ({name})", placeholder="None: it shares all others",
-        )  # fmt: skip
+            f"Settings that {METHODS[method].title} has for itself",
+            SHARED,
+            key=f"new_own_{method}",
+            persist_state="session",
+            format_func=lambda name: f"{forms.label(name)} ({name})",
+            placeholder="None: it shares all others",
+        )
         if others:
             shared = resolve({**usual[method].flat(), **{n: v for n, v in (settings | changed).items() if n in SHARED}})
             by_method[method] = fields(others, {method: shared}, own, prefix=f"{method}_")
@@ -240,7 +271,9 @@ for name, box in boxes.items():
 
 with strip_box:
     if st.toggle(
-        "Show what the network sees", key="new_views", **access.lock(help="Two random views of some of the images, drawn with these settings.")
+        "Show what the network sees",
+        key="new_views",
+        **access.lock(help="Two random views of some of the images, drawn with these settings."),
     ):
         if problems:
             st.caption("The picture appears when the problems below are mended.")
@@ -268,19 +301,31 @@ if planned.configs and not problems:
             for run, config in configs.items()
         ]
     )
-    st.dataframe(rows, hide_index=True, height="auto", column_config={"peak learning rate": st.column_config.TextColumn(help=(
-        "The highest learning rate of the training, after scaling to the batch size.")) })  # fmt: skip
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height="auto",
+        column_config={
+            "peak learning rate": st.column_config.TextColumn(
+                help=("The highest learning rate of the training, after scaling to the batch size.")
+            )
+        },
+    )
 
 engine = cluster.ask_for_engine(store)
 action = st.container(horizontal=True, vertical_alignment="center")
 label = f"Launch {words.count(len(planned.configs), 'run')}" if not problems else "Launch"
 if (
-    action.button(label, type="primary", icon=":material/rocket_launch:", key="new_launch", **access.lock(disabled=bool(problems)))
+    action.button(
+        label, type="primary", icon=":material/rocket_launch:", key="new_launch", **access.lock(disabled=bool(problems))
+    )
     and not problems
 ):
     name = store.free_name(title)
     try:
-        change.launch(store, name, spec.model_copy(update={"command": experiment.command(store, name, engine)}), planned.configs, engine)
+        change.launch(
+            store, name, spec.model_copy(update={"command": experiment.command(store, name, engine)}), planned.configs, engine
+        )
     except (OSError, ValueError, RuntimeError) as error:
         st.error(f"The experiment could not be started: {words.plain(str(error))}")
         st.stop()

@@ -20,20 +20,34 @@ waiting = [run for name, run in runs.items() if name not in results]
 
 if damaged := [run for run in waiting if run.status().state == "finished"]:
     names = ", ".join(run.name for run in damaged)
-    st.warning(words.plain(f"results.json cannot be read: {names}. In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."), icon=":material/draft:")
+    st.warning(
+        words.plain(
+            f"results.json cannot be read: {names}. In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
+        ),
+        icon=":material/draft:",
+    )
 if not results:
     if any(run.status().state in ACTIVE for run in waiting):
-        st.info("No run has finished yet. A run is probed when its training ends; Watch shows how far it is.", icon=":material/hourglass_empty:")
+        st.info(
+            "No run has finished yet. A run is probed when its training ends; Watch shows how far it is.",
+            icon=":material/hourglass_empty:",
+        )
     elif len(waiting) > len(damaged):
-        st.info("No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:")
+        st.info(
+            "No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:"
+        )
     link.page_link("watch", "Watch", experiment=experiment.name)
     st.stop()
 
 probed = {name: result for name, result in results.items() if result.get("linear")}
 if not probed:
-    note = next((result["note"] for result in results.values() if result.get("note")), "the data set has no labels: nothing can be probed")
+    note = next(
+        (result["note"] for result in results.values() if result.get("note")), "the data set has no labels: nothing can be probed"
+    )
     st.info(words.plain(note), icon=":material/label_off:")
-    st.text("What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a class.")
+    st.text(
+        "What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a class."
+    )
     link.page_link("compare", "Compare", experiment=experiment.name)
     st.stop()
 if len(waiting) > len(damaged):
@@ -72,25 +86,44 @@ printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each m
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
     st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
-    for title, name in (("Linear probe", "linear"), ("kNN", "knn"), ("Untrained", "baselines"), ("Training, speed, memory", "cost")):
+    for title, name in (
+        ("Linear probe", "linear"),
+        ("kNN", "knn"),
+        ("Untrained", "baselines"),
+        ("Training, speed, memory", "cost"),
+    ):
         if told := words.protocol(next(iter(probed.values())).get(name)):
             st.text(f"{title}: {told}.")
-    st.text("Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder and the pixels.")
+    st.text(
+        "Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder "
+        "and the pixels."
+    )
 
 # -- The figures -----------------------------------------------------------------------------
 
 n_labels = len({row["label"] for row in rows})
-plot(probe.accuracy(rows), key="probe_accuracy", height=190 + 62 * n_labels,
-     alt="Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels")  # fmt: skip
-st.caption("Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what needs no training.")
+plot(
+    probe.accuracy(rows),
+    key="probe_accuracy",
+    height=190 + 62 * n_labels,
+    alt="Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels",
+)
+st.caption(
+    "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what "
+    "needs no training."
+)
 
 grid = st.grid(2, min_column_width=400, gap="large")
 with grid.cell():
     per_class = {name: result["linear"]["per_class"] for name, result in probed.items() if result["linear"].get("per_class")}
     n_classes = max(map(len, per_class.values()), default=0)
     if per_class:
-        plot(probe.per_class(rows, per_class), key="probe_classes", height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)),
-             alt="Accuracy of the linear probe on each class, for each method")  # fmt: skip
+        plot(
+            probe.per_class(rows, per_class),
+            key="probe_classes",
+            height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)),
+            alt="Accuracy of the linear probe on each class, for each method",
+        )
         if n_classes > probe.MAX_CLASSES:
             st.caption(f"The {probe.MAX_CLASSES} of {n_classes} classes on which the methods differ most.")
 with grid.cell():
@@ -98,10 +131,15 @@ with grid.cell():
     if confused:
         name = st.selectbox("Confusion matrix of", confused, key="probe_run", bind="query-params")
         linear = probed[name]["linear"]
-        plot(probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"), key="probe_confusion", height=460,
-             alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class")  # fmt: skip
+        plot(
+            probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"),
+            key="probe_confusion",
+            height=460,
+            alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class",
+        )
 
 # -- Few labels ------------------------------------------------------------------------------
+
 
 def sentence(told: str) -> str:
     return words.plain(f"{told[:1].upper()}{told[1:]}.") if told else ""
@@ -113,13 +151,23 @@ if few:
     grid = st.grid(2, min_column_width=400, gap="large")
     for name in few:
         with grid.cell():
-            plot(labels.few_labels(rows, probed, name), key=f"probe_{name}", height=400, alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method")
+            plot(
+                labels.few_labels(rows, probed, name),
+                key=f"probe_{name}",
+                height=400,
+                alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
+            )
     for name in few:
         st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, f"{name}_protocol"))), "")))
 if "label_efficiency" not in few:
-    st.text("These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels is off.")
+    st.text(
+        "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
+        "is off."
+    )
 if "fine_tuning" not in few:
-    st.caption("Fine-tuning with few labels, against training from scratch, is measured in runs with evaluate.finetune\\_epochs above 0.")
+    st.caption(
+        "Fine-tuning with few labels, against training from scratch, is measured in runs with evaluate.finetune\\_epochs above 0."
+    )
 
 # -- h and z -----------------------------------------------------------------------------------
 
@@ -128,13 +176,29 @@ if labels.has(probed, "heads", "linear") or labels.has(probed, "heads", "forgets
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         if labels.has(probed, "heads", "linear"):
-            plot(labels.heads(rows, probed), key="probe_heads", height=180 + 46 * n_labels, alt="Accuracy of the linear probe of h and of z, for each method")
+            plot(
+                labels.heads(rows, probed),
+                key="probe_heads",
+                height=180 + 46 * n_labels,
+                alt="Accuracy of the linear probe of h and of z, for each method",
+            )
     with grid.cell():
         if labels.has(probed, "heads", "forgets"):
-            plot(labels.forgets(rows, probed), key="probe_forgets", height=240 + 70 * n_labels, alt="How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method")
+            plot(
+                labels.forgets(rows, probed),
+                key="probe_forgets",
+                height=240 + 70 * n_labels,
+                alt=(
+                    "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each "
+                    "method"
+                ),
+            )
     st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, "heads", "protocol"))), "")))
 else:
-    st.text("These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless evaluate.heads is off.")
+    st.text(
+        "These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless "
+        "evaluate.heads is off."
+    )
 
 # -- Transfer ------------------------------------------------------------------------------------
 
@@ -162,7 +226,10 @@ def follow() -> None:
     going = transfer.look(experiment)
     if going is None or not going.alive:
         st.rerun()
-    st.progress(going.done / going.of, f"{going.done} of {words.count(going.of, 'encoder')} probed on {words.plain(Path(going.dataset).name)}")
+    st.progress(
+        going.done / going.of,
+        f"{going.done} of {words.count(going.of, 'encoder')} probed on {words.plain(Path(going.dataset).name)}",
+    )
     st.caption(words.plain(going.last or "starting"))
 
 
@@ -178,14 +245,41 @@ if last and last.alive:
     follow()
 elif any(runs[name].encoder_file.exists() for name in probed):
     if last and last.done < last.of:
-        st.error(f"Not every encoder could be probed on {words.plain(Path(last.dataset).name)}: {words.plain(last.last or 'the process ended without a word')}")
+        st.error(
+            f"Not every encoder could be probed on {words.plain(Path(last.dataset).name)}: "
+            f"{words.plain(last.last or 'the process ended without a word')}"
+        )
     if refused := st.session_state.pop("probe_refused", None):
         st.error(words.plain(refused))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        dataset = st.selectbox("Data set", [*datasets.NAMES, OWN], key="probe_dataset", format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}", width=640)
+        dataset = st.selectbox(
+            "Data set",
+            [*datasets.NAMES, OWN],
+            key="probe_dataset",
+            format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}",
+            width=640,
+        )
         if dataset == OWN:
-            dataset = st.text_input("Path", key="probe_path", placeholder="/home/me/images", width=300,
-                                    help="On the machine where this dashboard runs: a folder with a folder of images for each class, or an .npz file with x_train, y_train, x_test, y_test.")  # fmt: skip
-        st.button("Probe on it", icon=":material/play_arrow:", key="probe_transfer", on_click=begin, args=((dataset or "").strip(),), **access.lock(disabled=not (dataset or "").strip()))
-    st.caption("Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on when the page is closed.")
+            dataset = st.text_input(
+                "Path",
+                key="probe_path",
+                placeholder="/home/me/images",
+                width=300,
+                help=(
+                    "On the machine where this dashboard runs: a folder with a folder of images for each "
+                    "class, or an .npz file with x_train, y_train, x_test, y_test."
+                ),
+            )
+        st.button(
+            "Probe on it",
+            icon=":material/play_arrow:",
+            key="probe_transfer",
+            on_click=begin,
+            args=((dataset or "").strip(),),
+            **access.lock(disabled=not (dataset or "").strip()),
+        )
+    st.caption(
+        "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
+        "when the page is closed."
+    )
 st.caption(f"In a shell: python -m sslcore transfer {words.plain(experiment.name)} --to digits")

@@ -22,7 +22,10 @@ experiment = link.heading("Watch")
 spec = experiment.spec()
 runs = {run.name: run for run in link.own_runs(experiment)}
 if not runs:
-    st.info("All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.", icon=":material/info:")
+    st.info(
+        "All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.",
+        icon=":material/info:",
+    )
     link.page_link("new", "Start an experiment")
     st.stop()
 
@@ -89,7 +92,9 @@ def doing(run: Run, status: Status) -> str:
         return "waits for room on this machine"
     if status.state == "finished":
         seconds = number(run.results(), "cost.seconds")
-        return f"finished {words.date(status.ended_at)}".rstrip() + (f" · {words.duration(seconds)} of training" if seconds is not None else "")
+        return f"finished {words.date(status.ended_at)}".rstrip() + (
+            f" · {words.duration(seconds)} of training" if seconds is not None else ""
+        )
     if status.state != "running":
         return f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
     if run.stopping(status):
@@ -185,13 +190,23 @@ ordered = tables.in_order(runs.values())  # pinned or not, so that each line has
 def live_curves() -> None:
     logged = tables.curves(run for run in ordered if run.exists())
     readable = tables.by_method(ordered)
-    plot(curves.metric(logged, "knn"), key=f"watch_knn_{experiment.name}", alt="kNN accuracy of each run while it trains", height=340)
+    plot(
+        curves.metric(logged, "knn"),
+        key=f"watch_knn_{experiment.name}",
+        alt="kNN accuracy of each run while it trains",
+        height=340,
+    )
     methods = list(dict.fromkeys(run.config.method for run in readable))
     with st.grid(max(1, len(methods)), min_column_width=250, gap="medium"):
         for method in methods:
             title = METHODS[method].title
             figure = curves.loss(tuple(curve for curve in logged if curve.method == method), title=f"{title}: loss")
-            plot(figure, key=f"watch_loss_{method}_{experiment.name}", alt=f"Training loss of {title} against its chance level", height=340)
+            plot(
+                figure,
+                key=f"watch_loss_{method}_{experiment.name}",
+                alt=f"Training loss of {title} against its chance level",
+                height=340,
+            )
 
 
 live_curves()

@@ -86,8 +86,12 @@ def axes(entries: Sequence[Entry]) -> list[str]:
     Nor are options that merely follow another one, as a warm-up may follow the batch size.
     """
     options = varying(entry.config for entry in entries)
-    groups = [group for group in dict.fromkeys(option.partition(".")[0] for option in options if "." in option) if group not in METHODS]
-    grouped = {group for group in groups if _move_together(entries, [option for option in options if option.startswith(f"{group}.")])}
+    groups = [
+        group for group in dict.fromkeys(option.partition(".")[0] for option in options if "." in option) if group not in METHODS
+    ]
+    grouped = {
+        group for group in groups if _move_together(entries, [option for option in options if option.startswith(f"{group}.")])
+    }
     found: dict[str, None] = {}
     for option in options:
         group = option.partition(".")[0]
@@ -259,7 +263,9 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
         told = [option for option in varying(entry.config for entry in own) if not _on(option, axes)]
         derived = [_derived(entry.config, axes) for entry in own]
-        rests = [tuple((option, entry.settings[option]) for option in told if option not in of) for entry, of in zip(own, derived)]
+        rests = [
+            tuple((option, entry.settings[option]) for option in told if option not in of) for entry, of in zip(own, derived)
+        ]
         seats = Counter((rest, at, entry.config.seed) for rest, at, entry in zip(rests, places, own))
         if max(seats.values()) > 1 and len({entry.experiment for entry in own}) > 1:
             rests = [(*rest, ("experiment", entry.experiment)) for rest, entry in zip(rests, own)]
@@ -292,7 +298,8 @@ def _derived(config: RunConfig, axes: Sequence[str]) -> set[str]:
     if "dataset" in axes:
         suits = resolve({"method": config.method, "dataset": config.dataset})
         found |= {option for option in _suited() if get(config, option) == get(suits, option)}
-    if NEGATIVES in axes and {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}.get(config.method):
+    in_batch = {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}
+    if NEGATIVES in axes and in_batch.get(config.method):
         found.add("batch_size")
     return found
 
@@ -362,7 +369,11 @@ def learning_rate_rule(entries: Sequence[Entry]) -> list[str]:
 def _rule(configs: Sequence[RunConfig], scaling: str) -> str:
     given = _span(config.learning_rate for config in configs)
     if scaling == "none":
-        return f"learning rate {given} at every batch size" if " " not in given else f"learning rate {given}, whatever the batch size"
+        return (
+            f"learning rate {given} at every batch size"
+            if " " not in given
+            else f"learning rate {given}, whatever the batch size"
+        )
     factor = {"linear": "batch/256", "sqrt": "√(batch/256)"}[scaling]
     return f"learning rate {given} × {factor}: {_span(config.peak_learning_rate for config in configs)}"
 

@@ -95,7 +95,11 @@ def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[in
     shared = set.intersection(*map(set, found.values())) if found else set()
     if not shared:
         shared = max(map(set, found.values()), key=len, default=set())
-    return {seed: [pair for setting, pair in of.items() if setting in shared] for seed, of in sorted(found.items()) if shared <= set(of)}
+    return {
+        seed: [pair for setting, pair in of.items() if setting in shared]
+        for seed, of in sorted(found.items())
+        if shared <= set(of)
+    }
 
 
 def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
@@ -110,7 +114,11 @@ def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
             reasons["the same seed and settings again"] += 1
         elif run.id not in counted:
             reasons["without a counterpart of the same seed and settings"] += 1
-    return f"{reasons.total()} of {len(a) + len(b)} runs ({', '.join(f'{n} {why}' for why, n in reasons.items())})" if reasons else ""
+    return (
+        f"{reasons.total()} of {len(a) + len(b)} runs ({', '.join(f'{n} {why}' for why, n in reasons.items())})"
+        if reasons
+        else ""
+    )
 
 
 def accuracy(run: Run, measure: str) -> float | None:
@@ -138,7 +146,15 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     mean = accuracy(one, measure) - accuracy(other, measure)
     if a is None or b is None:
         missing = (one if a is None else other).id
-        return Difference(mean, None, None, None, "none", 1, why=f"one seed, and no predictions.npz, which `python -m sslcore evaluate {missing}` makes")
+        return Difference(
+            mean,
+            None,
+            None,
+            None,
+            "none",
+            1,
+            why=f"one seed, and no predictions.npz, which `python -m sslcore evaluate {missing}` makes",
+        )
     if not same_images(a, b):
         return Difference(mean, None, None, None, "none", 1, why="one seed, and the two were tested on different images")
     return over_images(a[measure] == a["label"], b[measure] == b["label"])
@@ -204,7 +220,13 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
             continue
         together = [(one, other) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
         unlike = [name for name in _names(equal) if not any(_equal(*pair, name) for pair in together)]
-        why = "no seed in common" if not together else f"different {', '.join(unlike)}" if unlike else f"no run at the same {', '.join(_names(equal))}"
+        why = (
+            "no seed in common"
+            if not together
+            else f"different {', '.join(unlike)}"
+            if unlike
+            else f"no run at the same {', '.join(_names(equal))}"
+        )
         said.append(f"{names[a]} and {names[b]} could not be paired: {why}.")
     return said
 
@@ -220,7 +242,13 @@ def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> D
             return over_images_of(*pairs[0], measure)
     difference = over_seeds(list(differences(matches, measure).values()))
     if len(matches) == 1:
-        return replace(difference, why=f"one seed, and the mean over {len(pairs)} settings; with one of them chosen, the two can be tested on the test images")
+        return replace(
+            difference,
+            why=(
+                f"one seed, and the mean over {len(pairs)} settings; with one of them chosen, the two can be tested on the test "
+                "images"
+            ),
+        )
     return difference
 
 

@@ -12,13 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import (  # binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB
-    bdtr,
-    nctdtr,
-    ndtri,
-    stdtr,
-    stdtrit,
-)
+
+# Of the binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB.
+from scipy.special import bdtr, nctdtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.05
 POWER = 0.8
@@ -37,7 +33,10 @@ OVER_IMAGES = (
     "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "
     "two proportions of the same images (his method 10); it speaks of these two trained networks, not of training again"
 )
-HOLM = "p-values are adjusted by Holm's method over all pairs shown; two are told apart where the adjusted p is below 0.05. Intervals are each pair's own, not adjusted"
+HOLM = (
+    "p-values are adjusted by Holm's method over all pairs shown; two are told apart where the adjusted p is below 0.05. "
+    "Intervals are each pair's own, not adjusted"
+)
 
 
 # -- One group of seeds --------------------------------------------------------------
@@ -159,7 +158,7 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 
 def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
-    """Seeds beyond those there are until the paired t test tells a from b with a chance of POWER, were mean and spread the true ones.
+    """Seeds beyond those there are until the paired t test tells a from b with a chance of POWER, at this mean and spread.
 
     The test is at level 0.05 / comparisons, which Holm's method asks for at worst. None where the answer is
     beyond MOST_SEEDS, or nothing is known of the spread.
@@ -192,14 +191,26 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.test == "images":
         network = "One seed: says nothing about another training."
         if told_apart(p):
-            return f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on {difference.images:,} test images. {network}"
-        return f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({a} ahead by {points(difference.mean)}, {interval}). {network}"
+            return (
+                f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on "
+                f"{difference.images:,} test images. {network}"
+            )
+        return (
+            f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({a} ahead by "
+            f"{points(difference.mean)}, {interval}). {network}"
+        )
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
     needed = more_seeds(difference, comparisons)
     n = f"more than {MOST_SEEDS}" if needed is None else f"about {needed}"
-    wish = f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at this difference and spread"
-    return f"{a} and {b} are not told apart by these runs{corrected} ({a} ahead by {points(difference.mean)}, {interval}, {seeds}): {wish}."
+    wish = (
+        f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at "
+        "this difference and spread"
+    )
+    return (
+        f"{a} and {b} are not told apart by these runs{corrected} ({a} ahead by {points(difference.mean)}, {interval}, {seeds}): "
+        f"{wish}."
+    )
 
 
 def signed(share: float) -> str:

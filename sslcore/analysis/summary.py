@@ -41,7 +41,11 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
 def differing(runs: Sequence[Run]) -> list[str]:
     """Dotted names of the settings that decide a result, other than SETTINGS, that are not the same in all runs."""
     flat = [config.flat() for config in map(_config, runs) if config]
-    return [name for name in (flat[0] if flat else ()) if name not in (*SETTINGS, *WATCHING) and len({repr(f[name]) for f in flat}) > 1]
+    return [
+        name
+        for name in (flat[0] if flat else ())
+        if name not in (*SETTINGS, *WATCHING) and len({repr(f[name]) for f in flat}) > 1
+    ]
 
 
 def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
 
 
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
-    """The number that results.json has under a dotted name; None where it has none. Of a list of rows, of the one that is as `where` says."""
+    """The number that results.json has under a dotted name, of a list in the row that is as `where` says; None: it has none."""
     return _number(_dig(results, dotted, where))
 
 
@@ -105,7 +109,11 @@ def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = group[0]
     folded = {name: value for name, value in first.items() if name not in NUMBERS and name not in OF_ONE_RUN}
-    folded |= {"runs": [row["run"] for row in group], "seeds": [row["seed"] for row in group], "states": [row["state"] for row in group]}
+    folded |= {
+        "runs": [row["run"] for row in group],
+        "seeds": [row["seed"] for row in group],
+        "states": [row["state"] for row in group],
+    }
     for name in ("linear_low", "linear_high"):
         folded[name] = first[name] if len(group) == 1 else None
     for name in NUMBERS:

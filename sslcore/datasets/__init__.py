@@ -24,7 +24,22 @@ from PIL import Image
 from sslcore.datasets import cache, digits, folder, hub, npz, photos
 from sslcore.datasets.source import Info, Report, split
 
-__all__ = ["NAMES", "Data", "Images", "Info", "Rows", "canonical", "defaults", "info", "load", "sample", "sheet", "split", "thumbnail", "tile"]
+__all__ = [
+    "NAMES",
+    "Data",
+    "Images",
+    "Info",
+    "Rows",
+    "canonical",
+    "defaults",
+    "info",
+    "load",
+    "sample",
+    "sheet",
+    "split",
+    "thumbnail",
+    "tile",
+]
 
 NAMES = {
     "photos": "Crops of 16 photographs, labelled by photo; nothing to download",
@@ -42,7 +57,8 @@ MIN_SIZE, MAX_SIZE = 8, 1024
 SHEET_COLUMNS = 100
 SHEET_LIMIT = 16383  # pixels, WebP's largest side
 
-check_path: Callable[[str], None] | None = None  # raises ValueError for a path that this process may not open; the dashboard has one
+# Raises ValueError for a path that this process may not open; the dashboard has one.
+check_path: Callable[[str], None] | None = None
 
 
 class Rows:

@@ -29,7 +29,8 @@ from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
-READ_THROUGH = 256 << 20  # bytes; smaller files are checked against their checksums at every use, larger ones when their time differs
+# Bytes; smaller files are checked against their checksums at every use, larger ones when their time differs.
+READ_THROUGH = 256 << 20
 WAIT_SECONDS = 0.2
 
 
@@ -103,7 +104,11 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
     blocks = whole_blocks(path, size)
     (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
     images = path / "images.npy"
-    with images.open("r+b" if blocks else "wb") as file, (path / "journal.jsonl").open("a", encoding="utf-8") as lines, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with (
+        images.open("r+b" if blocks else "wb") as file,
+        (path / "journal.jsonl").open("a", encoding="utf-8") as lines,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
         _header(file, 0, size)
         for block in blocks:
             skipped |= block["skipped"]
@@ -113,11 +118,23 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         for start in range(blocks[-1]["upto"] if blocks else 0, total, BLOCK):
             report("decoding images", start / total)
             some = decode_all(source.images[start : start + BLOCK], size, pool)
-            failed = {str(start + k): " ".join(str(e).split()) or type(e).__name__ for k, e in enumerate(some) if isinstance(e, Exception)}
+            failed = {
+                str(start + k): " ".join(str(e).split()) or type(e).__name__
+                for k, e in enumerate(some)
+                if isinstance(e, Exception)
+            }
             pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
             file.write(pixels)
             file.flush()
-            blocks.append({"upto": start + len(some), "of": total, "images": len(some) - len(failed), "crc": zlib.crc32(pixels), "skipped": failed})
+            blocks.append(
+                {
+                    "upto": start + len(some),
+                    "of": total,
+                    "images": len(some) - len(failed),
+                    "crc": zlib.crc32(pixels),
+                    "skipped": failed,
+                }
+            )
             lines.write(json.dumps(blocks[-1]) + "\n")
             lines.flush()
             skipped |= failed

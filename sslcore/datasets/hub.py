@@ -39,21 +39,32 @@ rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel st
 telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm"""
 SETS = {
     "cifar10": Published(
-        "CIFAR10", 50_000, 10_000, 32,
-        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"), {"image_size": 32},
+        "CIFAR10",
+        50_000,
+        10_000,
+        32,
+        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        {"image_size": 32},
     ),
     "cifar100": Published("CIFAR100", 50_000, 10_000, 32, tuple(CIFAR100.split()), {"image_size": 32}),
     "stl10": Published(
-        "STL10", 5_000, 8_000, 96,
-        ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"), {"image_size": 64},
+        "STL10",
+        5_000,
+        8_000,
+        96,
+        ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
+        {"image_size": 64},
     ),
     "fashion_mnist": Published(
-        "FashionMNIST", 60_000, 10_000, 28,
+        "FashionMNIST",
+        60_000,
+        10_000,
+        28,
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         {"image_size": 28, "augment.hue": 0.0, "augment.grayscale": 0.0},
     ),
     "svhn": Published("SVHN", 73_257, 26_032, 32, DIGITS, {"image_size": 32, "augment.flip": 0.0}),
-}  # fmt: skip
+}
 
 
 def info(name: str) -> Info:

@@ -36,10 +36,11 @@ PYNNDESCENT = {  # what umap-learn imports of it
     "pynndescent.distances": {"named_distances": {METRIC: None}},
     "pynndescent.sparse": {"sparse_named_distances": {}},
 }
-STARTED = {"n_epochs": 200, "learning_rate": 0.3}  # from another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful
+# From another layout: gentler than UMAP's own 500 and 1, so that points travel less, and as faithful.
+STARTED = {"n_epochs": 200, "learning_rate": 0.3}
 LAYOUT_PROTOCOL = (
-    "of the fixed evaluation sample, mean over its images; trustworthiness: Venna & Kaski 2001; neighbourhood preservation: share "
-    "of the k nearest in h (cosine) that are among the k nearest in the layout; silhouette of the labels: in the layout "
+    "of the fixed evaluation sample, mean over its images; trustworthiness: Venna & Kaski 2001; neighbourhood preservation: "
+    "share of the k nearest in h (cosine) that are among the k nearest in the layout; silhouette of the labels: in the layout "
     "(Euclidean) and in h (cosine)"
 )
 
@@ -63,7 +64,7 @@ def umap_settings(n: int, started: bool) -> dict[str, Any]:
 
 
 def layout_once(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-    """`umap_layout`, or the one that was made on this machine of the same h, start, settings and UMAP: it lies beside the decoded data sets."""
+    """`umap_layout`, or the one that this machine made of the same h, start, settings and UMAP, and keeps beside decoded data."""
     made_of = hashlib.sha256(repr((version("umap-learn"), umap_settings(len(h), start is not None))).encode())
     for array in (h, start):
         made_of.update(repr(None if array is None else (array.shape, array.dtype)).encode())

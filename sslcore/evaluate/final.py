@@ -116,7 +116,7 @@ class FinalEvaluation:
         return results, probe, predictions
 
     def pixels(self) -> tuple[list[torch.Tensor], int]:
-        """(The pixels of train and test, (N, side * side * 3) each, the side): images too many for memory are shrunk to 32 px or less."""
+        """(The pixels of train and test, (N, side * side * 3) each, the side): of too many images for memory, shrunk to 32 px."""
         sets = self.data.x_train, self.data.x_test
         side = self.config.image_size
         while side > SMALL_SIDE and not fits(4 * sum(len(x) for x in sets) * side * side * 3, self.views.device):
@@ -138,9 +138,7 @@ class FinalEvaluation:
     def knn(self, train: torch.Tensor, test: torch.Tensor) -> np.ndarray:
         """Predicted class of every test image."""
         settings = self.config.evaluate
-        predicted = knn_predict(
-            train, self.y_train, test, settings.knn_k, settings.knn_temperature, len(self.data.classes)
-        )
+        predicted = knn_predict(train, self.y_train, test, settings.knn_k, settings.knn_temperature, len(self.data.classes))
         return predicted.cpu().numpy()
 
     def share_right(self, predicted: np.ndarray) -> float:
@@ -167,14 +165,26 @@ class FinalEvaluation:
         labels = self.data.labels(indices)
         h = h.cpu().numpy()
         with replacing(run.embeddings_file) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, h=shortened(h), index=indices, prediction=predicted, label=-1 if labels is None else labels, train=indices < len(self.data.x_train))
+            np.savez_compressed(
+                file,
+                h=shortened(h),
+                index=indices,
+                prediction=predicted,
+                label=-1 if labels is None else labels,
+                train=indices < len(self.data.x_train),
+            )
         layout = layout_once(h)
         layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
         with replacing(run.umap_file) as temporary:
             frames = [layout_frame(points, indices, labels, epoch) for epoch, points in layouts.items()]
             pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
         components, explained = pca(h)
-        common = {"k": min(NEIGHBOURS, len(h) - 1), "n": len(indices), "silhouette_h": silhouette(h, labels, METRIC), "protocol": LAYOUT_PROTOCOL}
+        common = {
+            "k": min(NEIGHBOURS, len(h) - 1),
+            "n": len(indices),
+            "silhouette_h": silhouette(h, labels, METRIC),
+            "protocol": LAYOUT_PROTOCOL,
+        }
         made = umap_settings(len(h), started=False)
         return {
             "umap": measures(h, layout, labels) | made | common,

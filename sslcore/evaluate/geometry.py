@@ -29,7 +29,7 @@ def alignment(h1: Tensor, h2: Tensor) -> float:
 
 
 def uniformity(h: Tensor) -> float:
-    """log of the mean of exp(-2 d²) over all pairs (Wang & Isola 2020, section 4.1.2, t 2): 0 is collapsed, about -4 spread evenly."""
+    """log of the mean of exp(-2 d²) over all pairs (Wang & Isola 2020, section 4.1.2, t 2): 0 collapsed, -4 spread evenly."""
     h = normalised(h)
     sums = []
     for start in range(0, len(h), CHUNK):
@@ -52,5 +52,5 @@ def effective_rank(h: Tensor) -> float:
 
 
 def spread(h: Tensor) -> float:
-    """Standard deviation of a coordinate of h, mean over coordinates, times sqrt(D) (SimSiam, section 4.1): 0 collapsed, at most 1."""
+    """Standard deviation of a coordinate of h, mean over them, times sqrt(D) (SimSiam, section 4.1): 0 collapsed, at most 1."""
     return float(normalised(h).std(0, correction=0).mean()) * h.shape[1] ** 0.5

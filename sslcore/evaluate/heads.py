@@ -14,10 +14,11 @@ from sslcore.evaluate.probe import fit_probe
 from sslcore.experiment import Run
 
 HEADS_PROTOCOL = (
-    "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the whole test set. "
-    "forgets: a linear probe tells which of equally many changes was made to an image (grayscale: none, grey; colour: none, half as bright, twice as saturated, "
-    "hue turned half round; rotation: 0, 90, 180, 270 degrees; flip: none, mirrored), fitted on the training images of the fixed evaluation sample, "
-    "accuracy on its test images. SimCLR's Table 3 trains MLPs instead"
+    "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the "
+    "whole test set. forgets: a linear probe tells which of equally many changes was made to an image (grayscale: none, grey; "
+    "colour: none, half as bright, twice as saturated, hue turned half round; rotation: 0, 90, 180, 270 degrees; flip: none, "
+    "mirrored), fitted on the training images of the fixed evaluation sample, accuracy on its test images. SimCLR's Table 3 "
+    "trains MLPs instead"
 )
 
 Change = Callable[[Tensor], Tensor]  # (N, 3, S, S) in [0, 1] -> the same

@@ -17,14 +17,14 @@ from sslcore.train import Training
 
 DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # share of the labels: draws whose accuracies are averaged
 EFFICIENCY_PROTOCOL = (
-    "the linear probe of h, fitted on a share of the training labels: of each class that share, at least one image; the same images for "
-    "every method and seed; mean of 5 draws at 1 % and 3 at 10 %, std over them; lambda chosen on a fifth of each class's drawn images "
-    "(one at least, of two or more; 0.1 where every class has a single image); whole test set"
+    "the linear probe of h, fitted on a share of the training labels: of each class that share, at least one image; the same "
+    "images for every method and seed; mean of 5 draws at 1 % and 3 at 10 %, std over them; lambda chosen on a fifth of each "
+    "class's drawn images (one at least, of two or more; 0.1 where every class has a single image); whole test set"
 )
 FINE_TUNING_PROTOCOL = (
-    "the encoder, and one with the weights that pre-training started from, trained as a classifier with the run's optimizer, learning-rate rule and "
-    "augmentations on the first draw of each share of the labels; every training sees as many images, to within half an epoch on its share; whole test set, "
-    "after the last step"
+    "the encoder, and one with the weights that pre-training started from, trained as a classifier with the run's optimizer, "
+    "learning-rate rule and augmentations on the first draw of each share of the labels; every training sees as many images, to "
+    "within half an epoch on its share; whole test set, after the last step"
 )
 
 
@@ -51,11 +51,19 @@ def label_efficiency(
     for share, draws in DRAWS.items():
         chosen = [torch.from_numpy(draw(labels, share, number)).to(y.device) for number in range(draws)]
         accuracies, at_random = (
-            [whole] if share == 1 else [accuracy(h[few], y[few], h_test, y_test, classes) for few in chosen] for h, h_test, whole in (trained, untrained)
+            [whole] if share == 1 else [accuracy(h[few], y[few], h_test, y_test, classes) for few in chosen]
+            for h, h_test, whole in (trained, untrained)
         )
         spread = statistics.stdev(accuracies) if draws > 1 else None
         rows.append(
-            {"fraction": share, "n": len(chosen[0]), "accuracy": statistics.fmean(accuracies), "std": spread, "draws": draws, "random_encoder": statistics.fmean(at_random)}
+            {
+                "fraction": share,
+                "n": len(chosen[0]),
+                "accuracy": statistics.fmean(accuracies),
+                "std": spread,
+                "draws": draws,
+                "random_encoder": statistics.fmean(at_random),
+            }
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""What is measured while a run trains: every few epochs, on the same images for every run; geometry on views by its own augmentation."""
+"""What is measured while a run trains: every few epochs, on every run's same images; geometry on views as it augments them."""
 
 import numpy as np
 import torch
@@ -39,9 +39,7 @@ class OnlineEvaluation:
             settings = self.config.evaluate
             train = features(encoder, self.x_neighbours, self.views, self.precision)
             queries = features(encoder, self.x_queries, self.views, self.precision)
-            predicted = knn_predict(
-                train, self.y_neighbours, queries, settings.knn_k, settings.knn_temperature, self.classes
-            )
+            predicted = knn_predict(train, self.y_neighbours, queries, settings.knn_k, settings.knn_temperature, self.classes)
             measured["knn"] = float((predicted == self.y_queries).float().mean())
         return measured | self.geometry(encoder)
 
@@ -49,7 +47,12 @@ class OnlineEvaluation:
         """Of two random views of each query, the same ones at every call and in every run of this augmentation."""
         torch.manual_seed(0)
         h1, h2 = (
-            torch.cat([encode_shared(encoder, self.views(x, second), self.precision) for x in batches(self.x_queries, self.views.device)])
+            torch.cat(
+                [
+                    encode_shared(encoder, self.views(x, second), self.precision)
+                    for x in batches(self.x_queries, self.views.device)
+                ]
+            )
             for second in (False, True)
         )
         return geometry(h1, h2)

@@ -66,9 +66,7 @@ def minimise(
     weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     weight, bias = (numbers.to("cpu", copy=True).requires_grad_() for numbers in (weight, bias))
     truth = F.one_hot(y, classes).to(x.dtype)  # (N, classes)
-    optimizer = LBFGS(
-        [weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
-    )
+    optimizer = LBFGS([weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         log_p = (x @ weight.to(x.device).T + bias.to(x.device)).log_softmax(1)

@@ -10,8 +10,9 @@ from sslcore.files import read_object, write_json
 from sslcore.train import initial, pick_device, pick_precision
 
 PROTOCOL = (
-    "the linear probe and kNN of h, fitted on the other data set's training images and tested on its whole test set; images resized to the run's image_size "
-    "and normalised by the channel statistics of the run's own training set; nothing is trained but the probe"
+    "the linear probe and kNN of h, fitted on the other data set's training images and tested on its whole test set; images "
+    "resized to the run's image_size and normalised by the channel statistics of the run's own training set; nothing is trained "
+    "but the probe"
 )
 
 
@@ -44,7 +45,9 @@ def keep(run: Run, dataset: str, measured: dict) -> None:
     """Add to results.json, whatever else it says."""
     with run.hold(patience=5):
         results = read_object(run.results_file) or {}
-        write_json(run.results_file, results | {"transfer": (results.get("transfer") or {}) | {datasets.canonical(dataset): measured}})
+        write_json(
+            run.results_file, results | {"transfer": (results.get("transfer") or {}) | {datasets.canonical(dataset): measured}}
+        )
 
 
 def again(run: Run, said: dict, pulse) -> dict:

@@ -58,7 +58,9 @@ def start(store: Store) -> None:
         if agent.alive(store):
             return
         if time.monotonic() > deadline:
-            raise RuntimeError(f"another process has been starting an agent for {2 * START_SECONDS:.0f} s; {home / 'agent.log'} may say why")
+            raise RuntimeError(
+                f"another process has been starting an agent for {2 * START_SECONDS:.0f} s; {home / 'agent.log'} may say why"
+            )
         time.sleep(0.02)
     with open(lock, encoding="utf-8"):
         if agent.alive(store):
@@ -142,7 +144,8 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     ids, problem = {}, None
     try:
         if waiting:
-            ids = {run: job.id for path, job in client.queue(store).items() for run, _ in waiting if run.path == path}  # asked while the scripts are in their place
+            # Asked while the scripts are in their place.
+            ids = {run: job.id for path, job in client.queue(store).items() for run, _ in waiting if run.path == path}
     except (ValueError, RuntimeError) as error:
         problem = str(error)
     left = [status.job_id or run.id for run, status in waiting if problem or not script.owned(run, status)]
@@ -155,7 +158,10 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     except (ValueError, RuntimeError) as error:
         ids, problem, left = {}, str(error), [*left, *ids.values()]
     if left:
-        problem = f"{problem or 'Another user queued them'}. Jobs may still wait in Slurm, and end at once if they start: {', '.join(left)}; scancel takes them out"
+        problem = (
+            f"{problem or 'Another user queued them'}. Jobs may still wait in Slurm, and end at once if they start: "
+            f"{', '.join(left)}; scancel takes them out"
+        )
     return Dropped(len(ids), problem)
 
 
@@ -193,10 +199,22 @@ def _queue(run: Run, engine: str) -> Status:
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
             run.update_status(
-                state="queued", queued_at=time.time(), ended_at=None, error=None, eta_seconds=None, host=None, pid=None,
-                pid_started=None, process=None, slot=None, engine="slurm" if engine == "slurm" else None, job_id=None, script=None,
-                partition=None, requeues=0,
-            )  # fmt: skip
+                state="queued",
+                queued_at=time.time(),
+                ended_at=None,
+                error=None,
+                eta_seconds=None,
+                host=None,
+                pid=None,
+                pid_started=None,
+                process=None,
+                slot=None,
+                engine="slurm" if engine == "slurm" else None,
+                job_id=None,
+                script=None,
+                partition=None,
+                requeues=0,
+            )
     except BlockingIOError:
         raise ValueError(f"{run.id} is still held by a process; try again when that has ended") from None
     return status

@@ -55,7 +55,7 @@ class Agent:
         idle_seconds: float = IDLE_SECONDS,
         grace_seconds: float | None = None,
     ):
-        """`command` trains the run whose folder is appended to it. `grace_seconds`, from SIGTERM to SIGKILL, are for a checkpoint.
+        """`command` trains the run whose folder is appended. `grace_seconds`, from SIGTERM to SIGKILL, are for a checkpoint.
 
         Raises ValueError, in words, where TRIPTYCH_STOP_GRACE, which they default to, is no number.
         """
@@ -231,9 +231,18 @@ class Agent:
                 run.stop_file.unlink(missing_ok=True)
                 now = time.time()
                 run.update_status(
-                    state="running", stage=None, host=HOST, pid=child.pid, pid_started=born, process=name, slot=names,
-                    heartbeat=now, started_at=now, ended_at=None, error=None,
-                )  # fmt: skip
+                    state="running",
+                    stage=None,
+                    host=HOST,
+                    pid=child.pid,
+                    pid_started=born,
+                    process=name,
+                    slot=names,
+                    heartbeat=now,
+                    started_at=now,
+                    ended_at=None,
+                    error=None,
+                )
         except BlockingIOError:
             return  # another process holds it: it is being trained by hand
         except BaseException:

@@ -70,7 +70,10 @@ def devices_for(config: RunConfig) -> Sequence[Device]:
     if wanted == "cuda" and not gpus():
         raise ValueError("device: cuda was asked for, and this machine has no GPU that can be seen; choose auto or cpu")
     if wanted != "cpu" and count > max(1, len(gpus())):
-        raise ValueError(f"devices: {count} GPUs were asked for, and this machine has {len(gpus()) or 'none'}; choose fewer, or device=cpu for as many processes")
+        raise ValueError(
+            f"devices: {count} GPUs were asked for, and this machine has {len(gpus()) or 'none'}; choose fewer, or device=cpu "
+            "for as many processes"
+        )
     return [CPU] if wanted == "cpu" or not gpus() else gpus()
 
 

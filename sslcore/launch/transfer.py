@@ -42,7 +42,9 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
         raise ValueError(f"{dataset}: it has no labels for training and test images, so nothing can be probed")
     runs = [run for run in runs if run.encoder_file.exists()]
     if not runs:
-        raise ValueError("there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints")
+        raise ValueError(
+            "there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints"
+        )
     log = take(experiment.path / LOG)
     if log is None:
         raise ValueError("encoders of this experiment are being probed already; one at a time")
@@ -54,7 +56,17 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
         os.write(log, json.dumps({"dataset": dataset, "runs": [run.id for run in runs]}).encode() + b"\n")
         path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
         process = subprocess.Popen(
-            [sys.executable, "-m", "sslcore", "transfer", *(run.id for run in runs), "--to", dataset, "--root", str(experiment.store.root)],
+            [
+                sys.executable,
+                "-m",
+                "sslcore",
+                "transfer",
+                *(run.id for run in runs),
+                "--to",
+                dataset,
+                "--root",
+                str(experiment.store.root),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -86,6 +98,8 @@ def look(experiment: Experiment) -> Transfer | None:
         asked, *said = (experiment.path / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
         asked = json.loads(asked)
         done = sum(any(line.startswith(f"{run}: linear") for run in asked["runs"]) for line in said)
-        return Transfer(asked["dataset"], alive, done, len(asked["runs"]), said[-1].removeprefix("python -m sslcore: ") if said else "")
+        return Transfer(
+            asked["dataset"], alive, done, len(asked["runs"]), said[-1].removeprefix("python -m sslcore: ") if said else ""
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -17,7 +17,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ["--no-sandbox", "--process-per-site"]
-CHROMIUM = os.environ.get("TRIPTYCH_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    os.environ.get("TRIPTYCH_CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
 
 
 @dataclass
@@ -31,9 +36,15 @@ class App:
 def start(store: Path, port: int, app: Path | None = None) -> subprocess.Popen:
     """Start the dashboard, or a Streamlit app of the test's own, and wait until it answers."""
     log = store.parent / f"dashboard-{port}.log"
-    arguments = ["dashboard", "--port", str(port), "--root", str(store)] if app is None else ["streamlit", "run", str(app), "--server.port", str(port)]
+    arguments = (
+        ["dashboard", "--port", str(port), "--root", str(store)]
+        if app is None
+        else ["streamlit", "run", str(app), "--server.port", str(port)]
+    )
     environment = os.environ | {"TRIPTYCH_EXPERIMENTS": str(store)}
-    process = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -61,7 +72,7 @@ def free_port() -> int:
 
 
 def drag_a_rectangle(page, selector: str) -> list[float]:
-    """Zoom into the middle of a chart as a reader does, who tries again where the page moved under the pointer; the range of x that is then shown."""
+    """Zoom into a chart's middle as a reader does, again where the page moved under the pointer; the range of x then shown."""
     from playwright.sync_api import TimeoutError
 
     chart = f"document.querySelector('{selector}')"
@@ -103,7 +114,7 @@ def browser():
 
 
 def pytest_collection_modifyitems(items):
-    """A browser, a server and trainings share this machine's cores: a page's test may fail once, and is then told among the results."""
+    """A browser, a server and trainings share the cores: a page's test may fail once, and is then told among the results."""
     for item in items:
         if item.path.parent == Path(__file__).parent and not item.get_closest_marker("flaky"):
             item.add_marker(pytest.mark.flaky(reruns=1))
@@ -141,7 +152,10 @@ def page(profile):
     problems = []
     page.on("request", lambda request: None if _is_local(request.url) else problems.append(f"asked for {request.url}"))
     page.on("pageerror", lambda error: problems.append(f"threw {error}"))
-    page.on("console", lambda message: problems.append(f"logged {message.text} ({message.location.get('url')})") if _is_error(message) else None)
+    page.on(
+        "console",
+        lambda message: problems.append(f"logged {message.text} ({message.location.get('url')})") if _is_error(message) else None,
+    )
     yield page
     with suppress(Exception):  # a page that has crashed, or is no page of the app
         page.evaluate("localStorage.clear()")

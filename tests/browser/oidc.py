@@ -1,4 +1,4 @@
-"""A small OpenID Connect provider on 127.0.0.1: whoever comes says who they are, and everything else is checked as the standard has it."""
+"""A small OpenID Connect provider on 127.0.0.1: whoever comes says who they are, the rest is checked as the standard has it."""
 
 import base64
 import hashlib
@@ -28,8 +28,14 @@ def provider(issuer: str, people: list[str]) -> Starlette:
 
     def configuration(request: Request) -> Response:
         places = {f"{name}_endpoint": f"{issuer}/{name}" for name in ("authorization", "token", "userinfo")}
-        kinds = {"response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"]}
-        return JSONResponse({"issuer": issuer, "jwks_uri": f"{issuer}/jwks", "code_challenge_methods_supported": ["S256"], **places, **kinds})
+        kinds = {
+            "response_types_supported": ["code"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["RS256"],
+        }
+        return JSONResponse(
+            {"issuer": issuer, "jwks_uri": f"{issuer}/jwks", "code_challenge_methods_supported": ["S256"], **places, **kinds}
+        )
 
     def authorization(request: Request) -> Response:
         asked = dict(request.query_params)
@@ -51,14 +57,40 @@ def provider(issuer: str, people: list[str]) -> Starlette:
         if basic != f"{CLIENT}:{SECRET}" or challenge != asked["code_challenge"] or form["redirect_uri"] != asked["redirect_uri"]:
             return JSONResponse({"error": "invalid_grant"}, status_code=400)
         now = int(time.time())
-        claims = {"iss": issuer, "aud": CLIENT, "sub": asked["who"], "iat": now, "exp": now + 300, "nonce": asked["nonce"], "email": asked["who"], "email_verified": True}
-        return JSONResponse({"access_token": secrets.token_urlsafe(), "token_type": "Bearer", "id_token": jwt.encode({"alg": "RS256", "kid": "1"}, claims, key)})
+        claims = {
+            "iss": issuer,
+            "aud": CLIENT,
+            "sub": asked["who"],
+            "iat": now,
+            "exp": now + 300,
+            "nonce": asked["nonce"],
+            "email": asked["who"],
+            "email_verified": True,
+        }
+        return JSONResponse(
+            {
+                "access_token": secrets.token_urlsafe(),
+                "token_type": "Bearer",
+                "id_token": jwt.encode({"alg": "RS256", "kid": "1"}, claims, key),
+            }
+        )
 
     def jwks(request: Request) -> Response:
         return JSONResponse({"keys": [key.as_dict(private=False)]})
 
-    routes = [Route("/.well-known/openid-configuration", configuration), Route("/authorization", authorization), Route("/grant", grant), Route("/jwks", jwks)]
-    return Starlette(routes=[*routes, Route("/token", token, methods=["POST"]), Route("/favicon.ico", lambda request: Response(status_code=204))])
+    routes = [
+        Route("/.well-known/openid-configuration", configuration),
+        Route("/authorization", authorization),
+        Route("/grant", grant),
+        Route("/jwks", jwks),
+    ]
+    return Starlette(
+        routes=[
+            *routes,
+            Route("/token", token, methods=["POST"]),
+            Route("/favicon.ico", lambda request: Response(status_code=204)),
+        ]
+    )
 
 
 @contextmanager

@@ -21,10 +21,11 @@ def experiment(app):
 
 
 def drawn(page):
-    """The chart as plotly.js has it: its x axis, and each trace (named if the legend has it) with its axis and heights, None where there is none."""
+    """The chart as plotly.js has it: its x axis, and each trace (named if in the legend), its axis and heights (None: none)."""
     page.wait_for_selector(f"{NODE} .main-svg")
     script = f"""() => {{ const node = document.querySelector("{NODE}")
-        return JSON.stringify([node.layout.xaxis.type, node._fullData.map(t => [t.showlegend ? t.name : "", t.yaxis, [...t.y].map(Number)])]) }}"""
+        const traces = node._fullData.map(t => [t.showlegend ? t.name : "", t.yaxis, [...t.y].map(Number)])
+        return JSON.stringify([node.layout.xaxis.type, traces]) }}"""
     return json.loads(page.evaluate(script))
 
 
@@ -38,7 +39,9 @@ def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, expe
         return np.mean([value for run, value in accuracy.items() if run.startswith(name)])
 
     lines = {name: y for name, axis, y in traces if axis == "y" and name}
-    assert lines["MoCo"][1] is None and np.allclose([lines["MoCo"][0], lines["MoCo"][2]], [mean("moco-bs64-queue_size16-"), mean("moco-bs64-queue_size4096-")])
+    assert lines["MoCo"][1] is None and np.allclose(
+        [lines["MoCo"][0], lines["MoCo"][2]], [mean("moco-bs64-queue_size16-"), mean("moco-bs64-queue_size4096-")]
+    )
     assert np.allclose(lines["SimCLR"], [mean("simclr-bs64-negatives8-"), mean("simclr-bs64-negatives126-")])
     assert np.allclose(lines["BYOL (level)"], mean("byol-"))
     assert len([name for name, axis, _ in traces if axis == "y2"]) == 1, "one cell is missing"

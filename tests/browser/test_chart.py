@@ -37,16 +37,17 @@ def draw():
     kept = np.array(wish["kept"])
     figure, plain = style.figure(uirevision="grid"), style.figure()
     for name, kind, of in (("train", go.Scatter, kept[kept < 96]), ("te,st", go.Scattergl, kept[kept >= 96])):
-        figure.add_trace(kind(x=of % 12, y=of // 12, mode="markers", marker={"size": 12}, name=name, customdata=of[:, None], meta={"dataset": wish["dataset"]},
-                              hovertemplate="number %{customdata[0]}<extra></extra>"))
+        images = {"customdata": of[:, None], "meta": {"dataset": wish["dataset"]}}
+        images["hovertemplate"] = "number %{customdata[0]}<extra></extra>"
+        figure.add_trace(kind(x=of % 12, y=of // 12, mode="markers", marker={"size": 12}, name=name, **images))
     if wish["none"]:  # the page knows better than its reader what is selected
         figure.update_traces(selectedpoints=[])
     figure.update_layout(title={"text": f"tick {wish['ticks']}"}, xaxis={"range": [-1, 12]}, yaxis={"range": [-1, 12]})
     picked = plot(figure, key="grid", alt="All images on a grid", height=500, select=True)
     st.text(f"indices {picked.indices} clicked {picked.clicked} ticks {wish['ticks']}")
     plain.add_trace(go.Scatter(x=np.arange(3), y=np.array([0.5, 0.25, wish["ticks"]]), name="a &lt; b"))
-    gap = np.nan
-    plain.add_trace(go.Scatter(x=np.array([0, 1, gap, 0]), y=np.array([4.0, 5, gap, 6]), meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
+    x, y = np.array([0, 1, np.nan, 0]), np.array([4.0, 5, np.nan, 6])
+    plain.add_trace(go.Scatter(x=x, y=y, meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
     if wish["ticks"] > 99:  # another trace: the whole figure is fetched anew
         plain.add_trace(go.Scatter(x=np.arange(2), y=np.arange(2)))
     plot(plain, key="plain", alt="Three numbers", height=250)
@@ -120,7 +121,10 @@ def pixels_on_hover(page, index: int) -> np.ndarray:
     page.get_by_text(f"image {index}", exact=True).wait_for()
     picture = "document.querySelector('.st-key-grid .chart-thumbnail img')"
     page.wait_for_function(f"{picture}?.complete && {picture}.naturalWidth > 0")
-    content = page.evaluate(f"fetch({picture}.src).then(r => r.bytes ? r.bytes() : r.arrayBuffer().then(b => new Uint8Array(b))).then(bytes => Array.from(bytes))")
+    content = page.evaluate(
+        f"fetch({picture}.src).then(r => r.bytes ? r.bytes() : r.arrayBuffer().then(b => new Uint8Array(b))).then(bytes => "
+        "Array.from(bytes))"
+    )
     return np.array(Image.open(io.BytesIO(bytes(content))).convert("RGB"))
 
 
@@ -184,11 +188,13 @@ def test_lasso_gives_exactly_the_images_inside(grid, charts, shapes):
         if step == 0:
             grid.mouse.down()
     grid.mouse.up()
-    grid.wait_for_function(f"window.looped && document.querySelector('{GRID}')._fullData.every(trace => trace.selectedpoints === undefined)")
+    grid.wait_for_function(
+        f"window.looped && document.querySelector('{GRID}')._fullData.every(trace => trace.selectedpoints === undefined)"
+    )
 
 
 def test_a_selection_that_the_page_does_not_take_up_is_not_left_lit(grid, charts, shapes):
-    """As of a lasso that another panel's double click overtakes: the page answers both with the figure that it had shown before."""
+    """As of a lasso that another panel's double click overtakes: the page answers both with the figure shown before."""
     charts.wish(shapes, ticks=1, none=True)
     grid.get_by_text("ticks 1").wait_for()
     grid.evaluate(f"document.querySelector('{GRID}').on('plotly_selected', event => {{ window.lit ??= event?.points.length }})")
@@ -236,7 +242,10 @@ def test_new_data_wait_until_the_reader_lets_go(grid, charts, shapes):
 
 def test_what_has_not_changed_is_not_drawn_again(grid):
     grid.wait_for_selector(".st-key-given .main-svg")
-    grid.evaluate("document.querySelectorAll('.js-plotly-plot').forEach(node => node.on('plotly_afterplot', () => { node.dataset.drawn = 'again' }))")
+    grid.evaluate(
+        "document.querySelectorAll('.js-plotly-plot').forEach(node => node.on('plotly_afterplot', () => { node.dataset.drawn = "
+        "'again' }))"
+    )
     for first, last in ((30, 31), (50, 52)):
         lasso(grid, first, last)
         grid.get_by_text(f"indices {list(range(first, last + 1))}").wait_for()
@@ -259,7 +268,10 @@ def test_a_chart_that_could_not_be_fetched_comes_back_with_the_next_change(chart
 def test_points_stay_when_the_browser_takes_webgl_away(grid):
     kinds = f"document.querySelector('{GRID}').data.map(t => t.type)"
     assert grid.evaluate(kinds) == ["scatter", "scattergl"]
-    grid.evaluate(f"document.querySelector('{GRID} .gl-canvas-context').getContext('webgl').getExtension('WEBGL_lose_context').loseContext()")
+    grid.evaluate(
+        f"document.querySelector('{GRID} "
+        ".gl-canvas-context').getContext('webgl').getExtension('WEBGL_lose_context').loseContext()"
+    )
     grid.wait_for_function(f"String({kinds}) === 'scatter,scatter'")
     wait_for_points(grid, 144)
     lasso(grid, 98, 110)
@@ -277,7 +289,15 @@ def test_downloads(grid):
 
     name, content = download("plain", "Download the data as CSV")
     assert name == "plain.csv"
-    assert rows(content) == [["series", "x", "y"], ["a < b", "0", "0.5"], ["a < b", "1", "0.25"], ["a < b", "2", "0"], ["s < 0", "0", "4"], ["s < 0", "1", "5"], ["s 1", "0", "6"]]
+    assert rows(content) == [
+        ["series", "x", "y"],
+        ["a < b", "0", "0.5"],
+        ["a < b", "1", "0.25"],
+        ["a < b", "2", "0"],
+        ["s < 0", "0", "4"],
+        ["s < 0", "1", "5"],
+        ["s 1", "0", "6"],
+    ]
     assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"]]
     of_images = rows(download("grid", "Download the data as CSV")[1])
     assert of_images[0] == ["series", "x", "y", "index"] and of_images[98] == ["te,st", "1", "8", "97"] and len(of_images) == 145

@@ -21,7 +21,9 @@ def range_of(page, selector=NODE):
 
 def length_of(page, selector=NODE):
     """The largest x of all curves."""
-    return page.evaluate("s => Math.max(...document.querySelector(s).calcdata.flat().map(p => p.x).filter(Number.isFinite))", selector)
+    return page.evaluate(
+        "s => Math.max(...document.querySelector(s).calcdata.flat().map(p => p.x).filter(Number.isFinite))", selector
+    )
 
 
 def test_zoom_survives_growing_data(app, page):
@@ -38,7 +40,8 @@ def test_zoom_survives_growing_data(app, page):
     for steps in (200, 300, 390):
         synthetic.write_metrics(run, steps, first=steps - 100 if steps < 390 else 300)
         page.wait_for_function(
-            f"() => Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === {steps}"
+            f"() => Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === "
+            f"{steps}"
         )
         assert range_of(page) == zoomed
         assert page.evaluate(f"window.kept === document.querySelector('{NODE}')")
@@ -58,7 +61,9 @@ def test_link_shows_the_same_in_a_fresh_browser(app, page, fresh, finished):
     page.wait_for_url(re.compile("compare_smoothing=0.99"))
     page.wait_for_url(re.compile("compare_x=Images"))
     page.wait_for_function(f"document.querySelector('{NODE}').layout.xaxis.title.text === 'images seen'")
-    described = "s => { const n = document.querySelector(s); return [n.layout.xaxis.title.text, n.data.length, n.data.map(t => t.name)] }"
+    described = (
+        "s => { const n = document.querySelector(s); return [n.layout.xaxis.title.text, n.data.length, n.data.map(t => t.name)] }"
+    )
     page.wait_for_function(f"({described})('{NODE}')[1] === 6")  # two runs, raw and smooth; the legend's line; chance
 
     fresh.goto(page.url)
@@ -83,7 +88,10 @@ def test_probe_table_and_confusion(app, page, finished):
     for title in ("MoCo", "SimCLR", "BYOL"):
         row = table.get_by_role("row", name=re.compile(title))
         assert re.search(r"\d\d\.\d\s±\s\d\.\d\s%", row.inner_text())
-    assert page.evaluate("document.querySelector('[class*=st-key-probe_confusion] .js-plotly-plot').layout.title.text") == "What byol-bs256-s1 confuses"
+    assert (
+        page.evaluate("document.querySelector('[class*=st-key-probe_confusion] .js-plotly-plot').layout.title.text")
+        == "What byol-bs256-s1 confuses"
+    )
 
 
 def test_theme_changes_the_text_of_charts(app, page, finished):
@@ -107,7 +115,10 @@ def test_on_a_phone_a_long_legend_makes_a_chart_higher_and_on_a_wide_page_it_is_
     knn = "[class*=st-key-compare_knn]"
     drawn = f"document.querySelector('{knn} .nsewdrag')?.getBoundingClientRect().height"
     room = f"document.querySelector('{knn}').getBoundingClientRect().height"
-    inside = f"document.querySelector('{knn} .legend').getBoundingClientRect().bottom <= document.querySelector('{knn}').getBoundingClientRect().bottom"
+    inside = (
+        f"document.querySelector('{knn} .legend').getBoundingClientRect().bottom <= "
+        f"document.querySelector('{knn}').getBoundingClientRect().bottom"
+    )
     page.goto(f"{app.url}/compare?experiment=finished&compare_seeds=each+run")
     page.wait_for_function(f"{drawn} > 0")
     planned = page.evaluate(room)

@@ -47,7 +47,8 @@ def places(page, method: str) -> dict[int, tuple[float, float]]:
     found = page.evaluate(
         """selector => {
             const node = document.querySelector(selector), { xaxis, yaxis } = node._fullLayout, box = node.getBoundingClientRect()
-            const at = (t, i) => [Number(t.customdata[i]), box.left + xaxis._offset + xaxis.c2p(t.x[i]), box.top + yaxis._offset + yaxis.c2p(t.y[i])]
+            const left = x => box.left + xaxis._offset + xaxis.c2p(x), top = y => box.top + yaxis._offset + yaxis.c2p(y)
+            const at = (t, i) => [Number(t.customdata[i]), left(t.x[i]), top(t.y[i])]
             return node._fullData.filter(t => t.meta).flatMap(t => Array.from(t.customdata, (_, i) => at(t, i)))
         }""",
         panel(method),
@@ -74,7 +75,9 @@ def wait_for_lit(page, method: str, indices: list[int]) -> None:
 
 def wait_for_listed(page, indices: list[int]) -> None:
     """Wait until the strip holds pictures of exactly these images."""
-    sources = "[...document.querySelectorAll('[aria-label=\"Selected images\"] img')].map(i => Number(i.src.match(/(\\d+)\\.png$/)[1]))"
+    sources = (
+        "[...document.querySelectorAll('[aria-label=\"Selected images\"] img')].map(i => Number(i.src.match(/(\\d+)\\.png$/)[1]))"
+    )
     page.wait_for_function(f"String({sources}.sort((a, b) => a - b)) === '{','.join(map(str, indices))}'")
 
 
@@ -143,7 +146,9 @@ def test_a_click_shows_the_nearest_images_of_each_method(panels, experiment):
             expected = kept["index"][order].tolist()
         shown = rows.nth(k).locator("img")
         shown.nth(7).wait_for()
-        assert [int(re.search(r"/(\d+)\.png$", source)[1]) for source in shown.evaluate_all("images => images.map(i => i.src)")] == expected
+        assert [
+            int(re.search(r"/(\d+)\.png$", source)[1]) for source in shown.evaluate_all("images => images.map(i => i.src)")
+        ] == expected
 
 
 def test_the_whole_of_plotly_is_fetched_only_where_points_are_drawn(app, page, experiment):

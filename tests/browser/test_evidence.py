@@ -13,8 +13,13 @@ def test_a_link_shows_its_choices_and_the_pictures(app, page):
     for key in ("evidence_pairs", "evidence_cost_chart", "evidence_classes"):
         page.wait_for_function(f"document.querySelector('.st-key-{key} .js-plotly-plot')?._fullData?.length > 1")
     assert "kNN" in page.evaluate("document.querySelector('.st-key-evidence_pairs .js-plotly-plot')._fullLayout.title.text")
-    assert page.evaluate("document.querySelector('.st-key-evidence_cost_chart .js-plotly-plot')._fullLayout.xaxis.title.text") == "operations"
-    assert page.evaluate("document.querySelector('.st-key-evidence_classes .js-plotly-plot')._fullLayout.title.text").startswith("BYOL − MoCo")
+    assert (
+        page.evaluate("document.querySelector('.st-key-evidence_cost_chart .js-plotly-plot')._fullLayout.xaxis.title.text")
+        == "operations"
+    )
+    assert page.evaluate("document.querySelector('.st-key-evidence_classes .js-plotly-plot')._fullLayout.title.text").startswith(
+        "BYOL − MoCo"
+    )
     pictures = page.locator(".pictures img")
     expect(pictures.first).to_be_attached()
     pictures.first.scroll_into_view_if_needed()

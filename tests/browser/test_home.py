@@ -1,4 +1,4 @@
-"""The list of experiments in a browser: sharing, deleting and importing, links that name several experiments, notes that fetch nothing."""
+"""The list of experiments in a browser: sharing, deleting, importing, links to several experiments, notes that fetch nothing."""
 
 import re
 
@@ -75,7 +75,8 @@ def test_reading_notes_fetches_nothing(app, page, side_by_side):
     with Store(app.store).experiment("ours").editing() as spec:
         spec.title = "Noted"
         spec.notes = (
-            "Read **this**.\n\n![inline](http://example.org/1.png) ![by name][p] [![nested](http://example.org/2.png)](http://example.org)\n\n"
+            "Read **this**.\n\n![inline](http://example.org/1.png) ![by name][p] "
+            "[![nested](http://example.org/2.png)](http://example.org)\n\n"
             '<img src="http://example.org/3.png"> \\![escaped](http://example.org/4.png)\n\n[p]: http://example.org/5.png'
         )
     page.goto(app.url)

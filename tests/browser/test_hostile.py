@@ -1,4 +1,4 @@
-"""A teammate's experiment whose every text tries to be something else than text: on every page, in every figure, and in the report."""
+"""A teammate's experiment whose every text tries to be more than text: on every page, in every figure, and in the report."""
 
 import pytest
 
@@ -10,8 +10,10 @@ from tests.browser.test_report import DRAWN, until
 
 NAME = "evil <img src=x onerror=pwned=1> [evil](javascript:pwned=1) :skull: $e^{vil}$ **evil** www.evil.example"
 EVIL = (
-    "evil <img src=x onerror='window.pwned=1'><script>window.pwned=1</script><b>evil</b><a href='http://evil.example'>evil</a><a href='javascript:pwned=1'>evil</a> "
-    "[evil](javascript:window.pwned=1) [evil](http://evil.example) ![evil](http://evil.example/x.png) **evil** `evil` :material/skull: :skull: :red[evil] $e^{vil}$ "
+    "evil <img src=x onerror='window.pwned=1'><script>window.pwned=1</script><b>evil</b><a href='http://evil.example'>evil</a><a "
+    "href='javascript:pwned=1'>evil</a> "
+    "[evil](javascript:window.pwned=1) [evil](http://evil.example) ![evil](http://evil.example/x.png) **evil** `evil` "
+    ":material/skull: :skull: :red[evil] $e^{vil}$ "
     "https://evil.example/a www.evil.example a@evil.example %{x} %{customdata[0]} \\ {{ 7 * 7 }}"
 )
 LOOK = """() => {
@@ -23,13 +25,22 @@ LOOK = """() => {
           && !(node.src ?? "").startsWith(location.origin + "/thumb/")) found.push(node.outerHTML.slice(0, 300))
   for (const node of document.querySelectorAll("b, strong, em, code, span, tspan, [data-testid=stIconMaterial]"))
     if (/^(evil|skull)$/.test(node.textContent)) found.push(node.outerHTML.slice(0, 300))
-  for (const node of document.querySelectorAll("[onerror], .katex")) if (/vil/.test(node.outerHTML)) found.push(node.outerHTML.slice(0, 300))
+  for (const node of document.querySelectorAll("[onerror], .katex"))
+    if (/vil/.test(node.outerHTML)) found.push(node.outerHTML.slice(0, 300))
   return document.body.innerText.includes(String.fromCodePoint(0x1F480)) ? [...found, "an emoji"] : found
 }"""
 PAGES = {
-    "": "Experiments", "watch": "Watch", "compare": "Compare", "probe": "Probe", "embeddings": "Embeddings", "ablations": "Ablations", "evidence": "Evidence",
-    "claims": "Claims", "methods": "Methods", "new": "New experiment",
-}  # fmt: skip
+    "": "Experiments",
+    "watch": "Watch",
+    "compare": "Compare",
+    "probe": "Probe",
+    "embeddings": "Embeddings",
+    "ablations": "Ablations",
+    "evidence": "Evidence",
+    "claims": "Claims",
+    "methods": "Methods",
+    "new": "New experiment",
+}
 
 
 def evil(root) -> Experiment:
@@ -38,7 +49,10 @@ def evil(root) -> Experiment:
     synthetic.embed(experiment)
     with experiment.editing() as spec:
         spec.title, spec.question, spec.tags, spec.command = EVIL, EVIL, [EVIL[:60], "www.evil.example"], EVIL
-        spec.notes = "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script> [x](javascript:window.pwned=1) ![x](http://pictures.example/x.png) <a href='javascript:pwned=1'>x</a>"
+        spec.notes = (
+            "<img src=x onerror='window.pwned=1'><script>window.pwned=1</script> [x](javascript:window.pwned=1) "
+            "![x](http://pictures.example/x.png) <a href='javascript:pwned=1'>x</a>"
+        )
     for k, run in enumerate(experiment.runs()):
         synthetic.questions(run)
         results = run.results()
@@ -47,7 +61,11 @@ def evil(root) -> Experiment:
         linear |= {"classes": classes, "per_class": dict(zip(classes, linear["per_class"].values()))}
         for part in ("linear", "knn", "umap", "cost", "heads"):
             results[part]["protocol"] = EVIL
-        results |= {"label_efficiency_protocol": EVIL, "fine_tuning_protocol": EVIL, "transfer": {EVIL: next(iter(results["transfer"].values())) | {"protocol": EVIL}}}
+        results |= {
+            "label_efficiency_protocol": EVIL,
+            "fine_tuning_protocol": EVIL,
+            "transfer": {EVIL: next(iter(results["transfer"].values())) | {"protocol": EVIL}},
+        }
         results["cost"]["device"] = f"{k} {EVIL}"
         write_json(run.results_file, results)
         write_json(run.environment_file, {EVIL: EVIL, "packages": {EVIL: EVIL}})
@@ -65,7 +83,9 @@ def evil(root) -> Experiment:
 def hostile(app):
     experiment, store = evil(app.store), Store(app.store)
     claims = store.root / "claims.yaml"
-    write_json(claims, [{"claim": EVIL, "source": EVIL, "needs": EVIL, "note": EVIL, "parts": [{"rule": "no such rule", "axis": EVIL}]}])
+    write_json(
+        claims, [{"claim": EVIL, "source": EVIL, "needs": EVIL, "note": EVIL, "parts": [{"rule": "no such rule", "axis": EVIL}]}]
+    )
     yield experiment
     claims.unlink()
     trash.discard(store, experiment)
@@ -81,7 +101,11 @@ def test_text_stays_text_on_every_page(app, page, hostile):
     wrong = {}
     for name, title in PAGES.items():
         params = {"experiment": hostile.name} if name != "new" else {"clone": hostile.name}
-        page.evaluate("([path, params]) => { const url = new URL(path, location.origin); for (const [k, v] of Object.entries(params)) url.searchParams.set(k, v); location.href = url }", [f"/{name}", params])
+        page.evaluate(
+            "([path, params]) => { const url = new URL(path, location.origin); for (const [k, v] of Object.entries(params)) "
+            "url.searchParams.set(k, v); location.href = url }",
+            [f"/{name}", params],
+        )
         page.get_by_role("heading", name=title, exact=True).first.wait_for()
         settled(page)
         if name != "methods":  # which shows nothing of it
@@ -110,7 +134,9 @@ def test_text_stays_text_in_the_report(app, page, hostile, tmp_path):
     file.write_text(report.html(hostile))
     context = page.context.browser.new_context(offline=True)
     opened, asked = context.new_page(), []
-    opened.on("request", lambda request: None if request.url.startswith(("data:", "blob:", "file:")) else asked.append(request.url))
+    opened.on(
+        "request", lambda request: None if request.url.startswith(("data:", "blob:", "file:")) else asked.append(request.url)
+    )
     opened.goto(file.as_uri())
     until(opened, DRAWN)
     assert "<img src=x" in opened.locator("body").inner_text()
@@ -119,5 +145,9 @@ def test_text_stays_text_in_the_report(app, page, hostile, tmp_path):
     assert not asked and not found
     from markdown_it import MarkdownIt
 
-    kinds = {(child.type, child.attrGet("href") or child.attrGet("src")) for token in MarkdownIt("commonmark").parse(report.markdown(hostile)) for child in token.children or ()}
+    kinds = {
+        (child.type, child.attrGet("href") or child.attrGet("src"))
+        for token in MarkdownIt("commonmark").parse(report.markdown(hostile))
+        for child in token.children or ()
+    }
     assert not [kind for kind in kinds if kind[0] in ("image", "html_inline") or "evil" in str(kind[1])]

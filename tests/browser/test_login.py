@@ -22,7 +22,8 @@ def lab(tmp_path, monkeypatch, browser):
     with oidc.serving(free_port(), [ANA, BO, EVE]) as issuer:
         (tmp_path / "secrets.toml").write_text(
             f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\ncookie_secret = "a secret of this test"\n'
-            f'client_id = "{oidc.CLIENT}"\nclient_secret = "{oidc.SECRET}"\nserver_metadata_url = "{issuer}/.well-known/openid-configuration"\n'
+            f'client_id = "{oidc.CLIENT}"\nclient_secret = "{oidc.SECRET}"\nserver_metadata_url = '
+            f'"{issuer}/.well-known/openid-configuration"\n'
         )
         monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(tmp_path / "secrets.toml"))
         monkeypatch.setenv("TRIPTYCH_ACCESS", str(access))
@@ -84,7 +85,9 @@ def test_login_decides_who_sees_and_who_changes(lab, page):
     page.get_by_text("Renamed by Ana").first.wait_for()
     page.get_by_role("dialog").wait_for(state="detached")
     drawn(page)
-    assert experiment.spec().title == "Renamed by Ana" and "XSRF" in page.request.put(upload).text(), "Streamlit's own word: it asks for a token that the page has"
+    assert experiment.spec().title == "Renamed by Ana" and "XSRF" in page.request.put(upload).text(), (
+        "Streamlit's own word: it asks for a token that the page has"
+    )
 
     page.get_by_role("button", name="Actions for").click()  # and no longer may, while her page is open
     page.get_by_text("Details and notes").click()
@@ -103,18 +106,30 @@ def test_another_name_and_another_site_cannot_use_the_app(lab, browser):
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{url}/_stcore/health")
-    open_socket = "url => new Promise(done => { const socket = new WebSocket(url); socket.onopen = () => done('open'); socket.onerror = () => done('refused') })"
+    open_socket = (
+        "url => new Promise(done => { const socket = new WebSocket(url); socket.onopen = () => done('open'); socket.onerror = () "
+        "=> done('refused') })"
+    )
     answers["own page"] = page.evaluate(open_socket, f"ws://127.0.0.1:{port}/_stcore/stream")
     with oidc.serving(free_port(), []) as other:
         page.goto(f"{other}/.well-known/openid-configuration")
         answers["other page"] = page.evaluate(open_socket, f"ws://127.0.0.1:{port}/_stcore/stream")
-        framed = "url => new Promise(done => { const frame = document.createElement('iframe'); frame.src = url; frame.onload = () => done(frame.contentWindow.length); document.documentElement.append(frame) })"
+        framed = (
+            "url => new Promise(done => { const frame = document.createElement('iframe'); frame.src = url; frame.onload = () => "
+            "done(frame.contentWindow.length); document.documentElement.append(frame) })"
+        )
         page.evaluate(framed, url)
         answers["frame"] = page.frames[-1].locator(".stApp").count()
     context.close()
     for name in ("evil.example", "127.0.0.1.evil.example"):
         answers[name] = _status_as(port, name)
-    assert answers == {"own page": "open", "other page": "refused", "frame": 0, "evil.example": 403, "127.0.0.1.evil.example": 403}
+    assert answers == {
+        "own page": "open",
+        "other page": "refused",
+        "frame": 0,
+        "evil.example": 403,
+        "127.0.0.1.evil.example": 403,
+    }
 
 
 def _status_as(port: str, name: str) -> int:

@@ -18,7 +18,8 @@ DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.query
 
 TITLES = "[...document.querySelectorAll('.chart .gtitle, .chart .gtitle-subtitle')]"
 SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
-SINGLE = "[...document.querySelectorAll('.chart')].filter(chart => chart.querySelectorAll('.nsewdrag').length === 1)"  # one pair of axes
+# With one pair of axes.
+SINGLE = "[...document.querySelectorAll('.chart')].filter(chart => chart.querySelectorAll('.nsewdrag').length === 1)"
 
 
 def until(page, condition: str, argument=None) -> None:
@@ -26,7 +27,11 @@ def until(page, condition: str, argument=None) -> None:
     page.evaluate(
         f"""argument => new Promise((resolve, reject) => {{
             const end = Date.now() + 60000
-            const look = () => ({condition})(argument) ? resolve() : Date.now() > end ? reject(new Error("it did not happen")) : setTimeout(look, 50)
+            const look = () => {{
+                if (({condition})(argument)) resolve()
+                else if (Date.now() > end) reject(new Error("it did not happen"))
+                else setTimeout(look, 50)
+            }}
             look()
         }})""",
         argument,
@@ -56,7 +61,12 @@ def opened(browser, file):
     context.set_offline(True)
     page = context.new_page()
     problems = []
-    page.on("request", lambda request: None if request.url.startswith(("data:", "blob:", file.as_uri())) else problems.append(f"asked for {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("data:", "blob:", file.as_uri())) else problems.append(f"asked for {request.url}")
+        ),
+    )
     page.on("pageerror", lambda error: problems.append(f"threw {error}"))
     page.on("console", lambda message: problems.append(f"logged {message.text}") if message.type == "error" else None)
     page.goto(file.as_uri())
@@ -72,7 +82,8 @@ def test_it_opens_without_a_network_and_shows_the_folders_curves(opened, experim
         logged = [row for row in run.metrics() if "loss" in row]
         name = f"{style.title(method)}, seed 0"
         curves = opened.evaluate(
-            "name => document.querySelector(`.chart[data-name='${name}'] .js-plotly-plot`)._fullData.map(t => ({ name: t.name, x: [...(t.x ?? [])], y: [...(t.y ?? [])], colour: t.line.color }))",
+            "name => document.querySelector(`.chart[data-name='${name}'] .js-plotly-plot`)._fullData.map(t => ({ name: t.name, "
+            "x: [...(t.x ?? [])], y: [...(t.y ?? [])], colour: t.line.color }))",
             f"loss-{method}",
         )
         (curve,) = (one for one in curves if one["name"] == name and len(one["x"]) > 1)
@@ -113,7 +124,8 @@ def test_a_point_shows_its_own_image(opened, experiment):
     until(opened, "node => node.complete && node.naturalWidth", shown.element_handle())
     pixels = shown.evaluate(
         "node => { const c = document.createElement('canvas'); c.width = node.naturalWidth; c.height = node.naturalHeight;"
-        " const d = c.getContext('2d'); d.drawImage(node, 0, 0); return [c.width, ...d.getImageData(0, 0, c.width, c.height).data] }"
+        " const d = c.getContext('2d'); d.drawImage(node, 0, 0); return [c.width, ...d.getImageData(0, 0, c.width, "
+        "c.height).data] }"
     )
     assert pixels[0] == side
     seen = np.array(pixels[1:], dtype=float).reshape(side, side, 4)[..., :3]
@@ -135,10 +147,16 @@ def test_the_theme_follows_the_reader_and_paper_is_light(opened):
 
 def test_a_phone_shows_it_without_scrolling_sideways(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
-    until(opened, "() => [...document.querySelectorAll('.chart .main-svg')].every(svg => svg.getBoundingClientRect().right <= 390)")
+    until(
+        opened, "() => [...document.querySelectorAll('.chart .main-svg')].every(svg => svg.getBoundingClientRect().right <= 390)"
+    )
     assert opened.evaluate("document.documentElement.scrollWidth") == 390
     until(opened, f"() => Math.max(...{TITLES}.map(text => text.getBoundingClientRect().right)) <= 390")
-    until(opened, f"() => {SINGLE}.every(chart => chart.querySelector('.nsewdrag').getBoundingClientRect().height >= Number(chart.dataset.height) / 2 - 1)")
+    until(
+        opened,
+        f"() => {SINGLE}.every(chart => chart.querySelector('.nsewdrag').getBoundingClientRect().height >= "
+        "Number(chart.dataset.height) / 2 - 1)",
+    )
     broken = opened.evaluate(f"{SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length")
     assert broken > 0
     opened.set_viewport_size({"width": 1280, "height": 900})
@@ -149,7 +167,9 @@ def test_the_app_serves_it(app, page, experiment):
     name = Store(app.store).free_name("reported")
     shutil.copytree(experiment.path, app.store / name)
     with urllib.request.urlopen(f"{app.url}/report/{name}", timeout=300) as answer:
-        assert answer.headers["X-Content-Type-Options"] == "nosniff" and report.policy() in answer.headers["Content-Security-Policy"]
+        assert (
+            answer.headers["X-Content-Type-Options"] == "nosniff" and report.policy() in answer.headers["Content-Security-Policy"]
+        )
     page.goto(f"{app.url}/report/{name}")
     until(page, DRAWN)
     assert page.locator("h1").inner_text() == HOSTILE

@@ -45,7 +45,11 @@ def test_the_smaller_plotly_is_what_was_published_and_of_the_version_of_the_whol
 def test_both_are_packed_for_whoever_takes_that(app):
     for address in (PLOTLY_URL, CARTESIAN_URL):
         plain, packed = get(app.url + address), get(app.url + address, **{"Accept-Encoding": "gzip"})
-        assert packed[1]["Content-Encoding"] == "gzip" and gzip.decompress(packed[2]) == plain[2] and "Content-Encoding" not in plain[1]
+        assert (
+            packed[1]["Content-Encoding"] == "gzip"
+            and gzip.decompress(packed[2]) == plain[2]
+            and "Content-Encoding" not in plain[1]
+        )
         assert "Accept-Encoding" in packed[1]["Vary"] and packed[1]["Cache-Control"] == plain[1]["Cache-Control"]
 
 
@@ -71,7 +75,8 @@ def test_thumbnail_is_the_image_of_that_index(app, shapes):
 
 def test_thumbnail_of_a_data_set_that_is_elsewhere_is_its_tile(app):
     indices = np.array([3, 5, 8, 200])
-    images = np.random.default_rng(0).integers(0, 256, (4, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)  # one colour each
+    # One colour each.
+    images = np.random.default_rng(0).integers(0, 256, (4, 1, 1, 3), dtype=np.uint8).repeat(32, 1).repeat(32, 2)
 
     def experiment(name: str, dataset: str, samples=(1000,), indices=indices):
         configs = {f"run{n}": resolve({"dataset": dataset, "evaluate.sample": n}) for n in samples}

@@ -79,7 +79,9 @@ def test_what_a_killed_builder_decoded_is_kept_and_what_it_tore_is_not(tmp_path,
                 lines.write('{"upto": 3')
         told = []
         again = datasets.load(str(root), 16, lambda *words, told=told: told.append(words))
-        assert next(share for what, share in told if what == "decoding images") == (16 if torn else 24) / 41, "it goes on behind the last whole block"
+        assert next(share for what, share in told if what == "decoding images") == (16 if torn else 24) / 41, (
+            "it goes on behind the last whole block"
+        )
         assert np.array_equal(again.x_train, expected[0]) and again.skipped == expected[1] and len(again.skipped) == 1
         assert not part.exists()
 

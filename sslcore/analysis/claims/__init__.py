@@ -10,7 +10,7 @@ so that the choice does not make the difference. No verdict stands in any file.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -35,19 +35,32 @@ from sslcore.analysis.stats import holm
 
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
-    "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one is told "
-    "apart the other way; undecided otherwise. Paired t intervals over seeds; p-values adjusted by Holm's method over a claim's differences"
+    "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one "
+    "is told apart the other way; undecided otherwise. Paired t intervals over seeds; p-values adjusted by Holm's method over a "
+    "claim's differences"
 )
 
 AnyRule = Annotated[
-    Union[SensitivityOrder, GainMore, GainThenSaturates, InteriorBest, SlowAhead, WorksWithout, Fails, Ahead, PairAhead, CostOrder, ResultAhead],  # noqa: UP007
+    SensitivityOrder
+    | GainMore
+    | GainThenSaturates
+    | InteriorBest
+    | SlowAhead
+    | WorksWithout
+    | Fails
+    | Ahead
+    | PairAhead
+    | CostOrder
+    | ResultAhead,
     Field(discriminator="rule"),
 ]
 
 
 def rules() -> dict[str, str]:
     """Each rule's name, and what it asks, in a sentence."""
-    return {get_args(rule.model_fields["rule"].annotation)[0]: rule.__doc__.split("\n")[0] for rule in get_args(get_args(AnyRule)[0])}
+    return {
+        get_args(rule.model_fields["rule"].annotation)[0]: rule.__doc__.split("\n")[0] for rule in get_args(get_args(AnyRule)[0])
+    }
 
 
 class Make(BaseModel):

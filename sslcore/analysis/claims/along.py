@@ -43,8 +43,14 @@ class AlongAxis(Rule):
         if gone := [str(place) for place in needs if place not in common]:
             raise Lacking(f"no finished runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
         if len(common) < self.values:
-            raise Lacking(f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for {' and '.join(map(title, methods))}, of the {self.values} that this needs")
-        return {method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()} for method, curve in curves.items()}
+            raise Lacking(
+                f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for "
+                f"{' and '.join(map(title, methods))}, of the {self.values} that this needs"
+            )
+        return {
+            method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()}
+            for method, curve in curves.items()
+        }
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
@@ -55,7 +61,9 @@ class AlongAxis(Rule):
 
     @property
     def words(self) -> str:
-        return {ablation.NEGATIVES: "negatives", "head.kind": "projection head"}.get(self.axis, self.axis.rpartition(".")[2].replace("_", " "))
+        return {ablation.NEGATIVES: "negatives", "head.kind": "projection head"}.get(
+            self.axis, self.axis.rpartition(".")[2].replace("_", " ")
+        )
 
 
 def _less(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
@@ -84,7 +92,11 @@ class SensitivityOrder(AlongAxis):
         curves = self.curves(evidence, self.methods, [*([] if self.start is None else [self.start]), *self.at])
         drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
         return [
-            step_of(f"{title(a)} loses more than {title(b)} {'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}", _less(drops[a], drops[b]))
+            step_of(
+                f"{title(a)} loses more than {title(b)} "
+                f"{'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}",
+                _less(drops[a], drops[b]),
+            )
             for a, b in zip(self.methods, self.methods[1:])
         ]
 
@@ -107,13 +119,21 @@ class GainMore(AlongAxis):
         found = []
         for method in self.methods:
             curves = self.curves(evidence, [method, self.than])
-            gains = {name: {seed: list(of.values())[-1] - next(iter(of.values())) for seed, of in curve.items()} for name, curve in curves.items()}
-            found.append(step_of(f"{title(method)} gains more than {title(self.than)} from more {self.words}", _less(gains[method], gains[self.than])))
+            gains = {
+                name: {seed: list(of.values())[-1] - next(iter(of.values())) for seed, of in curve.items()}
+                for name, curve in curves.items()
+            }
+            found.append(
+                step_of(
+                    f"{title(method)} gains more than {title(self.than)} from more {self.words}",
+                    _less(gains[method], gains[self.than]),
+                )
+            )
         return found
 
 
 class GainThenSaturates(AlongAxis):
-    """A gain over the first half of the axis's places, by doublings larger than that of the last step, whose interval lies below 1 point."""
+    """A gain over the first half of the axis, larger by doublings than the last step's, whose interval lies below 1 point."""
 
     rule: Literal["gain_then_saturates"]
     method: Method
@@ -135,7 +155,11 @@ class GainThenSaturates(AlongAxis):
         ]
         if end.high is None or end.high >= SATURATED:
             interval = end.why if end.high is None else f"95 % interval {signed(end.low)} to {signed(end.high)}"
-            raise Lacking(f"from {late:g} to {high:g} {self.words}, {name} gains {signed(end.mean)} points ({interval}); it has saturated where that interval lies below {100 * SATURATED:g} point", steps)
+            raise Lacking(
+                f"from {late:g} to {high:g} {self.words}, {name} gains {signed(end.mean)} points ({interval}); it has saturated "
+                f"where that interval lies below {100 * SATURATED:g} point",
+                steps,
+            )
         return steps
 
 
@@ -150,7 +174,13 @@ class InteriorBest(AlongAxis):
         curve = self.curves(evidence, [self.method])[self.method]
         places = self.numbers(curve)
         inside = best_by_others(curve, places[1:-1])
-        return [step_of(f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}", {seed: inside[seed] - of[end] for seed, of in curve.items()}) for end in (places[0], places[-1])]
+        return [
+            step_of(
+                f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}",
+                {seed: inside[seed] - of[end] for seed, of in curve.items()},
+            )
+            for end in (places[0], places[-1])
+        ]
 
 
 class SlowAhead(AlongAxis):
@@ -168,7 +198,10 @@ class SlowAhead(AlongAxis):
             raise Lacking(f"{len(moving)} momenta below 1 for {title(self.method)}, of the {self.values} that this needs")
         half = len(moving) // 2
         fast, slow = moving[:-half], moving[-half:]
-        says = f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one ({', '.join(map('{:g}'.format, fast))})"
+        says = (
+            f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one "
+            f"({', '.join(map('{:g}'.format, fast))})"
+        )
         return [step_of(says, _less(best_by_others(curve, slow), best_by_others(curve, fast)))]
 
 
@@ -188,7 +221,9 @@ class Share(AlongAxis):
             raise Lacking("the untrained encoder was not probed")
         places = list(next(iter(curve.values())))
         if self.at_most is not None and self.numbers(curve)[0] > self.at_most:
-            raise Lacking(f"the smallest {self.words} of {title(self.method)} is {places[0]:g}; this needs one of {self.at_most:g} or less")
+            raise Lacking(
+                f"the smallest {self.words} of {title(self.method)} is {places[0]:g}; this needs one of {self.at_most:g} or less"
+            )
         best = best_by_others(curve, places)
         found = {}
         for at in self.at or places[:1]:
@@ -223,7 +258,11 @@ class Fails(Share):
     def steps(self, evidence: Evidence) -> list[Step]:
         name = title(self.method)
         return [
-            step_of(f"{name}'s gain over the untrained encoder at {self.words} {at} lies below {100 * self.share:.0f} % of its best one", {seed: -value for seed, value in above.items()})
+            step_of(
+                f"{name}'s gain over the untrained encoder at {self.words} {at} lies below {100 * self.share:.0f} % of its best "
+                "one",
+                {seed: -value for seed, value in above.items()},
+            )
             for at, (_, above) in self.kept(evidence).items()
         ]
 
@@ -238,8 +277,24 @@ class Ahead(AlongAxis):
 
     def steps(self, evidence: Evidence) -> list[Step]:
         needed = {self.ahead, *self.of}
-        curves = [curve for method in self.methods if (curve := evidence.curve(self.axis, method, self.measure)) and needed <= set(next(iter(curve.values())))]
+        curves = [
+            curve
+            for method in self.methods
+            if (curve := evidence.curve(self.axis, method, self.measure)) and needed <= set(next(iter(curve.values())))
+        ]
         if not curves:
-            raise Lacking(f"no method has finished runs with all that this needs of {self.words}: {', '.join(map(str, (self.ahead, *self.of)))}")
+            raise Lacking(
+                f"no method has finished runs with all that this needs of {self.words}: "
+                f"{', '.join(map(str, (self.ahead, *self.of)))}"
+            )
         seeds = set.intersection(*map(set, curves))
-        return [step_of(f"{self.ahead} is ahead of {other}", {seed: float(np.mean([curve[seed][self.ahead] - curve[seed][other] for curve in curves])) for seed in sorted(seeds)}) for other in self.of]
+        return [
+            step_of(
+                f"{self.ahead} is ahead of {other}",
+                {
+                    seed: float(np.mean([curve[seed][self.ahead] - curve[seed][other] for curve in curves]))
+                    for seed in sorted(seeds)
+                },
+            )
+            for other in self.of
+        ]

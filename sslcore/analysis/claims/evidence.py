@@ -74,7 +74,11 @@ class Evidence:
                     by_seed.setdefault(seed, []).append(values)
         most = max(map(len, by_seed.values()), default=0)
         order = ablation.in_order(axis, measured)
-        return {seed: {at: float(np.mean([one[at] for one in of])) for at in order} for seed, of in sorted(by_seed.items()) if len(of) == most}
+        return {
+            seed: {at: float(np.mean([one[at] for one in of])) for at in order}
+            for seed, of in sorted(by_seed.items())
+            if len(of) == most
+        }
 
 
 def place(cell: ablation.Cell, axis: str) -> Any:
@@ -85,5 +89,12 @@ def place(cell: ablation.Cell, axis: str) -> Any:
 def kinds(config: RunConfig) -> str:
     """The augmentations that a run has: "crop + jitter", or "none"."""
     augment = config.augment
-    on = {"crop": augment.crop_min < 1, "flip": augment.flip, "jitter": augment.jitter or augment.hue, "grayscale": augment.grayscale, "blur": augment.blur, "solarize": augment.solarize}
+    on = {
+        "crop": augment.crop_min < 1,
+        "flip": augment.flip,
+        "jitter": augment.jitter or augment.hue,
+        "grayscale": augment.grayscale,
+        "blur": augment.blur,
+        "solarize": augment.solarize,
+    }
     return " + ".join(kind for kind, there in on.items() if there) or "none"

@@ -34,9 +34,15 @@ class PairAhead(Rule):
 def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
     """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
-    matches = pairs.matched([run for run in runs if run.config.method == a], [run for run in runs if run.config.method == b], [*varying(run.config for run in runs), *equal])
+    matches = pairs.matched(
+        [run for run in runs if run.config.method == a],
+        [run for run in runs if run.config.method == b],
+        [*varying(run.config for run in runs), *equal],
+    )
     if not matches:
-        raise Lacking(f"no runs of {title(a)} and {title(b)} at the same settings{''.join(f', the same {name}' for name in equal)} and seed")
+        raise Lacking(
+            f"no runs of {title(a)} and {title(b)} at the same settings{''.join(f', the same {name}' for name in equal)} and seed"
+        )
     return matches
 
 
@@ -65,7 +71,14 @@ class CostOrder(Rule):
                 if cost == "energy" and not ratios:
                     continue
                 reach = "" if cost == "memory" else " to the accuracy that both reach"
-                found.append(step_of(f"{title(self.dear)} needs more {COSTS[cost]} than {title(other)}{reach}", ratios, ratio=True, counted=cost == "memory"))
+                found.append(
+                    step_of(
+                        f"{title(self.dear)} needs more {COSTS[cost]} than {title(other)}{reach}",
+                        ratios,
+                        ratio=True,
+                        counted=cost == "memory",
+                    )
+                )
         return found
 
 
@@ -93,7 +106,13 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | No
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds(list(pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))).values()))
+    return over_seeds(
+        list(
+            pairs.by_seed(
+                matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))
+            ).values()
+        )
+    )
 
 
 def _mtime(run: Run) -> int:
@@ -113,7 +132,14 @@ def _reached(folder: Path, stamp: int) -> list[tuple[float, float, float]]:
 @lru_cache(maxsize=4096)
 def _joules(folder: Path, stamp: int, seconds: float) -> float | None:
     """What the training had taken after so many seconds, where its energy was measured."""
-    return next((row["joules"] for row in reversed(Run(folder).metrics()) if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds), None)
+    return next(
+        (
+            row["joules"]
+            for row in reversed(Run(folder).metrics())
+            if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds
+        ),
+        None,
+    )
 
 
 class ResultAhead(Rule):

@@ -45,12 +45,23 @@ class Step:
         of, seeds = self.difference, f"{self.difference.seeds} {'seed' if self.difference.seeds == 1 else 'seeds'}"
         verdict = ("yes" if of.mean > 0 else "no, the other way round") if self.apart else "not told apart"
         if of.test == "none":
-            return f"{self.says}: {verdict} ({self.amount(of.mean)}, {'the same in all' if self.exact else 'untested:'} {seeds if self.exact else of.why})."
+            return (
+                f"{self.says}: {verdict} ({self.amount(of.mean)}, {'the same in all' if self.exact else 'untested:'} "
+                f"{seeds if self.exact else of.why})."
+            )
         wish = ""
         if not self.apart:
             needed = more_seeds(of, self.comparisons)
-            wish = f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, at this difference and spread" if needed else ""
-        return f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to {self.amount(of.high).rpartition(' ')[0]}, {seeds}{wish})."
+            wish = (
+                f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, "
+                "at this difference and spread"
+                if needed
+                else ""
+            )
+        return (
+            f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to "
+            f"{self.amount(of.high).rpartition(' ')[0]}, {seeds}{wish})."
+        )
 
 
 def step_of(says: str, by_seed: Mapping[int, float], **kind: bool) -> Step:

@@ -38,7 +38,9 @@ def ask(*words: str, seconds: float | None = None) -> str:
         return done.stdout
     said = [line.partition("error: ")[2] or line for line in done.stderr.splitlines() if line.strip()]
     refusal = said[-1].strip() if said else f"{words[0]} ended with exit code {done.returncode}"
-    if re.search(r"unable to contact|connection (refused|timed out)|communication|socket|not respond", " ".join(said), re.IGNORECASE):
+    if re.search(
+        r"unable to contact|connection (refused|timed out)|communication|socket|not respond", " ".join(said), re.IGNORECASE
+    ):
         raise Unanswered(f"Slurm does not answer: {refusal}")
     raise ValueError(f"Slurm refuses: {refusal}")
 
@@ -64,12 +66,24 @@ class Job:
         return not self.waits and self.state != "COMPLETING"
 
 
-COLUMNS = {"JobArrayID": 40, "ArrayTaskID": 12, "State": 20, "Reason": 120, "Partition": 60, "NodeList": 120, "RestartCnt": 12, "StartTime": 24, "Comment": 1000}
+COLUMNS = {
+    "JobArrayID": 40,
+    "ArrayTaskID": 12,
+    "State": 20,
+    "Reason": 120,
+    "Partition": 60,
+    "NodeList": 120,
+    "RestartCnt": 12,
+    "StartTime": 24,
+    "Comment": 1000,
+}
 
 
 def queue(store: Store) -> dict[Path, Job]:
     """The user's jobs of the store's runs that Slurm lists now, by run folder. Raises Unanswered or ValueError."""
-    answer = ask("squeue", "--me", "--array", "--noheader", "--Format", ",".join(f"{name}:{width}" for name, width in COLUMNS.items()))
+    answer = ask(
+        "squeue", "--me", "--array", "--noheader", "--Format", ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
+    )
     found: dict[Path, Job] = {}
     for line in answer.splitlines():
         starts = itertools.accumulate(COLUMNS.values(), initial=0)
@@ -95,5 +109,7 @@ def fates(ids: Iterable[str]) -> dict[str, str]:
     with suppress(Unanswered, ValueError):
         answer = ask("sacct", "-X", "--noheader", "--parsable2", "--format=JobID,State", "--jobs", ",".join(ids))
         told = dict(line.split("|", 1) for line in answer.splitlines() if "|" in line)
-        return {job: state for job, state in told.items() if state not in ("PENDING", "RUNNING", "REQUEUED", "RESIZING", "SUSPENDED")}
+        return {
+            job: state for job, state in told.items() if state not in ("PENDING", "RUNNING", "REQUEUED", "RESIZING", "SUSPENDED")
+        }
     return {}

@@ -47,7 +47,8 @@ def _heard(path: Path, *stamp: int) -> Heard:
 
 def stale(now: Heard) -> bool:
     """Whether what was heard says nothing of the present."""
-    return now.problem is not None or abs(time.time() - now.answered_at) > 4 * ASK_SECONDS + ANSWER_SECONDS  # the clock may be set back
+    # The clock may be set back.
+    return now.problem is not None or abs(time.time() - now.answered_at) > 4 * ASK_SECONDS + ANSWER_SECONDS
 
 
 def unknown(now: Heard) -> str:

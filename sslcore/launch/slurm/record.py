@@ -54,8 +54,8 @@ def look(store: Store, runs: Sequence[tuple[Run, Status]], lasting: dict[Path, L
                 correct(run, jobs[run.path], lasting, grace_seconds)
             elif status.state not in ACTIVE or not owned(run, status):
                 lasting.pop(run.path, None)
-            elif lasted(lasting, run, status) >= (GONE_SECONDS if status.job_id else SUBMITTING_SECONDS):  # and not a heartbeat meanwhile
-                gone.append((run, status))
+            elif lasted(lasting, run, status) >= (GONE_SECONDS if status.job_id else SUBMITTING_SECONDS):
+                gone.append((run, status))  # and not a heartbeat meanwhile
         except Exception:
             log.exception("%s cannot be worked with", run)
     said = fates(status.job_id for _, status in gone if status.job_id) if gone else {}
@@ -90,7 +90,9 @@ def correct(run: Run, job: Job, lasting: dict[Path, Lasting], grace_seconds: flo
     elif job.waits and status.state in ("stopped", "interrupted"):
         if lasted(lasting, run, status) >= GONE_SECONDS:  # else it was just cancelled
             record_waiting(run, status, job)
-    elif job.waits and (status.state == "running" or (status.state == "queued" and (status.job_id, status.requeues) != (job.id, job.requeues))):
+    elif job.waits and (
+        status.state == "running" or (status.state == "queued" and (status.job_id, status.requeues) != (job.id, job.requeues))
+    ):
         lasting.pop(run.path, None)
         record_waiting(run, status, job)
     elif job.trains and run.stopping(status):
@@ -107,9 +109,17 @@ def record_waiting(run: Run, status: Status, job: Job) -> None:
         if run.recorded_status() == status:
             log.info("%s: job %s waits in Slurm, requeued %d times", run.id, job.id, job.requeues)
             run.update_status(
-                state="queued", engine="slurm", job_id=job.id, partition=job.partition, requeues=job.requeues,
-                pid=None, pid_started=None, eta_seconds=None, ended_at=None, error=None,
-            )  # fmt: skip
+                state="queued",
+                engine="slurm",
+                job_id=job.id,
+                partition=job.partition,
+                requeues=job.requeues,
+                pid=None,
+                pid_started=None,
+                eta_seconds=None,
+                ended_at=None,
+                error=None,
+            )
 
 
 def record_end(run: Run, status: Status, fate: str) -> None:
@@ -127,7 +137,13 @@ def how_it_ended(run: Run, status: Status, fate: str) -> tuple[str, str]:
     """(state, reason) of a run that is on record as queued or running and has no job in Slurm any more."""
     told = read_json(run.exit_file) or {}
     code = told.get("code") if told.get("job_id") == status.job_id else None
-    says = f" Slurm's accounting says {fate}." if fate else f" Slurm's last words: {words}" if (words := slurm_words(run, status)) else ""
+    says = (
+        f" Slurm's accounting says {fate}."
+        if fate
+        else f" Slurm's last words: {words}"
+        if (words := slurm_words(run, status))
+        else ""
+    )
     if status.job_id is None:
         return "interrupted", "It was never handed over to Slurm."
     if status.state == "running" and run.stopping(status):

@@ -106,7 +106,9 @@ def _quoted(value: str) -> str:
     """A value for a line of #SBATCH."""
     if "\n" in value or "\r" in value:
         raise ValueError(f"{value!r}: Slurm takes no path with a line break in it")
-    return value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )
 
 
 @functools.lru_cache(maxsize=1000)

@@ -25,9 +25,25 @@ class Settings(BaseModel):
     partition: str = Field("", description="Partition to queue in (sinfo lists them).")
     account: str = Field("", description="Account that is charged.")
     qos: str = Field("", description="Quality of service.")
-    time: str = Field("", description="Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that needs longer is no worse off: it goes on in another job.")
-    notice: int = Field(120, ge=10, le=3600, description="Seconds before the time is up at which a run keeps its checkpoint and makes room.")
-    gpus: int = Field(8, ge=0, le=64, description="GPUs that a node has. A run asks for as many as its devices, on several nodes where those are more; with 0, or device=cpu, for none.")
+    time: str = Field(
+        "",
+        description=(
+            "Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that needs longer is no "
+            "worse off: it goes on in another job."
+        ),
+    )
+    notice: int = Field(
+        120, ge=10, le=3600, description="Seconds before the time is up at which a run keeps its checkpoint and makes room."
+    )
+    gpus: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description=(
+            "GPUs that a node has. A run asks for as many as its devices, on several nodes where those are more; with 0, or "
+            "device=cpu, for none."
+        ),
+    )
     gpu_type: str = Field("", description="Kind of GPU, such as a100.")
     cpus: int = Field(4, ge=1, le=256, description="CPU cores for each of a run's devices.")
     memory: str = Field("", description="Memory of a node for a run, such as 16G.")
@@ -74,7 +90,9 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _time_to_train(self) -> "Settings":
         if self.time and minutes(self.time) * 60 <= self.notice:
-            raise PydanticCustomError("time", "Input should leave time to train before the notice of {notice} s", {"notice": self.notice})
+            raise PydanticCustomError(
+                "time", "Input should leave time to train before the notice of {notice} s", {"notice": self.notice}
+            )
         return self
 
 
@@ -99,7 +117,8 @@ def read(store: Store) -> Settings:
     """The store's slurm.yaml, or the defaults. Raises ConfigError."""
     path = file(store)
     try:
-        return _valid(yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {})  # no 8:00:00 as a number to the base of 60
+        # No 8:00:00 as a number to the base of 60.
+        return _valid(yaml.load(path.read_text(encoding="utf-8"), yaml.BaseLoader) or {})
     except FileNotFoundError:
         return Settings()
     except ConfigError as error:
@@ -131,8 +150,12 @@ def _valid(values: Any) -> Settings:
     if not isinstance(values, Mapping):
         raise ConfigError({"slurm": "expected settings such as 'partition: gpu'"})
     if unknown := [str(name) for name in values if name not in Settings.model_fields]:
-        raise ConfigError(dict.fromkeys(unknown, f"there is no such setting of Slurm; known are {', '.join(Settings.model_fields)}"))
+        raise ConfigError(
+            dict.fromkeys(unknown, f"there is no such setting of Slurm; known are {', '.join(Settings.model_fields)}")
+        )
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError({str(e["loc"][0]) if e["loc"] else e["type"]: e["msg"].replace("Input should", "must") for e in error.errors()}) from None
+        raise ConfigError(
+            {str(e["loc"][0]) if e["loc"] else e["type"]: e["msg"].replace("Input should", "must") for e in error.errors()}
+        ) from None
