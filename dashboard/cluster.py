@@ -84,13 +84,7 @@ def _field(name: str, value: str | int, help: str) -> str | int:
     label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
     key = f"cluster_{name}"
     if isinstance(value, int):
-        low, high = (
-            getattr(limit, side)
-            for side in ("ge", "le")
-            for limit in slurm_yaml.Settings.model_fields[name].metadata
-            if hasattr(limit, side)
-        )
-        return st.number_input(label, value=value, min_value=low, max_value=high, step=1, key=key, help=help)
+        return st.number_input(label, value=value, step=1, key=key, help=help)
     return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
 

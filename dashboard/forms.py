@@ -174,12 +174,10 @@ def _widget(name: str, *, placeholder: str, **common: Any) -> Any:
         options = list(option.choices) or [True, False]
         return st.selectbox(label(name), options, index=None, format_func=say, placeholder=placeholder, **common)
     if option.type in (int, float):
-        low, high = option.low if option.above is None else option.above, option.high
+        # Without bounds: a browser would keep a number beyond them to itself, and the form go on with the one before.
         return st.number_input(
             label(name),
             value=None,
-            min_value=None if low is None else option.type(low),
-            max_value=None if high is None else option.type(high),
             step=option.type(1) if option.type is int else 0.01,
             format="%d" if option.type is int else "%g",
             placeholder=placeholder,

@@ -327,6 +327,13 @@ def test_problems_stand_beside_their_field_and_nothing_can_start():
     assert app.button(key="new_launch").disabled
     app.number_input(key="new_set_batch_size").set_value(64).run()
     assert not app.error and not app.button(key="new_launch").disabled
+    app.multiselect(key="new_own_byol").set_value(["weight_decay"])
+    for key, wrong, says in (("new_set_learning_rate", -1.0, "greater than 0"), ("new_seeds", 0, "1 to 20")):
+        app.number_input(key=key).set_value(wrong).run()
+        assert any(says in error.value for error in app.error) and app.button(key="new_launch").disabled
+        assert not clean(app).warning and not {"set", "seeds"} & app.query_params.keys()
+        app.number_input(key=key).set_value(None).run()
+        assert not app.error and not app.button(key="new_launch").disabled
 
 
 @pytest.mark.parametrize("path, says", [("", "path"), ("/no/such/folder", "no such")])

@@ -54,7 +54,7 @@ else:
 try:
     asked = draft.Asked.from_params(link.params("title", "question", "seeds", "set", "own", "vary"))
 except ConfigError as error:
-    st.warning(f"The link asks for something that does not exist, so its changes are left out: {words.plain(str(error))}")
+    st.warning(f"The link asks for what cannot be, so its changes are left out: {words.plain(str(error))}")
     asked = draft.Asked()
 
 boxes: dict[str, Any] = {}  # by setting: the place where its problems are said
@@ -130,12 +130,19 @@ with seeds_box:
     forms.follow("new_seeds", len(start.seeds), origin, asked.seeds)
     seeds = st.number_input(
         "Seeds",
-        min_value=1,
-        max_value=max(draft.MAX_SEEDS, len(start.seeds)),
+        value=None,
+        step=1,
         key="new_seeds",
+        placeholder=str(len(start.seeds)),
         persist_state="session",
         help="How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread.",
     )
+    boxes["seeds"] = st.container()
+    most = max(draft.MAX_SEEDS, len(start.seeds))
+    if seeds is not None and not 1 <= seeds <= most:
+        problems["seeds"] = f"must be a number from 1 to {most}, not {seeds}"
+    if seeds is None or "seeds" in problems:
+        seeds = len(start.seeds)
 
 if dataset and dataset != start.dataset:
     settings["dataset"] = dataset
@@ -238,22 +245,12 @@ for method in methods:
             placeholder="None: it shares all others",
         )
         if others:
-            shared = resolve({**usual[method].flat(), **{n: v for n, v in (settings | changed).items() if n in SHARED}})
+            try:
+                shared = resolve({**usual[method].flat(), **{n: v for n, v in (settings | changed).items() if n in SHARED}})
+            except ConfigError:  # which is said where it was typed
+                shared = usual[method]
             by_method[method] = fields(others, {method: shared}, own, prefix=f"{method}_")
 settings |= changed
-
-# The link in the address bar says all of this.
-link.keep(
-    draft.Asked(
-        title=title if title != start.spec.title else None,
-        question=question if question != start.spec.question else None,
-        seeds=seeds if seeds != len(start.seeds) else None,
-        settings=changed,
-        by_method=by_method,
-        axes=varying if varying != start.axes else None,
-    ).params()
-)
-
 
 # -- The runs -------------------------------------------------------------------------------
 
@@ -268,6 +265,20 @@ if not problems:
 problems |= planned.problems
 for name, box in boxes.items():
     forms.problem(box, problems, name)
+
+# The link in the address bar says all of this that can be launched.
+link.keep(
+    draft.Asked(
+        title=title if title != start.spec.title else None,
+        question=question if question != start.spec.question else None,
+        seeds=seeds if seeds != len(start.seeds) else None,
+        settings={name: value for name, value in changed.items() if name not in problems},
+        by_method={
+            method: {name: value for name, value in own.items() if name not in problems} for method, own in by_method.items()
+        },
+        axes=varying if varying != start.axes else None,
+    ).params()
+)
 
 with strip_box:
     if st.toggle(
