@@ -11,7 +11,7 @@ belongs to all pages is kept here and goes along from page to page:
     hidden       "shown" where hidden runs are shown all the same
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -66,6 +66,14 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
             words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions.")
         )
     return experiment, shown
+
+
+def say_damaged(runs: Iterable[Run]) -> None:
+    """Say which finished runs have results that cannot be read, and how to make them again."""
+    if damaged := [run for run in runs if run.status().state == "finished" and not run.results()]:
+        names = ", ".join(run.name for run in damaged)
+        again = f"In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
+        st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
 
 
 def heading(title: str, beside: bool = False, points: bool = False) -> Experiment:

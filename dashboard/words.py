@@ -3,8 +3,11 @@
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from sslcore.experiment import ACTIVE, RESUMABLE
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -117,6 +120,18 @@ def date(seconds: float | None) -> str:
     if then[:3] == now[:3]:
         return time.strftime("today %H:%M", then)
     return time.strftime("%-d %B %H:%M" if then.tm_year == now.tm_year else "%-d %B %Y", then)
+
+
+def lacking(states: Iterable[str]) -> list[str]:
+    """What becomes of runs that have no result, by their states."""
+    of = Counter(states)
+    to_come = sum(of[state] for state in ACTIVE)
+    ended = [
+        f"{of[state]} {state}: Watch says why, and can resume {'it' if of[state] == 1 else 'them'}"
+        for state in RESUMABLE
+        if of[state]
+    ]
+    return [f"{to_come} still to finish"] * bool(to_come) + ended
 
 
 def count(n: int, thing: str) -> str:

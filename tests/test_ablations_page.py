@@ -49,6 +49,15 @@ def test_a_complete_grid_says_so_and_offers_no_runs(experiment):
     assert "±" in tables(app)
 
 
+def test_a_run_is_missing_only_where_it_has_no_result_and_what_cannot_be_read_is_told(experiment):
+    experiment.run("moco-bs16-s0").status_file.write_text("{")
+    experiment.run("moco-bs16-s1").results_file.write_text("null")
+    app = open_page("ablations", experiment="sizes")
+    assert "7 of 8 runs" in texts(app) and "ablations_run" not in [button.key for button in app.button]
+    assert "results.json cannot be read: moco-bs16-s1" in texts(app).replace("\\", "") and "unreadable (seed 1)" in tables(app)
+    assert "cannot be read: moco-bs16-s1" in texts(open_page("evidence", experiment="sizes")).replace("\\", "")
+
+
 def test_what_is_missing_is_told_with_its_cost_and_one_button_runs_it(experiment, launched):
     shutil.rmtree(experiment.run("byol-bs16-s1").path)
     synthetic.failed(experiment.run("moco-bs64-s0"), error="out of memory")

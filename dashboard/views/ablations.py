@@ -18,6 +18,7 @@ CHART, COST, HEAT = 460, 330, 380  # heights in pixels
 VALUES, DROP = "as measured", "drop from the best"
 
 experiment, runs = link.header("Ablations")
+link.say_damaged(runs)
 entries = ablation.entries(experiment, runs)
 axes = ablation.axes(entries)
 
@@ -137,7 +138,7 @@ def draw() -> None:
     cells = ablation.cells(entries, [axis])
     missing = [entry for entry in entries if entry.numbers[measure] is None]
     parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} of the grid have this number"]
-    parts += ["the others are hollow marks at the bottom edge, and listed below"] if missing else []
+    parts += ["the others are hollow marks at the bottom edge"] if missing else []
     st.caption(" · ".join(parts))
     data = pd.DataFrame(ablation.records(cells, [axis]))
     rule = ablation.learning_rate_rule(entries)
@@ -237,7 +238,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
         st.caption(f"On the way: {', '.join(states)}; this page follows.")
     missing = ablation.to_run(own, experiment.name)
     if not missing:
-        st.text("Every run of the grid has a result." if not waiting else "Nothing else.")
+        st.text("Every run of the grid has a result." if all(entry.measured for entry in own) else "Nothing else.")
         return
     names = [entry.run for entry in missing]
     kept = [name for name in st.session_state.get("ablations_only", []) if name in names]

@@ -111,12 +111,9 @@ probed = [run for run in probed if pairs.accuracy(run, measure) is not None]
 if not probed:
     st.info(f"No run has an accuracy by {pairs.MEASURES[measure]}.", icon=":material/info:")
     st.stop()
-waiting = sum(state in ACTIVE for state in states.values())
-st.caption(
-    f"{words.count(len(probed), 'probed run')} compared"
-    + (f" · {waiting} still to finish" if waiting else "")
-    + f" · accuracy by {pairs.MEASURES[measure]} on h, on all test images"
-)
+said = [f"{words.count(len(probed), 'probed run')} compared", *words.lacking(states[run.id] for run in runs if not run.results())]
+st.caption(" · ".join([*said, f"accuracy by {pairs.MEASURES[measure]} on h, on all test images"]))
+link.say_damaged(runs)
 
 named = tables.named(probed)
 rows = [row for row in tables.summary(probed) if row[measure] is not None]

@@ -16,23 +16,15 @@ from sslcore.launch import transfer
 experiment, runs = link.header("Probe")
 runs = tables.named(tables.in_order(runs))
 results = {name: result for name, run in runs.items() if (result := run.results())}
-waiting = [run for name, run in runs.items() if name not in results]
-
-if damaged := [run for run in waiting if run.status().state == "finished"]:
-    names = ", ".join(run.name for run in damaged)
-    st.warning(
-        words.plain(
-            f"results.json cannot be read: {names}. In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
-        ),
-        icon=":material/draft:",
-    )
+states = [run.status().state for name, run in runs.items() if name not in results]
+link.say_damaged(runs.values())
 if not results:
-    if any(run.status().state in ACTIVE for run in waiting):
+    if any(state in ACTIVE for state in states):
         st.info(
             "No run has finished yet. A run is probed when its training ends; Watch shows how far it is.",
             icon=":material/hourglass_empty:",
         )
-    elif len(waiting) > len(damaged):
+    elif words.lacking(states):
         st.info(
             "No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:"
         )
@@ -50,8 +42,8 @@ if not probed:
     )
     link.page_link("compare", "Compare", experiment=experiment.name)
     st.stop()
-if len(waiting) > len(damaged):
-    st.caption(f"{len(probed)} of {words.count(len(runs), 'run')} probed so far; the others appear here when they have finished.")
+if lacking := words.lacking(states):
+    st.caption(" · ".join([f"{len(probed)} of {words.count(len(runs), 'run')} probed so far", *lacking]))
 
 rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 

@@ -46,6 +46,7 @@ class Entry:
     progress: float
     error: str | None
     numbers: Mapping[str, float | None]  # by summary.NUMBERS
+    measured: bool = False  # whether it has results that can be read
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -55,7 +56,7 @@ class Entry:
     def why(self) -> str:
         """What there is to say of a result that is missing."""
         if self.state == "finished":
-            return "finished without this number"
+            return "finished without this number" if self.measured else "finished, and its results.json cannot be read"
         return f"{self.state}: {self.error}" if self.error and self.state in RESUMABLE else self.state
 
 
@@ -69,7 +70,9 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
             continue
         status, results = run.status(), run.results()
         numbers = {name: number(results, where) for name, where in NUMBERS.items()}
-        found.append(Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers))
+        found.append(
+            Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers, bool(results))
+        )
     there = {run.name for run in experiment.runs()}
     for name, config in plan.plan(experiment.spec()).configs.items():
         if name not in there:
@@ -243,7 +246,9 @@ class Measured:
     @property
     def states(self) -> str:
         """The same, shorter: "not run (seed 1), failed (seed 2)"."""
-        return self._by_seed([entry.state for entry in self.missing])
+        return self._by_seed(
+            ["unreadable" if entry.state == "finished" and not entry.measured else entry.state for entry in self.missing]
+        )
 
     def _by_seed(self, reasons: Sequence[str]) -> str:
         seeds: dict[str, list[str]] = {}
@@ -389,7 +394,8 @@ def _span(values: Iterable[float]) -> str:
 
 def to_run(entries: Iterable[Entry], experiment: str) -> list[Entry]:
     """The experiment's entries that have no result and that nobody is at work on."""
-    return [entry for entry in entries if entry.experiment == experiment and entry.state in (NOT_RUN, *RESUMABLE)]
+    own = (entry for entry in entries if entry.experiment == experiment)
+    return [entry for entry in own if entry.state in (NOT_RUN, *RESUMABLE) and not entry.measured]
 
 
 def seconds_to_run(missing: Iterable[Entry], entries: Sequence[Entry]) -> float | None:
