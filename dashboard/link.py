@@ -115,7 +115,8 @@ def _pick_experiment(names: list[str]) -> Experiment:
     current = st.query_params.get("experiment")
     if current not in names:
         if current is not None:
-            st.warning("The link names an experiment that is not in this store; here is the newest one instead.")
+            gone = f"There is no experiment {current} in this store; deleted ones are in the trash, on the Experiments page."
+            st.warning(words.plain(f"{gone} Here is the newest one instead."))
         current = names[0]
         _put(experiment=current)
     st.session_state["link_experiment"] = current

@@ -58,6 +58,12 @@ def test_a_button_queues_the_seeds_that_a_claim_lacks(experiment, launched):
     assert launched
 
 
+def test_seeds_are_not_offered_where_the_claim_needs_other_values():
+    synthetic.store(Store().root, seeds=(0, 1), axes={"batch_size": [16, 64]}, steps=40, name="two-sizes")
+    app = open_page("claims", experiment="two-sizes")
+    assert "2 distinct values of batch size" in texts(app) and "claims_queue_0" not in [button.key for button in app.button]
+
+
 def test_claims_of_ones_own_stand_beside_and_bad_ones_are_told(experiment):
     mine = {"claim": "Mine *is* <b>odd</b>", "source": "me", "parts": [{"rule": "pair_ahead", "ahead": "byol", "of": "simclr"}]}
     (Store().root / "claims.yaml").write_text(yaml.safe_dump([mine, {**mine, "parts": [{"rule": "magic"}]}]))
@@ -69,7 +75,7 @@ def test_claims_of_ones_own_stand_beside_and_bad_ones_are_told(experiment):
 @pytest.mark.parametrize("claim", claims.read()[0], ids=lambda claim: claim.claim[:12])
 def test_the_form_understands_what_a_claim_asks_for(claim):
     app = open_page("new", **form(claim))
-    assert not any("does not exist" in warning.value for warning in app.warning)
+    assert not any("The link asks" in warning.value for warning in app.warning)
     assert app.number_input(key="new_seeds").value == claim.seeds
     assert app.text_input(key="new_title").value == form(claim)["title"][0]
     if claim.make.vary:

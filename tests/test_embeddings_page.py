@@ -51,6 +51,7 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
             label, guess = (synthetic.CLASSES[kept[name][at]] for name in ("label", "prediction"))
             card = re.search(rf'/{k}\.png" alt="image {k}, {label}".*?(?=role="listitem"|$)', body)[0]
             assert (f"✓ {title}<" in card) if label == guess else (f"✗ {title}: {guess}<" in card)
+            assert f">{k} · {'train' if kept['train'][at] else 'test'}<" in card
     app.button[0].click().run()
     assert "Selected images" not in strips(clean(app)) and "embeddings_pick" not in app.query_params
 

@@ -56,7 +56,7 @@ def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list
         return {}, []
     names = [entry.run for entry in ablation.to_run(evidence.entries, experiment.name)]
     seeds = list(spec.axes.get("seed") or [0])
-    if names or verdict.word != "undecided" or len(seeds) >= claim.seeds:
+    if names or verdict.word != "undecided" or not verdict.by_seeds or len(seeds) >= claim.seeds:
         return {}, names
     grown = {"seed": list(range(max(seeds) + 1, max(seeds) + 1 + claim.seeds - len(seeds)))}
     try:

@@ -263,6 +263,7 @@ labels = {
     for name in shown
     for index, label in zip(found[name].index.tolist(), embeddings.called(found[name].label, names))
 }
+fitted_on = {index for name in shown for index in found[name].index[found[name].train].tolist()}
 
 
 def facts(indices: list[int]) -> pd.DataFrame:
@@ -290,7 +291,8 @@ else:
         )
     st.caption(
         f"{words.count(len(inside), 'image')}, those first on which the runs disagree, then those that most take for something "
-        f"else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says."
+        f"else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says. It was fitted on "
+        "images marked train, so only what it says of the others counts."
     )
     if len(selected) > LINKED:
         st.caption(f"{len(selected)} images are too many for a link ({LINKED} at most): it will open without them.")
@@ -300,7 +302,8 @@ else:
             index,
             f"image {index}, {labels[index] or 'no label'}",
             [
-                f'<b>{escape(labels[index]) or "image"}</b> <span class="aside">{index}</span>',
+                f"<b>{escape(labels[index]) or 'image'}</b> "
+                f'<span class="aside">{index} · {"train" if index in fitted_on else "test"}</span>',
                 *(pictures.verdict(titles[name], labels[index], predictions[name].get(index, "")) for name in shown),
             ],
         )

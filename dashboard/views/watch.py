@@ -15,6 +15,7 @@ from sslcore.methods import METHODS
 
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
 PAGE = 20  # runs listed at a time
+LIST = 530  # pixels of a long list: five runs and half of another, which tells that there are more
 
 
 store = link.store()
@@ -105,12 +106,11 @@ def doing(run: Run, status: Status) -> str:
 
 
 def measured(run: Run) -> str:
-    """The latest kNN and speed that a run logged."""
+    """A run's kNN, of its end or the latest that it logged, and its latest speed."""
     logged = tables.logged(run)
-    knn, speed = logged.last("knn"), logged.last("images_per_second")
-    return " · ".join(
-        filter(None, [f"kNN {words.percent(knn)}" if knn is not None else "", words.rate(speed) if speed is not None else ""])
-    )
+    knn, so_far, speed = number(run.results(), "knn.accuracy"), logged.last("knn"), logged.last("images_per_second")
+    said = f"kNN {words.percent(knn)}" if knn is not None else f"kNN {words.percent(so_far)} so far" if so_far is not None else ""
+    return " · ".join(filter(None, [said, words.rate(speed) if speed is not None else ""]))
 
 
 def row(run: Run, status: Status) -> None:
@@ -135,7 +135,10 @@ def row(run: Run, status: Status) -> None:
         if action:
             act(run, action)
         if status.state == "failed":
-            st.error(words.plain(status.error or "It ended without a word; the log below may say why."), icon=":material/error:")
+            why = status.error or "It ended without a word; the log below may say why"
+            st.error(
+                words.plain(f"{why.rstrip('.')}. Resume tries again, from a checkpoint if there is one."), icon=":material/error:"
+            )
         elif status.state == "interrupted":
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. Resume goes on from the last checkpoint."))
@@ -147,7 +150,7 @@ def row(run: Run, status: Status) -> None:
 def overview() -> None:
     now = statuses()
     if active and not any(status.state in ACTIVE for status in now.values()):
-        st.rerun()  # nothing runs any more: end the polling
+        st.rerun()  # nothing runs any more, or all was deleted: end the polling
     states = Counter(status.state for status in now.values())
     with st.container(horizontal=True, gap="small"):
         for state, (word, icon, colour) in words.STATES.items():
@@ -164,7 +167,7 @@ def overview() -> None:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
                 st.error(words.plain(str(error)))
-    with st.container(height=480 if len(listed) > 6 else "content", border=False):
+    with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:
                 row(runs[name], now[name])
@@ -232,6 +235,17 @@ def log(run: Run) -> None:
 
 
 @st.fragment(run_every=tick)
+def views(run: Run) -> None:
+    if run.views_file.is_file():
+        try:
+            st.image(str(run.views_file))
+        except Exception:  # whatever a torn file makes Pillow raise
+            st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
+    else:
+        st.text("The picture appears when the run has started.")
+
+
+@st.fragment(run_every=tick)
 def its_job(run: Run) -> None:
     if (status := run.status()).engine == "slurm":
         cluster.job(run, status)
@@ -250,13 +264,7 @@ with log_box:
     log(run)
 with views_box:
     st.caption("What its network sees: each image, and random views of it below")
-    if run.views_file.is_file():
-        try:
-            st.image(str(run.views_file))
-        except Exception:  # whatever a torn file makes Pillow raise
-            st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
-    else:
-        st.text("The picture appears when the run has started.")
+    views(run)
 
 this_machine()
 trash.answer(store)

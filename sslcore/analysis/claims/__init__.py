@@ -103,6 +103,7 @@ class Verdict:
     word: Literal["supported", "contradicted", "undecided"]
     steps: list[Step] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
+    by_seeds: bool = True  # whether more seeds of these runs could decide it
 
     @property
     def reason(self) -> str:
@@ -110,20 +111,21 @@ class Verdict:
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    steps, lacks = [], []
+    steps, lacks, by_seeds = [], [], True
     for part in claim.parts:
         try:
             steps += part.steps(evidence)
         except Lacking as lack:
             steps += lack.steps
             lacks.append(str(lack))
+            by_seeds &= bool(lack.steps)
     adjusted = holm([step.difference.p for step in steps])
     tested = max(1, sum(p is not None for p in adjusted))
     steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
     if any(step.apart and step.difference.mean < 0 for step in steps):
-        return Verdict("contradicted", steps, lacks)
+        return Verdict("contradicted", steps, lacks, by_seeds)
     supported = steps and not lacks and all(step.apart for step in steps)
-    return Verdict("supported" if supported else "undecided", steps, lacks)
+    return Verdict("supported" if supported else "undecided", steps, lacks, by_seeds)
 
 
 def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
