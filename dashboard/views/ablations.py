@@ -267,7 +267,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
 
 def _cost(seconds: float | None, resumed: bool) -> str:
     if seconds is None:
-        return "What they would cost is not known: no run has finished yet, or the data set is not on this machine."
+        return "What they would cost is not known: no run has finished yet, or this dashboard cannot read the data set."
     going_on = " Those that were stopped go on from their checkpoint." if resumed else ""
     return (
         f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a "

@@ -510,9 +510,10 @@ for better, worse, order in ((a, b, -ahead), (b, a, ahead)):
     draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
     shown = [k for k in np.lexsort((draw, order))[:PICTURES] if order[k] < 0]
     every = "" if n_runs == 1 else f" in all {n_runs} matched trainings"
+    others = "" if len(shown) <= len(won) else f"; {'after them' if len(won) else 'below'}, those in most trainings"
     st.markdown(
         f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(len(won), 'image')} of "
-        f"{len(said.label):,}"
+        f"{len(said.label):,}{others}"
     )
     if not shown:
         st.text("There is no such image.")
