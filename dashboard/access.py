@@ -202,12 +202,12 @@ def check_data(dataset: str) -> None:
         return
     real, roots = os.path.realpath(path), data_roots()
     if not any(real == root or real.startswith(root.rstrip(os.sep) + os.sep) for root in roots):
-        within = (
-            f"no such file or folder within {', '.join(dict.fromkeys(roots))}"
+        places = (
+            f"only files and folders within {', '.join(dict.fromkeys(roots))} can be opened here"
             if roots
             else "no folder may be opened from a browser"
         )
-        raise ValueError(f"{within}; TRIPTYCH_DATA_ROOTS, set where the dashboard is started, names folders that may be")
+        raise ValueError(f"{places}. To open another, start the dashboard with TRIPTYCH_DATA_ROOTS=THAT_FOLDER")
 
 
 datasets.check_path = check_data  # for this process; what it starts, change.py checks before

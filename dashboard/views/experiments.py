@@ -38,6 +38,14 @@ def dialogs() -> None:
     trash.answer(store)
 
 
+@st.fragment(run_every=10)
+def news() -> None:
+    """What was begun elsewhere, in a shell say: not shown unasked, for the reader may be typing."""
+    new = {experiment.name for experiment in store.experiments()} - experiments.keys()
+    if new and st.button(f"Show {words.count(len(new), 'new experiment')}", icon=":material/refresh:", key="experiments_news"):
+        st.rerun()
+
+
 # -- An empty store -----------------------------------------------------------------
 
 
@@ -91,6 +99,7 @@ if not experiments:
         if st.button("Import", type="tertiary", icon=":material/upload:", key="experiments_import", **access.lock()):
             share.ask(None)
     st.caption(f"Experiments are kept in {words.plain(str(store.root))}.")
+    news()
     trash.contents(store)
     dialogs()
     st.stop()
@@ -305,6 +314,7 @@ def cards() -> None:
             card(experiment)
 
 
+news()
 st.html(menu.STYLE)
 cards()
 if names:

@@ -25,6 +25,10 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
     before = table.inner_text()
 
     page.goto(app.url)
+    expect(page.locator(".st-key-experiments_menu_travels")).to_be_visible()
+    synthetic.store(app.store, name="from-a-shell", methods=("moco",), seeds=(0,), steps=20)
+    page.get_by_role("button", name="Show 1 new experiment").click()
+    expect(page.locator(".st-key-experiments_menu_from-a-shell")).to_be_visible()
     choose(page, "travels", "Share")
     with page.expect_download() as download:
         page.get_by_role("button", name=re.compile("Without weights")).click()
