@@ -334,6 +334,9 @@ def test_problems_stand_beside_their_field_and_nothing_can_start():
         assert not clean(app).warning and not {"set", "seeds"} & app.query_params.keys()
         app.number_input(key=key).set_value(None).run()
         assert not app.error and not app.button(key="new_launch").disabled
+    app.number_input(key="new_set_image_size").set_value(4)
+    app.number_input(key="new_seeds").set_value(21).run()
+    assert len(app.error) == 2 and not clean(app).warning, "all that is wrong is said at once"
 
 
 @pytest.mark.parametrize("path, says", [("", "path"), ("/no/such/folder", "can be opened")])

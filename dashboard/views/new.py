@@ -255,14 +255,12 @@ settings |= changed
 # -- The runs -------------------------------------------------------------------------------
 
 experiment = draft.Draft(start, title, question, settings, by_method, axes)
-planned = plan.Plan()
-if not problems:
-    try:
-        spec = experiment.spec()
-        planned = plan.plan(spec)
-    except ConfigError as error:
-        planned = plan.Plan(problems=error.problems)
-problems |= planned.problems
+try:
+    spec = experiment.spec()
+    planned = plan.plan(spec)
+except ConfigError as error:
+    planned = plan.Plan(problems=error.problems)
+problems = planned.problems | problems
 for name, box in boxes.items():
     forms.problem(box, problems, name)
 
