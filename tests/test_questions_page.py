@@ -85,7 +85,7 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     app.selectbox(key="probe_dataset").set_value("own images").run()
     app.text_input(key="probe_path").set_value("/nowhere/at/all").run()
     app.button(key="probe_transfer").click().run()
-    assert "no such file" in clean(app).error[0].value and not (experiment.path / transfer.LOG).exists()
+    assert "can be opened" in clean(app).error[0].value and not (experiment.path / transfer.LOG).exists()
 
     log = take(experiment.path / transfer.LOG)  # as the process holds it
     names = [run.id for run in experiment.runs()]
