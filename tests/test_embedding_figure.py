@@ -99,11 +99,15 @@ def test_names_do_not_lie_over_each_other():
             assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
 
 
-def test_names_stand_at_the_middle_of_their_class():
-    frame = points()
-    for chip in panel(frame, classes=CLASSES).layout.annotations:
-        own = frame[frame["class"] == chip.text]
-        assert (chip.x, chip.y) == (pytest.approx(own["x"].median()), pytest.approx(own["y"].median()))
+def test_names_stand_among_the_points_of_their_class():
+    """At the larger heap where a class falls apart; not between, where there are others or nobody."""
+    heaps = np.random.default_rng(0).normal(size=(1200, 2)) * 0.3 + np.repeat([[0.0, 0.0], [10.0, 0.0]], [800, 400], axis=0)
+    frame = points(1200).assign(x=heaps[:, 0], y=heaps[:, 1])
+    chips = panel(frame, classes=CLASSES).layout.annotations
+    assert {chip.text for chip in chips} == set(CLASSES)
+    for chip in chips:
+        own = frame.loc[frame["class"] == chip.text, ["x", "y"]].to_numpy()
+        assert (own == (chip.x, chip.y)).all(1).any() and np.hypot(chip.x, chip.y) < 0.5
 
 
 @pytest.mark.parametrize("by", ["class", "probe"])
