@@ -33,7 +33,7 @@ from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, number
-from sslcore.config import flatten, varying
+from sslcore.config import flatten
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
 
@@ -145,7 +145,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
     spec = experiment.spec()
     own = experiment.runs()
     chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
-    compared, apart = _differences(chosen)
+    compared, apart = pairs.of_methods(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
@@ -179,14 +179,6 @@ def _content(experiment: Experiment) -> dict[str, Any]:
 def _n(folded: Mapping[str, Any]) -> int:
     """How many of the folded runs have results."""
     return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
-
-
-def _differences(runs: Sequence[Run]) -> tuple[list[Pair], list[str]]:
-    """(every pair of methods in the accuracy of the linear probe, at equal settings; why others are not among them)."""
-    probed = [run for run in runs if pairs.accuracy(run, "linear") is not None]
-    groups = pairs.contestants(probed, "method")
-    names, equal = {method: style.title(method) for method in groups}, varying(run.config for run in probed)
-    return pairs.compare(groups, names, equal, "linear"), pairs.unpaired(groups, names, equal, "linear")
 
 
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:

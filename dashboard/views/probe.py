@@ -9,6 +9,7 @@ from dashboard.figures import labels, probe
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
+from sslcore.analysis import pairs
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import ACTIVE
 from sslcore.launch import transfer
@@ -73,7 +74,10 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
-
+compared, apart = pairs.of_methods(runs.values())
+if compared or apart:
+    st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
+    link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")

@@ -18,7 +18,7 @@ import numpy as np
 
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
-from sslcore.config import get
+from sslcore.config import get, varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
@@ -229,6 +229,14 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
         )
         said.append(f"{names[a]} and {names[b]} could not be paired: {why}.")
     return said
+
+
+def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
+    """(every pair of methods in the accuracy of the linear probe, at equal settings; why others are not among them)."""
+    probed = [run for run in runs if accuracy(run, "linear") is not None]
+    groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
+    names = {method: METHODS[method].title for method in groups}
+    return compare(groups, names, equal, "linear"), unpaired(groups, names, equal, "linear")
 
 
 def _probed(groups: Mapping[Any, Sequence[Run]], measure: str) -> dict[Any, list[Run]]:
