@@ -76,6 +76,9 @@ def line(folded: dict) -> dict[str, str]:
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
+    of = max((pair.settings for pair in compared), default=1)
+    mean = f" (each seed's difference is the mean over {of} settings)" if of > 1 else ""
+    st.text(f"What may be said by the linear probe, at equal settings{mean}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
