@@ -146,6 +146,7 @@ def plan(spec: Spec) -> Plan:
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)
+    first: dict[RunConfig, dict[str, Any]] = {}  # the cell that has a config
     for cell in cells(spec):
         own = flatten(spec.by_method.get(_method(spec, cell), {}))
         try:
@@ -154,8 +155,12 @@ def plan(spec: Spec) -> Plan:
             result.problems |= error.problems
             continue
         name = run_name(config, cell)
-        if name in result.configs:
-            result.problems["axes"] = f"two runs would both be called {name}; is a value listed twice?"
+        if (twin := first.setdefault(config, cell)) is not cell:
+            axis = next(a for a in cell if repr(cell[a]) != repr(twin[a]) or spec.axes[a].count(cell[a]) > 1)
+            (words,) = axes_words({axis: [twin[axis], cell[axis]]})
+            result.problems[axis] = f"a value is listed twice: {words} would train {name} two times"
+        elif name in result.configs:
+            result.problems["axes"] = f"two runs would both be called {name}; do two data sets end in the same name?"
         result.configs[name] = config
     for axis in spec.axes:
         if size and not any(axis in axes for axes in grids):

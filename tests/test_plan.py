@@ -176,9 +176,27 @@ def test_planning_makes_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("axes", [{"seed": [1, 1]}, {"batch_size": [64, "64"]}])
-def test_two_runs_of_one_name_are_refused(axes):
-    assert "twice" in plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems["axes"]
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        ({"seed": [1, 1]}, "seed=1,1"),
+        ({"batch_size": [64, "64"]}, "batch_size=[64, '64']"),
+        ({"seed": [0, 1], "epochs": [1, 1.0]}, "epochs=1,1.0"),
+        ({"augment": [{"flip": 0.0}, {}]}, "augment={flip: 0.0},{}"),
+        ({"method": ["byol", "moco", "byol"]}, "method=byol,byol"),
+    ],
+)
+def test_a_value_that_is_listed_twice_is_refused_however_it_is_spelled(axes, named):
+    problems = plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems
+    assert list(problems) == [named.partition("=")[0]] and f"listed twice: {named} would" in str(problems)
+
+
+def test_values_that_are_called_alike_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        npz(tmp_path / folder / "set.npz")
+    axes = {"dataset": [str(tmp_path / folder / "set.npz") for folder in ("a", "b")]}
+    assert "both be called" in plan.plan(Spec(base=SMALL, axes=axes)).problems["axes"]
 
 
 def test_values_whose_names_look_alike_make_two_runs_or_a_problem():
