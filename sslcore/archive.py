@@ -23,13 +23,13 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig
-from sslcore.experiment import ACTIVE, Experiment, Run, State, Status, Store, slug
+from sslcore.experiment import ACTIVE, LONGEST_NAME, Experiment, Run, State, Status, Store, slug
 from sslcore.files import check_place, replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
 
-FOLDER = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}"
+FOLDER = rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}"
 PLACE = re.compile(rf"(?P<experiment>{FOLDER})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
 SHEET = re.compile(r"sample-[A-Za-z0-9._-]{1,120}\.webp")
 RUN_FILES = {path.name for path in Run(Path()).files()}

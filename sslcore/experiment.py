@@ -31,6 +31,7 @@ SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
 
 EDIT_SECONDS = 30.0
+LONGEST_NAME = 200  # characters of a run's folder; file systems take 255 bytes
 
 State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
 Stage = Literal["pretrain", "probe", "embed"]

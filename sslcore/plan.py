@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sslcore import datasets
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
-from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec, slug
+from sslcore.experiment import LONGEST_NAME, SCHEMA_VERSION, Experiment, Spec, slug
 from sslcore.methods import METHODS
 from sslcore.notation import axes_words, yaml_of
 
@@ -155,6 +155,11 @@ def plan(spec: Spec) -> Plan:
             result.problems |= error.problems
             continue
         name = run_name(config, cell)
+        if len(name) > LONGEST_NAME:
+            result.problems["axes"] = (
+                f"a run's folder would have a name of {len(name)} characters, {name[:40]}..., and {LONGEST_NAME} are possible; "
+                f"vary fewer settings at once, or give them shorter values ({', '.join(cell)} are in it)"
+            )
         if (twin := first.setdefault(config, cell)) is not cell:
             axis = next(a for a in cell if repr(cell[a]) != repr(twin[a]) or spec.axes[a].count(cell[a]) > 1)
             (words,) = axes_words({axis: [twin[axis], cell[axis]]})

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore import launch, plan
-from sslcore.config import ConfigError, get, resolve
-from sslcore.experiment import Spec, Store
+from sslcore.archive import FOLDER
+from sslcore.config import OPTIONS, ConfigError, get, resolve
+from sslcore.experiment import LONGEST_NAME, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.methods import METHODS
 
@@ -202,6 +204,15 @@ def test_values_that_are_called_alike_are_refused(tmp_path):
 def test_values_whose_names_look_alike_make_two_runs_or_a_problem():
     planned = plan.plan(Spec(base={"dataset": "digits"}, axes={"learning_rate": [0.1, 0.10000001]}))
     assert len(planned.configs) == 2 or "axes" in planned.problems
+
+
+def test_a_run_whose_folder_would_have_too_long_a_name_is_refused_with_what_is_in_it():
+    axes = {name: [field.default] for name, field in OPTIONS.items() if name.partition(".")[0] in ("augment", "evaluate")}
+    told = plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems["axes"]
+    assert "vary fewer settings at once" in told and all(axis in told for axis in axes)
+    few = dict(itertools.islice(axes.items(), 10))
+    (name,) = plan.plan(Spec(base={"dataset": "digits"}, axes=few)).configs
+    assert 121 < len(name) <= LONGEST_NAME and re.fullmatch(FOLDER, name), "what can be trained can be exported"
 
 
 def test_a_grid_too_large_is_refused_at_once():
