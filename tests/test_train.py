@@ -114,6 +114,20 @@ def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, meth
     assert run.metrics()[-1]["knn"] > 0.8
 
 
+def poison(training: Training) -> None:
+    with torch.no_grad():
+        training.method.encoder.conv1.weight.mul_(float("nan"))
+
+
+def test_nan_before_the_first_checkpoint_promises_none(shapes):
+    run = make_run("nan", shapes)
+    data = datasets.load(shapes, 16)
+    poison(training := Training(run.config, data, torch.device("cpu")))
+    with pytest.raises(Failed, match=r"NaN.*no checkpoint yet.*learning_rate"):
+        pretrain(training, data, run, Pulse(run))
+    assert not run.checkpoint_file.exists()
+
+
 def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
     run = make_run(
         "nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"}
@@ -123,14 +137,13 @@ def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
     good = run.checkpoint_file.read_bytes()
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
     training.restore(run)
-    with torch.no_grad():
-        training.method.encoder.conv1.weight.mul_(float("nan"))
+    poison(training)
 
     def poisoned(_):
         pass
 
     training.restore = poisoned
-    with pytest.raises(Failed, match=r"NaN.*learning_rate"):
+    with pytest.raises(Failed, match=r"NaN.*last good checkpoint is kept.*learning_rate"):
         pretrain(training, datasets.load(shapes, 16), run, Pulse(run))
     assert run.checkpoint_file.read_bytes() == good
     assert "NaN" not in run.metrics_file.read_text() and any(row.get("loss", 0) is None for row in run.metrics())
