@@ -164,6 +164,18 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     assert "collapsed" in warning and "effective rank 1.0" in warning
 
 
+def test_equal_weights_are_written_as_equal_bytes(shapes):
+    run = make_run("same", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    written = set()
+    for _ in range(8):
+        weights.write(run, run.config, training.method.encoder, training.views)
+        written.add(run.encoder_file.read_bytes())
+    assert len(written) == 1
+    mean, std = weights.read(run, training.method.encoder)
+    assert mean == pytest.approx(training.views.mean.flatten().tolist(), abs=1e-6) and len(std) == 3
+
+
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
     run = make_run("torn", shapes)
     run.checkpoint_file.write_bytes(b"half a checkpoint")
@@ -278,8 +290,8 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert status.state == "finished" and status.attempt == 3 and status.progress == 1
     expected = train(undisturbed).method.encoder.state_dict()
     assert untimed(run) == untimed(undisturbed)
-    weights = load_file(run.encoder_file)
-    assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in expected)
+    kept = load_file(run.encoder_file)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[name], expected[name]) for name in expected)
 
     results = run.results()
     assert 0 <= results["linear"]["accuracy"] <= 1 and results["cost"]["images_per_second"] > 0
