@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, slug
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, folder_name
 from sslcore.methods import METHODS
 from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
 
@@ -43,11 +43,16 @@ def launch(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
 
     store = Store(args.root)
-    if args.name is not None and not slug(args.name):
-        raise ConfigError({"--name": f"{args.name!r} has no letter or digit that a folder could be called by"})
+    if args.name is not None and not folder_name(args.name):
+        raise ConfigError(
+            {
+                "--name": f"nothing of {args.name!r} can be in a folder's name, which here has ASCII letters, digits, dots, "
+                "dashes and underscores; --title takes any letters"
+            }
+        )
     spec = spec.model_copy(update={"title": args.title or args.name or spec.title, "command": again(args, settings, axes)})
     while True:
-        name = slug(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
+        name = folder_name(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
         try:
             experiment = launch.launch(store, name, spec, planned.configs, args.engine)
             break
