@@ -106,7 +106,8 @@ def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
 def train(args: argparse.Namespace) -> int:
     from sslcore import worker
 
-    run = Run(Path(args.run_folder).resolve())
+    folder = Path(args.run_folder)
+    run = Run((folder if folder.exists() else Store(args.root).root / folder).resolve())
     run.config  # noqa: B018  raises where it is no run
     return worker.main(run)
 

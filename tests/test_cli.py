@@ -19,7 +19,7 @@ from PIL import Image
 from sslcore import plan
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
-from sslcore.config import OPTIONS
+from sslcore.config import OPTIONS, resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
@@ -305,6 +305,19 @@ def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing
         store.experiment("g").runs()
     ) == 2
     assert store.experiment("g").spec().axes["augment"] == [{}, {"flip": 0}]
+
+
+def test_a_run_is_trained_by_its_folder_or_by_its_name_in_the_store(store, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr("sslcore.worker.main", lambda run: trained.append(run.path) or 0)
+    for root in (store.root, tmp_path / "elsewhere"):
+        run = Store(root).create("e", Spec(), {"a": resolve({"dataset": "digits"})}).run("a")
+        for words in (f"train {run.path}", f"train {run.id} --root {root}"):
+            assert main(words.split()) == 0 and trained.pop() == run.path
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["train", "e/a"]) == 0 and trained.pop() == run.path, "what lies here comes first"
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "e/a"]) == 0 and trained.pop() == store.root / "e" / "a"
 
 
 # -- What is asked -----------------------------------------------------------------
