@@ -86,6 +86,11 @@ def test_wilsons_interval_is_scipys(right, n):
     assert stats.wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_wilsons_interval_has_the_share_in_it_at_both_ends():
+    for n in range(1, 500):
+        assert stats.wilson(0, n)[0] == 0 and stats.wilson(n, n)[1] == 1
+
+
 @given(st.tuples(*[st.integers(0, 400)] * 4).filter(any))
 def test_the_interval_over_images_holds_the_difference_has_a_width_and_turns_with_it(table):
     made, back = over_images(*right(*table)), over_images(*reversed(right(*table)))

@@ -133,11 +133,11 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927)."""
+    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927); right / n lies in it, whatever is rounded."""
     z = float(ndtri(1 - LEVEL / 2))
     centre = (right + z**2 / 2) / (n + z**2)
     reach = z * math.sqrt(right * (n - right) / n + z**2 / 4) / (n + z**2)
-    return max(centre - reach, 0.0), min(centre + reach, 1.0)
+    return max(min(centre - reach, right / n), 0.0), min(max(centre + reach, right / n), 1.0)
 
 
 # -- Several pairs -----------------------------------------------------------------------
