@@ -231,6 +231,16 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
 
 
+@pytest.mark.parametrize("made", [over_images(*right(40, 5, 5, 10)), over_seeds([0.1, -0.1]), over_seeds([0.3, 0.1, -0.2, -0.2])])
+def test_nobody_is_ahead_in_a_tie(made):
+    said = sentence("A", "B", made, made.p)
+    assert "not told apart" in said and "(equal in accuracy, 95 % interval" in said
+
+
+def test_a_lead_too_small_to_be_written_is_not_called_none():
+    assert "A ahead by less than 0.1 points" in sentence("A", "B", over_seeds([0.0101, -0.0099]), 0.9)
+
+
 def test_a_pair_that_only_the_correction_leaves_undecided_says_so():
     made = over_seeds([0.03, 0.01, 0.02, 0.03])
     assert made.low > 0 and made.p < 0.05 < 3 * made.p
