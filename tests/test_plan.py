@@ -380,6 +380,9 @@ def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(
         ("base: &a {x: *a}", "contains itself"),
         ("base: " + "[" * 3000, "nested too deeply"),
         ("base: {created: 2020-99-99}", "month"),
+        ("base: {[1]: 2}", "unhashable"),
+        ("base: {epochs: 1}\naxes: {}\nbase: {epochs: 2}", "line 3: the key 'base' is given twice"),
+        ("base:\n  epochs: 1\n  'epochs': 2", "line 3: the key 'epochs' is given twice"),
     ],
 )
 def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, content, says):
@@ -387,3 +390,8 @@ def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, conten
     with pytest.raises(ValueError, match=r"p\.yaml") as error:
         plan.read(str(tmp_path / "p.yaml"))
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
+    (tmp_path / "p.yaml").write_text("by_method: {moco: &own {epochs: 1, seed: 3}, byol: {<<: *own, epochs: 2}}")
+    assert plan.read(str(tmp_path / "p.yaml")).by_method["byol"] == {"epochs": 2, "seed": 3}
