@@ -114,6 +114,7 @@ def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
 
     Raises ConfigError, and what `Experiment.editing` raises.
     """
+    extend(experiment.read_spec(), axes)  # raises before a lock is made
     added = shlex.join(["python", "-m", "sslcore", "complete", experiment.name, "--add", *axes_words(axes)])
     with experiment.editing() as spec:
         spec.axes = extend(spec, axes).axes

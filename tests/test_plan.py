@@ -128,6 +128,15 @@ def test_what_cannot_grow_is_told(more, about):
     assert list(error.value.problems) == [about]
 
 
+def test_what_cannot_grow_leaves_no_file(tmp_path):
+    spec = Spec(base={"dataset": "digits"}, axes={"method": ["byol"]})
+    experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
+    before = sorted(experiment.path.iterdir())
+    with pytest.raises(ConfigError):
+        plan.grow(experiment, {"nosuch": [1]})
+    assert sorted(experiment.path.iterdir()) == before
+
+
 def test_what_others_write_into_an_experiment_stays_when_it_grows(tmp_path):
     spec = Spec(base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco"]})
     experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
