@@ -120,6 +120,7 @@ def status(args: argparse.Namespace) -> int:
     from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
+    store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
     table = Table()

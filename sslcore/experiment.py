@@ -470,18 +470,21 @@ class Store:
             name, number = f"{base}-{number}", number + 1
         return name
 
+    def check_place(self) -> None:
+        """Raises NotADirectoryError, in words, where the store is, or lies in, what is no folder."""
+        if any(os.path.exists(path) and not os.path.isdir(path) for path in (self.root, *self.root.parents)):
+            raise NotADirectoryError(
+                f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another "
+                "folder"
+            )
+
     def create(self, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str | None = None) -> Experiment:
         """A new experiment with its runs queued for an engine (see Status), whole or not at all.
 
         Raises FileExistsError where the name is taken, NotADirectoryError where the store is no folder.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise NotADirectoryError(
-                f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another "
-                "folder"
-            ) from None
+        self.check_place()
+        self.root.mkdir(parents=True, exist_ok=True)
         if (self.root / name).exists():
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))

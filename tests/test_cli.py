@@ -111,6 +111,8 @@ def pictures(tmp_path):
         ("launch photos --set devices=2", "devices: 2 GPUs were asked for"),
         ("launch photos --root {pictures}/file", "is to hold experiments, and is or lies in a file"),
         ("launch photos --name mine --root {pictures}/file/below", "is to hold experiments, and is or lies in a file"),
+        ("status --root {pictures}/file", "{pictures}/file is to hold experiments, and is or lies in a file"),
+        ("status --root {pictures}/file/below", "is to hold experiments, and is or lies in a file"),
         ("train nowhere", "nowhere is not a run"),
         ("status nothing", "nothing: no such experiment or run"),
         ("stop nothing/here", "nothing/here: no such experiment or run"),
