@@ -245,6 +245,13 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
             f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
             "folder of bare images)"
         )
+    if unseen := info.untrained:
+        names = ", ".join(itertools.islice(unseen, 5)) + (", ..." if len(unseen) > 5 else "")
+        lost = sum(unseen.values())
+        warnings.append(
+            f"{config.dataset} has no training image of {names}: {lost} of {info.test} test images cannot be got right, so "
+            f"that no accuracy can be above {1 - lost / info.test:.1%}"
+        )
     if info.classes and config.evaluate.knn_k > info.train:
         problems["evaluate.knn_k"] = (
             f"{config.evaluate.knn_k} neighbours are more than the {info.train} training images; choose fewer"

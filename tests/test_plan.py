@@ -301,14 +301,14 @@ def test_what_cannot_be_changed_is_told(settings, axes, name):
 # -- Against the data set ----------------------------------------------------------
 
 
-def npz(path, labels=True, train=40):
+def npz(path, labels=True, train=40, **labelled):
     rng = np.random.default_rng(0)
     arrays = {
         "x_train": rng.integers(0, 255, (train, 16, 16, 3), np.uint8),
         "x_test": rng.integers(0, 255, (10, 16, 16, 3), np.uint8),
     }
     if labels:
-        arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2}
+        arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2} | labelled
     np.savez(path, **arrays)
     return str(path)
 
@@ -338,6 +338,13 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     problems, warnings = plan.check(resolve({"dataset": dataset} | SMALL))
     assert not problems and "no labels" in warnings[0]
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
+
+
+def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
+    dataset = npz(tmp_path / "a.npz", y_test=np.arange(10) % 4)
+    problems, (warning,) = plan.check(resolve({"dataset": dataset} | SMALL))
+    assert not problems and "no training image of 2, 3: 4 of 10 test images" in warning and "60.0%" in warning
+    assert plan.check(resolve({"dataset": npz(tmp_path / "b.npz", y_test=np.zeros(10, int))} | SMALL)) == ({}, [])
 
 
 def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
