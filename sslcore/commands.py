@@ -273,7 +273,8 @@ def export(args: argparse.Namespace) -> int:
     from sslcore import archive
 
     experiment = Store(args.root).whole(args.experiment, "an experiment is exported as a whole; name it without the run")
-    archive.export(experiment, Path(args.file), args.checkpoints)
+    for damaged in archive.export(experiment, Path(args.file), args.checkpoints):
+        print(f"warning: {damaged}", file=sys.stderr)
     print(f"{args.file}: {archive.look(args.file).in_words()}")
     return 0
 
