@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
         "What every launcher starts. SIGTERM keeps a checkpoint and ends with exit code 75. With devices=N it starts\ntorchrun, "
         "in a Slurm job of several nodes on each of them, and records how the N processes end.",
     )
-    sub.add_argument("run_folder", metavar="RUN_FOLDER")
+    sub.add_argument(
+        "run_folder", metavar="RUN_FOLDER", help="a run's folder or, where there is none such, EXPERIMENT/RUN of the store"
+    )
 
     name = "EXPERIMENT[/RUN]"
     sub = command(commands.status, "list the experiments, or the runs of one and how far they are")

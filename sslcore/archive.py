@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -23,13 +23,13 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig
-from sslcore.experiment import ACTIVE, Experiment, Run, State, Status, Store, slug
+from sslcore.experiment import ACTIVE, LONGEST_NAME, Experiment, Run, State, Status, Store, slug
 from sslcore.files import check_place, replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
 
-FOLDER = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,120}"
+FOLDER = rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}"
 PLACE = re.compile(rf"(?P<experiment>{FOLDER})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
 SHEET = re.compile(r"sample-[A-Za-z0-9._-]{1,120}\.webp")
 RUN_FILES = {path.name for path in Run(Path()).files()}
@@ -44,21 +44,24 @@ CHUNK = 1 << 20
 # -- Out -----------------------------------------------------------------------
 
 
-def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) -> None:
+def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) -> list[str]:
     """Write the experiment to a zip file, which appears when it is whole; the same folder gives the same bytes.
 
     Without `checkpoints` the weights stay behind: the screen shows the same, and nothing can be resumed or probed anew.
-    Raises ValueError where there is no such experiment, where the file has no place, or where no import would take it:
-    for the name of a run's folder, or for a file that is torn.
+    Damaged files, which no import would take, are left out, of metrics.jsonl its damaged lines alone: returns a line about
+    each.
+    Raises ValueError where there is no such experiment, where the file has no place, or where no import would take the
+    rest: for the name of a run's folder, or for an experiment.json or config.json that is torn.
     """
     if not experiment.exists():
         raise ValueError(f"{experiment.name}: no such experiment in {experiment.path.parent}")
     check_place(Path(file))
     top = slug(experiment.name) or "experiment"
+    left_out: list[str] = []
     with replacing(Path(file)) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for path in experiment.files():
-                _add(archive, path, f"{top}/{path.name}")
+                left_out += _add(archive, path, f"{top}/{path.name}")
             for run in experiment.runs():
                 if not re.fullmatch(FOLDER, run.name):
                     raise ValueError(
@@ -68,8 +71,9 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
                     if path == run.status_file:  # a run whose process is gone is told as interrupted
                         archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
                     elif checkpoints or path.name not in WEIGHTS:
-                        _add(archive, path, f"{top}/{run.name}/{path.name}")
+                        left_out += _add(archive, path, f"{top}/{run.name}/{path.name}")
         look(temporary)
+    return left_out
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
@@ -80,15 +84,28 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
-    """A file as it is at this moment; nothing where there is none. Raises ValueError, in one line, where it is torn."""
+def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
+    """A file as it is at this moment; nothing where there is none. Returns a line about what is damaged and left out.
+
+    Raises ValueError, in one line, where it is one that an experiment cannot do without.
+    """
     try:
         source = path.open("rb")
     except FileNotFoundError:
-        return
+        return []
     with source:
-        with _naming(name):
-            vetting.check(path)
+        try:
+            with _naming(name):
+                vetting.check(path)
+        except ValueError as error:
+            if path.name == "experiment.json":
+                raise ValueError(f"{error}; mend this file, without which there is no experiment") from None
+            if path.name == "config.json":
+                raise ValueError(f"{error}; python -m sslcore complete writes it anew, or delete the run") from None
+            if path.suffix != ".jsonl":
+                return [f"{error}; this file is left out"]
+            archive.writestr(_entry(name), b"".join(filter(_sound, source)))
+            return [f"{error}; damaged lines are left out"]
         entry = _entry(name)
         entry.file_size = os.fstat(source.fileno()).st_size
         with archive.open(entry, "w") as target:
@@ -96,6 +113,15 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> None:
             while left and (chunk := source.read(min(CHUNK, left))):
                 target.write(chunk)
                 left -= len(chunk)
+    return []
+
+
+def _sound(line: bytes) -> bool:
+    """Whether a line of metrics.jsonl is one that an import takes."""
+    with suppress(Exception):
+        vetting.check_row(line)
+        return len(line) <= CHUNK
+    return False
 
 
 # -- What is inside ------------------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, slug
+from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, folder_name
 from sslcore.methods import METHODS
 from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
 
@@ -43,11 +43,16 @@ def launch(args: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
 
     store = Store(args.root)
-    if args.name is not None and not slug(args.name):
-        raise ConfigError({"--name": f"{args.name!r} has no letter or digit that a folder could be called by"})
+    if args.name is not None and not folder_name(args.name):
+        raise ConfigError(
+            {
+                "--name": f"nothing of {args.name!r} can be in a folder's name, which here has ASCII letters, digits, dots, "
+                "dashes and underscores; --title takes any letters"
+            }
+        )
     spec = spec.model_copy(update={"title": args.title or args.name or spec.title, "command": again(args, settings, axes)})
     while True:
-        name = slug(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
+        name = folder_name(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
         try:
             experiment = launch.launch(store, name, spec, planned.configs, args.engine)
             break
@@ -101,7 +106,8 @@ def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
 def train(args: argparse.Namespace) -> int:
     from sslcore import worker
 
-    run = Run(Path(args.run_folder).resolve())
+    folder = Path(args.run_folder)
+    run = Run((folder if folder.exists() else Store(args.root).root / folder).resolve())
     run.config  # noqa: B018  raises where it is no run
     return worker.main(run)
 
@@ -114,6 +120,7 @@ def status(args: argparse.Namespace) -> int:
     from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
+    store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
     table = Table()
@@ -266,7 +273,8 @@ def export(args: argparse.Namespace) -> int:
     from sslcore import archive
 
     experiment = Store(args.root).whole(args.experiment, "an experiment is exported as a whole; name it without the run")
-    archive.export(experiment, Path(args.file), args.checkpoints)
+    for damaged in archive.export(experiment, Path(args.file), args.checkpoints):
+        print(f"warning: {damaged}", file=sys.stderr)
     print(f"{args.file}: {archive.look(args.file).in_words()}")
     return 0
 

@@ -6,9 +6,9 @@ models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -30,9 +30,17 @@ class ConfigError(ValueError):
 
 
 class Settings(BaseModel):
-    """Base of all groups: unknown names, NaN and infinity are refused."""
+    """Base of all groups: unknown names, NaN, infinity, and true or false for a number, are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and {int, float} & {kind, *get_args(kind)}:  # pydantic takes true for 1
+            raise PydanticCustomError("number", "Input should be a number")
+        return value
 
 
 class Augment(Settings):

@@ -46,7 +46,7 @@ class SmallResNet(nn.Sequential):
 
     dim = 256
 
-    def __init__(self, norm: Norm):
+    def __init__(self, norm: Norm = nn.BatchNorm2d):
         widths = [32, 64, 128, 256]
         layers = [
             ("conv1", nn.Conv2d(3, widths[0], kernel_size=3, stride=2, padding=1, bias=False)),

@@ -14,6 +14,7 @@ import shutil
 import socket
 import tempfile
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -31,6 +32,7 @@ SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
 
 EDIT_SECONDS = 30.0
+LONGEST_NAME = 200  # characters of a run's folder; file systems take 255 bytes
 
 State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
 Stage = Literal["pretrain", "probe", "embed"]
@@ -306,6 +308,18 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:80]
 
 
+WHOLE = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})  # have no mark to drop
+
+
+def folder_name(text: str) -> str:
+    """The slug of an experiment's name, of which accents and umlauts leave the bare letter: Größe is grosse.
+
+    Empty where no letter or digit remains. (Runs and sample sheets have plain slugs, by which old stores know them.)
+    """
+    letters = unicodedata.normalize("NFKD", text.casefold()).translate(WHOLE)
+    return slug("".join(letter for letter in letters if not unicodedata.combining(letter)))
+
+
 class Experiment:
     """One experiment's folder."""
 
@@ -423,11 +437,16 @@ class Store:
         folders = sorted(p for p in self.root.iterdir() if not p.name.startswith(".")) if self.root.is_dir() else []
         return [experiment for experiment in map(Experiment, folders) if experiment.exists()]
 
+    def _called(self, name: str) -> Experiment:
+        """The experiment, there or not, whose folder has this name, or else got it from this name when it was launched."""
+        experiment = self.experiment(name)
+        return experiment if experiment.exists() else self.experiment(folder_name(name) or name)
+
     def find(self, name: str) -> list[Run]:
         """The runs that EXPERIMENT or EXPERIMENT/RUN names. Raises ValueError where there are none."""
         parts = Path(name).parts
         if len(parts) in (1, 2) and not any(part.startswith(".") or part == os.sep for part in parts):
-            experiment = self.experiment(parts[0])
+            experiment = self._called(parts[0])
             if experiment.exists():
                 runs = experiment.runs() if len(parts) == 1 else [experiment.run(parts[1])]
                 if not runs:
@@ -438,31 +457,34 @@ class Store:
 
     def whole(self, name: str, otherwise: str) -> Experiment:
         """The experiment of this name. Raises ValueError where there is none, and with the words `otherwise` for a run's name."""
-        if len(Path(name).parts) == 1 and self.experiment(name).exists():  # also where it has no runs
-            return self.experiment(name)
+        if len(Path(name).parts) == 1 and (experiment := self._called(name)).exists():  # also where it has no runs
+            return experiment
         self.find(name)
         raise ValueError(f"{name}: {otherwise}")
 
     def free_name(self, wanted: str) -> str:
         """`wanted` as a folder name, with a number where it is taken."""
-        base = slug(wanted) or "experiment"
+        base = folder_name(wanted) or "experiment"
         name, number = base, 2
         while (self.root / name).exists():
             name, number = f"{base}-{number}", number + 1
         return name
+
+    def check_place(self) -> None:
+        """Raises NotADirectoryError, in words, where the store is, or lies in, what is no folder."""
+        if any(os.path.exists(path) and not os.path.isdir(path) for path in (self.root, *self.root.parents)):
+            raise NotADirectoryError(
+                f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another "
+                "folder"
+            )
 
     def create(self, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str | None = None) -> Experiment:
         """A new experiment with its runs queued for an engine (see Status), whole or not at all.
 
         Raises FileExistsError where the name is taken, NotADirectoryError where the store is no folder.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise NotADirectoryError(
-                f"{self.root} is to hold experiments, and is or lies in a file; --root, or TRIPTYCH_EXPERIMENTS, names another "
-                "folder"
-            ) from None
+        self.check_place()
+        self.root.mkdir(parents=True, exist_ok=True)
         if (self.root / name).exists():
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))

@@ -14,10 +14,26 @@ from sslcore.config import ConfigError
 # -- Reading -----------------------------------------------------------------------
 
 
+class OnceEach(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loader keeps the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise ValueError(f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice")
+            seen.add(key.value)
+        return node
+
+
 def yaml_of(text: str) -> Any:
-    """What a piece of YAML says. Raises ValueError, in one line, for what is not YAML or contains itself (`&a [*a]`)."""
+    """What a piece of YAML says.
+
+    Raises ValueError, in one line, for what is not YAML, contains itself (`&a [*a]`) or has a key twice.
+    """
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, OnceEach)
     except yaml.YAMLError as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:

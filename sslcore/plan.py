@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from sslcore import datasets
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
-from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec, slug
+from sslcore.experiment import LONGEST_NAME, SCHEMA_VERSION, Experiment, Spec, slug
 from sslcore.methods import METHODS
 from sslcore.notation import axes_words, yaml_of
 
@@ -114,6 +114,7 @@ def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
 
     Raises ConfigError, and what `Experiment.editing` raises.
     """
+    extend(experiment.read_spec(), axes)  # raises before a lock is made
     added = shlex.join(["python", "-m", "sslcore", "complete", experiment.name, "--add", *axes_words(axes)])
     with experiment.editing() as spec:
         spec.axes = extend(spec, axes).axes
@@ -146,6 +147,7 @@ def plan(spec: Spec) -> Plan:
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)
+    first: dict[RunConfig, dict[str, Any]] = {}  # the cell that has a config
     for cell in cells(spec):
         own = flatten(spec.by_method.get(_method(spec, cell), {}))
         try:
@@ -154,8 +156,17 @@ def plan(spec: Spec) -> Plan:
             result.problems |= error.problems
             continue
         name = run_name(config, cell)
-        if name in result.configs:
-            result.problems["axes"] = f"two runs would both be called {name}; is a value listed twice?"
+        if len(name) > LONGEST_NAME:
+            result.problems["axes"] = (
+                f"a run's folder would have a name of {len(name)} characters, {name[:40]}..., and {LONGEST_NAME} are possible; "
+                f"vary fewer settings at once, or give them shorter values ({', '.join(cell)} are in it)"
+            )
+        if (twin := first.setdefault(config, cell)) is not cell:
+            axis = next(a for a in cell if repr(cell[a]) != repr(twin[a]) or spec.axes[a].count(cell[a]) > 1)
+            (words,) = axes_words({axis: [twin[axis], cell[axis]]})
+            result.problems[axis] = f"a value is listed twice: {words} would train {name} two times"
+        elif name in result.configs:
+            result.problems["axes"] = f"two runs would both be called {name}; do two data sets end in the same name?"
         result.configs[name] = config
     for axis in spec.axes:
         if size and not any(axis in axes for axes in grids):
@@ -233,6 +244,13 @@ def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
         problems["dataset"] = (
             f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
             "folder of bare images)"
+        )
+    if unseen := info.untrained:
+        names = ", ".join(itertools.islice(unseen, 5)) + (", ..." if len(unseen) > 5 else "")
+        lost = sum(unseen.values())
+        warnings.append(
+            f"{config.dataset} has no training image of {names}: {lost} of {info.test} test images cannot be got right, so "
+            f"that no accuracy can be above {1 - lost / info.test:.1%}"
         )
     if info.classes and config.evaluate.knn_k > info.train:
         problems["evaluate.knn_k"] = (

@@ -233,11 +233,12 @@ class Training:
                 buffer.copy_(value)
             self.method.zero_grad()
 
-    def check_finite(self) -> None:
+    def check_finite(self, run: Run) -> None:
         """Raises Failed where a loss was not. Waits for the device."""
         if not self.finite:
+            kept = "the last good checkpoint is kept" if checkpoint.exists(run) else "there was no checkpoint yet"
             raise Failed(
-                f"the loss became NaN or infinite before step {self.step}; the last good checkpoint is kept. "
+                f"the loss became NaN or infinite before step {self.step}; {kept}. "
                 "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
             )
 
@@ -290,7 +291,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     """Train to the last epoch, from the checkpoint where there is one.
 
     `pulse` (worker.Pulse) is told how far the training has come and knows whether
-    it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept.
+    it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept, where there is one.
     """
     config = training.config
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
@@ -323,7 +324,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
             journal.note(loss, z)
         rows = journal.read_out(wait=ended_epoch)
         if not all(np.isfinite(row["loss"]) for row in rows):
-            training.check_finite()  # raises
+            training.check_finite(run)  # raises
 
         if ended_epoch:
             words = f"epoch {epoch} of {config.epochs}: loss {rows[-1]['loss']:.3f}, {rows[-1]['images_per_second']:.0f} images/s"
@@ -341,7 +342,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
         stop = distributed.agree(pulse.stop_requested)
         if stop or training.step == training.total or time.monotonic() - saved > every_seconds:
             journal.read_out(wait=True)
-            training.check_finite()
+            training.check_finite(run)
             with journal.paused():
                 began = time.monotonic()
                 if distributed.first():

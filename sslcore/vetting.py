@@ -75,12 +75,15 @@ def _check_rows(path: Path) -> None:
                     raise ValueError(f"line {count} is too long")
                 return
             try:
-                row = json_object(line)
+                check_row(line)
             except ValueError as error:
                 raise ValueError(f"line {count}: {error}") from None
-            for name, value in row.items():
-                if isinstance(value, (dict, list)) or (isinstance(value, int) and abs(value) >= 2**63):
-                    raise ValueError(f"line {count}: {name[:50]} is no plain number")
+
+
+def check_row(line: bytes) -> None:
+    for name, value in json_object(line).items():
+        if isinstance(value, (dict, list)) or (isinstance(value, int) and abs(value) >= 2**63):
+            raise ValueError(f"{name[:50]} is no plain number")
 
 
 def _check_arrays(path: Path) -> None:

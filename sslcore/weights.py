@@ -1,5 +1,7 @@
 """encoder.safetensors: the encoder's weights alone, by torchvision's names, with what its input must look like."""
 
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 from safetensors import SafetensorError, safe_open
@@ -29,6 +31,17 @@ def write(run: Run, config: RunConfig, encoder: nn.Module, views: Views) -> None
     weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
     with replacing(run.encoder_file, size=sum(w.numel() * w.element_size() for w in weights.values())) as temporary:
         save_file(weights, temporary, metadata)
+        sort_metadata(temporary)
+
+
+def sort_metadata(file: Path) -> None:
+    """The same file with its metadata in order, so that equal runs leave equal bytes: safetensors has them in any."""
+    with file.open("r+b") as opened:
+        length = int.from_bytes(opened.read(8), "little")  # of the header, which is JSON
+        header = json.loads(opened.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        opened.seek(8)
+        opened.write(json.dumps(header, separators=(",", ":")).encode().ljust(length))
 
 
 def check(run: Run) -> None:

@@ -175,14 +175,33 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert left_in(store) == ["photos", "photos-2"] and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    "torn", ["experiment.json", "moco-bs32-s0/config.json", "moco-bs32-s0/results.json", "moco-bs32-s0/embeddings.npz"]
-)
+@pytest.mark.parametrize("torn", ["experiment.json", "moco-bs32-s0/config.json"])
 def test_what_could_not_be_imported_is_not_exported(experiment, tmp_path, torn):
     (experiment.path / torn).write_text("{")
-    with pytest.raises(ValueError, match=f"photos/{torn}: "):
+    with pytest.raises(ValueError, match=f"photos/{torn}: .*(mend|complete)"):
         archive.export(experiment, tmp_path / "x.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("torn", ["results.json", "embeddings.npz", "umap.parquet", "views.webp"])
+def test_a_damaged_file_is_left_out_and_told(store, experiment, tmp_path, capsys, torn):
+    file, kept, place = tmp_path / "x.zip", content(experiment), f"moco-bs32-s0/{torn}"
+    (experiment.path / place).write_text('{"linear": {"accuracy": 0.')
+    assert main(["export", "photos", str(file), "--checkpoints", "--root", str(store.root)]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1 and told[0].startswith(f"warning: photos/{place}: ") and told[0].endswith("this file is left out")
+    del kept[place]
+    assert content(archive.bring_in(store, file)) == kept, "nothing else is"
+
+
+def test_damaged_lines_of_metrics_are_left_out_and_the_others_come_in(store, experiment, tmp_path):
+    run = experiment.runs()[0]
+    sound, *rest = run.metrics_file.read_bytes().splitlines(keepends=True)
+    damaged = [b"garbage\n", b'{"step": NaN}\n', b'{"step": [1]}\n', b'{"x": "' + (1 << 20) * b"y" + b'"}\n', b"\x00\xff\n"]
+    run.metrics_file.write_bytes(b"".join([sound, *damaged, *rest]))
+    (told,) = archive.export(experiment, tmp_path / "x.zip")
+    assert told.startswith(f"photos/{run.name}/metrics.jsonl: line 2: ") and told.endswith("damaged lines are left out")
+    assert archive.bring_in(store, tmp_path / "x.zip").run(run.name).metrics_file.read_bytes() == b"".join([sound, *rest])
 
 
 @pytest.mark.parametrize("file", ["", ".", "store"])

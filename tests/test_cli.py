@@ -19,7 +19,7 @@ from PIL import Image
 from sslcore import plan
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
-from sslcore.config import OPTIONS
+from sslcore.config import OPTIONS, resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
@@ -91,6 +91,7 @@ def pictures(tmp_path):
         ("launch photos --set queue_size=3", "did you mean moco.queue_size?"),
         ("launch photos --set epochs=0", "epochs: must be greater than or equal to 1, not 0"),
         ("launch photos --set epochs=many", "epochs: must be a valid integer"),
+        ("launch photos --set epochs=true", "epochs: must be a number, not True"),
         ("launch photos --set epochs", "expected key=value, not 'epochs'"),
         ("launch photos --set epochs=[", "epochs: "),
         ("launch photos --set epochs=3 epochs=4", "epochs: given twice"),
@@ -105,10 +106,13 @@ def pictures(tmp_path):
         ("launch photos --set dataset={pictures}/few batch_size=2", "evaluate.knn_k: 20 neighbours are more than"),
         ("launch photos --set dataset={pictures}/bare batch_size=2", "bare has a single test image"),
         ("launch photos --name ...", "--name: "),
+        ("launch photos --name 日本", "--name: nothing of '日本' can be in a folder's name, which here has ASCII letters"),
         ("launch photos --set device=cuda", "device: cuda was asked for"),
         ("launch photos --set devices=2", "devices: 2 GPUs were asked for"),
         ("launch photos --root {pictures}/file", "is to hold experiments, and is or lies in a file"),
         ("launch photos --name mine --root {pictures}/file/below", "is to hold experiments, and is or lies in a file"),
+        ("status --root {pictures}/file", "{pictures}/file is to hold experiments, and is or lies in a file"),
+        ("status --root {pictures}/file/below", "is to hold experiments, and is or lies in a file"),
         ("train nowhere", "nowhere is not a run"),
         ("status nothing", "nothing: no such experiment or run"),
         ("stop nothing/here", "nothing/here: no such experiment or run"),
@@ -303,6 +307,19 @@ def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing
         store.experiment("g").runs()
     ) == 2
     assert store.experiment("g").spec().axes["augment"] == [{}, {"flip": 0}]
+
+
+def test_a_run_is_trained_by_its_folder_or_by_its_name_in_the_store(store, tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr("sslcore.worker.main", lambda run: trained.append(run.path) or 0)
+    for root in (store.root, tmp_path / "elsewhere"):
+        run = Store(root).create("e", Spec(), {"a": resolve({"dataset": "digits"})}).run("a")
+        for words in (f"train {run.path}", f"train {run.id} --root {root}"):
+            assert main(words.split()) == 0 and trained.pop() == run.path
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["train", "e/a"]) == 0 and trained.pop() == run.path, "what lies here comes first"
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "e/a"]) == 0 and trained.pop() == store.root / "e" / "a"
 
 
 # -- What is asked -----------------------------------------------------------------

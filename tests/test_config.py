@@ -99,12 +99,21 @@ def test_a_name_like_no_other_gets_no_suggestion():
         ("devices", 3),
         ("devices", 256),
         ("image_size", 7),
+        ("epochs", True),
+        ("learning_rate", True),
+        ("seed", False),
+        ("micro_batch_size", True),
+        ("augment.flip", True),
     ],
 )
 def test_what_is_out_of_bounds_is_told_by_its_name(name, value):
     with pytest.raises(ConfigError) as error:
         resolve({name: value})
     assert list(error.value.problems) == [name]
+
+
+def test_a_switch_takes_true_and_false():
+    assert resolve({"moco.symmetric": True}).moco.symmetric and not resolve({"evaluate.heads": False}).evaluate.heads
 
 
 def test_every_problem_is_told():

@@ -4,7 +4,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from sslcore.config import Head
-from sslcore.encoders import build_encoder, build_head
+from sslcore.encoders import SmallResNet, build_encoder, build_head
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
@@ -15,6 +15,13 @@ def test_the_weights_load_into_torchvisions_model_of_that_name(name):
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+
+
+def test_the_small_encoders_weights_load_into_its_class():
+    ours, bare = build_encoder("small", 32).eval(), SmallResNet().eval()
+    bare.load_state_dict(ours.state_dict())
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.allclose(bare(images), ours(images), atol=1e-5)
 
 
 def test_images_above_64_px_keep_the_imagenet_stem():

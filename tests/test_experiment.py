@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sslcore import trash, worker
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, slug
+from sslcore.experiment import Run, Spec, Status, Store, folder_name, slug
 from sslcore.files import read_json, write_json
 from sslcore.locks import HEARTBEAT_LIMIT, process_is
 
@@ -250,10 +250,36 @@ def test_a_taken_name_is_refused_and_nothing_is_overwritten(store, run):
     assert store.free_name("E") == "e-2" and store.free_name("new") == "new"
 
 
+@pytest.mark.parametrize("named", [slug, folder_name])
 @given(st.text())
-def test_a_slug_is_one_harmless_folder_name(text):
-    name = slug(text)
-    assert "/" not in name and not name.startswith(".") and len(name) <= 80 and slug(name) == name
+def test_a_slug_is_one_harmless_folder_name(named, text):
+    name = named(text)
+    assert "/" not in name and not name.startswith(".") and len(name) <= 80 and named(name) == name and name.isascii()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Größe", "grosse"),
+        ("GRÖSSE", "grosse"),
+        ("Frage Größe 日本", "frage-grosse"),
+        ("Sør-Ålesund Łódź Ǿ", "sor-alesund-lodz-o"),
+        ("日本", ""),
+        ("a/../b", "a-..-b"),
+    ],
+)
+def test_an_experiments_folder_keeps_the_letters_of_its_name_and_is_found_by_it(store, name, folder):
+    assert folder_name(name) == folder
+    if folder and "/" not in name:
+        experiment = store.create(folder, Spec(), {"a": resolve({"dataset": "digits"})})
+        assert [run.id for run in store.find(f"{name}/a")] == [f"{folder}/a"]
+        assert store.whole(name, "").path == experiment.path and store.free_name(name) == f"{folder}-2"
+
+
+def test_the_folder_of_the_very_name_comes_first(store):
+    for name in ("Größe", "grosse"):
+        store.create(name, Spec(), {"a": resolve({"dataset": "digits"})})
+    assert store.find("Größe")[0].id == "Größe/a" and store.find("grosse")[0].id == "grosse/a"
 
 
 def test_runs_are_found_by_name_and_only_within_the_store(store, run):

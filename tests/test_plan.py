@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore import launch, plan
-from sslcore.config import ConfigError, get, resolve
-from sslcore.experiment import Spec, Store
+from sslcore.archive import FOLDER
+from sslcore.config import OPTIONS, ConfigError, get, resolve
+from sslcore.experiment import LONGEST_NAME, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.methods import METHODS
 
@@ -126,6 +128,15 @@ def test_what_cannot_grow_is_told(more, about):
     assert list(error.value.problems) == [about]
 
 
+def test_what_cannot_grow_leaves_no_file(tmp_path):
+    spec = Spec(base={"dataset": "digits"}, axes={"method": ["byol"]})
+    experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
+    before = sorted(experiment.path.iterdir())
+    with pytest.raises(ConfigError):
+        plan.grow(experiment, {"nosuch": [1]})
+    assert sorted(experiment.path.iterdir()) == before
+
+
 def test_what_others_write_into_an_experiment_stays_when_it_grows(tmp_path):
     spec = Spec(base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco"]})
     experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
@@ -176,14 +187,41 @@ def test_planning_makes_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("axes", [{"seed": [1, 1]}, {"batch_size": [64, "64"]}])
-def test_two_runs_of_one_name_are_refused(axes):
-    assert "twice" in plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems["axes"]
+@pytest.mark.parametrize(
+    ("axes", "named"),
+    [
+        ({"seed": [1, 1]}, "seed=1,1"),
+        ({"batch_size": [64, "64"]}, "batch_size=[64, '64']"),
+        ({"seed": [0, 1], "epochs": [1, 1.0]}, "epochs=1,1.0"),
+        ({"augment": [{"flip": 0.0}, {}]}, "augment={flip: 0.0},{}"),
+        ({"method": ["byol", "moco", "byol"]}, "method=byol,byol"),
+    ],
+)
+def test_a_value_that_is_listed_twice_is_refused_however_it_is_spelled(axes, named):
+    problems = plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems
+    assert list(problems) == [named.partition("=")[0]] and f"listed twice: {named} would" in str(problems)
+
+
+def test_values_that_are_called_alike_are_refused(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        npz(tmp_path / folder / "set.npz")
+    axes = {"dataset": [str(tmp_path / folder / "set.npz") for folder in ("a", "b")]}
+    assert "both be called" in plan.plan(Spec(base=SMALL, axes=axes)).problems["axes"]
 
 
 def test_values_whose_names_look_alike_make_two_runs_or_a_problem():
     planned = plan.plan(Spec(base={"dataset": "digits"}, axes={"learning_rate": [0.1, 0.10000001]}))
     assert len(planned.configs) == 2 or "axes" in planned.problems
+
+
+def test_a_run_whose_folder_would_have_too_long_a_name_is_refused_with_what_is_in_it():
+    axes = {name: [field.default] for name, field in OPTIONS.items() if name.partition(".")[0] in ("augment", "evaluate")}
+    told = plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems["axes"]
+    assert "vary fewer settings at once" in told and all(axis in told for axis in axes)
+    few = dict(itertools.islice(axes.items(), 10))
+    (name,) = plan.plan(Spec(base={"dataset": "digits"}, axes=few)).configs
+    assert 121 < len(name) <= LONGEST_NAME and re.fullmatch(FOLDER, name), "what can be trained can be exported"
 
 
 def test_a_grid_too_large_is_refused_at_once():
@@ -263,14 +301,14 @@ def test_what_cannot_be_changed_is_told(settings, axes, name):
 # -- Against the data set ----------------------------------------------------------
 
 
-def npz(path, labels=True, train=40):
+def npz(path, labels=True, train=40, **labelled):
     rng = np.random.default_rng(0)
     arrays = {
         "x_train": rng.integers(0, 255, (train, 16, 16, 3), np.uint8),
         "x_test": rng.integers(0, 255, (10, 16, 16, 3), np.uint8),
     }
     if labels:
-        arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2}
+        arrays |= {"y_train": np.arange(train) % 2, "y_test": np.arange(10) % 2} | labelled
     np.savez(path, **arrays)
     return str(path)
 
@@ -300,6 +338,13 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     problems, warnings = plan.check(resolve({"dataset": dataset} | SMALL))
     assert not problems and "no labels" in warnings[0]
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
+
+
+def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
+    dataset = npz(tmp_path / "a.npz", y_test=np.arange(10) % 4)
+    problems, (warning,) = plan.check(resolve({"dataset": dataset} | SMALL))
+    assert not problems and "no training image of 2, 3: 4 of 10 test images" in warning and "60.0%" in warning
+    assert plan.check(resolve({"dataset": npz(tmp_path / "b.npz", y_test=np.zeros(10, int))} | SMALL)) == ({}, [])
 
 
 def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
@@ -351,6 +396,9 @@ def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(
         ("base: &a {x: *a}", "contains itself"),
         ("base: " + "[" * 3000, "nested too deeply"),
         ("base: {created: 2020-99-99}", "month"),
+        ("base: {[1]: 2}", "unhashable"),
+        ("base: {epochs: 1}\naxes: {}\nbase: {epochs: 2}", "line 3: the key 'base' is given twice"),
+        ("base:\n  epochs: 1\n  'epochs': 2", "line 3: the key 'epochs' is given twice"),
     ],
 )
 def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, content, says):
@@ -358,3 +406,8 @@ def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, conten
     with pytest.raises(ValueError, match=r"p\.yaml") as error:
         plan.read(str(tmp_path / "p.yaml"))
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
+    (tmp_path / "p.yaml").write_text("by_method: {moco: &own {epochs: 1, seed: 3}, byol: {<<: *own, epochs: 2}}")
+    assert plan.read(str(tmp_path / "p.yaml")).by_method["byol"] == {"epochs": 2, "seed": 3}

@@ -86,6 +86,11 @@ def test_wilsons_interval_is_scipys(right, n):
     assert stats.wilson(right, n) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
+def test_wilsons_interval_has_the_share_in_it_at_both_ends():
+    for n in range(1, 500):
+        assert stats.wilson(0, n)[0] == 0 and stats.wilson(n, n)[1] == 1
+
+
 @given(st.tuples(*[st.integers(0, 400)] * 4).filter(any))
 def test_the_interval_over_images_holds_the_difference_has_a_width_and_turns_with_it(table):
     made, back = over_images(*right(*table)), over_images(*reversed(right(*table)))
@@ -224,6 +229,16 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
         and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
     )
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
+
+
+@pytest.mark.parametrize("made", [over_images(*right(40, 5, 5, 10)), over_seeds([0.1, -0.1]), over_seeds([0.3, 0.1, -0.2, -0.2])])
+def test_nobody_is_ahead_in_a_tie(made):
+    said = sentence("A", "B", made, made.p)
+    assert "not told apart" in said and "(equal in accuracy, 95 % interval" in said
+
+
+def test_a_lead_too_small_to_be_written_is_not_called_none():
+    assert "A ahead by less than 0.1 points" in sentence("A", "B", over_seeds([0.0101, -0.0099]), 0.9)
 
 
 def test_a_pair_that_only_the_correction_leaves_undecided_says_so():

@@ -114,6 +114,20 @@ def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, meth
     assert run.metrics()[-1]["knn"] > 0.8
 
 
+def poison(training: Training) -> None:
+    with torch.no_grad():
+        training.method.encoder.conv1.weight.mul_(float("nan"))
+
+
+def test_nan_before_the_first_checkpoint_promises_none(shapes):
+    run = make_run("nan", shapes)
+    data = datasets.load(shapes, 16)
+    poison(training := Training(run.config, data, torch.device("cpu")))
+    with pytest.raises(Failed, match=r"NaN.*no checkpoint yet.*learning_rate"):
+        pretrain(training, data, run, Pulse(run))
+    assert not run.checkpoint_file.exists()
+
+
 def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
     run = make_run(
         "nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"}
@@ -123,14 +137,13 @@ def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
     good = run.checkpoint_file.read_bytes()
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
     training.restore(run)
-    with torch.no_grad():
-        training.method.encoder.conv1.weight.mul_(float("nan"))
+    poison(training)
 
     def poisoned(_):
         pass
 
     training.restore = poisoned
-    with pytest.raises(Failed, match=r"NaN.*learning_rate"):
+    with pytest.raises(Failed, match=r"NaN.*last good checkpoint is kept.*learning_rate"):
         pretrain(training, datasets.load(shapes, 16), run, Pulse(run))
     assert run.checkpoint_file.read_bytes() == good
     assert "NaN" not in run.metrics_file.read_text() and any(row.get("loss", 0) is None for row in run.metrics())
@@ -149,6 +162,18 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     pretrain(training, data, run, pulse)
     (warning,) = run.recorded_status().warnings  # once, not once an epoch
     assert "collapsed" in warning and "effective rank 1.0" in warning
+
+
+def test_equal_weights_are_written_as_equal_bytes(shapes):
+    run = make_run("same", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    written = set()
+    for _ in range(8):
+        weights.write(run, run.config, training.method.encoder, training.views)
+        written.add(run.encoder_file.read_bytes())
+    assert len(written) == 1
+    mean, std = weights.read(run, training.method.encoder)
+    assert mean == pytest.approx(training.views.mean.flatten().tolist(), abs=1e-6) and len(std) == 3
 
 
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
@@ -265,8 +290,8 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert status.state == "finished" and status.attempt == 3 and status.progress == 1
     expected = train(undisturbed).method.encoder.state_dict()
     assert untimed(run) == untimed(undisturbed)
-    weights = load_file(run.encoder_file)
-    assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in expected)
+    kept = load_file(run.encoder_file)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[name], expected[name]) for name in expected)
 
     results = run.results()
     assert 0 <= results["linear"]["accuracy"] <= 1 and results["cost"]["images_per_second"] > 0

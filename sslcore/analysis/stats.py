@@ -133,11 +133,11 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927)."""
+    """The 95 % interval of a share of which `right` of n were seen (Wilson 1927); right / n lies in it, whatever is rounded."""
     z = float(ndtri(1 - LEVEL / 2))
     centre = (right + z**2 / 2) / (n + z**2)
     reach = z * math.sqrt(right * (n - right) / n + z**2 / 4) / (n + z**2)
-    return max(centre - reach, 0.0), min(centre + reach, 1.0)
+    return max(min(centre - reach, right / n), 0.0), min(max(centre + reach, right / n), 1.0)
 
 
 # -- Several pairs -----------------------------------------------------------------------
@@ -183,10 +183,12 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.mean < 0:
         a, b, difference = b, a, difference.turned()
     seeds = f"{difference.seeds} {'seed' if difference.seeds == 1 else 'seeds'}"
+    tie = difference.mean < NO_SPREAD
     if difference.test == "none":
-        apart = f"{a} came out {points(difference.mean)} ahead of {b}" if difference.mean else f"{a} and {b} came out the same"
+        apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
         return f"{apart}; nothing can be tested: {difference.why}."
     interval = f"95 % interval {100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
+    ahead = "equal in accuracy" if tie else f"{a} ahead by {points(difference.mean)}"
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":
         network = "One seed: says nothing about another training."
@@ -196,8 +198,8 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
                 f"{difference.images:,} test images. {network}"
             )
         return (
-            f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({a} ahead by "
-            f"{points(difference.mean)}, {interval}). {network}"
+            f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({ahead}, "
+            f"{interval}). {network}"
         )
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
@@ -207,10 +209,7 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
         f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at "
         "this difference and spread"
     )
-    return (
-        f"{a} and {b} are not told apart by these runs{corrected} ({a} ahead by {points(difference.mean)}, {interval}, {seeds}): "
-        f"{wish}."
-    )
+    return f"{a} and {b} are not told apart by these runs{corrected} ({ahead}, {interval}, {seeds}): {wish}."
 
 
 def signed(share: float) -> str:
@@ -220,4 +219,4 @@ def signed(share: float) -> str:
 
 def points(share: float) -> str:
     """0.021 -> 2.1 points."""
-    return f"{100 * share:.1f} points"
+    return f"{100 * share:.1f} points" if share >= 0.0005 else "less than 0.1 points"

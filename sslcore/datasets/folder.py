@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, spelled, split
+from sslcore.datasets.source import Info, Report, Source, spelled, split, untrained
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 TRAIN = ("train", "training")
@@ -36,7 +36,8 @@ class Part:
 
 def info(path: str) -> Info:
     found = source(path)
-    return Info(path, found.train, len(found.images) - found.train, found.classes, None)
+    unseen = untrained(found.labels, found.train, found.classes)
+    return Info(path, found.train, len(found.images) - found.train, found.classes, None, unseen)
 
 
 def defaults(path: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, split
+from sslcore.datasets.source import Info, Report, Source, split, untrained
 
 # what zipfile and numpy raise on a file that is damaged, encrypted or something else
 BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
@@ -23,9 +23,11 @@ def info(path: str) -> Info:
     headers = _headers(path)
     labels, classes = _labels(path, headers)
     train, test = headers["x_train"][0][0], headers["x_test"][0][0] if "x_test" in headers else 0
+    shape = headers["x_train"][0][1:3]
     if "x_test" not in headers:
         train, test = map(len, split(labels if labels is not None else np.zeros(train)))
-    return Info(path, train, test, classes, headers["x_train"][0][1:3])
+        return Info(path, train, test, classes, shape)
+    return Info(path, train, test, classes, shape, untrained(labels, train, classes))
 
 
 def defaults(path: str) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ class Info:
     test: int
     classes: tuple[str, ...]  # () where there are no labels
     shape: tuple[int, int] | None  # (H, W) of the images; None where they differ
+    untrained: Mapping[str, int] = field(default_factory=dict)  # of a class without training images: how many for testing
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np
     if not test.any():
         raise ValueError("no class has two images, so that none can be held out for testing")
     return np.flatnonzero(~test), np.flatnonzero(test)
+
+
+def untrained(labels: np.ndarray | None, train: int, classes: Sequence[str]) -> dict[str, int]:
+    """The classes without training images, with how many test images they have. Labels (N,) are indices, train first."""
+    if labels is None:
+        return {}
+    trained, tested = (np.bincount(part, minlength=len(classes)).tolist() for part in (labels[:train], labels[train:]))
+    return {name: n for name, there, n in zip(classes, trained, tested) if not there}
 
 
 def spelled(path: str) -> str:

@@ -21,7 +21,7 @@ def test_class_folders_are_split_by_class_and_labelled_by_name(tmp_path):
     root = class_folders(tmp_path / "set", {"cat": 10, "horse": 3, "solitary": 1})
     info, data = datasets.info(str(root)), datasets.load(str(root), 16)
     assert info.classes == data.classes == ("cat", "horse", "solitary")
-    assert (info.train, info.test) == (len(data.x_train), len(data.x_test)) == (11, 3)
+    assert (info.train, info.test) == (len(data.x_train), len(data.x_test)) == (11, 3) and not info.untrained
     for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         assert [len(data.classes[label]) * 40 % 256 for label in labels] == images[:, 8, 8, 0].tolist()
 
@@ -34,6 +34,7 @@ def test_train_and_test_folders_are_kept_apart(first, second, tmp_path):
     assert data.classes == ("a", "b", "c")
     assert np.bincount(data.y_train).tolist() == [4, 3]
     assert np.bincount(data.y_test).tolist() == [0, 2, 1]
+    assert datasets.info(str(tmp_path / "set")).untrained == {"c": 1}
 
 
 def test_a_test_folder_without_labels_gives_way_to_val(tmp_path):
