@@ -471,7 +471,9 @@ def test_watch_tells_the_state_of_every_run_in_words():
     ):
         assert said in shown
     bars = {bar.text if hasattr(bar, "text") else bar.proto.text for bar in app.get("progress")}
-    assert any("1 min left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
+    assert any(all(said in bar for said in ("training, epoch ", "1 min left", "kNN", " so far", "images/s")) for bar in bars), (
+        bars
+    )
 
 
 def test_watch_lists_runs_by_size_as_compare_does_and_what_cannot_be_read_last():

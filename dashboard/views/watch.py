@@ -101,6 +101,8 @@ def doing(run: Run, status: Status) -> str:
     if run.stopping(status):
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
+    if status.stage == "pretrain" and (epoch := tables.logged(run).last("epoch")) is not None:
+        stage += f", epoch {min(int(epoch) + 1, run.config.epochs)} of {run.config.epochs}"
     left = f" · {words.duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     return f"{stage}{left}"
 
