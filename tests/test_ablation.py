@@ -294,6 +294,13 @@ def test_with_one_seed_there_is_no_band_and_the_chart_says_so():
     assert "N = 1" in figure.layout.title.subtitle.text and "no band" in figure.layout.title.subtitle.text
 
 
+def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_axis_of_them():
+    axis = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear").layout.yaxis
+    assert (axis.minallowed, axis.maxallowed, axis.visible) == (0, 100, True)
+    none = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in GRID]
+    assert not figures.against(ablation.cells(none, ["batch_size"]), "batch_size", "linear").layout.yaxis.visible
+
+
 def test_what_is_missing_breaks_the_line_and_leaves_a_hollow_mark_with_its_reason():
     lost = [replace(e, numbers=dict.fromkeys(NUMBERS), state="failed", error="<b>out</b> of memory") for e in GRID[2:4]]
     lost += [replace(GRID[4], numbers=dict.fromkeys(NUMBERS), state=NOT_RUN)]

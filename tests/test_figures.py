@@ -190,9 +190,29 @@ def test_numbers_travel_as_typed_arrays(rows):
     assert of_seeds and all("bdata" in trace[axis] for trace in of_seeds for axis in "xy")
 
 
-def test_nothing_logged_draws_an_empty_figure(rows):
-    assert named(curves.loss(())) == []
-    assert named(curves.metric((), "knn")) == []
+@pytest.mark.parametrize("x", ["step", "flops"])
+def test_where_nothing_is_logged_words_stand_in_place_of_axes(rows, x):
+    for figure in (curves.loss((), x, title="BYOL"), curves.metric((), "knn", x)):
+        assert not figure.data and not figure.layout.xaxis.visible and not figure.layout.yaxis.visible
+        (said,) = figure.layout.annotations
+        assert said.text == {"step": "nothing logged yet", "flops": "operations are not counted yet"}[x]
+    assert curves.loss((), x, title="BYOL").layout.title.text == "BYOL"
+    assert not curves.loss(rows).layout.annotations
+
+
+def test_a_single_reading_lies_on_axes_that_it_could_have(rows):
+    first = cut(of(rows, run="byol-bs256-s0")[0], 20)
+    knn, rank, even = (curves.metric((first,), name).layout for name in ("knn", "effective_rank", "uniformity"))
+    assert (knn.yaxis.minallowed, knn.yaxis.maxallowed, even.yaxis.maxallowed) == (0, 1, 0)
+    assert rank.yaxis.rangemode == "nonnegative" and knn.xaxis.rangemode == "tozero"
+    assert knn.xaxis.dtick is None and curves.loss((cut(first, 5),)).layout.xaxis.dtick == 1, "there is no step 2.5"
+
+
+def test_no_axis_of_accuracies_goes_beyond_0_and_100_percent(experiment):
+    summary = tables.summary(experiment.runs())
+    for figure in (probe.accuracy(summary), probe.per_class(summary, {summary[0]["run"]: {"coffee": 1.0}})):
+        assert (figure.layout.xaxis.minallowed, figure.layout.xaxis.maxallowed) == (0, 1)
+        assert not any(trace.cliponaxis for trace in figure.data), "a dot at the end is a whole one"
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):

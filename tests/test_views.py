@@ -464,6 +464,23 @@ def test_watch_tells_the_state_of_every_run_in_words():
     assert any("1 min left" in bar and "kNN" in bar and "images/s" in bar for bar in bars), bars
 
 
+@pytest.mark.parametrize("page", ["watch", "compare"])
+def test_before_anything_is_logged_words_stand_in_place_of_charts(page):
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    for run in experiment.runs():
+        run.metrics_file.unlink()
+        run.write_status(synthetic.status(run, "queued"))
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" in texts(app) and n_charts(app) == 0
+    synthetic.write_metrics(experiment.runs()[0], 5)
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" not in texts(app) and n_charts(app) >= 3
+
+
+def n_charts(app: AppTest) -> int:
+    return sum(element.proto.component_name == "triptych_chart" for element in app.get("bidi_component"))
+
+
 def test_watch_lists_runs_by_size_as_compare_does_and_what_cannot_be_read_last():
     experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     experiment.run("moco-bs64-s0").config_file.write_text("{")

@@ -106,7 +106,8 @@ def against(
     shown = (MEASURES | COSTS)[measure]
     curves = list(published) if drop else []
     scale = Scale.of(axis, [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)])
-    show = _Show.of(measure, [value for cell in cells for value in cell.measured(measure).by_seed.values()], drop)
+    values = [value for cell in cells for value in cell.measured(measure).by_seed.values()]
+    show = _Show.of(measure, values, drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
     figure = style.figure(
         title={
@@ -115,7 +116,7 @@ def against(
         },
         margin={"t": 62 + 16 * len(notes)},
         xaxis={"title": {"text": title(axis) + scale.how}, **scale.layout()},
-        yaxis=show.layout(),
+        yaxis={**show.layout(), "visible": bool(values)},
         yaxis2={"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         showlegend=measure in MEASURES,
         uirevision=f"{measure} {drop} over {axis} {scale.kind}",
@@ -248,7 +249,8 @@ class _Show:
 
     def layout(self) -> dict:
         """Drops hang from 0, the best, at the top."""
-        how = {"autorange": "reversed"} if self.drop else {"ticksuffix": " %"} if self.share else {}
+        accuracies = {"ticksuffix": " %", "minallowed": 0, "maxallowed": 100}
+        how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
         return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
 
     def said(self, measured: Measured, best: float | None) -> str:

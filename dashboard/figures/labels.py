@@ -36,7 +36,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             "tickvals": [0.01, 0.1, 1],
             "ticktext": ["1 %", "10 %", "100 %"],
         },
-        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%"},
+        yaxis={"title": {"text": "accuracy"}, **style.SHARE},
         uirevision=name,
     )
     reference = by_share(rows, results, name, key)
@@ -75,7 +75,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 + "</extra>",
             )
         )
-    return figure
+    return figure.update_traces(cliponaxis=False)
 
 
 def heads(rows: Rows, results: Results) -> go.Figure:
@@ -85,7 +85,7 @@ def heads(rows: Rows, results: Results) -> go.Figure:
             "text": "The classes, read from h and from z",
             "subtitle": {"text": "linear probe of the classes, mean over seeds"},
         },
-        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         yaxis=_label_axis(rows),
         uirevision="heads",
     )
@@ -188,7 +188,7 @@ def _with_keys(figure: go.Figure) -> go.Figure:
                 marker={"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}},
             )
         )
-    return figure
+    return figure.update_traces(cliponaxis=False)
 
 
 def _label_axis(rows: Rows) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     names = list(groups)
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
-        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(names))),
@@ -67,7 +67,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     _add_key(figure, "untrained encoder", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": BROWN}})
     _add_key(figure, "raw pixels", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": style.NEUTRAL}})
-    return figure
+    return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 
 def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
@@ -127,7 +127,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     classes.sort(key=lambda name: -float(np.mean(values[name])))
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
-        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(classes))),
@@ -151,7 +151,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
                     hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>",
                 )
             )
-    return figure
+    return figure.update_traces(cliponaxis=False)
 
 
 def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
