@@ -294,6 +294,46 @@ def test_with_one_seed_there_is_no_band_and_the_chart_says_so():
     assert "N = 1" in figure.layout.title.subtitle.text and "no band" in figure.layout.title.subtitle.text
 
 
+def bars(figure) -> dict[str, dict[float, float]]:
+    """name -> {where it is drawn: how long it is above the mean}."""
+    return {
+        trace.name: {float(x): float(bar) for x, bar in zip(trace.x, trace.error_y.array) if np.isfinite(bar)}
+        for trace in figure.data
+        if trace.error_y.array is not None
+    }
+
+
+def test_a_spread_whose_neighbours_have_none_is_a_bar_that_stands_aside_of_others_and_is_named_so():
+    def grid(sizes):
+        return [
+            entry(seed, 0.5 + seed / 10, method=method, batch_size=size)
+            for method in ("moco", "byol")
+            for size in sizes
+            for seed in ((0,) if size == 32 else (0, 1))
+        ]
+
+    for sizes, drawn in (
+        ((16, 32, 128), "bar"),
+        ((16, 32, 48), "bar"),
+        ((16, 64, 128), "band"),
+        ((16, 32, 64, 128), "band or bar"),
+    ):
+        figure = figures.against(ablation.cells(grid(sizes), ["batch_size"]), "batch_size", "linear")
+        assert f"; {drawn}: ±" in figure.layout.title.subtitle.text
+        moco, byol = bars(figure).values()
+        assert bool(moco) == bool(byol) == ("bar" in drawn)
+        for left, right in zip(moco, byol):
+            assert 0 < right - left < 0.25 * left, "aside, and still at its place"
+
+
+def test_lines_without_bars_stand_exactly_at_their_places():
+    cells = ablation.cells(
+        [entry(s, 0.5, method=m, batch_size=b) for m in ("moco", "byol") for b in (16, 64) for s in (0, 1)], ["batch_size"]
+    )
+    figure = figures.against(cells, "batch_size", "linear")
+    assert means(figure, "MoCo")[0] == means(figure, "BYOL")[0] == [16, 64]
+
+
 def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_axis_of_them():
     axis = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear").layout.yaxis
     assert (axis.minallowed, axis.maxallowed, axis.visible) == (0, 100, True)
