@@ -153,7 +153,7 @@ def test_every_preset_gives_lines(preset):
         ({"method": "supervised"}, None),
     ],
 )
-def test_negatives_a_positive(settings, number):
+def test_negatives_per_positive(settings, number):
     assert resolve({"dataset": "digits", "batch_size": 64, **settings}).negatives == number
 
 
@@ -332,6 +332,16 @@ def test_lines_without_bars_stand_exactly_at_their_places():
     )
     figure = figures.against(cells, "batch_size", "linear")
     assert means(figure, "MoCo")[0] == means(figure, "BYOL")[0] == [16, 64]
+
+
+def test_where_labels_would_touch_those_of_places_with_a_point_stay():
+    """SimCLR's batches have 30, 126 and 510 negatives, MoCo's queues 32, 128 and 512."""
+    moco = [entry(method="moco", moco__queue_size=k) for k in (32, 128, 512)]
+    simclr = [entry(linear=None, state=NOT_RUN, method="simclr", batch_size=k) for k in (16, 64, 256)]
+    figure = figures.against(ablation.cells([*moco, *simclr], ["negatives"]), "negatives", "linear")
+    assert list(figure.layout.xaxis.tickvals) == [32, 128, 512]
+    assert figure.layout.title.text == "Linear probe against negatives per positive"
+    assert list(figures.Scale.of("negatives", [30, 32, 126, 128, 512]).layout()["tickvals"]) == [30, 126, 512]
 
 
 def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_axis_of_them():

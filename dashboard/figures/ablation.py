@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ COSTS = {
     "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
 }
 TITLES = {
-    NEGATIVES: "negatives a positive",
+    NEGATIVES: "negatives per positive",
     "augment": "augmentation",
     ablation.MECHANISM: "where MoCo's negatives come from",
     "lr_scaling": "learning-rate scaling",
@@ -105,7 +105,11 @@ def against(
     """
     shown = (MEASURES | COSTS)[measure]
     curves = list(published) if drop else []
-    scale = Scale.of(axis, [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)])
+    scale = Scale.of(
+        axis,
+        [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)],
+        [cell.at[0] for cell in cells if cell.measured(measure).n],
+    )
     values = [value for cell in cells for value in cell.measured(measure).by_seed.values()]
     show = _Show.of(measure, values, drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
@@ -186,17 +190,18 @@ class Scale:
     kind: str  # "log", "linear", "even" (numbers, in equal steps) or "words"
     axis: str
     places: list[Any]
+    first: Collection[Any] = ()  # those that have a point, which are labelled before others
 
     @classmethod
-    def of(cls, axis: str, places: Iterable[Any]) -> "Scale":
+    def of(cls, axis: str, places: Iterable[Any], first: Collection[Any] = ()) -> "Scale":
         places = ablation.in_order(axis, places)
         if not ablation.is_numeric(places):
-            return cls("words", axis, places)
+            return cls("words", axis, places, first)
         if places and places[0] > 0 and places[-1] / places[0] > LOG_FROM:
-            return cls("log", axis, places)
+            return cls("log", axis, places, first)
         gaps = np.diff(places)
         crowded = len(gaps) > 0 and gaps.min() < (places[-1] - places[0]) / CROWDED
-        return cls("even" if crowded else "linear", axis, places)
+        return cls("even" if crowded else "linear", axis, places, first)
 
     @property
     def how(self) -> str:
@@ -238,9 +243,10 @@ class Scale:
         if self.kind == "log":  # labels that would touch are left out
             low, high = self.ends()
             places = []
-            for place in self.places:
-                if not places or math.log10(place / places[-1]) > 0.05 * (high - low):
+            for place in sorted(self.places, key=lambda place: place not in self.first):
+                if all(abs(math.log10(place / other)) > 0.05 * (high - low) for other in places):
                     places.append(place)
+            places.sort()
         many = self.kind == "words" and len(places) > MANY
         return {
             "type": "log" if self.kind == "log" else "linear",
