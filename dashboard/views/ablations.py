@@ -172,9 +172,10 @@ def _reading(cells: list[ablation.Cell]) -> str:
     said = [f"{shown.title}: {shown.how}."]
     if drop:
         said.append("0 is the highest mean of a line itself; a single seed may lie above it.")
-    level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None))
+    level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:
-        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all its runs is a level line.")
+        whose = "its" if len(level) == 1 else "each one's"
+        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
     if drop and laid_under and curves:
         said.append("Dashed: published drops, on ImageNet with ResNet-50; only their shape can be compared.")
     return words.plain(" ".join(said))
