@@ -164,6 +164,14 @@ def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():
     assert printed(open_page())[0].loc["BYOL", "N"] == "1"
 
 
+def test_the_untrained_encoder_is_as_good_in_the_list_as_in_the_report():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1))
+    experiment.run("byol-bs256-s1").results_file.unlink()
+    row = printed(open_page())[0].loc["Untrained"]
+    assert row["N"] == "2"
+    assert f"| Untrained encoder | 2 | {row['linear probe']} | | {row['kNN']} |" in report.markdown(experiment)
+
+
 def test_details_are_edited_without_losing_what_others_changed_meanwhile():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
     app = menu(open_page(), "one", "Details and notes")

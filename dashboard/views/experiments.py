@@ -8,7 +8,7 @@ from dashboard import access, change, details, link, menu, share, study, tables,
 from dashboard.figures import spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
-from sslcore.analysis.summary import by_seed
+from sslcore.analysis.summary import by_seed, untrained
 from sslcore.config import RunConfig, flatten
 from sslcore.experiment import ACTIVE, Experiment, Run, Spec
 from sslcore.methods import METHODS
@@ -173,8 +173,11 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
             best[folded["method"]] = folded
     lines = [line(style.title(method), folded, "linear", "knn") for method, folded in best.items()]
-    untrained = next((folded for folded in best.values() if folded["random_knn"] is not None), None)
-    return [*lines, line("Untrained", untrained, "random_linear", "random_knn")] if untrained else lines
+    images = {(folded["dataset"], folded["encoder"]) for folded in best.values()}
+    for folded in untrained(rows):
+        if folded["random_knn_n"] and (folded["dataset"], folded["encoder"]) in images:
+            return [*lines, line("Untrained", folded, "random_linear", "random_knn")]
+    return lines
 
 
 def worth(folded: dict) -> tuple[float, float]:
