@@ -172,6 +172,14 @@ def test_the_untrained_encoder_is_as_good_in_the_list_as_in_the_report():
     assert f"| Untrained encoder | 2 | {row['linear probe']} | | {row['kNN']} |" in report.markdown(experiment)
 
 
+def test_one_run_and_one_accuracy_are_said_once():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.append_metrics({"step": 40, "epoch": 2.0, "knn": tables.logged(run).last("knn") + 1e-4})
+    (said,) = (caption.value for caption in open_page().caption if caption.value.startswith("kNN, "))
+    assert " to " not in said
+    assert open_page("compare", experiment="photos").multiselect(key="compare_runs").placeholder == "the one run"
+
+
 def test_details_are_edited_without_losing_what_others_changed_meanwhile():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
     app = menu(open_page(), "one", "Details and notes")

@@ -244,7 +244,8 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     kept = [name for name in st.session_state.get("ablations_only", []) if name in names]
     if kept != st.session_state.get("ablations_only", kept):
         st.session_state["ablations_only"] = kept
-    chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=f"all {len(names)}; choose some to narrow")
+    everything = "the one run" if len(names) == 1 else f"all {len(names)}; choose some to narrow"
+    chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=everything)
     asked = [entry for entry in missing if not chosen or entry.run in chosen]
     seconds = ablation.seconds_to_run(asked, entries)
     printed([{"run": entry.run, "state": entry.why} for entry in asked], "The runs that are missing")

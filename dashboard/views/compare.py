@@ -19,9 +19,8 @@ experiment, runs = link.header("Compare")
 
 named = tables.named(tables.in_order(runs))
 with st.container(border=True):
-    chosen = st.multiselect(
-        "Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow"
-    )
+    everything = "the one run" if len(named) == 1 else f"all {len(named)} runs; choose some to narrow"
+    chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=everything)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         x = st.segmented_control(
             "Horizontal axis",

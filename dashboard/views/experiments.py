@@ -288,8 +288,8 @@ def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
     if accuracies:
         end = max(*(run.config.epochs for run in runs), *(x[-1] for _, x, _ in measured if len(x)))
         st.image(spark.lines(measured, end), alt=f"How kNN accuracy rose in the runs of {experiment.name}")
-        low, high = min(y.min() for y in accuracies), max(y.max() for y in accuracies)
-        st.caption(f"kNN, {100 * low:.0f} to {100 * high:.0f}\N{NO-BREAK SPACE}%")
+        ends = [f"{100 * end:.0f}" for end in (min(y.min() for y in accuracies), max(y.max() for y in accuracies))]
+        st.caption(f"kNN, {' to '.join(dict.fromkeys(ends))}\N{NO-BREAK SPACE}%")
 
 
 def is_busy() -> bool:
