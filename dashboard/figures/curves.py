@@ -108,7 +108,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     traces, layout = _curves(curves, name, x, smoothing, spread)
     yaxis = {"title": {"text": unit}, "rangemode": "nonnegative"}
     if name == "knn":
-        yaxis |= style.SHARE | {"hoverformat": ".1%"}
+        yaxis |= style.SHARE | {"hoverformat": "$.1%"}
     if name == "uniformity":
         yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
@@ -192,7 +192,8 @@ def _of_label(
         traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
         behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
         traces += [] if crowd else [_line(smooth, points, label, **behind)]
-        return traces + _spread(smooth, label, n, line, points, unit)
+        deviation = "$.1%" if y == "knn" else ".3~g"
+        return traces + _spread(smooth, label, n, line, points, unit, deviation)
     traces = []
     for seed, one, of_one in zip(seeds, smooth, logged):
         traces += [_line([of_one], points, label, **raw)] if smoothing else []
@@ -257,7 +258,13 @@ def _hover(name: str, unit: str) -> str:
 
 
 def _spread(
-    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str, n: int, line: dict, points: int, unit: str
+    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    label: str,
+    n: int,
+    line: dict,
+    points: int,
+    unit: str,
+    deviation: str,
 ) -> list[dict]:
     """Mean and standard deviation over seeds, wherever at least two of them have logged a step."""
     x, mean, std, count = _over_seeds(curves)
@@ -285,7 +292,8 @@ def _spread(
             "line": {**line, "width": 2.5},
             "name": f"{label}, N = {n}",
             "hovertemplate": (
-                f"%{{y}} ± %{{customdata[0]:.3~g}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}<extra>{label}</extra>"
+                f"%{{y}} ± %{{customdata[0]:{deviation}}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}"
+                f"<extra>{label}</extra>"
             ),
         },
     ]
