@@ -184,11 +184,18 @@ function inLines(text, size, family, width) {
   return given.flatMap(line => brokenUp(line, width - 4))
 }
 
+// The tool bar lies right of the title. Where a narrow chart has no room there, and on phones, whose readers have no pointer
+// to make it go away, it has a line of its own above.
+const NARROW = 480 // pixels
+const TOOLS = 26 // pixels, of that line
+const phone = matchMedia("(hover: none), (max-width: 640px)")
+
 // A layout's title and subtitle in lines that fit, and the upper margin with room for them.
 function fitted(layout, width, family) {
   const own = layout.template.layout
   const { size = 16 } = own.title.font ?? {}
-  let top = layout.margin?.t ?? own.margin?.t ?? 100
+  const tools = width < NARROW && phone.matches ? TOOLS : 0
+  let top = tools + (layout.margin?.t ?? own.margin?.t ?? 100)
   const [title, subtitle] = [
     [layout.title?.text, size],
     [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12],
@@ -198,7 +205,7 @@ function fitted(layout, width, family) {
     return lines.join("<br>")
   })
   // The first of several lines stands higher by its letters' height.
-  const pad = (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
+  const pad = tools + (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
   return { title, subtitle, top, pad }
 }
 
@@ -516,7 +523,7 @@ async function grow(state) {
 async function resize(state) {
   const { title, subtitle, top, pad } = state.fit()
   const shown = state.plot.layout.title
-  if (title === shown.text && subtitle === shown.subtitle.text) await state.Plotly.Plots.resize(state.plot)
+  if (title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t) await state.Plotly.Plots.resize(state.plot)
   else
     await state.Plotly.relayout(state.plot, {
       "title.text": title,

@@ -139,3 +139,17 @@ def test_on_a_phone_a_long_legend_makes_a_chart_higher_and_on_a_wide_page_it_is_
     page.wait_for_function(f"{room} > {planned} && {drawn} >= {planned} / 2 - 2 && {inside}")
     page.set_viewport_size({"width": 1280, "height": 900})
     page.wait_for_function(f"{room} === {planned}")
+
+
+def test_on_a_phone_no_tool_lies_on_a_title(app, browser, finished):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    knn = "[class*=st-key-compare_knn]"
+    edge = "document.querySelector('{} {}')?.getBoundingClientRect().{}"
+    bar, title = edge.format(knn, ".modebar", "bottom"), edge.format(knn, ".gtitle", "top")
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_function(f"{bar} <= {title}", timeout=120_000)
+    assert page.evaluate(f"getComputedStyle(document.querySelector('{knn} .modebar')).opacity") == "1"
+    page.set_viewport_size({"width": 844, "height": 390})  # turned: there is room beside the title
+    page.wait_for_function(f"{bar} > {title}", timeout=120_000)
+    context.close()
