@@ -66,7 +66,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
             placeholder=say_axis(axes[0]),
             key="ablations_axis",
             bind="query-params",
-            width=190,
+            width=240,
         )
         or axes[0]
     )
@@ -100,7 +100,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
             placeholder="none",
             key="ablations_second",
             bind="query-params",
-            width=180,
+            width=240,
         )
         if others
         else None
