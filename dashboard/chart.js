@@ -184,11 +184,18 @@ function inLines(text, size, family, width) {
   return given.flatMap(line => brokenUp(line, width - 4))
 }
 
+// The tool bar lies right of the title. Where a narrow chart has no room there, and on phones, whose readers have no pointer
+// to make it go away, it has a line of its own above.
+const NARROW = 480 // pixels
+const TOOLS = 26 // pixels, of that line
+const phone = matchMedia("(hover: none), (max-width: 640px)")
+
 // A layout's title and subtitle in lines that fit, and the upper margin with room for them.
 function fitted(layout, width, family) {
   const own = layout.template.layout
   const { size = 16 } = own.title.font ?? {}
-  let top = layout.margin?.t ?? own.margin?.t ?? 100
+  const tools = width < NARROW && phone.matches ? TOOLS : 0
+  let top = tools + (layout.margin?.t ?? own.margin?.t ?? 100)
   const [title, subtitle] = [
     [layout.title?.text, size],
     [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12],
@@ -198,7 +205,7 @@ function fitted(layout, width, family) {
     return lines.join("<br>")
   })
   // The first of several lines stands higher by its letters' height.
-  const pad = (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
+  const pad = tools + (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
   return { title, subtitle, top, pad }
 }
 
@@ -265,6 +272,7 @@ function saveImage(state, format) {
   const { data, layout, clientWidth: width, clientHeight: height } = state.plot
   const figure = {
     data,
+    config: state.config,
     layout: {
       ...layout,
       paper_bgcolor: themeOf(state.node)["background-color"],
@@ -413,6 +421,8 @@ function configOf(state, select) {
   ]
   const buttons = [downloads, [...(select ? ["lasso2d", "select2d"] : []), "zoom2d", "pan2d"], ["autoScale2d", "resetScale2d"]]
   return {
+    // plotly cannot be told to write 70 % with a space, but what to put after money: figures ask for "$.0%" (style.py).
+    locales: { "en-US": { format: { currency: ["", " %"] } } },
     displaylogo: false,
     doubleClickDelay: 500,
     plotGlPixelRatio: Math.max(1, window.devicePixelRatio),
@@ -513,7 +523,7 @@ async function grow(state) {
 async function resize(state) {
   const { title, subtitle, top, pad } = state.fit()
   const shown = state.plot.layout.title
-  if (title === shown.text && subtitle === shown.subtitle.text) await state.Plotly.Plots.resize(state.plot)
+  if (title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t) await state.Plotly.Plots.resize(state.plot)
   else
     await state.Plotly.relayout(state.plot, {
       "title.text": title,

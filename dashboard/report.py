@@ -19,7 +19,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -32,7 +31,7 @@ from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, number
+from sslcore.analysis.summary import by_seed, number, untrained
 from sslcore.config import flatten
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
@@ -205,24 +204,19 @@ def words_of_states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each data set and encoder: label, linear, knn; mean over the runs that measured it."""
-    lines: dict[str, dict[str, list[float]]] = {}
+    """What needs no training, a line for each data set and encoder: label, n seeds, linear and knn with their spread."""
+    lines: dict[str, dict[str, Any]] = {}
     several = len({row["dataset"] for row in rows}) > 1, len({row["encoder"] for row in rows}) > 1
-    for row in rows:
-        on = f" on {Path(row['dataset']).name}" if several[0] else ""
-        encoder = f" {row['encoder']}" if several[1] else ""
-        for label, linear, knn in (
-            (f"Untrained encoder{encoder}{on}", row["random_linear"], row["random_knn"]),
-            (f"Raw pixels{on}", None, row["pixels_knn"]),
-        ):
-            line = lines.setdefault(label, {"linear": [], "knn": []})
-            line["linear"] += [linear] if linear is not None else []
-            line["knn"] += [knn] if knn is not None else []
-    return [
-        {"label": label, **{name: float(np.mean(values)) if values else None for name, values in line.items()}}
-        for label, line in lines.items()
-        if any(line.values())
-    ]
+    for one in untrained(rows):
+        on = f" on {Path(one['dataset']).name}" if several[0] else ""
+        label = f"Untrained encoder{' ' + one['encoder'] if several[1] else ''}{on}"
+        n = max(one["random_linear_n"], one["random_knn_n"])
+        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
+        lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
+        label = f"Raw pixels{on}"
+        if one["pixels_knn_n"]:  # the same in every run
+            lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
+    return list(lines.values())
 
 
 def _protocol(results: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -103,7 +103,7 @@ class SimCLR(Settings):
 
     temperature: float = Field(0.5, gt=0, le=10, description="Temperature of NT-Xent's softmax.")
     negatives: int | None = Field(
-        None, ge=1, description="Negatives a positive, drawn anew each step; empty means all 2N-2 of the batch."
+        None, ge=1, description="Negatives per positive, drawn anew each step; empty means all 2N-2 of the batch."
     )
 
 
@@ -274,7 +274,7 @@ class RunConfig(Settings):
 
     @property
     def negatives(self) -> int | None:
-        """Negatives a positive: K of MoCo's dictionary, 2N-2 of SimCLR's batch or its cap; None for methods without any."""
+        """Negatives per positive: K of MoCo's dictionary, 2N-2 of SimCLR's batch or its cap; None for methods without any."""
         if self.method == "moco":
             return self.batch_size - 1 if self.moco.negatives == "batch" else self.moco.queue_size
         if self.method == "simclr":

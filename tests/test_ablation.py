@@ -153,7 +153,7 @@ def test_every_preset_gives_lines(preset):
         ({"method": "supervised"}, None),
     ],
 )
-def test_negatives_a_positive(settings, number):
+def test_negatives_per_positive(settings, number):
     assert resolve({"dataset": "digits", "batch_size": 64, **settings}).negatives == number
 
 
@@ -292,6 +292,63 @@ def test_with_one_seed_there_is_no_band_and_the_chart_says_so():
     figure = figures.against(ablation.cells(GRID[::2], ["batch_size"]), "batch_size", "linear")
     assert not [t for t in traces(figure) if t.fill or t.mode == "lines"]
     assert "N = 1" in figure.layout.title.subtitle.text and "no band" in figure.layout.title.subtitle.text
+
+
+def bars(figure) -> dict[str, dict[float, float]]:
+    """name -> {where it is drawn: how long it is above the mean}."""
+    return {
+        trace.name: {float(x): float(bar) for x, bar in zip(trace.x, trace.error_y.array) if np.isfinite(bar)}
+        for trace in figure.data
+        if trace.error_y.array is not None
+    }
+
+
+def test_a_spread_whose_neighbours_have_none_is_a_bar_that_stands_aside_of_others_and_is_named_so():
+    def grid(sizes):
+        return [
+            entry(seed, 0.5 + seed / 10, method=method, batch_size=size)
+            for method in ("moco", "byol")
+            for size in sizes
+            for seed in ((0,) if size == 32 else (0, 1))
+        ]
+
+    for sizes, drawn in (
+        ((16, 32, 128), "bar"),
+        ((16, 32, 48), "bar"),
+        ((16, 64, 128), "band"),
+        ((16, 32, 64, 128), "band or bar"),
+    ):
+        figure = figures.against(ablation.cells(grid(sizes), ["batch_size"]), "batch_size", "linear")
+        assert f"; {drawn}: ±" in figure.layout.title.subtitle.text
+        moco, byol = bars(figure).values()
+        assert bool(moco) == bool(byol) == ("bar" in drawn)
+        for left, right in zip(moco, byol):
+            assert 0 < right - left < 0.25 * left, "aside, and still at its place"
+
+
+def test_lines_without_bars_stand_exactly_at_their_places():
+    cells = ablation.cells(
+        [entry(s, 0.5, method=m, batch_size=b) for m in ("moco", "byol") for b in (16, 64) for s in (0, 1)], ["batch_size"]
+    )
+    figure = figures.against(cells, "batch_size", "linear")
+    assert means(figure, "MoCo")[0] == means(figure, "BYOL")[0] == [16, 64]
+
+
+def test_where_labels_would_touch_those_of_places_with_a_point_stay():
+    """SimCLR's batches have 30, 126 and 510 negatives, MoCo's queues 32, 128 and 512."""
+    moco = [entry(method="moco", moco__queue_size=k) for k in (32, 128, 512)]
+    simclr = [entry(linear=None, state=NOT_RUN, method="simclr", batch_size=k) for k in (16, 64, 256)]
+    figure = figures.against(ablation.cells([*moco, *simclr], ["negatives"]), "negatives", "linear")
+    assert list(figure.layout.xaxis.tickvals) == [32, 128, 512]
+    assert figure.layout.title.text == "Linear probe against negatives per positive"
+    assert list(figures.Scale.of("negatives", [30, 32, 126, 128, 512]).layout()["tickvals"]) == [30, 126, 512]
+
+
+def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_axis_of_them():
+    axis = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear").layout.yaxis
+    assert (axis.minallowed, axis.maxallowed, axis.visible) == (0, 100, True)
+    none = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in GRID]
+    assert not figures.against(ablation.cells(none, ["batch_size"]), "batch_size", "linear").layout.yaxis.visible
 
 
 def test_what_is_missing_breaks_the_line_and_leaves_a_hollow_mark_with_its_reason():

@@ -136,9 +136,19 @@ def test_every_choice_is_in_the_link(experiment, measure):
     assert ("0 is the highest mean" in texts(app)) == (measure != "Alignment"), "only accuracies can be read as drops"
 
 
-def test_a_link_to_an_axis_that_does_not_vary_here_shows_one_that_does(experiment):
-    app = open_page("ablations", experiment="sizes", ablations_axis="Momentum", ablations_second="Momentum")
+@pytest.mark.parametrize("axis", ["Momentum", "Negatives a positive"])  # the latter is what an axis was once called
+def test_a_link_to_an_axis_that_is_not_here_shows_one_that_is(experiment, axis):
+    app = open_page("ablations", experiment="sizes", ablations_axis=axis, ablations_second=axis)
     assert "8 of 8 runs" in texts(app)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_level_line_is_told_of_methods_that_have_one(measured):
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"moco.queue_size": [16, 64]}, steps=20)
+    if not measured:
+        synthetic.failed(next(run for run in experiment.runs() if run.config.method == "byol"))
+    said = "does not apply to BYOL: the mean of all its runs is a level line"
+    assert (said in texts(open_page("ablations", experiment="photos")).replace("\\", "")) == measured
 
 
 def test_text_from_a_folder_is_shown_as_it_is(experiment):

@@ -101,8 +101,8 @@ def test_the_forest_fills_what_is_told_apart():
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):
     shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
     for said in (
-        "Negatives a positive: 30 to 510, in 6 runs",
-        "Negatives a positive: none, in 6 runs",
+        "Negatives per positive: 30 to 510, in 6 runs",
+        "Negatives per positive: none, in 6 runs",
         "× SimCLR's",
         "points below the best of 16, 64, 256",
         "Peak memory: 900 MB",

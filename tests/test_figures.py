@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import re
 import weakref
 
 import numpy as np
@@ -190,9 +191,29 @@ def test_numbers_travel_as_typed_arrays(rows):
     assert of_seeds and all("bdata" in trace[axis] for trace in of_seeds for axis in "xy")
 
 
-def test_nothing_logged_draws_an_empty_figure(rows):
-    assert named(curves.loss(())) == []
-    assert named(curves.metric((), "knn")) == []
+@pytest.mark.parametrize("x", ["step", "flops"])
+def test_where_nothing_is_logged_words_stand_in_place_of_axes(rows, x):
+    for figure in (curves.loss((), x, title="BYOL"), curves.metric((), "knn", x)):
+        assert not figure.data and not figure.layout.xaxis.visible and not figure.layout.yaxis.visible
+        (said,) = figure.layout.annotations
+        assert said.text == {"step": "nothing logged yet", "flops": "operations are not counted yet"}[x]
+    assert curves.loss((), x, title="BYOL").layout.title.text == "BYOL"
+    assert not curves.loss(rows).layout.annotations
+
+
+def test_a_single_reading_lies_on_axes_that_it_could_have(rows):
+    first = cut(of(rows, run="byol-bs256-s0")[0], 20)
+    knn, rank, even = (curves.metric((first,), name).layout for name in ("knn", "effective_rank", "uniformity"))
+    assert (knn.yaxis.minallowed, knn.yaxis.maxallowed, even.yaxis.maxallowed) == (0, 1, 0)
+    assert rank.yaxis.rangemode == "nonnegative" and knn.xaxis.rangemode == "tozero"
+    assert knn.xaxis.dtick is None and curves.loss((cut(first, 5),)).layout.xaxis.dtick == 1, "there is no step 2.5"
+
+
+def test_no_axis_of_accuracies_goes_beyond_0_and_100_percent(experiment):
+    summary = tables.summary(experiment.runs())
+    for figure in (probe.accuracy(summary), probe.per_class(summary, {summary[0]["run"]: {"coffee": 1.0}})):
+        assert (figure.layout.xaxis.minallowed, figure.layout.xaxis.maxallowed) == (0, 1)
+        assert not any(trace.cliponaxis for trace in figure.data), "a dot at the end is a whole one"
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):
@@ -225,6 +246,16 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     alone = next(trace for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None)
     assert alone.x[0] + alone.error_x.array[0] == pytest.approx(byol[0]["linear_high"])
     assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(byol[0]["linear_low"])
+
+
+def test_charts_write_shares_as_chart_js_is_told_to(experiment, rows):
+    """With "$", see style.SHARE: never 70% beside 70 %."""
+    summary = tables.summary(experiment.runs())
+    classes = {run.name: run.results()["linear"]["per_class"] for run in experiment.runs()}
+    matrix = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
+    for figure in (curves.metric(rows, "knn"), probe.accuracy(summary), probe.per_class(summary, classes), matrix):
+        formats = re.findall(r".\.\d%", figure.to_json())
+        assert formats and all(written.startswith("$") for written in formats)
 
 
 def test_per_class_means_over_seeds_and_limits_the_classes(experiment):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -90,10 +90,33 @@ def test_seeds_are_folded_and_nothing_else(tmp_path):
     assert (byol["runs"], byol["seeds"]) == (["a", "b", "c"], [0, 1, 2])
     assert byol["knn"] == pytest.approx(0.55) and byol["knn_n"] == 2
     assert byol["knn_std"] == pytest.approx(0.1 / math.sqrt(2)), "the sample's standard deviation"
-    assert byol["linear_low"] is None, "an interval of one run says nothing of three"
+    assert byol["linear_low"] is None, "an interval of one run says nothing of two"
     assert (moco["knn"], moco["knn_std"], moco["knn_n"]) == (0.4, None, 1)
     assert moco["linear_low"] == pytest.approx(0.49)
     assert (moco["moco.temperature"], warm["moco.temperature"]) == (0.2, 0.5)
+
+
+def test_the_interval_of_a_single_run_stays_where_others_are_still_to_come(tmp_path):
+    """As the report's table says it: "1 of 2" seeds, and below the accuracy its interval."""
+    runs = make(tmp_path, **{name: {"method": "byol", "seed": seed} for seed, name in enumerate("ab")})
+    write_json(runs[1].results_file, results(0.6, 0.5))
+    (byol,) = by_seed(run_rows(runs))
+    assert byol["linear_n"] == 1 and byol["linear_low"] == run_rows(runs)[1]["linear_low"] is not None
+
+
+def test_of_the_untrained_encoder_each_seed_counts_once(tmp_path):
+    runs = make(
+        tmp_path,
+        a={"method": "byol", "seed": 0},
+        b={"method": "moco", "seed": 0},
+        c={"method": "moco", "seed": 1},
+        d={"method": "moco", "seed": 2},
+    )
+    for run, knn in zip(runs, (0.3, 0.3, 0.5)):
+        write_json(run.results_file, {"baselines": {"random_encoder": {"knn": knn, "linear": knn + 0.1}}})
+    (found,) = untrained(run_rows(runs))
+    assert found["random_knn"] == pytest.approx(0.4) and found["random_linear"] == pytest.approx(0.5)
+    assert found["random_knn_n"] == 2 and found["random_knn_std"] == pytest.approx(0.2 / math.sqrt(2))
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.none() | st.floats(0, 1)), max_size=12))

@@ -164,6 +164,22 @@ def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():
     assert printed(open_page())[0].loc["BYOL", "N"] == "1"
 
 
+def test_the_untrained_encoder_is_as_good_in_the_list_as_in_the_report():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1))
+    experiment.run("byol-bs256-s1").results_file.unlink()
+    row = printed(open_page())[0].loc["Untrained"]
+    assert row["N"] == "2"
+    assert f"| Untrained encoder | 2 | {row['linear probe']} | | {row['kNN']} |" in report.markdown(experiment)
+
+
+def test_one_run_and_one_accuracy_are_said_once():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.append_metrics({"step": 40, "epoch": 2.0, "knn": tables.logged(run).last("knn") + 1e-4})
+    (said,) = (caption.value for caption in open_page().caption if caption.value.startswith("kNN, "))
+    assert " to " not in said
+    assert open_page("compare", experiment="photos").multiselect(key="compare_runs").placeholder == "the one run"
+
+
 def test_details_are_edited_without_losing_what_others_changed_meanwhile():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
     app = menu(open_page(), "one", "Details and notes")
@@ -474,6 +490,23 @@ def test_watch_tells_the_state_of_every_run_in_words():
     assert any(all(said in bar for said in ("training, epoch ", "1 min left", "kNN", " so far", "images/s")) for bar in bars), (
         bars
     )
+
+
+@pytest.mark.parametrize("page", ["watch", "compare"])
+def test_before_anything_is_logged_words_stand_in_place_of_charts(page):
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    for run in experiment.runs():
+        run.metrics_file.unlink()
+        run.write_status(synthetic.status(run, "queued"))
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" in texts(app) and n_charts(app) == 0
+    synthetic.write_metrics(experiment.runs()[0], 5)
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" not in texts(app) and n_charts(app) >= 3
+
+
+def n_charts(app: AppTest) -> int:
+    return sum(element.proto.component_name == "triptych_chart" for element in app.get("bidi_component"))
 
 
 def test_watch_lists_runs_by_size_as_compare_does_and_what_cannot_be_read_last():

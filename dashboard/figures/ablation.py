@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ COSTS = {
     "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
 }
 TITLES = {
-    NEGATIVES: "negatives a positive",
+    NEGATIVES: "negatives per positive",
     "augment": "augmentation",
     ablation.MECHANISM: "where MoCo's negatives come from",
     "lr_scaling": "learning-rate scaling",
@@ -98,24 +98,30 @@ def against(
     notes: Sequence[str] = (),
 ) -> go.Figure:
     """One of MEASURES (or of COSTS, without a legend) along an axis, a line for each line of `cells`, with mean, every seed, and
-    a band of ± one sample standard deviation; a level line for methods that have no place on the axis.
+    a band of ± one sample standard deviation, or bars where there is none; a level line for methods without a place on the axis.
 
     `drop` counts from each line's best mean, in percentage points. `published` curves are drawn beneath, only as
     drops. `notes` are printed under the title. Cells without any value are hollow marks at the bottom edge.
     """
     shown = (MEASURES | COSTS)[measure]
     curves = list(published) if drop else []
-    scale = Scale.of(axis, [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)])
-    show = _Show.of(measure, [value for cell in cells for value in cell.measured(measure).by_seed.values()], drop)
+    scale = Scale.of(
+        axis,
+        [*(cell.at[0] for cell in cells), *(at for curve in curves for at in curve.points)],
+        [cell.at[0] for cell in cells if cell.measured(measure).n],
+    )
+    values = [value for cell in cells for value in cell.measured(measure).by_seed.values()]
+    show = _Show.of(measure, values, drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
+    spreads = _spreads(lines.values(), measure, scale)
     figure = style.figure(
         title={
             "text": f"{shown.title} against {title(axis)}",
-            "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure)]))},
+            "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure, spreads)]))},
         },
         margin={"t": 62 + 16 * len(notes)},
         xaxis={"title": {"text": title(axis) + scale.how}, **scale.layout()},
-        yaxis=show.layout(),
+        yaxis={**show.layout(), "visible": bool(values)},
         yaxis2={"overlaying": "y", "range": [0, 1], "fixedrange": True, "visible": False},
         showlegend=measure in MEASURES,
         uirevision=f"{measure} {drop} over {axis} {scale.kind}",
@@ -124,7 +130,7 @@ def against(
         _add_curve(figure, curve, scale)
     marks: dict[float, int] = {}  # how many hollow marks stand at a place already
     for k, (line, own) in enumerate(lines.items()):
-        shift = scale.dodge(k, len(lines))
+        shift = scale.dodge(k, len(lines)) if scale.kind == "words" or "bar" in spreads else 0.0
         from_best = best.get(line, 0.0) if drop else None
         if own[0].at[0] is None:
             _add_level(figure, own[0].measured(measure), label(own[0]), line[0], tones[line], scale, show, from_best)
@@ -139,16 +145,35 @@ def against(
     return figure
 
 
-def _seeds(cells: Sequence[Cell], measure: str) -> str:
-    """How many seeds there are, and what the band is."""
+def _banded(cells: Sequence[Cell], measure: str, scale: "Scale") -> list[slice]:
+    """The neighbours of a line that all have a spread, which a band spans; a cell without such neighbours has a bar."""
+    if scale.kind == "words":
+        return []
+    spread = np.ma.masked_invalid([np.nan if (std := cell.measured(measure).std) is None else std for cell in cells])
+    return [part for part in np.ma.clump_unmasked(spread) if part.stop - part.start > 1]
+
+
+def _spreads(lines: Iterable[Sequence[Cell]], measure: str, scale: "Scale") -> list[str]:
+    """What shows the spreads: band, bar, or both."""
+    found = set()
+    for own in lines:
+        n = sum(cell.measured(measure).std is not None for cell in own)
+        in_band = n if own[0].at[0] is None else sum(part.stop - part.start for part in _banded(own, measure, scale))
+        found |= {"band"} if in_band else set()
+        found |= {"bar"} if n > in_band else set()
+    return sorted(found)
+
+
+def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
+    """How many seeds there are, and what the band, or the bar, is."""
     n = _n(cells, measure)
     if n == "N = 0":
         return "no result yet"
     if n == "N = 1":
         return "N = 1: one seed a point, so there is no band"
     if measure in COSTS:
-        return f"{n} seeds; band: ± one standard deviation"
-    return f"{n} seeds, each a dot; band: ± one sample standard deviation" + (
+        return f"{n} seeds; {' or '.join(spreads)}: ± one standard deviation"
+    return f"{n} seeds, each a dot; {' or '.join(spreads)}: ± one sample standard deviation" + (
         " (none where N = 1)" if n.startswith("N = 1 ") else ""
     )
 
@@ -165,28 +190,38 @@ class Scale:
     kind: str  # "log", "linear", "even" (numbers, in equal steps) or "words"
     axis: str
     places: list[Any]
+    first: Collection[Any] = ()  # those that have a point, which are labelled before others
 
     @classmethod
-    def of(cls, axis: str, places: Iterable[Any]) -> "Scale":
+    def of(cls, axis: str, places: Iterable[Any], first: Collection[Any] = ()) -> "Scale":
         places = ablation.in_order(axis, places)
         if not ablation.is_numeric(places):
-            return cls("words", axis, places)
+            return cls("words", axis, places, first)
         if places and places[0] > 0 and places[-1] / places[0] > LOG_FROM:
-            return cls("log", axis, places)
+            return cls("log", axis, places, first)
         gaps = np.diff(places)
         crowded = len(gaps) > 0 and gaps.min() < (places[-1] - places[0]) / CROWDED
-        return cls("even" if crowded else "linear", axis, places)
+        return cls("even" if crowded else "linear", axis, places, first)
 
     @property
     def how(self) -> str:
         return {"log": " (logarithmic)", "even": " (in equal steps)"}.get(self.kind, "")
 
-    def x(self, place: Any) -> float:
-        return float(self.places.index(place) if self.kind in ("words", "even") else place)
+    def x(self, place: Any, shift: float = 0.0) -> float:
+        """Where a place lies, or what stands aside of it by `shift`."""
+        at = float(self.places.index(place) if self.kind in ("words", "even") else place)
+        return at * 10**shift if self.kind == "log" else at + shift
 
     def dodge(self, k: int, n: int) -> float:
-        """How far the k-th of n lines stands aside where places are words."""
-        return 0.5 * ((k + 0.5) / n - 0.5) if self.kind == "words" else 0.0
+        """How far the k-th of n lines stands aside, so that their bars do not cover each other; less than half to the next place.
+
+        As `ends`, on a logarithmic axis in powers of ten.
+        """
+        low, high = self.ends()
+        at = [math.log10(place) if self.kind == "log" else self.x(place) for place in self.places]
+        gap = min(np.diff(at), default=high - low)
+        step = 0.5 * gap / n if self.kind == "words" else min(0.5 * gap / n, 0.012 * (high - low))
+        return step * (k - (n - 1) / 2)
 
     def ends(self) -> tuple[float, float]:
         """The left and right end of the axis; of a logarithmic one, as powers of ten."""
@@ -208,9 +243,10 @@ class Scale:
         if self.kind == "log":  # labels that would touch are left out
             low, high = self.ends()
             places = []
-            for place in self.places:
-                if not places or math.log10(place / places[-1]) > 0.05 * (high - low):
+            for place in sorted(self.places, key=lambda place: place not in self.first):
+                if all(abs(math.log10(place / other)) > 0.05 * (high - low) for other in places):
                     places.append(place)
+            places.sort()
         many = self.kind == "words" and len(places) > MANY
         return {
             "type": "log" if self.kind == "log" else "linear",
@@ -248,7 +284,8 @@ class _Show:
 
     def layout(self) -> dict:
         """Drops hang from 0, the best, at the top."""
-        how = {"autorange": "reversed"} if self.drop else {"ticksuffix": " %"} if self.share else {}
+        accuracies = {"ticksuffix": " %", "minallowed": 0, "maxallowed": 100}
+        how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
         return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
 
     def said(self, measured: Measured, best: float | None) -> str:
@@ -264,15 +301,14 @@ def _add_line(
     """One line: a band wherever neighbouring cells have a spread, each seed as a dot, the means, broken where one is missing."""
     name, method = style.plain(label(cells[0])), cells[0].method
     measured = [cell.measured(measure) for cell in cells]
-    x = np.array([scale.x(cell.at[0]) + shift for cell in cells])
+    x = np.array([scale.x(cell.at[0], shift) for cell in cells])
     mean = np.array([np.nan if one.mean is None else show.y(one.mean, best) for one in measured])
     std = np.array([np.nan if one.std is None else one.std / show.per_unit for one in measured])
     group = {"legendgroup": name, "showlegend": False}
     bars = std.copy()
-    for part in np.ma.clump_unmasked(np.ma.masked_invalid(std)) if scale.kind != "words" else ():
-        if part.stop - part.start > 1:  # a cell without neighbours keeps its bar
-            _add_band(figure, x[part], mean[part], std[part], tone, group)
-            bars[part] = np.nan
+    for part in _banded(cells, measure, scale):
+        _add_band(figure, x[part], mean[part], std[part], tone, group)
+        bars[part] = np.nan
     seeds = [(at, show.y(value, best), seed) for at, one in zip(x, measured) for seed, value in one.by_seed.items()]
     if any(one.n > 1 for one in measured):
         figure.add_trace(
@@ -344,7 +380,7 @@ def _add_missing(
     measured = cell.measured(measure)
     if not measured.missing or cell.at[0] is None:
         return
-    x = scale.x(cell.at[0]) + shift
+    x = scale.x(cell.at[0], shift)
     stacked = marks.setdefault(x, 0)
     marks[x] += 1
     name = style.plain(label(cell))

@@ -30,6 +30,8 @@ X_AXES = {
     "flops": "floating-point operations",
 }
 
+NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run starts."  # instead of charts
+
 METRICS = {  # column: (title, how to read it, what its axis shows)
     "knn": ("kNN accuracy while training", "nearest neighbours by cosine of h, on the evaluation sample", "accuracy"),
     "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
@@ -96,7 +98,7 @@ def loss(
     layout["title"] = {"text": names if title is None else title}
     if len(methods) > 1:
         layout["title"]["subtitle"] = {"text": "each method has a loss of its own: heights cannot be compared"}
-    return style.figure(traces, **layout, yaxis={"title": {"text": "training loss"}})
+    return _figure(traces, layout, {"title": {"text": "training loss"}, "rangemode": "nonnegative"})
 
 
 @kept(KEPT)
@@ -104,12 +106,26 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     """One of METRICS for all runs, overlaid."""
     title, reading, unit = METRICS[name]
     traces, layout = _curves(curves, name, x, smoothing, spread)
-    yaxis = {"title": {"text": unit}}
+    yaxis = {"title": {"text": unit}, "rangemode": "nonnegative"}
     if name == "knn":
-        yaxis |= {"tickformat": ".0%", "hoverformat": ".1%"}
+        yaxis |= style.SHARE | {"hoverformat": "$.1%"}
+    if name == "uniformity":
+        yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
         yaxis |= {"rangemode": "tozero", "hoverformat": ".3g"}
-    return style.figure(traces, **layout, title={"text": title, "subtitle": {"text": reading}}, yaxis=yaxis)
+    layout["title"] = {"text": title, "subtitle": {"text": reading}}
+    return _figure(traces, layout, yaxis)
+
+
+def _figure(traces: list[dict], layout: dict, yaxis: dict) -> go.Figure:
+    """The traces; where there is none, words: axes without a curve would show numbers that nobody measured."""
+    if traces:
+        return style.figure(traces, **layout, yaxis=yaxis)
+    x = layout["xaxis"]["title"]["text"]
+    why = "operations are not counted yet" if x == X_AXES["flops"] else "nothing logged yet"
+    said = {"text": why, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 14}}
+    hidden = {"visible": False, "fixedrange": True}
+    return style.figure(**layout | {"xaxis": hidden}, yaxis=hidden, annotations=[said])
 
 
 def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:
@@ -144,7 +160,11 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
     choices = y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD
     traces = [trace for label, tone, group in groups if group for trace in _of_label(group, label, tone, *choices)]
-    return traces, {"uirevision": f"{y} over {x}", "xaxis": {"title": {"text": unit}}}
+    # From 0, so that a single place has a range; and whole steps where there are few.
+    xaxis = {"title": {"text": unit}, "rangemode": "tozero"}
+    if x == "step" and max((curve.logged.last("step") for curve in curves), default=0) < 8:
+        xaxis["dtick"] = 1
+    return traces, {"uirevision": f"{y} over {x}", "xaxis": xaxis}
 
 
 @kept(LABELS)
@@ -172,7 +192,8 @@ def _of_label(
         traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
         behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
         traces += [] if crowd else [_line(smooth, points, label, **behind)]
-        return traces + _spread(smooth, label, n, line, points, unit)
+        deviation = "$.1%" if y == "knn" else ".3~g"
+        return traces + _spread(smooth, label, n, line, points, unit, deviation)
     traces = []
     for seed, one, of_one in zip(seeds, smooth, logged):
         traces += [_line([of_one], points, label, **raw)] if smoothing else []
@@ -237,7 +258,13 @@ def _hover(name: str, unit: str) -> str:
 
 
 def _spread(
-    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], label: str, n: int, line: dict, points: int, unit: str
+    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    label: str,
+    n: int,
+    line: dict,
+    points: int,
+    unit: str,
+    deviation: str,
 ) -> list[dict]:
     """Mean and standard deviation over seeds, wherever at least two of them have logged a step."""
     x, mean, std, count = _over_seeds(curves)
@@ -265,7 +292,8 @@ def _spread(
             "line": {**line, "width": 2.5},
             "name": f"{label}, N = {n}",
             "hovertemplate": (
-                f"%{{y}} ± %{{customdata[0]:.3~g}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}<extra>{label}</extra>"
+                f"%{{y}} ± %{{customdata[0]:{deviation}}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}"
+                f"<extra>{label}</extra>"
             ),
         },
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.budget import pareto
 from sslcore.analysis.stats import Difference
@@ -118,7 +119,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"},
         },
         xaxis={"title": {"text": axis}, "showgrid": True, **({"type": "log"} if log else {"rangemode": "tozero"})},
-        yaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "hoverformat": ".1%"},
+        yaxis={"title": {"text": "accuracy"}, **style.SHARE, "hoverformat": "$.1%"},
         uirevision=f"{worth} {axis} {log}",
     )
     front = pareto(costs, worths)
@@ -136,7 +137,9 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
     for point in points:
         label = style.plain(point.label)
         spread = "" if point.cost_std is None else f" ± {point.cost_std / unit:.3g}"
-        interval = "" if point.low is None else f"<br>95 %: {point.low:.1%} to {point.high:.1%}, N = {point.n}"
+        interval = (
+            "" if point.low is None else f"<br>95 %: {words.percent(point.low)} to {words.percent(point.high)}, N = {point.n}"
+        )
         error = (
             None
             if point.low is None
@@ -167,4 +170,4 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             )
         )
         named.add(label)
-    return figure
+    return figure.update_traces(cliponaxis=False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.stats import aggregate
 
@@ -33,7 +34,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     names = list(groups)
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
-        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(names))),
@@ -54,7 +55,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
-                hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>",
+                hovertemplate=f"%{{x:$.1%}}<extra>{name}</extra>",
             )
         )
     for column, (name, symbol) in MEASURES.items():
@@ -67,7 +68,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     _add_key(figure, "untrained encoder", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": BROWN}})
     _add_key(figure, "raw pixels", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": style.NEUTRAL}})
-    return figure
+    return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 
 def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
@@ -93,7 +94,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     elif column == "linear" and group[0]["linear_low"] is not None:
         low, high = group[0]["linear_low"], group[0]["linear_high"]
         error = {"type": "data", "symmetric": False, "array": [high - made.mean], "arrayminus": [made.mean - low]}
-        told = f" (95 %: {low:.1%} to {high:.1%})"
+        told = f" (95 %: {words.percent(low)} to {words.percent(high)})"
     figure.add_trace(
         go.Scatter(
             x=[made.mean],
@@ -102,7 +103,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
             error_x=error and {**error, "color": colour, "thickness": 2, "width": 5},
             showlegend=False,
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
-            hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",
+            hovertemplate=f"%{{x:$.1%}}{told}<extra>{name}</extra>",
         )
     )
 
@@ -127,7 +128,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     classes.sort(key=lambda name: -float(np.mean(values[name])))
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
-        xaxis={"title": {"text": "accuracy"}, "tickformat": ".0%", "showgrid": True},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(classes))),
@@ -148,10 +149,10 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
                     name=style.plain(label),
                     text=[style.plain(classes[k]) for k, _ in shown],
                     marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
-                    hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>",
+                    hovertemplate="%{text}: %{x:$.1%}<extra>" + style.plain(label) + "</extra>",
                 )
             )
-    return figure
+    return figure.update_traces(cliponaxis=False)
 
 
 def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
@@ -192,12 +193,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
             colorbar={
                 "title": {"text": "share of the true class", "side": "right", "font": {"size": 12}},
-                "tickformat": ".0%",
+                "tickformat": "$.0%",
                 "thickness": 12,
                 "outlinewidth": 0,
             },
             hovertemplate=(
-                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>"
+                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:$.1%} of the class<extra></extra>"
             ),
         )
     )

@@ -67,7 +67,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
             placeholder=say_axis(axes[0]),
             key="ablations_axis",
             bind="query-params",
-            width=190,
+            width=240,
         )
         or axes[0]
     )
@@ -101,7 +101,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
             placeholder="none",
             key="ablations_second",
             bind="query-params",
-            width=180,
+            width=240,
         )
         if others
         else None
@@ -173,9 +173,10 @@ def _reading(cells: list[ablation.Cell]) -> str:
     said = [f"{shown.title}: {shown.how}."]
     if drop:
         said.append("0 is the highest mean of a line itself; a single seed may lie above it.")
-    level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None))
+    level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:
-        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all its runs is a level line.")
+        whose = "its" if len(level) == 1 else "each one's"
+        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
     if drop and laid_under and curves:
         said.append("Dashed: published drops, on ImageNet with ResNet-50; only their shape can be compared.")
     return words.plain(" ".join(said))
@@ -244,7 +245,8 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     kept = [name for name in st.session_state.get("ablations_only", []) if name in names]
     if kept != st.session_state.get("ablations_only", kept):
         st.session_state["ablations_only"] = kept
-    chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=f"all {len(names)}; choose some to narrow")
+    everything = "the one run" if len(names) == 1 else f"all {len(names)}; choose some to narrow"
+    chosen = st.multiselect("Run only", names, key="ablations_only", placeholder=everything)
     asked = [entry for entry in missing if not chosen or entry.run in chosen]
     seconds = ablation.seconds_to_run(asked, entries)
     printed([{"run": entry.run, "state": entry.why} for entry in asked], "The runs that are missing")

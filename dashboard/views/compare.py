@@ -19,9 +19,8 @@ experiment, runs = link.header("Compare")
 
 named = tables.named(tables.in_order(runs))
 with st.container(border=True):
-    chosen = st.multiselect(
-        "Runs", list(named), key="compare_runs", bind="query-params", placeholder=f"all {len(named)} runs; choose some to narrow"
-    )
+    everything = "the one run" if len(named) == 1 else f"all {len(named)} runs; choose some to narrow"
+    chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=everything)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         x = st.segmented_control(
             "Horizontal axis",
@@ -83,7 +82,7 @@ def draw() -> None:
     logged = tables.curves(runs)
     st.caption(_in_words(len(logged), moving))
     if not logged:
-        st.info("Nothing is logged yet; curves appear here a few seconds after a run starts.", icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
         return
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
         st.caption(
@@ -99,7 +98,8 @@ def draw() -> None:
         )
         with st.grid(len(methods), min_column_width=250, gap="medium"):
             for method in methods:
-                figure = curves.loss(tuple(curve for curve in logged if curve.method == method), x, smoothing, spread)
+                own = tuple(curve for curve in logged if curve.method == method)
+                figure = curves.loss(own, x, smoothing, spread, title=style.title(method))
                 plot(
                     figure,
                     key=f"compare_loss_{method}",

@@ -8,7 +8,7 @@ from dashboard import access, change, details, link, menu, share, study, tables,
 from dashboard.figures import spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
-from sslcore.analysis.summary import by_seed
+from sslcore.analysis.summary import by_seed, untrained
 from sslcore.config import RunConfig, flatten
 from sslcore.experiment import ACTIVE, Experiment, Run, Spec
 from sslcore.methods import METHODS
@@ -182,8 +182,11 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
             best[folded["method"]] = folded
     lines = [line(style.title(method), folded, "linear", "knn") for method, folded in best.items()]
-    untrained = next((folded for folded in best.values() if folded["random_knn"] is not None), None)
-    return [*lines, line("Untrained", untrained, "random_linear", "random_knn")] if untrained else lines
+    images = {(folded["dataset"], folded["encoder"]) for folded in best.values()}
+    for folded in untrained(rows):
+        if folded["random_knn_n"] and (folded["dataset"], folded["encoder"]) in images:
+            return [*lines, line("Untrained", folded, "random_linear", "random_knn")]
+    return lines
 
 
 def worth(folded: dict) -> tuple[float, float]:
@@ -294,8 +297,8 @@ def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
     if accuracies:
         end = max(*(run.config.epochs for run in runs), *(x[-1] for _, x, _ in measured if len(x)))
         st.image(spark.lines(measured, end), alt=f"How kNN accuracy rose in the runs of {experiment.name}")
-        low, high = min(y.min() for y in accuracies), max(y.max() for y in accuracies)
-        st.caption(f"kNN, {100 * low:.0f} to {100 * high:.0f}\N{NO-BREAK SPACE}%")
+        ends = [f"{100 * end:.0f}" for end in (min(y.min() for y in accuracies), max(y.max() for y in accuracies))]
+        st.caption(f"kNN, {' to '.join(dict.fromkeys(ends))}\N{NO-BREAK SPACE}%")
 
 
 def is_busy() -> bool:

@@ -83,7 +83,7 @@ def negatives(method: str) -> list[str]:
     if not n:
         return []
     span = "none" if not counts else f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    said = [f"Negatives a positive: {span}, in {words.count(n, 'run')}"]
+    said = [f"Negatives per positive: {span}, in {words.count(n, 'run')}"]
     curve = evidence.curve(ablation.NEGATIVES, method, "linear")
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
@@ -108,7 +108,7 @@ def components(method: str) -> list[str]:
 
 
 MEASURED = {
-    "negatives": (negatives, "ablations", {"ablations_axis": "Negatives a positive"}, "Ablations"),
+    "negatives": (negatives, "ablations", {"ablations_axis": "Negatives per positive"}, "Ablations"),
     "components": (components, "compare", {}, "settings on Compare"),
     "batch": (batch, "ablations", {"ablations_axis": "Batch size"}, "Ablations"),
     "cost": (costs, "evidence", {}, "Evidence"),

@@ -194,6 +194,9 @@ ordered = tables.in_order(runs.values())  # pinned or not, so that each line has
 @st.fragment(run_every=tick)
 def live_curves() -> None:
     logged = tables.curves(run for run in ordered if run.exists())
+    if not logged:
+        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
+        return
     readable = tables.by_method(ordered)
     plot(
         curves.metric(logged, "knn"),

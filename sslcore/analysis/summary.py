@@ -97,7 +97,7 @@ def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Each number keeps its column for the mean over the runs that have it, and gains <number>_std, the sample
     standard deviation (None for fewer than two), and <number>_n. `runs`, `seeds` and `states` list what was folded.
-    linear_low and linear_high, one run's interval, stay only where a single run was folded.
+    linear_low and linear_high, one run's interval, stay where a single one of the runs has the number.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -114,11 +114,36 @@ def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seeds": [row["seed"] for row in group],
         "states": [row["state"] for row in group],
     }
+    probed = [row for row in group if row["linear"] is not None]
     for name in ("linear_low", "linear_high"):
-        folded[name] = first[name] if len(group) == 1 else None
+        folded[name] = probed[0][name] if len(probed) == 1 else None
     for name in NUMBERS:
-        values = [row[name] for row in group if row[name] is not None]
-        folded[name] = statistics.fmean(values) if values else None
-        folded[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else None
-        folded[f"{name}_n"] = len(values)
+        folded |= _over(name, [row[name] for row in group if row[name] is not None])
     return folded
+
+
+def _over(name: str, values: Sequence[float]) -> dict[str, float | int | None]:
+    return {
+        name: statistics.fmean(values) if values else None,
+        f"{name}_std": statistics.stdev(values) if len(values) > 1 else None,
+        f"{name}_n": len(values),
+    }
+
+
+def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What needs no training, a row for each data set and encoder: random_linear, random_knn, pixels_knn, with _std and _n.
+
+    All runs of a seed start from the same weights, whatever else differs between them: over seeds, each counts once, by the
+    mean of its runs. Whoever took the mean over runs would count a seed the more, the more of its runs have finished.
+    """
+    groups: dict[tuple, dict[Any, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset"], row["encoder"]), {}).setdefault(row["seed"], []).append(row)
+    found = []
+    for (dataset, encoder), of_seed in groups.items():
+        folded = {"dataset": dataset, "encoder": encoder}
+        for name in ("random_linear", "random_knn", "pixels_knn"):
+            by_run = [[row[name] for row in own if row[name] is not None] for own in of_seed.values()]
+            folded |= _over(name, [statistics.fmean(values) for values in by_run if values])
+        found.append(folded)
+    return found

@@ -1,6 +1,7 @@
 """Compare and Probe in a browser: live curves keep the reader's zoom, and links say everything."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,18 @@ def test_theme_changes_the_text_of_charts(app, page, finished):
     page.wait_for_function(f"getComputedStyle(document.querySelector('{tick}')).fill !== '{colour}'")
 
 
+def test_accuracies_are_written_as_on_the_pages(app, page, finished):
+    """70 %, where plotly alone writes 70%; in a saved picture too."""
+    page.goto(f"{app.url}/compare?experiment=finished")
+    chart = page.locator("[class*=st-key-compare_knn]")
+    chart.locator(".ytick text").first.wait_for()
+    assert all(re.fullmatch(r"\d+ %", text) for text in chart.locator(".ytick text").all_text_contents())
+    with page.expect_download() as waiting:
+        chart.get_by_role("button", name="Download as SVG").press("Enter")
+    saved = Path(waiting.value.path()).read_text()
+    assert re.search(r">\d+ %<", saved) and "$" not in saved
+
+
 def test_unlabelled_runs_say_what_can_be_seen_instead(app, page):
     experiment = synthetic.store(app.store, name="unlabelled", methods=("byol",), seeds=(0,))
     synthetic.write_results(experiment.runs()[0], labelled=False)
@@ -126,3 +139,17 @@ def test_on_a_phone_a_long_legend_makes_a_chart_higher_and_on_a_wide_page_it_is_
     page.wait_for_function(f"{room} > {planned} && {drawn} >= {planned} / 2 - 2 && {inside}")
     page.set_viewport_size({"width": 1280, "height": 900})
     page.wait_for_function(f"{room} === {planned}")
+
+
+def test_on_a_phone_no_tool_lies_on_a_title(app, browser, finished):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    knn = "[class*=st-key-compare_knn]"
+    edge = "document.querySelector('{} {}')?.getBoundingClientRect().{}"
+    bar, title = edge.format(knn, ".modebar", "bottom"), edge.format(knn, ".gtitle", "top")
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_function(f"{bar} <= {title}", timeout=120_000)
+    assert page.evaluate(f"getComputedStyle(document.querySelector('{knn} .modebar')).opacity") == "1"
+    page.set_viewport_size({"width": 844, "height": 390})  # turned: there is room beside the title
+    page.wait_for_function(f"{bar} > {title}", timeout=120_000)
+    context.close()
