@@ -272,7 +272,6 @@ function saveImage(state, format) {
   const { data, layout, clientWidth: width, clientHeight: height } = state.plot
   const figure = {
     data,
-    config: state.config,
     layout: {
       ...layout,
       paper_bgcolor: themeOf(state.node)["background-color"],
@@ -421,8 +420,6 @@ function configOf(state, select) {
   ]
   const buttons = [downloads, [...(select ? ["lasso2d", "select2d"] : []), "zoom2d", "pan2d"], ["autoScale2d", "resetScale2d"]]
   return {
-    // plotly cannot be told to write 70 % with a space, but what to put after money: figures ask for "$.0%" (style.py).
-    locales: { "en-US": { format: { currency: ["", " %"] } } },
     displaylogo: false,
     doubleClickDelay: 500,
     plotGlPixelRatio: Math.max(1, window.devicePixelRatio),

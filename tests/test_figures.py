@@ -3,7 +3,6 @@
 import dataclasses
 import gc
 import json
-import re
 import weakref
 
 import numpy as np
@@ -246,16 +245,6 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     alone = next(trace for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None)
     assert alone.x[0] + alone.error_x.array[0] == pytest.approx(byol[0]["linear_high"])
     assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(byol[0]["linear_low"])
-
-
-def test_charts_write_shares_as_chart_js_is_told_to(experiment, rows):
-    """With "$", see style.SHARE: never 70% beside 70 %."""
-    summary = tables.summary(experiment.runs())
-    classes = {run.name: run.results()["linear"]["per_class"] for run in experiment.runs()}
-    matrix = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
-    for figure in (curves.metric(rows, "knn"), probe.accuracy(summary), probe.per_class(summary, classes), matrix):
-        formats = re.findall(r".\.\d%", figure.to_json())
-        assert formats and all(written.startswith("$") for written in formats)
 
 
 def test_per_class_means_over_seeds_and_limits_the_classes(experiment):

@@ -284,7 +284,7 @@ class _Show:
 
     def layout(self) -> dict:
         """Drops hang from 0, the best, at the top."""
-        accuracies = {"ticksuffix": " %", "minallowed": 0, "maxallowed": 100}
+        accuracies = {"ticksuffix": "%", "minallowed": 0, "maxallowed": 100}
         how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
         return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
 
@@ -479,7 +479,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
             hovertemplate="%{customdata}<extra></extra>",
             colorbar={
                 "title": {"text": show.axis_title, "side": "right", "font": {"size": 12}},
-                "ticksuffix": " %" if show.share and not drop else "",
+                "ticksuffix": "%" if show.share and not drop else "",
                 "thickness": 12,
                 "outlinewidth": 0,
             },

@@ -108,7 +108,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     traces, layout = _curves(curves, name, x, smoothing, spread)
     yaxis = {"title": {"text": unit}, "rangemode": "nonnegative"}
     if name == "knn":
-        yaxis |= style.SHARE | {"hoverformat": "$.1%"}
+        yaxis |= style.SHARE | {"hoverformat": ".1%"}
     if name == "uniformity":
         yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
@@ -192,7 +192,7 @@ def _of_label(
         traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
         behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
         traces += [] if crowd else [_line(smooth, points, label, **behind)]
-        deviation = "$.1%" if y == "knn" else ".3~g"
+        deviation = ".1%" if y == "knn" else ".3~g"
         return traces + _spread(smooth, label, n, line, points, unit, deviation)
     traces = []
     for seed, one, of_one in zip(seeds, smooth, logged):

@@ -119,7 +119,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"},
         },
         xaxis={"title": {"text": axis}, "showgrid": True, **({"type": "log"} if log else {"rangemode": "tozero"})},
-        yaxis={"title": {"text": "accuracy"}, **style.SHARE, "hoverformat": "$.1%"},
+        yaxis={"title": {"text": "accuracy"}, **style.SHARE, "hoverformat": ".1%"},
         uirevision=f"{worth} {axis} {log}",
     )
     front = pareto(costs, worths)

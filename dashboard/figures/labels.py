@@ -49,7 +49,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 name=said,
                 line={"color": style.NEUTRAL, "dash": "dot", "width": 2},
                 marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
-                hovertemplate=f"%{{y:$.1%}} with %{{x:$.0%}} of the labels<extra>{said}</extra>",
+                hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>",
             )
         )
     for label, group in by_label(rows).items():
@@ -70,7 +70,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
                 customdata=[[100 * deviation, one.n] for deviation, one in zip(spread, made.values())],
-                hovertemplate="%{y:$.1%} ± %{customdata[0]:.1f} % with %{x:$.0%} of the labels, N = %{customdata[1]}<extra>"
+                hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>"
                 + style.plain(label)
                 + "</extra>",
             )
@@ -122,7 +122,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         middle = chance or 0.5
         # Wide enough that noise looks like noise.
         low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05
-        figure.update_xaxes(tickformat="$.0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
+        figure.update_xaxes(tickformat=".0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
@@ -171,7 +171,7 @@ def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str,
                     "line": {"width": 2, "color": colour},
                 },
                 text=[f"z{z_spread}", f"h{h_spread}"],
-                hovertemplate="%{x:$.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
+                hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
             ),
             **place,
         )

@@ -55,7 +55,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
-                hovertemplate=f"%{{x:$.1%}}<extra>{name}</extra>",
+                hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>",
             )
         )
     for column, (name, symbol) in MEASURES.items():
@@ -103,7 +103,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
             error_x=error and {**error, "color": colour, "thickness": 2, "width": 5},
             showlegend=False,
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
-            hovertemplate=f"%{{x:$.1%}}{told}<extra>{name}</extra>",
+            hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",
         )
     )
 
@@ -149,7 +149,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
                     name=style.plain(label),
                     text=[style.plain(classes[k]) for k, _ in shown],
                     marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
-                    hovertemplate="%{text}: %{x:$.1%}<extra>" + style.plain(label) + "</extra>",
+                    hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>",
                 )
             )
     return figure.update_traces(cliponaxis=False)
@@ -193,12 +193,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
             colorbar={
                 "title": {"text": "share of the true class", "side": "right", "font": {"size": 12}},
-                "tickformat": "$.0%",
+                "tickformat": ".0%",
                 "thickness": 12,
                 "outlinewidth": 0,
             },
             hovertemplate=(
-                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:$.1%} of the class<extra></extra>"
+                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>"
             ),
         )
     )

@@ -75,9 +75,8 @@ _AXIS = {
     "automargin": True,
 }
 
-# An axis of accuracies: there are none beyond these ends, whatever room plotly would leave around a single value. "$" has
-# chart.js write 70 % as the pages do, where plotly alone writes 70%.
-SHARE = {"tickformat": "$.0%", "minallowed": 0, "maxallowed": 1}
+# An axis of accuracies: there are none beyond these ends, whatever room plotly would leave around a single value.
+SHARE = {"tickformat": ".0%", "minallowed": 0, "maxallowed": 1}
 
 # Explicit, because importing Streamlit changes plotly's default template.
 TEMPLATE = go.layout.Template(
