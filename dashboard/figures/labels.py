@@ -34,7 +34,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             "title": {"text": "share of the training labels"},
             "type": "log",
             "tickvals": [0.01, 0.1, 1],
-            "ticktext": ["1 %", "10 %", "100 %"],
+            "ticktext": ["1%", "10%", "100%"],
         },
         yaxis={"title": {"text": "accuracy"}, **style.SHARE},
         uirevision=name,
