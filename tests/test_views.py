@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as hst
 from streamlit.testing.v1 import AppTest
 
-from dashboard import link, machine, report, share, strip, study, tables, words
+from dashboard import draft, link, machine, report, share, strip, study, tables, words
 from sslcore import plan
+from sslcore.analysis.summary import number
 from sslcore.experiment import Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
@@ -323,6 +324,18 @@ def test_changes_end_in_the_configs():
     assert {run.config.epochs for run in runs} == {7}
     assert {run.config.moco.temperature for run in runs} == {0.3}
     assert {(run.config.batch_size, run.config.seed) for run in runs} == {(32, 0), (32, 1), (64, 0), (64, 1)}
+
+
+def test_the_form_tells_what_training_would_take_where_like_runs_have_finished():
+    experiment = synthetic.store(Store().root, methods=("moco", "simclr"), seeds=(0,), steps=20, epochs=8)
+    wanted = plan.plan(plan.read("photos")).configs.values()
+    assert draft.expected_seconds(Store(), wanted) is None and "of training, one run" not in texts(open_page("new")), "no BYOL"
+    speed = number(experiment.runs()[0].results(), "cost.images_per_second")
+    two = [config for config in wanted if config.method != "byol"]
+    assert draft.expected_seconds(Store(), two) == pytest.approx(2 * 8 * 2560 / speed)
+    app = open_page("new")
+    app.pills(key="new_methods").set_value(["moco", "simclr"]).run()
+    assert f"About {words.duration(2 * 8 * 2560 / speed)} of training, one run after another" in texts(app)
 
 
 def test_one_method_can_have_a_setting_for_itself():

@@ -320,6 +320,11 @@ if planned.configs and not problems:
             )
         },
     )
+    if seconds := draft.expected_seconds(store, configs.values()):
+        st.caption(
+            f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here of the "
+            "same method, encoder and image size. Evaluation comes on top."
+        )
 
 engine = cluster.ask_for_engine(store)
 action = st.container(horizontal=True, vertical_alignment="center")
