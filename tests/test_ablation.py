@@ -334,6 +334,15 @@ def test_lines_without_bars_stand_exactly_at_their_places():
     assert means(figure, "MoCo")[0] == means(figure, "BYOL")[0] == [16, 64]
 
 
+def test_a_methods_own_setting_is_called_as_on_other_pages():
+    entries = [entry(method="moco", batch_size=size, moco__queue_size=k) for size in (16, 64) for k in (32, 128)]
+    assert {figures.label(cell) for cell in ablation.cells(entries, ["batch_size"])} == {
+        "MoCo · queue size 32",
+        "MoCo · queue size 128",
+    }
+    assert figures.title("moco.queue_size") == "MoCo queue size"
+
+
 def test_where_labels_would_touch_those_of_places_with_a_point_stay():
     """SimCLR's batches have 30, 126 and 510 negatives, MoCo's queues 32, 128 and 512."""
     moco = [entry(method="moco", moco__queue_size=k) for k in (32, 128, 512)]

@@ -57,11 +57,11 @@ TITLES = {
 
 
 def title(axis: str) -> str:
-    """An axis in words: batch size, head kind, augmentations."""
+    """An axis in words: batch size, head kind, augmentations, MoCo queue size."""
     if axis in TITLES:
         return TITLES[axis]
     group, _, last = axis.rpartition(".")
-    return " ".join(filter(None, [group, last.replace("_", " ")]))
+    return " ".join(filter(None, [style.title(group), last.replace("_", " ")]))
 
 
 def said(axis: str, place: Any) -> str:
@@ -75,7 +75,8 @@ def said(axis: str, place: Any) -> str:
 
 def label(cell: Cell) -> str:
     """What a legend calls a cell's line, such as "SimCLR · batch size 64"; not yet `style.plain`."""
-    return " · ".join([METHODS[cell.method].title, *(f"{title(name)} {said(name, value)}" for name, value in cell.rest)])
+    own = METHODS[cell.method].title
+    return " · ".join([own, *(f"{title(name).removeprefix(f'{own} ')} {said(name, value)}" for name, value in cell.rest)])
 
 
 def colours(cells: Iterable[Cell]) -> dict[tuple, str]:

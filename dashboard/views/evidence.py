@@ -96,7 +96,7 @@ with st.container(border=True):
         for name in [name for name in equal if len(pairs.contestants(probed, name)) > 1]:
             values = {value_in_words(name, value): value for value in pairs.contestants(probed, name)}
             at = st.selectbox(
-                in_words(name).capitalize(),
+                in_words(name)[:1].upper() + in_words(name)[1:],
                 list(values),
                 index=None,
                 placeholder=ALL,
