@@ -122,7 +122,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         middle = chance or 0.5
         # Wide enough that noise looks like noise.
         low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05
-        figure.update_xaxes(tickformat=".0%", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
+        figure.update_xaxes(tickformat=".4~p", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)

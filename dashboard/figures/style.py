@@ -75,8 +75,9 @@ _AXIS = {
     "automargin": True,
 }
 
-# An axis of accuracies: there are none beyond these ends, whatever room plotly would leave around a single value.
-SHARE = {"tickformat": ".0%", "minallowed": 0, "maxallowed": 1}
+# An axis of accuracies, 70% or where it must be 70.5%: there are none beyond these ends, whatever room plotly would leave around
+# a single value.
+SHARE = {"tickformat": ".4~p", "minallowed": 0, "maxallowed": 1}
 
 # Explicit, because importing Streamlit changes plotly's default template.
 TEMPLATE = go.layout.Template(
