@@ -174,16 +174,18 @@ def _widget(name: str, *, placeholder: str, **common: Any) -> Any:
         options = list(option.choices) or [True, False]
         return st.selectbox(label(name), options, index=None, format_func=say, placeholder=placeholder, **common)
     if option.type in (int, float):
-        # Without bounds: a browser would keep a number beyond them to itself, and the form go on with the one before.
-        return st.number_input(
-            label(name),
-            value=None,
-            step=option.type(1) if option.type is int else 0.01,
-            format="%d" if option.type is int else "%g",
-            placeholder=placeholder,
-            **common,
-        )
+        return number(label(name), option.type, placeholder=placeholder, **common)
     return st.text_input(label(name), placeholder=placeholder, **common)
+
+
+def number(title: str, kind: type, **common: Any) -> int | float | None:
+    """What was typed for a number, whatever it is, so that it can be refused beside its field.
+
+    Given bounds, or a whole step, a browser would keep what is beyond them to itself, or cut it, and the form go on with another
+    number than it shows.
+    """
+    value = st.number_input(title, value=None, step=1.0 if kind is int else 0.01, format="%g", **common)
+    return int(value) if kind is int and value is not None and float(value).is_integer() else value
 
 
 def problem(box: Any, problems: Mapping[str, str], name: str) -> None:

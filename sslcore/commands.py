@@ -107,7 +107,8 @@ def train(args: argparse.Namespace) -> int:
     from sslcore import worker
 
     folder = Path(args.run_folder)
-    run = Run((folder if folder.exists() else Store(args.root).root / folder).resolve())
+    of_store = len(folder.parts) == 2 and not folder.exists()
+    run = Store(args.root).find(args.run_folder)[0] if of_store else Run(folder.resolve())
     run.config  # noqa: B018  raises where it is no run
     return worker.main(run)
 

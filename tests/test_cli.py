@@ -320,6 +320,8 @@ def test_a_run_is_trained_by_its_folder_or_by_its_name_in_the_store(store, tmp_p
     assert main(["train", "e/a"]) == 0 and trained.pop() == run.path, "what lies here comes first"
     monkeypatch.chdir(tmp_path)
     assert main(["train", "e/a"]) == 0 and trained.pop() == store.root / "e" / "a"
+    assert main(["train", "É/a"]) == 0 and trained.pop() == store.root / "e" / "a", "as other commands know it"
+    assert main(["train", "e/b"]) == 2 and not trained
 
 
 # -- What is asked -----------------------------------------------------------------

@@ -368,6 +368,25 @@ def test_problems_stand_beside_their_field_and_nothing_can_start():
     assert len(app.error) == 2 and not clean(app).warning, "all that is wrong is said at once"
 
 
+@pytest.mark.parametrize("typed, says", [(1e30, "less than or equal to"), (2.5, "valid integer")])
+def test_whatever_number_is_typed_is_refused_and_not_turned_into_another(typed, says):
+    app = open_page("new")
+    app.number_input(key="new_set_epochs").set_value(typed)
+    app.number_input(key="new_seeds").set_value(typed).run()
+    assert any(says in error.value for error in clean(app).error) and any("from 1 to 20" in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled and "set" not in app.query_params
+
+
+def test_a_methods_own_value_is_refused_beside_its_own_field():
+    app = open_page("new")
+    app.multiselect(key="new_own_byol").set_value(["epochs"]).run()
+    app.number_input(key="new_set_byol_epochs").set_value(0).run()
+    assert [error.value for error in clean(app).error] == ["must be greater than or equal to 1, not 0"]
+    assert "BYOL's Epochs: must be" in texts(app) and app.button(key="new_launch").disabled
+    (box,) = [expander for expander in app.expander if expander.label == "BYOL only"]
+    assert len(box.error) == 1
+
+
 @pytest.mark.parametrize("path, says", [("", "path"), ("/no/such/folder", "can be opened")])
 def test_own_images_need_a_path_that_is_there(path, says):
     app = open_page("new", new_dataset="own images", new_path=path)

@@ -128,10 +128,9 @@ with methods_box:
 
 with seeds_box:
     forms.follow("new_seeds", len(start.seeds), origin, asked.seeds)
-    seeds = st.number_input(
+    seeds = forms.number(
         "Seeds",
-        value=None,
-        step=1,
+        int,
         key="new_seeds",
         placeholder=str(len(start.seeds)),
         persist_state="session",
@@ -139,7 +138,7 @@ with seeds_box:
     )
     boxes["seeds"] = st.container()
     most = max(draft.MAX_SEEDS, len(start.seeds))
-    if seeds is not None and not 1 <= seeds <= most:
+    if seeds is not None and seeds not in range(1, most + 1):
         problems["seeds"] = f"must be a number from 1 to {most}, not {seeds}"
     if seeds is None or "seeds" in problems:
         seeds = len(start.seeds)
@@ -206,7 +205,7 @@ for name, values in start.axes.items():
 
 def fields(names: list[str], configs: dict[str, Any], asked: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Fields side by side; what the reader changed, by name. `configs` has those whose values are shown, by method;
-    `asked` what a link wants changed."""
+    `asked` what a link wants changed. A method's own fields have a `prefix`."""
     changed: dict[str, Any] = {}
     with st.grid("auto", min_column_width=190):
         for name in names:
@@ -216,8 +215,8 @@ def fields(names: list[str], configs: dict[str, Any], asked: Mapping[str, Any], 
                 changed |= forms.field(
                     name, shown, key=f"new_set_{prefix}{name}", start=origin, asked=asked.get(name), disabled=fixed
                 )
-                if name not in boxes and not prefix:
-                    boxes[name] = st.container()
+                if prefix + name not in boxes:
+                    boxes[prefix + name] = st.container()
     return changed
 
 
@@ -261,6 +260,14 @@ try:
 except ConfigError as error:
     planned = plan.Plan(problems=error.problems)
 problems = planned.problems | problems
+for method, own in by_method.items():
+    for name, value in own.items():
+        try:
+            resolve({name: value})
+        except ConfigError as error:  # the method's own value is wrong, not the one that all share
+            problems[f"{method}_{name}"] = error.problems.get(name, str(error))
+            if name not in changed:
+                problems.pop(name, None)
 for name, box in boxes.items():
     forms.problem(box, problems, name)
 
@@ -272,7 +279,8 @@ link.keep(
         seeds=seeds if seeds != len(start.seeds) else None,
         settings={name: value for name, value in changed.items() if name not in problems},
         by_method={
-            method: {name: value for name, value in own.items() if name not in problems} for method, own in by_method.items()
+            method: {name: value for name, value in own.items() if not {name, f"{method}_{name}"} & problems.keys()}
+            for method, own in by_method.items()
         },
         axes=varying if varying != start.axes else None,
     ).params()
@@ -345,9 +353,9 @@ if (
         st.stop()
     link.go("watch", experiment=name)
 if problems:
-    lines = [
-        f"- {forms.label(name) if name in OPTIONS else name.capitalize()}: {words.plain(what)}" for name, what in problems.items()
-    ]
+    own_names = {f"{method}_{name}": f"{METHODS[method].title}'s {forms.label(name)}" for method in methods for name in SHARED}
+    names = {name: forms.label(name) for name in OPTIONS} | own_names
+    lines = [f"- {names.get(name, name.capitalize())}: {words.plain(what)}" for name, what in problems.items()]
     action.markdown("Nothing can start yet:\n" + "\n".join(lines))
 else:
     room = "this machine has room" if engine == "local" else "the cluster has"
