@@ -463,6 +463,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     width: undefined,
     height: chart.height + state.higher,
   }
+  let width = node.clientWidth // for which it is drawn: it may change before anybody observes it
   state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
   const { title, subtitle, top, pad } = state.fit()
   layout.title = {
@@ -492,7 +493,6 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   state.picked.indices = selectedIn(state.plot)
   if (state.observer) return
   listen(state)
-  let width = node.clientWidth
   state.observer = new ResizeObserver(() => {
     if (node.clientWidth && node.clientWidth !== width) resize(state)
     width = node.clientWidth
