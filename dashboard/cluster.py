@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from dashboard import access, change, words
+from dashboard import access, change, forms, words
 from sslcore import launch
 from sslcore.config import ConfigError
 from sslcore.experiment import ACTIVE, Run, Status, Store
@@ -80,11 +80,11 @@ def _settings(store: Store) -> None:
             st.code(value if isinstance(value, str) else "\n".join(value), language="bash", wrap_lines=True)
 
 
-def _field(name: str, value: str | int, help: str) -> str | int:
+def _field(name: str, value: str | int, help: str) -> str | float | None:
     label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
     key = f"cluster_{name}"
     if isinstance(value, int):
-        return st.number_input(label, value=value, step=1, key=key, help=help)
+        return forms.number(label, int, value=value, key=key, help=help)
     return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
 

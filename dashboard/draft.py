@@ -2,8 +2,7 @@
 
 import math
 import shlex
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from dashboard import tables
-from sslcore import datasets, plan
-from sslcore.analysis.summary import number
+from sslcore import plan
+from sslcore.analysis import ablation
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.notation import axes_of, axes_words, settings_of, settings_words
@@ -166,23 +164,13 @@ class Draft:
         return _shell("launch", *words, *more)
 
 
-def expected_seconds(store: Store, configs: Iterable[RunConfig]) -> float | None:
-    """Seconds of training, one run after another, by the median speed of the store's latest runs of the same method, encoder
-    and image size; None where there is none for one of them, or a data set cannot be read."""
+def expected_seconds(store: Store, configs: Mapping[str, RunConfig]) -> float | None:
+    """Seconds of training of a plan's runs, one after another, by the speed of the store's latest runs that are most alike; None
+    where there is none, or a data set cannot be read."""
     runs = (run for experiment in store.experiments() for run in experiment.runs())
-    measured = ((run, number(run.results(), "cost.images_per_second")) for run in runs)
-    speeds: dict[tuple, list[float]] = {}
-    for run, speed in islice(((run, speed) for run, speed in measured if speed and tables.config(run)), LATEST):
-        speeds.setdefault(_kind(run.config), []).append(speed)
-    try:
-        return sum(datasets.info(c.dataset).train * c.epochs / statistics.median(speeds[_kind(c)]) for c in configs)
-    except (KeyError, ValueError):
-        return None
-
-
-def _kind(config: RunConfig) -> tuple[str, str, int]:
-    """What a run's speed depends on most."""
-    return config.method, config.encoder, config.image_size
+    measured = (entry for run in runs if (entry := ablation.made(run)) and entry.numbers["images_per_second"])
+    asked = [ablation.to_make("", name, config) for name, config in configs.items()]
+    return ablation.seconds_to_run(asked, list(islice(measured, LATEST)))
 
 
 def _shell(*words: str) -> str:

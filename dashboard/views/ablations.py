@@ -269,7 +269,10 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
 
 def _cost(seconds: float | None, resumed: bool) -> str:
     if seconds is None:
-        return "What they would cost is not known: no run has finished yet, or this dashboard cannot read the data set."
+        return (
+            "What they would cost is not known: no run with their encoder and image size has finished yet, or this dashboard "
+            "cannot read the data set."
+        )
     going_on = " Those that were stopped go on from their checkpoint." if resumed else ""
     return (
         f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a "

@@ -328,10 +328,10 @@ if planned.configs and not problems:
             )
         },
     )
-    if seconds := draft.expected_seconds(store, configs.values()):
+    if seconds := draft.expected_seconds(store, configs):
         st.caption(
-            f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here of the "
-            "same method, encoder and image size. Evaluation comes on top."
+            f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here "
+            "that are most alike. Evaluation comes on top."
         )
 
 engine = cluster.ask_for_engine(store)

@@ -62,22 +62,26 @@ class Entry:
 
 def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""
-    found = []
-    for run in runs:
-        try:
-            config = run.config
-        except ValueError:
-            continue
-        status, results = run.status(), run.results()
-        numbers = {name: number(results, where) for name, where in NUMBERS.items()}
-        found.append(
-            Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers, bool(results))
-        )
+    found = [entry for run in runs if (entry := made(run))]
     there = {run.name for run in experiment.runs()}
-    for name, config in plan.plan(experiment.spec()).configs.items():
-        if name not in there:
-            found.append(Entry(experiment.name, name, config, NOT_RUN, 0.0, None, dict.fromkeys(NUMBERS)))
-    return found
+    planned = plan.plan(experiment.spec()).configs.items()
+    return found + [to_make(experiment.name, name, config) for name, config in planned if name not in there]
+
+
+def made(run: Run) -> Entry | None:
+    """A run as an entry; None where its config cannot be read."""
+    try:
+        config = run.config
+    except ValueError:
+        return None
+    status, results = run.status(), run.results()
+    numbers = {name: number(results, where) for name, where in NUMBERS.items()}
+    return Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers, bool(results))
+
+
+def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
+    """A run that there is none of yet as an entry."""
+    return Entry(experiment, name, config, NOT_RUN, 0.0, None, dict.fromkeys(NUMBERS))
 
 
 # -- Axes ------------------------------------------------------------------------
@@ -398,30 +402,37 @@ def to_run(entries: Iterable[Entry], experiment: str) -> list[Entry]:
     return [entry for entry in own if entry.state in (NOT_RUN, *RESUMABLE) and not entry.measured]
 
 
-def seconds_to_run(missing: Iterable[Entry], entries: Sequence[Entry]) -> float | None:
-    """Estimated seconds of training, one run after the other; None where nothing was measured or a data set is not here.
+def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
+    """Estimated seconds of training, one run after the other; None where none of `entries` has the image size and encoder of
+    one that is missing and a measured speed, or a data set is not here.
 
-    The images that are left to see, by the images a second of the finished runs that are most alike: in image size and
-    encoder, then method, then batch size.
+    The images that are left to see, by the images a second of the finished runs that are most alike: in method, then batch
+    size.
     """
     measured = [entry for entry in entries if entry.numbers["images_per_second"]]
-    if not measured:
-        return None
     total = 0.0
     for entry in missing:
-        nearest = min(_unlike(entry.config, other.config) for other in measured)
-        speeds = [other.numbers["images_per_second"] for other in measured if _unlike(entry.config, other.config) == nearest]
+        speeds: dict[tuple, list[float]] = {}
+        for other in measured:
+            if _network(other.config) == _network(entry.config):
+                speeds.setdefault(_unlike(entry.config, other.config), []).append(other.numbers["images_per_second"])
         try:
             images = datasets.info(entry.config.dataset).train * entry.config.epochs
         except ValueError:
             return None
-        total += images * (1 - min(1.0, entry.progress / PRETRAIN_SHARE)) / statistics.median(speeds)
+        if not speeds:
+            return None
+        total += images * (1 - min(1.0, entry.progress / PRETRAIN_SHARE)) / statistics.median(speeds[min(speeds)])
     return total
 
 
-def _unlike(one: RunConfig, other: RunConfig) -> tuple:
-    ratio = abs(math.log(one.batch_size / other.batch_size))
-    return (one.image_size, one.encoder) != (other.image_size, other.encoder), one.method != other.method, ratio
+def _network(config: RunConfig) -> tuple[str, int]:
+    """What a speed tells nothing beyond: an image may cost a hundred times as much in another encoder."""
+    return config.encoder, config.image_size
+
+
+def _unlike(one: RunConfig, other: RunConfig) -> tuple[bool, float]:
+    return one.method != other.method, abs(math.log(one.batch_size / other.batch_size))
 
 
 # -- Published curves -----------------------------------------------------------------
