@@ -206,7 +206,7 @@ function fitted(layout, width, family) {
   })
   // The first of several lines stands higher by its letters' height.
   const pad = tools + (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
-  return { title, subtitle, top, pad }
+  return { title, subtitle, top, pad, tools }
 }
 
 // -- Images --------------------------------------------------------------------------------
@@ -432,8 +432,10 @@ function begin(node, Plotly, select) {
   box.className = "chart-thumbnail"
   box.hidden = true
   node.setAttribute("role", "figure")
-  node.replaceChildren(plot, box)
-  const state = { node, plot, box, Plotly, turn: 0, higher: 0, svg: !hasWebGL(), picked: { indices: [], clicked: null } }
+  const sketched = [...node.querySelectorAll(".chart-sketch")]
+  node.replaceChildren(plot, box, ...sketched)
+  const higher = Number(sketched[0]?.dataset.higher ?? 0)
+  const state = { node, plot, box, Plotly, turn: 0, higher, svg: !hasWebGL(), picked: { indices: [], clicked: null } }
   state.config = configOf(state, select)
   states.set(node, state)
   return state
@@ -483,6 +485,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     names.length ? { ...layout, annotations: [] } : layout,
     state.config
   )
+  node.querySelector(".chart-sketch")?.remove()
   if (names.length) {
     await pause(0)
     if (states.get(node) !== state) return
@@ -509,12 +512,15 @@ async function grow(state) {
   const higher = Math.max(0, state.higher + Math.round(state.chart.height / 2 - areas[0]))
   if (higher === state.higher) return
   state.higher = higher
-  const height = state.chart.height + higher
-  state.node.style.height = height + "px"
-  const around = state.node.closest(".stElementContainer") // Streamlit's boxes have the height that was planned
-  for (let box = state.node.parentElement; around?.contains(box); box = box.parentElement)
+  heighten(state.node, state.chart.height + higher)
+  await state.Plotly.relayout(state.plot, { height: state.chart.height + higher })
+}
+
+function heighten(node, height) {
+  node.style.height = height + "px"
+  const around = node.closest(".stElementContainer") // Streamlit's boxes have the height that was planned
+  for (let box = node.parentElement; around?.contains(box); box = box.parentElement)
     Object.assign(box.style, { height: "auto", flex: "none" })
-  await state.Plotly.relayout(state.plot, { height })
 }
 
 async function resize(state) {
@@ -554,7 +560,12 @@ export default function ({ data, parentElement, setStateValue }) {
   const thumbnail = (dataset, index) => `${data.thumbnails}/${encodeURIComponent(dataset)}/${index}.png`
   latest.set(node, data)
   if (inSight(node)) urgent.add(node)
-  Promise.all([load(data.plotly), figureAt(`${data.figures}/${data.whole}.json`)])
+  const coming = figureAt(`${data.figures}/${data.whole}.json`)
+  coming.then(
+    figure => latest.get(node) === data && !states.has(node) && !node.textContent && sketch(node, { ...data, figure }),
+    () => {} // what was wrong is said below
+  )
+  Promise.all([load(data.plotly), coming])
     .then(
       ([Plotly, figure]) =>
         node.isConnected && latest.get(node) === data && draw(node, { ...data, figure }, { Plotly, thumbnail, pick })

@@ -8,7 +8,8 @@ from Streamlit's CSS variables, so that figures know nothing of light and dark.
 The socket carries words and what has changed (`dashboard.difference`). Whole figures lie at
 addresses of their own, under a hash of their content, from where the browser takes them
 when their chart comes into view; so does the code that draws them (chart.js), which Streamlit
-would send along with every chart and every change of one.
+would send along with every chart and every change of one. Until plotly.js has been read and has drawn a chart of
+lines, it is seen as a sketch (sketch.js).
 
 A trace whose points are images says so by `meta={"dataset": name}` and has the
 images' data set indices as its customdata, or as customdata's first column. The
