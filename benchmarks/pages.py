@@ -178,7 +178,7 @@ def opened(browser: Browser, url: str, server: psutil.Process, moments: list[tup
     page.goto(url)
     seconds = []
     for moment, n in moments:
-        page.wait_for_function(moment, arg=n, polling=20)
+        page.wait_for_function(moment, arg=n, polling="raf")
         seconds.append(time.perf_counter() - began)
     busy = next(metric["value"] for metric in tools.send("Performance.getMetrics")["metrics"] if metric["name"] == "TaskDuration")
     return Opened(page, traffic, seconds, traffic.bytes, busy, cpu(server) - before)
@@ -192,7 +192,7 @@ def switched(page: Page) -> float:
     page.wait_for_timeout(1000)
     began = time.perf_counter()
     page.get_by_role("link", name="Compare", exact=True).click()
-    page.wait_for_function(SEEN, arg=CHARTS, polling=20)
+    page.wait_for_function(SEEN, arg=CHARTS, polling="raf")
     return time.perf_counter() - began
 
 
@@ -212,7 +212,7 @@ def ticks(browser: Browser, url: str, run: Run, server: psutil.Process, n: int =
         before, at_first, began = page.evaluate(last), traffic.bytes, time.perf_counter()
         for step in range(STEPS + 10 * k + 1, STEPS + 10 * k + 11):
             run.append_metrics(row(step, 0))
-        page.wait_for_function(f"{last} > {before}", polling=20)
+        page.wait_for_function(f"{last} > {before}", polling="raf")
         seconds = time.perf_counter() - began
         page.wait_for_timeout(max(0, 1500 - 1000 * seconds))  # the other charts of the same tick
         seen.append((seconds, traffic.bytes - at_first))

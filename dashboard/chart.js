@@ -101,6 +101,9 @@ function inSight(node) {
 
 const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds))
 
+// Resolves when what has been drawn is on the screen; after a tenth of a second at the latest, as where the page is hidden.
+const shown = () => Promise.race([new Promise(requestAnimationFrame).then(() => pause(0)), pause(100)])
+
 // Resolves to whether the browser has nothing else to do; after a tenth of a second at the latest.
 function isIdle() {
   if (!window.requestIdleCallback) return pause(50).then(() => true)
@@ -113,7 +116,7 @@ const PATIENCE = 2000 // milliseconds: on a machine that is never idle, charts o
 async function dueTurn(state, turn) {
   const latest = performance.now() + PATIENCE
   while (turn === state.turn && state.node.isConnected) {
-    const due = inSight(state.node) ? (await pause(0), true) : ((await isIdle()) && !urgent.size) || performance.now() > latest
+    const due = inSight(state.node) ? (await shown(), true) : ((await isIdle()) && !urgent.size) || performance.now() > latest
     if (due && !state.plot._dragging) return // the reader is zooming or lassoing otherwise
     await pause(50)
   }
