@@ -93,6 +93,7 @@ function figureOf(state) {
 
 const MARGIN = 200 // pixels beyond the window that count as in sight
 const urgent = new Set() // charts in sight that are not drawn yet
+const awaited = new Set() // charts whose figure is on its way: all sketches come before any chart's turn
 
 function inSight(node) {
   const { top, bottom } = node.getBoundingClientRect()
@@ -101,8 +102,8 @@ function inSight(node) {
 
 const pause = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds))
 
-// Resolves when what has been drawn is on the screen; after a tenth of a second at the latest, as where the page is hidden.
-const shown = () => Promise.race([new Promise(requestAnimationFrame).then(() => pause(0)), pause(100)])
+// Resolves when what has been drawn is on the screen. A hidden page has none.
+const shown = () => (document.hidden ? Promise.resolve() : new Promise(requestAnimationFrame)).then(() => pause(0))
 
 // Resolves to whether the browser has nothing else to do; after a tenth of a second at the latest.
 function isIdle() {
@@ -116,7 +117,8 @@ const PATIENCE = 2000 // milliseconds: on a machine that is never idle, charts o
 async function dueTurn(state, turn) {
   const latest = performance.now() + PATIENCE
   while (turn === state.turn && state.node.isConnected) {
-    const due = inSight(state.node) ? (await shown(), true) : ((await isIdle()) && !urgent.size) || performance.now() > latest
+    const late = performance.now() > latest
+    const due = inSight(state.node) ? (await shown(), !awaited.size || late) : ((await isIdle()) && !urgent.size) || late
     if (due && !state.plot._dragging) return // the reader is zooming or lassoing otherwise
     await pause(50)
   }
@@ -563,7 +565,8 @@ export default function ({ data, parentElement, setStateValue }) {
   const thumbnail = (dataset, index) => `${data.thumbnails}/${encodeURIComponent(dataset)}/${index}.png`
   latest.set(node, data)
   if (inSight(node)) urgent.add(node)
-  const coming = figureAt(`${data.figures}/${data.whole}.json`)
+  awaited.add(node)
+  const coming = figureAt(`${data.figures}/${data.whole}.json`).finally(() => awaited.delete(node))
   coming.then(
     figure => latest.get(node) === data && !states.has(node) && !node.textContent && sketch(node, { ...data, figure }),
     () => {} // what was wrong is said below
