@@ -31,49 +31,15 @@ function sketch(node, chart) {
   }
 
   writeHeading(write, heading, style.title)
-  for (const { trace, x, row } of items) {
-    const y = bottom + BELOW + ITEM.row * (row + 0.5)
-    stroke(pen, trace, () => ITEM.line.forEach((at, k) => pen[k ? "lineTo" : "moveTo"](x + at, y)))
-    write(trace.name, x + ITEM.name, y, ITEM.letter)
-  }
-
-  const [xs, ys] = [rangeOf(traces, "x", xaxis), rangeOf(traces, "y", yaxis)]
-  const yticks = ticksOf(ys, yaxis, (bottom - top) / 40)
-  pen.font = `${LETTER}px ${theme["font"]}`
-  const widthOf = tick => pen.measureText(tick.text).width
-  const left = Math.ceil(Math.max(0, ...yticks.map(widthOf)) + BESIDE)
-  let right = width - style.margin.r
-  const xticks = ticksOf(xs, xaxis, (right - left) / 80)
-  const last = xticks.at(-1)
-  if (last?.at === xs[1]) right = Math.min(right, Math.floor(width - widthOf(last) / 2 - 8)) // half of it is beyond the axis
-  const x = value => left + ((value - xs[0]) / (xs[1] - xs[0])) * (right - left)
-  const y = value => bottom - ((value - ys[0]) / (ys[1] - ys[0])) * (bottom - top)
-
-  for (const { at, text } of yticks) {
-    rule(pen, yaxis.gridcolor, [left, y(at)], [right, y(at)])
-    rule(pen, yaxis.tickcolor, [left - TICK, y(at)], [left, y(at)])
-    write(text, left - TICK - 3, y(at), LETTER, { align: "right" })
-  }
-  for (const { at, text } of xticks) {
-    rule(pen, xaxis.tickcolor, [x(at), bottom], [x(at), bottom + TICK])
-    write(text, x(at), bottom + 17, LETTER, { align: "center" })
-  }
-  rule(pen, xaxis.linecolor, [left, top], [left, bottom], [right, bottom])
-  write(xaxis.title.text, (left + right) / 2, bottom + 36, LETTER, { align: "center" })
-  pen.save()
-  pen.translate(8, (top + bottom) / 2)
-  pen.rotate(-Math.PI / 2)
-  write(yaxis.title.text, 0, 0, LETTER, { align: "center" })
-  pen.restore()
-
-  pen.save()
-  pen.beginPath()
-  pen.rect(left, top, right - left, bottom - top)
-  pen.clip()
-  for (const trace of traces) drawTrace(pen, trace, x, y)
-  pen.restore()
-  for (const trace of traces.filter(trace => trace.text))
-    write(trace.text.at(-1), x(trace.x.at(-1)), y(trace.y.at(-1)) - 7, LETTER, { align: "right" })
+  writeNames(pen, write, items, bottom + BELOW)
+  const place = drawAxes(
+    pen,
+    write,
+    traces,
+    { xaxis, yaxis },
+    { top, bottom, end: width - style.margin.r, width, font: theme["font"] }
+  )
+  drawCurves(pen, write, traces, place)
   canvas.dataset.higher = higher
   if (higher) heighten(node, chart.height + higher)
   else node.style.height = chart.height + "px"
@@ -121,6 +87,57 @@ function legend(traces, width, font) {
       x += taken
       return { trace, x: x - taken, row }
     })
+}
+
+function writeNames(pen, write, items, top) {
+  for (const { trace, x, row } of items) {
+    const y = top + ITEM.row * (row + 0.5)
+    stroke(pen, trace, () => ITEM.line.forEach((at, k) => pen[k ? "lineTo" : "moveTo"](x + at, y)))
+    write(trace.name, x + ITEM.name, y, ITEM.letter)
+  }
+}
+
+// Both axes, and where they leave the plot: its edges, and where in it a value of x or y lies.
+function drawAxes(pen, write, traces, { xaxis, yaxis }, { top, bottom, end, width, font }) {
+  const [xs, ys] = [rangeOf(traces, "x", xaxis), rangeOf(traces, "y", yaxis)]
+  pen.font = `${LETTER}px ${font}`
+  const widthOf = tick => pen.measureText(tick.text).width
+  const yticks = ticksOf(ys, yaxis, (bottom - top) / 40)
+  const left = Math.ceil(Math.max(0, ...yticks.map(widthOf)) + BESIDE)
+  const xticks = ticksOf(xs, xaxis, (end - left) / 80)
+  const last = xticks.at(-1)
+  const right = last?.at === xs[1] ? Math.min(end, Math.floor(width - widthOf(last) / 2 - 8)) : end // half of it is beyond the axis
+  const x = value => left + ((value - xs[0]) / (xs[1] - xs[0])) * (right - left)
+  const y = value => bottom - ((value - ys[0]) / (ys[1] - ys[0])) * (bottom - top)
+
+  for (const { at, text } of yticks) {
+    rule(pen, yaxis.gridcolor, [left, y(at)], [right, y(at)])
+    rule(pen, yaxis.tickcolor, [left - TICK, y(at)], [left, y(at)])
+    write(text, left - TICK - 3, y(at), LETTER, { align: "right" })
+  }
+  for (const { at, text } of xticks) {
+    rule(pen, xaxis.tickcolor, [x(at), bottom], [x(at), bottom + TICK])
+    write(text, x(at), bottom + 17, LETTER, { align: "center" })
+  }
+  rule(pen, xaxis.linecolor, [left, top], [left, bottom], [right, bottom])
+  write(xaxis.title.text, (left + right) / 2, bottom + 36, LETTER, { align: "center" })
+  pen.save()
+  pen.translate(8, (top + bottom) / 2)
+  pen.rotate(-Math.PI / 2)
+  write(yaxis.title.text, 0, 0, LETTER, { align: "center" })
+  pen.restore()
+  return { left, right, top, bottom, x, y }
+}
+
+function drawCurves(pen, write, traces, { left, right, top, bottom, x, y }) {
+  pen.save()
+  pen.beginPath()
+  pen.rect(left, top, right - left, bottom - top)
+  pen.clip()
+  for (const trace of traces) drawTrace(pen, trace, x, y)
+  pen.restore()
+  for (const trace of traces.filter(trace => trace.text))
+    write(trace.text.at(-1), x(trace.x.at(-1)), y(trace.y.at(-1)) - 7, LETTER, { align: "right" })
 }
 
 function rule(pen, colour, ...points) {
