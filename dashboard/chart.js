@@ -111,9 +111,10 @@ function isIdle() {
   return new Promise(resolve => requestIdleCallback(deadline => resolve(!deadline.didTimeout), { timeout: 100 }))
 }
 
-const PATIENCE = 2000 // milliseconds: on a machine that is never idle, charts out of sight are drawn all the same
+const PATIENCE = 2000 // milliseconds: where a machine is never idle, or a figure does not come, charts are drawn all the same
 
-// Each chart in a task of its own: at once where it is in sight, else when it comes there or there is nothing else to do.
+// Each chart in a task of its own: once all sketches are seen where it is in sight, else when it comes there or there is nothing
+// else to do.
 async function dueTurn(state, turn) {
   const latest = performance.now() + PATIENCE
   while (turn === state.turn && state.node.isConnected) {
@@ -513,13 +514,16 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
 // To draw it a second time costs as much as the first, so that on a page of many charts those that can be read stay as they are.
 async function grow(state) {
   const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
-  if (areas.length !== 1 || (!state.higher && areas[0] >= state.chart.height * (state.chart.least ?? 1 / 3))) return
-  const higher = Math.max(0, state.higher + Math.round(state.chart.height / 2 - areas[0]))
+  if (areas.length !== 1 || (!state.higher && !isLow(state.chart, areas[0]))) return
+  const higher = Math.max(0, state.higher + lackingIn(state.chart, areas[0]))
   if (higher === state.higher) return
   state.higher = higher
   heighten(state.node, state.chart.height + higher)
   await state.Plotly.relayout(state.plot, { height: state.chart.height + higher })
 }
+
+const isLow = (chart, area) => area < chart.height * (chart.least ?? 1 / 3)
+const lackingIn = (chart, area) => Math.round(chart.height / 2 - area)
 
 function heighten(node, height) {
   node.style.height = height + "px"

@@ -52,7 +52,7 @@ def cartesian_js(request: Request) -> Response:
 
 
 def chart_js(request: Request) -> Response:
-    """The module that draws charts (chart.js): as a part of each chart it would be sent again with each change."""
+    """The module that sketches and draws charts: as a part of each chart it would be sent again with each change."""
     return Response(CHART_CODE, media_type="text/javascript", headers=FOR_GOOD)
 
 

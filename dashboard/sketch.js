@@ -1,4 +1,5 @@
 // A chart of lines as it is seen until plotly.js has been read and has its turn: on a canvas, in some milliseconds.
+// The page's charts have this file and chart.js as one module; a report, whose plotly.js is there, needs no sketches.
 //
 // Curves, bands, axes and names stand where plotly.js will draw them, to a pixel or two: what is written here of ranges, ticks
 // and margins is its way to find them, for one pair of linear axes in the style of figures/style.py. Other charts have no sketch.
@@ -22,7 +23,7 @@ function sketch(node, chart) {
   const items = legend(traces, width, theme["font"])
   const below = BELOW + (items.length && ITEM.row * (items.at(-1).row + 1))
   const room = chart.height - heading.top - below
-  const higher = room < chart.height / 3 ? Math.round(chart.height / 2 - room) : 0 // as chart.js lets it grow
+  const higher = isLow(chart, room) ? lackingIn(chart, room) : 0
   const [top, bottom] = [heading.top, heading.top + room + higher]
   const { canvas, pen } = paper(width, chart.height + higher)
   const write = (text = "", x, y, size, { align = "left", colour = theme["text-color"] } = {}) => {

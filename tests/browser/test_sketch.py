@@ -68,13 +68,11 @@ def test_a_chart_lies_where_its_sketch_lay(app, page, request, experiment, choic
 
 
 def test_a_chart_of_anything_but_lines_has_no_sketch(app, page, grid):
-    held, figures = [], []
+    held = []
     page.route(PLOTLY, lambda route: held.append(route))
-    page.on("requestfinished", lambda request: figures.append(request.url) if "/figure/" in request.url else None)
     page.goto(f"{app.url}/probe?experiment={grid}")
     page.wait_for_function("document.querySelectorAll('.chart').length === 3")
-    while len(figures) < 3:
-        page.wait_for_timeout(100)
+    page.wait_for_function("performance.getEntriesByType('resource').filter(one => one.name.includes('/figure/')).length === 3")
     page.wait_for_timeout(200)
     assert page.evaluate(SKETCHED, 0)
     for route in held:
