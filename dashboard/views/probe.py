@@ -4,45 +4,28 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, change, link, questions, tables, words
+from dashboard import access, change, link, questions, tables, unprobed, words
 from dashboard.figures import labels, probe
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
 from sslcore.analysis import pairs
 from sslcore.analysis.summary import by_seed
-from sslcore.experiment import ACTIVE
 from sslcore.launch import transfer
 
 experiment, runs = link.header("Probe")
 runs = tables.named(tables.in_order(runs))
 results = {name: result for name, run in runs.items() if (result := run.results())}
 states = [run.status().state for name, run in runs.items() if name not in results]
-link.say_damaged(runs.values())
-if not results:
-    if any(state in ACTIVE for state in states):
-        st.info(
-            "No run has finished yet. A run is probed when its training ends; Watch shows how far it is.",
-            icon=":material/hourglass_empty:",
-        )
-    elif words.lacking(states):
-        st.info(
-            "No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:"
-        )
-    link.page_link("watch", "Watch", experiment=experiment.name)
-    st.stop()
-
 probed = {name: result for name, result in results.items() if result.get("linear")}
 if not probed:
-    note = next(
-        (result["note"] for result in results.values() if result.get("note")), "the data set has no labels: nothing can be probed"
+    unprobed.say(
+        list(runs.values()),
+        "What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a "
+        "class.",
     )
-    st.info(words.plain(note), icon=":material/label_off:")
-    st.text(
-        "What needs no labels (alignment, uniformity, effective rank) is on Compare. To probe, give images in one folder a class."
-    )
-    link.page_link("compare", "Compare", experiment=experiment.name)
     st.stop()
+link.say_damaged(runs.values())
 if lacking := words.lacking(states):
     st.caption(" · ".join([f"{len(probed)} of {words.count(len(runs), 'run')} probed so far", *lacking]))
 

@@ -1,0 +1,134 @@
+"""What the reader of Evidence wants compared: by which accuracy, and what with what."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import streamlit as st
+
+from dashboard import tables
+from dashboard.figures import probe, style
+from dashboard.figures.ablation import said as say_value
+from dashboard.figures.ablation import title as say_setting
+from sslcore.analysis import pairs
+from sslcore.analysis.pairs import Pair
+from sslcore.config import varying
+from sslcore.experiment import Run
+from sslcore.methods import METHODS
+
+ALL = "all, paired"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The runs that have the accuracy that was asked for, and how they are to be compared."""
+
+    runs: Sequence[Run]
+    measure: str  # of pairs.MEASURES
+    by: str  # what is compared: "method", "experiment", or an option
+    equal: Sequence[str]  # what else varies, and must be equal
+
+    @property
+    def measured_by(self) -> str:
+        return pairs.MEASURES[self.measure]
+
+    @cached_property
+    def named(self) -> dict[str, Run]:
+        return tables.named(self.runs)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The runs' rows of `tables.summary`."""
+        return [row for row in tables.summary(self.runs) if row[self.measure] is not None]
+
+    @cached_property
+    def of_label(self) -> dict[str, list[dict[str, Any]]]:
+        """Those that differ in their seed alone, by what they are called."""
+        return probe.by_label(self.rows)
+
+    @cached_property
+    def names(self) -> dict[Any, str]:
+        """What each side is called, by its value."""
+        told = "" if self.by in ("method", "experiment") else f"{in_words(self.by)} "
+        return {value: told + value_in_words(self.by, value) for value in pairs.contestants(self.runs, self.by)}
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        return pairs.compare(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure)
+
+    @property
+    def unpaired(self) -> list[str]:
+        """Which sides could not be compared, and why."""
+        return pairs.unpaired(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure)
+
+    def colour(self, side: Any) -> str:
+        """A method's own, where methods are compared."""
+        return style.colour(side) if self.by == "method" else style.PALETTE[4]
+
+
+def ask(probed: Sequence[Run]) -> Asked:
+    """The controls at the head of the page, for runs that were probed."""
+    varied = ["method", *varying(run.config for run in probed)]
+    can_differ = [name for name in (*varied, "experiment") if _differs(probed, name)]
+    with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        measure = st.segmented_control(
+            "Accuracy by",
+            list(pairs.MEASURES),
+            default="linear",
+            required=True,
+            format_func=pairs.MEASURES.get,
+            key="evidence_measure",
+            bind="query-params",
+        )
+        by = _by(can_differ) if can_differ else "method"
+        equal = [name for name in varied if name != by]
+        for name in [name for name in equal if _differs(probed, name)]:
+            probed = _at(probed, name)
+    return Asked([run for run in probed if pairs.accuracy(run, measure) is not None], measure, by, equal)
+
+
+def _differs(runs: Sequence[Run], name: str) -> bool:
+    return len(pairs.contestants(runs, name)) > 1
+
+
+def _by(can_differ: Sequence[str]) -> str:
+    first = can_differ[0]
+    return (
+        st.selectbox(
+            "Compare by",
+            can_differ,
+            index=None,
+            format_func=in_words,
+            placeholder=in_words(first),
+            key="evidence_by",
+            bind="query-params",
+            width=200,
+        )
+        or first
+    )
+
+
+def _at(runs: Sequence[Run], name: str) -> Sequence[Run]:
+    """The runs that have the value of a setting that the reader chooses, or for which it means nothing; all of them at first."""
+    values = {value_in_words(name, value): value for value in pairs.contestants(runs, name)}
+    called = in_words(name)
+    at = st.selectbox(
+        called[:1].upper() + called[1:],
+        list(values),
+        index=None,
+        placeholder=ALL,
+        key=f"evidence_at_{name}",
+        bind="query-params",
+        width=170,
+        help="One value, or all: each is then compared with its like, and a seed's differences are averaged.",
+    )
+    return runs if at is None else [run for run in runs if pairs.value(run, name) in (values[at], pairs.ANY)]
+
+
+def in_words(name: str) -> str:
+    return name if name in ("method", "experiment") else say_setting(name)
+
+
+def value_in_words(name: str, value: Any) -> str:
+    return METHODS[value].title if name == "method" else str(value) if name == "experiment" else say_value(name, value)

@@ -1,0 +1,115 @@
+"""What each had reached when all had spent the same: a column a budget."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from dashboard import tables, words
+from dashboard.evidence.asked import Asked
+from dashboard.printed import printed
+from sslcore.analysis import budget, stats
+from sslcore.config import get
+from sslcore.experiment import Run
+
+SHARES = {"25 %": 0.25, "50 %": 0.5, "100 %": 1.0}
+READINGS = {"knn": "kNN while training", "loss": "training loss"}
+EVERY = {"knn": "evaluate.knn_every", "loss": "evaluate.log_every"}  # how often each is logged
+
+Column = dict[str, stats.Aggregate | None]  # label -> what its runs had reached
+
+
+def show(asked: Asked) -> None:
+    st.subheader("At equal budgets")
+    with st.container(horizontal=True, gap="medium"):
+        reading = st.segmented_control(
+            "Read",
+            list(READINGS),
+            default="knn",
+            required=True,
+            format_func=READINGS.get,
+            key="evidence_read",
+            bind="query-params",
+        )
+        share = SHARES[
+            st.segmented_control(
+                "Of the cheapest's budget",
+                list(SHARES),
+                default="100 %",
+                required=True,
+                key="evidence_share",
+                bind="query-params",
+            )
+        ]
+    finished = {name: run for name, run in asked.named.items() if run.status().state == "finished"}
+    columns = _columns(asked, finished, reading, share)
+    if not columns:
+        st.text("No finished run has logged anything that could be read at a budget.")
+        return
+    n = {label: max(made[label].n if made[label] else 0 for made in columns.values()) for label in asked.of_label}
+    printed(
+        [
+            {"At equal": label, "N": str(n[label])}
+            | {heading: _said(made[label], n[label], reading) for heading, made in columns.items()}
+            for label in n
+        ],
+        "Accuracy at equal cost",
+    )
+    st.caption(_how(finished, reading, counted=any(heading.startswith("Operations") for heading in columns)))
+
+
+def _columns(asked: Asked, finished: Mapping[str, Run], reading: str, share: float) -> dict[str, Column]:
+    """Heading -> column, of the budgets that every finished run logged."""
+    logged = {curve.run: curve for curve in tables.curves(finished.values())}
+    columns = {}
+    for column, called in budget.BUDGETS.items():
+        least = budget.common(curve[column].astype(float) for curve in logged.values())
+        if least is None:
+            continue
+        reached = {
+            run: budget.read(curve[column].astype(float), curve[reading].astype(float), share * least)
+            for run, curve in logged.items()
+        }
+        columns[f"{called.capitalize()}: {_amount(column, share * least)}"] = {
+            label: stats.aggregate(one.value for row in rows if (one := reached.get(row["run"])))
+            for label, rows in asked.of_label.items()
+        }
+    return columns
+
+
+def _amount(column: str, amount: float) -> str:
+    told = {"seconds": words.duration, "flops": words.operations}.get(column, lambda n: f"{n:,.0f}" if n >= 10 else f"{n:.3g}")
+    return told(amount)
+
+
+def _said(made: stats.Aggregate | None, n: int, reading: str) -> str:
+    if made is None:
+        return "–"
+    told = tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}"
+    if reading != "knn" and made.std:
+        told += f" ± {made.std:.2g}"
+    return told + (f" (N = {made.n})" if made.n < n else "")
+
+
+def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
+    """How the table was read. `counted`: all runs' operations are known."""
+    told = [
+        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; N: "
+        "readings; –: nothing was logged that early.",
+        "A run that is read before its end is read at a learning rate that is not yet annealed, and so is understated beside one "
+        "that ends there.",
+    ]
+    intervals = sorted({get(run.config, EVERY[reading]) for run in finished.values()})
+    if len(intervals) > 1:
+        told.append(
+            f"Not read equally often ({EVERY[reading]} {' and '.join(map(str, intervals))}): a run that is read more seldom is "
+            "read further before the budget."
+        )
+    if counted:
+        told.append("Equal operations are equal compute; equal time depends on the machine.")
+    if reading == "knn":
+        told.append("kNN: on h, on the evaluation sample, as Compare shows it.")
+    else:
+        told.append("Each method's loss is its own: compare a method with itself, not with another.")
+    if not counted:
+        told.append("Equal operations need every run's count of operations; `python -m sslcore evaluate` makes it.")
+    return " ".join(told)

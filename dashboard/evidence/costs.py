@@ -1,0 +1,128 @@
+"""What each one's accuracy cost: as a table, and drawn against each other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard import embeddings, tables, words
+from dashboard.evidence.asked import Asked
+from dashboard.figures import evidence, probe
+from dashboard.plot import plot
+from dashboard.printed import printed
+from sslcore.analysis import budget, stats
+from sslcore.experiment import Run
+
+COSTS = {"seconds": "training time", "images_seen": "images seen", "flops": "operations", "energy_joules": "energy, kJ"}
+UNCOUNTED = "`python -m sslcore evaluate` counts operations."
+
+
+def spent(run: Run, row: Mapping[str, Any], what: str) -> float:
+    """What the run's training took, in seconds, joules, images or operations; NaN where that is not known."""
+    if what in ("seconds", "energy_joules"):
+        return np.nan if row[what] is None else row[what]
+    seen = tables.logged(run).last("images_seen")
+    return np.nan if seen is None else seen * (1.0 if what == "images_seen" else tables.flops_per_image(run))
+
+
+def show_table(asked: Asked) -> None:
+    st.subheader("Each one's accuracy and cost")
+    lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
+    printed(lines, "Accuracy and cost of each", strong="Mean ± std")
+    st.caption(
+        f"N: runs that differ in their seed alone; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are means "
+        "over the seeds."
+    )
+    cost = next(filter(None, (embeddings.measured(run, "cost") for run in asked.runs)), {})
+    with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
+        for what in (
+            embeddings.measured(asked.runs[0], asked.measure).get("protocol"),
+            cost.get("protocol"),
+            cost.get("flops_protocol") or "operations: not counted for these runs; python -m sslcore evaluate counts them",
+            cost.get("device"),
+        ):
+            if what:
+                st.text(str(what))
+
+
+def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """A label's line of the table, over its seeds."""
+    shown = stats.aggregate((row[asked.measure] for row in rows), 0, 1)
+    mean = {what: _mean(spent(asked.named[row["run"]], row, what) for row in rows) for what in COSTS}
+    return {
+        "Method": label,
+        "N": str(shown.n),
+        "Mean ± std": tables.share(shown.mean, shown.std),
+        "95 % interval of the mean": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
+        "Training": words.duration(mean["seconds"]),
+        "Images/s": words.rate(_mean(row["images_per_second"] for row in rows)).removesuffix(" images/s"),
+        "Peak memory": words.size(_mean(row["peak_memory_bytes"] for row in rows)),
+        "Images seen": "–" if mean["images_seen"] is None else f"{mean['images_seen']:,.0f}",
+        "Operations": words.operations(mean["flops"]),
+        "Energy": words.energy(mean["energy_joules"]),
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    made = stats.aggregate(value for value in values if value is not None and np.isfinite(value))
+    return made and made.mean
+
+
+def show_chart(asked: Asked) -> None:
+    st.subheader("Accuracy against cost")
+    with st.container(horizontal=True, gap="medium"):
+        known = [name for name in COSTS if name != "energy_joules" or any(row[name] is not None for row in asked.rows)]
+        what = st.segmented_control(
+            "Cost", known, default="seconds", required=True, format_func=COSTS.get, key="evidence_cost", bind="query-params"
+        )
+        marks = st.segmented_control(
+            "Marks",
+            ["mean of seeds", "each run"],
+            default="mean of seeds",
+            required=True,
+            key="evidence_marks",
+            bind="query-params",
+        )
+    taken = {row["run"]: spent(asked.named[row["run"]], row, what) for row in asked.rows}
+    if points := _points(asked, taken, single=marks == "each run"):
+        title = f"Accuracy by {asked.measured_by}"
+        called, unit = COSTS[what], 1000.0 if what == "energy_joules" else 1.0
+        if what == "seconds":
+            name, unit = words.time_unit(max(point.cost for point in points))
+            called = f"{called}, {name}"
+        plot(
+            evidence.cost(points, title, called, unit),
+            key="evidence_cost_chart",
+            height=430,
+            alt=f"{title} against {COSTS[what]}, with the Pareto line",
+        )
+        st.caption(
+            (
+                "Marks: single runs."
+                if marks == "each run"
+                else "Marks: means over seeds; vertical bars: 95 % t interval of the mean; horizontal bars: ± one standard "
+                "deviation."
+            )
+            + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
+            + (f" Operations: {budget.FLOPS}." if what == "flops" else "")
+        )
+    if what == "seconds" and len(devices := {row["device"] for row in asked.rows if row["device"]}) > 1:
+        st.caption(words.plain(f"Trained on different machines ({', '.join(sorted(devices))}): their times cannot be compared."))
+    if n := sum(not np.isfinite(cost) for cost in taken.values()):
+        st.caption(f"{words.count(n, 'run')} without this cost left out" + (f"; {UNCOUNTED}" if what == "flops" else "."))
+
+
+def _points(asked: Asked, taken: Mapping[str, float], single: bool) -> list[evidence.Point]:
+    """A point a label or, `single`, a run, of those whose cost is known."""
+    points = []
+    for label, rows in asked.of_label.items():
+        own = [(row[asked.measure], taken[row["run"]], row["run"]) for row in rows if np.isfinite(taken[row["run"]])]
+        look = {"label": label, "method": rows[0]["method"], "colour": probe.tone(asked.rows, label)}
+        if single:
+            points += [evidence.Point(**look, cost=cost, worth=worth, n=1, name=run) for worth, cost, run in own]
+        elif own:
+            worth, cost = stats.aggregate((worth for worth, *_ in own), 0, 1), stats.aggregate(cost for _, cost, _ in own)
+            spread = {"cost_std": cost.std, "low": worth.low, "high": worth.high}
+            points.append(evidence.Point(**look, cost=cost.mean, worth=worth.mean, n=worth.n, **spread))
+    return points

@@ -1,0 +1,128 @@
+"""Which differences the runs bear out: every pair with its interval, its test, and what may be said."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import words
+from dashboard.evidence.asked import Asked, in_words
+from dashboard.figures import evidence
+from dashboard.plot import plot
+from dashboard.printed import printed
+from sslcore.analysis import pairs, stats
+from sslcore.analysis.pairs import Pair
+from sslcore.config import OPTIONS, get
+
+TESTS = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
+
+
+def p_value(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def show(asked: Asked) -> None:
+    st.subheader("Every pair")
+    if not asked.pairs:
+        _say_why_none(asked)
+        return
+    title = f"Differences in accuracy by {asked.measured_by}"
+    rows = [
+        evidence.Row(
+            _name(asked, pair),
+            pair.difference,
+            stats.told_apart(pair.p),
+            asked.colour(pair.a),
+            pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}",
+            list(pairs.differences(pair.matches, asked.measure).values()),
+        )
+        for pair in asked.pairs
+    ]
+    plot(
+        evidence.differences(
+            rows, title, "bar: 95 % interval; filled: told apart; small dots: single seeds", "difference in percentage points"
+        ),
+        key="evidence_pairs",
+        height=150 + 46 * len(rows),
+        alt=f"{title}, with 95 % intervals, for every pair",
+    )
+    printed(
+        [
+            {
+                "Pair": _name(asked, pair),
+                "What may be said": pair.sentence[:1].upper() + pair.sentence[1:],
+                "p, adjusted": p_value(pair.p),
+                "Seeds": str(len(pair.matches)),
+                "Test": TESTS[pair.difference.test],
+            }
+            for pair in asked.pairs
+        ],
+        "What may be said of each pair",
+    )
+    st.caption("\n\n".join(map(words.plain, [*asked.unpaired, *_how(asked)])))
+    if st.toggle("Seed by seed, on the same test images", key="evidence_seeds", bind="query-params"):
+        _show_seeds(asked)
+
+
+def _name(asked: Asked, pair: Pair) -> str:
+    return f"{asked.names[pair.a]} − {asked.names[pair.b]}"
+
+
+def _say_why_none(asked: Asked) -> None:
+    if len(asked.names) < 2:
+        st.info(f"There is one {in_words(asked.by)} alone: nothing to compare it with.", icon=":material/info:")
+    else:
+        st.info(
+            "No two of these have a run of the same seed, data set and other settings, so that no difference can be read fairly.",
+            icon=":material/info:",
+        )
+        st.caption("\n\n".join(map(words.plain, asked.unpaired)))
+
+
+def _how(asked: Asked) -> list[str]:
+    """Which runs were left out, how the differences were tested, and what was equal in them."""
+    used = {pair.difference.test for pair in asked.pairs}
+    told = [f"{_name(asked, pair)}: left out {pair.left_out}." for pair in asked.pairs if pair.left_out]
+    told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used)
+    told += [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used)
+    told += [f"{stats.HOLM}."] * (len(asked.pairs) > 1)
+    if (most := max(pair.settings for pair in asked.pairs)) > 1:
+        told.append(
+            f"Compared at equal settings: each seed's difference is the mean over {most} settings (of "
+            f"{', '.join(map(in_words, asked.equal))}), and counts once."
+        )
+    if unequal := _unequal(asked):
+        told.append(f"Not equal, since each {in_words(asked.by)} has its own: {', '.join(unequal)}.")
+    return told
+
+
+def _unequal(asked: Asked) -> list[str]:
+    """The options in which runs differ that were held against each other, though nobody asked for it."""
+    matches = [match for pair in asked.pairs for matches in pair.matches.values() for match in matches]
+    return [
+        name
+        for name in OPTIONS
+        if name not in (asked.by, "seed", *asked.equal)
+        and any(
+            len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1
+            for match in matches
+        )
+    ]
+
+
+def _show_seeds(asked: Asked) -> None:
+    st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
+    lines = []
+    for pair in asked.pairs:
+        for seed, matches in pair.matches.items():
+            for a, b in matches:
+                one = pairs.over_images_of(a, b, asked.measure)
+                lines.append(
+                    {
+                        "pair": _name(asked, pair),
+                        "seed": seed,
+                        "runs": f"{a.name} / {b.name}",
+                        "points": round(100 * one.mean, 1),
+                        "95 % interval": "–" if one.low is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}",
+                        "McNemar's p": p_value(one.p),
+                    }
+                )
+    st.dataframe(pd.DataFrame(lines), hide_index=True, alt="Difference of each matched pair of runs, tested on the test images")

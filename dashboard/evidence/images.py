@@ -1,0 +1,128 @@
+"""Where two of them differ: class by class, and the images that one gets right and the other wrong."""
+
+from collections.abc import Callable
+from html import escape
+
+import numpy as np
+import streamlit as st
+
+from dashboard import embeddings, pictures, words
+from dashboard.evidence.asked import Asked
+from dashboard.evidence.every_pair import p_value
+from dashboard.figures import evidence, style
+from dashboard.plot import plot
+from sslcore.analysis import pairs, stats
+from sslcore.analysis.pairs import Pair, Said
+
+PICTURES = 12  # a side
+MAX_CLASSES = 30
+
+
+def show(asked: Asked) -> None:
+    """Nothing where no two could be compared."""
+    if not asked.pairs:
+        return
+    st.subheader("Where two of them differ")
+    pair = _pick(asked)
+    try:
+        said = pairs.said(pair.matches, asked.measure)
+    except ValueError as error:
+        st.info(words.plain(str(error)), icon=":material/draft:")
+        return
+    run = pair.matches[min(pair.matches)][0][0]
+    classes = embeddings.classes(run)
+
+    def class_name(label: int) -> str:
+        return classes[label] if 0 <= label < len(classes) else f"class {label}"
+
+    _show_classes(asked, pair, said, class_name)
+    _show_images(asked, pair, said, class_name, run.config.dataset)
+
+
+def _pick(asked: Asked) -> Pair:
+    """The pair that the reader chooses; they are called by the order of their sides, whoever is ahead."""
+    choices = {" and ".join(name for side, name in asked.names.items() if side in (pair.a, pair.b)): pair for pair in asked.pairs}
+    first = next(iter(choices))
+    chosen = st.selectbox(
+        "Pair", list(choices), index=None, placeholder=first, key="evidence_pair", bind="query-params", width=360
+    )
+    return choices[chosen or first]
+
+
+def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str]) -> None:
+    a, b = asked.names[pair.a], asked.names[pair.b]
+    of_class = pairs.by_class(said)
+    adjusted = dict(zip(of_class, stats.holm([difference.p for difference in of_class.values()])))
+    n_images = {label: int((said.label == label).sum()) for label in of_class}
+    most_different = sorted(of_class, key=lambda label: -abs(of_class[label].mean))[:MAX_CLASSES]
+    rows = [
+        evidence.Row(
+            class_name(label),
+            of_class[label],
+            stats.told_apart(adjusted[label]),
+            asked.colour(pair.a if of_class[label].mean >= 0 else pair.b),
+            f"{n_images[label]} images, " + (of_class[label].why or f"adjusted p {p_value(adjusted[label])}"),
+        )
+        for label in sorted(most_different, key=lambda label: -of_class[label].mean)
+    ]
+    plot(
+        evidence.differences(
+            rows,
+            f"{style.plain(a)} − {style.plain(b)}, class by class",
+            "bar: 95 % interval; filled: told apart",
+            "difference in percentage points",
+        ),
+        key="evidence_classes",
+        height=150 + 28 * len(rows),
+        alt=f"Difference in accuracy between {a} and {b} on each class, with 95 % intervals",
+    )
+    test = stats.OVER_SEEDS if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else "no test"
+    st.caption(
+        words.plain(
+            f"{test[0].upper()}{test[1:]}; p-values adjusted by Holm's method over the {len(of_class)} classes."
+            + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")
+        )
+    )
+
+
+def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str], dataset: str) -> None:
+    a, b = asked.names[pair.a], asked.names[pair.b]
+    n_runs = len(said.seed)
+
+    def verdict(who: str, predicted: np.ndarray, label: int) -> str:
+        """What one side's runs took an image for, as HTML; with several runs, how many were right and the commonest mistake."""
+        right, wrong = int((predicted == label).sum()), predicted[predicted != label]
+        mistake = class_name(int(np.bincount(wrong).argmax())) if len(wrong) else class_name(label)
+        if n_runs == 1:
+            return pictures.verdict(who, class_name(label), mistake)
+        mark = pictures.RIGHT if 2 * right > n_runs else pictures.WRONG
+        return f"{mark} {escape(who)}: {right} of {n_runs}" + (f", else {escape(mistake)}" if len(wrong) else "")
+
+    def card(k: int) -> str:
+        index, label = int(said.index[k]), int(said.label[k])
+        lines = [
+            f'<b>{escape(class_name(label))}</b> <span class="aside">{index}</span>',
+            verdict(a, said.a[:, k], label),
+            verdict(b, said.b[:, k], label),
+        ]
+        return pictures.picture(dataset, index, f"test image {index}, {class_name(label)}", lines)
+
+    ahead = said.right_a - said.right_b  # (N,) trainings
+    for better, worse, order in ((a, b, -ahead), (b, a, ahead)):
+        won = int((order == -n_runs).sum())
+        draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
+        shown = [k for k in np.lexsort((draw, order))[:PICTURES] if order[k] < 0]
+        every = "" if n_runs == 1 else f" in all {n_runs} matched trainings"
+        others = "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those in most trainings"
+        st.markdown(
+            f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(won, 'image')} of "
+            f"{len(said.label):,}{others}"
+        )
+        if shown:
+            st.html(pictures.row([card(k) for k in shown], f"Images that {better} gets right and {worse} wrong"))
+        else:
+            st.text("There is no such image.")
+    st.caption(
+        f"Of each side, the {PICTURES} test images on which the two differ most; among those on which they differ alike, a fixed "
+        "draw. The number is the data set's index."
+    )

@@ -1,0 +1,33 @@
+"""What a page says where no run was probed: there are no labels, training goes on, or it ended too early."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import link, words
+from sslcore.experiment import ACTIVE, Run
+
+NO_LABELS = "the data set has no labels: nothing can be probed"
+
+
+def say(runs: Sequence[Run], without_labels: str) -> None:
+    """Why, and where to go from here. `without_labels`: what of the page needs labels, and what can be done."""
+    link.say_damaged(runs)
+    results = [result for run in runs if (result := run.results())]
+    if results:
+        note = next((result["note"] for result in results if result.get("note")), NO_LABELS)
+        st.info(words.plain(str(note)), icon=":material/label_off:")
+        st.text(without_labels)
+        link.page_link("compare", "Compare")
+        return
+    states = [run.status().state for run in runs]
+    if any(state in ACTIVE for state in states):
+        st.info(
+            "No run has finished yet. A run is probed when its training ends; Watch shows how far it is.",
+            icon=":material/hourglass_empty:",
+        )
+    elif words.lacking(states):
+        st.info(
+            "No run of this experiment got as far as being probed. Watch says why, and can resume them.", icon=":material/info:"
+        )
+    link.page_link("watch", "Watch")
