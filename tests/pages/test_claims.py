@@ -12,9 +12,7 @@ from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import over_seeds
 from sslcore.experiment import Store
 from tests import synthetic
-from tests.test_views import clean, launched, open_page, texts
-
-__all__ = ["launched"]  # a fixture: no agent is started
+from tests.pages.driving import clean, open_page, texts
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sslcore.config import resolve
 from sslcore.evaluate.embed import layout_frame
 from sslcore.experiment import Run, Spec, Store
 from tests import synthetic
-from tests.test_views import clean, open_page, texts
+from tests.pages.driving import clean, open_page, texts
 
 
 def embedded(name: str = "photos", **settings):

@@ -13,7 +13,7 @@ from sslcore.files import write_json
 from sslcore.launch import transfer
 from sslcore.locks import take
 from tests import synthetic
-from tests.test_views import clean, open_page, printed, texts
+from tests.pages.driving import clean, open_page, printed, texts
 
 
 @pytest.fixture

@@ -8,33 +8,24 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import link, report
+from dashboard import report
 from dashboard.figures import evidence, style
 from sslcore.analysis import stats
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
-from tests.test_views import printed
+from tests.pages import driving
+from tests.pages.driving import clean, printed
 
 
 def open_page(experiment: str = "photos", **params: str) -> AppTest:
-    app = AppTest.from_file(str(link.VIEWS.parent / "main.py"), default_timeout=180)
-    app.query_params["experiment"] = experiment
-    app.run()
-    app.switch_page("views/evidence.py")
-    app.query_params.update({"experiment": experiment, **params})
-    return clean(app.run())
-
-
-def clean(app: AppTest) -> AppTest:
-    assert not app.exception, [e.value for e in app.exception]
-    return app
+    return driving.open_page("evidence", experiment=experiment, **params)
 
 
 def texts(app: AppTest) -> str:
-    kinds = ("subheader", "markdown", "text", "caption", "warning", "info")
-    return re.sub(r"\\(.)", r"\1", "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind)))
+    """Without the backslashes that keep text from being Markdown."""
+    return re.sub(r"\\(.)", r"\1", driving.texts(app))
 
 
 def tables(app: AppTest) -> dict[str, pd.DataFrame]:

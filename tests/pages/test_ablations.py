@@ -7,9 +7,7 @@ import pytest
 from sslcore import plan
 from sslcore.experiment import Store
 from tests import synthetic
-from tests.test_views import clean, launched, open_page, texts
-
-__all__ = ["launched"]  # a fixture: no agent is started
+from tests.pages.driving import clean, open_page, texts
 
 
 @pytest.fixture

@@ -1,0 +1,110 @@
+"""What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
+
+import pytest
+
+from dashboard import link, report
+from sslcore.experiment import Store
+from sslcore.files import write_json
+from tests import synthetic
+from tests.pages.driving import clean, open_page, printed, texts
+
+
+def test_text_from_a_folder_is_never_markup():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    evil = "![x](http://example.org/x.png) <b>b</b> **b** :red[r]"
+    experiment.write_spec(experiment.spec().model_copy(update={"title": evil, "question": evil}))
+    for app in (open_page(), open_page("watch", experiment="photos")):
+        for element in [*app.markdown, *app.caption]:
+            assert "](http" not in element.value.replace("\\", "\\\\").replace("\\\\]\\\\(", "") and "<b>" not in element.value
+        assert not any("<b>" in element.proto.body for element in app.get("html"))
+
+
+@pytest.fixture
+def two_experiments():
+    """Two experiments whose runs have the same names."""
+    return [
+        synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name=name, steps=60) for name in ("ours", "theirs")
+    ]
+
+
+def test_runs_of_several_experiments_stand_side_by_side(two_experiments):
+    _, theirs = two_experiments
+    synthetic.write_results(theirs.run("byol-bs256-s0"), labelled=False)
+    everything = {run.id for experiment in two_experiments for run in experiment.runs()}
+    app = open_page("compare", experiment="ours", also="theirs")
+    assert set(app.multiselect(key="compare_runs").options) == everything
+    assert "4 runs" in texts(app)
+    app = open_page("probe", experiment="ours", also="theirs,ours,../ours,gone,theirs")
+    methods = list(printed(app)[0].index)
+    assert len(methods) == 3 and [name for name in methods if "theirs" in name] == ["MoCo · theirs"]
+    assert printed(open_page("probe", experiment="ours"))[0].index.tolist() == ["MoCo", "BYOL"]
+
+
+def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
+    app = open_page("compare", experiment="ours")
+    app.multiselect(key="link_also").set_value(["theirs"]).run()
+    assert app.query_params["also"] == "theirs"
+    assert len(app.multiselect(key="compare_runs").options) == 4
+    app.switch_page("views/probe.py").run()
+    assert clean(app).query_params["also"] == "theirs" and len(printed(app)[0]) == 4
+    app.selectbox(key="link_experiment").set_value("theirs").run()
+    assert clean(app).query_params["experiment"] == "theirs" and "also" not in app.query_params
+    assert len(printed(app)[0]) == 2
+
+
+def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two_experiments):
+    ours, theirs = two_experiments
+    with ours.editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    with theirs.editing() as spec:
+        spec.pinned = ["moco-bs256-s0"]
+    app = open_page("compare", experiment="ours")
+    assert app.multiselect(key="compare_runs").options == ["byol-bs256-s0"]
+    app.toggle(key="link_hidden").set_value(True).run()
+    assert len(clean(app).multiselect(key="compare_runs").options) == 2
+    assert app.query_params["hidden"] == "shown"
+    menus = [button.key for button in open_page("watch", experiment="theirs").get("menu_button")]
+    assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
+
+
+def test_an_experiment_all_of_whose_runs_are_hidden_says_how_to_see_them(two_experiments):
+    with two_experiments[0].editing() as spec:
+        spec.hidden = [run.name for run in two_experiments[0].runs()]
+    for page in ("compare", "probe", "watch"):
+        app = open_page(page, experiment="ours")
+        assert "hidden" in app.info[0].value
+        app.toggle(key="link_hidden").set_value(True).run()
+        assert not clean(app).info
+
+
+def test_runs_are_pinned_and_hidden_on_watch(two_experiments):
+    ours = two_experiments[0]
+    app = open_page("watch", experiment="ours")
+    clean(app.menu_button(key="watch_menu_moco-bs256-s0").click("Pin").run())
+    clean(app.menu_button(key="watch_menu_byol-bs256-s0").click("Hide").run())
+    assert (ours.spec().pinned, ours.spec().hidden) == (["moco-bs256-s0"], ["byol-bs256-s0"])
+    assert [button.key for button in app.get("menu_button")] == ["watch_menu_moco-bs256-s0"]
+    app.toggle(key="link_hidden").set_value(True).run()
+    clean(app.menu_button(key="watch_menu_byol-bs256-s0").click("Stop hiding").run())
+    clean(app.menu_button(key="watch_menu_moco-bs256-s0").click("Unpin").run())
+    assert (ours.spec().pinned, ours.spec().hidden) == ([], [])
+
+
+def test_runs_on_different_images_are_said_to_be(two_experiments):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="digits", dataset="digits", steps=20)
+    assert "different images (digits, photos)" in texts(open_page("compare", experiment="ours", also="digits")).replace("\\", "")
+    assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
+
+
+@pytest.mark.parametrize("content", [{"linear": 5}, {"linear": {"accuracy": "0.9"}}, {"knn": {"accuracy": 2}}, {"cost": []}])
+def test_results_that_nobody_can_rely_on_are_as_none_on_every_page(content):
+    """And Probe says which they are."""
+    experiment = synthetic.store(Store().root, seeds=(0, 1), name="odd")
+    for run in experiment.runs()[:2]:
+        write_json(run.results_file, content)
+        assert run.results() is None
+    for page in sorted(path.stem for path in link.VIEWS.glob("*.py")):
+        app = open_page(page, experiment="odd")
+        if page == "probe":
+            assert f"results.json cannot be read: {experiment.runs()[0].name}" in texts(app).replace("\\", "")
+    assert "SimCLR" in report.html(experiment)

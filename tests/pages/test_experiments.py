@@ -1,0 +1,222 @@
+"""The page Experiments: the list, its menus, the trash, sharing and importing."""
+
+import statistics
+
+from streamlit.testing.v1 import AppTest
+
+from dashboard import report, share, study, tables, words
+from sslcore.experiment import Store
+from sslcore.methods import METHODS
+from tests import synthetic
+from tests.pages.driving import clean, open_page, printed, texts
+
+
+def test_an_empty_store_offers_the_first_comparison_and_says_what_it_costs(launched):
+    app = open_page()
+    assert "minutes" in texts(app) and "downloads nothing" in texts(app)
+    assert not Store().experiments()
+    app.button(key="experiments_first").click().run()
+    clean(app)
+    (experiment,) = Store().experiments()
+    assert [run.config.method for run in experiment.runs()] == ["byol", "moco", "simclr"]
+    assert all(run.status().state == "queued" for run in experiment.runs())
+    assert [store.root for store in launched] == [Store().root]
+    assert app.title[0].value == "Watch"
+
+
+def test_every_experiment_is_listed_with_its_question_states_and_best_numbers():
+    done = synthetic.store(Store().root, seeds=(0,), name="done")
+    failed = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="failed")
+    synthetic.failed(failed.runs()[0])
+    app = open_page()
+    shown = texts(app)
+    assert done.spec().question in shown
+    assert "3 finished" in shown and "1 failed" in shown
+    (table,) = printed(app)
+    for run in done.runs():
+        row = table.loc[METHODS[run.config.method].title]
+        assert row["linear probe"] == tables.share(run.results()["linear"]["accuracy"])
+        assert row["kNN"] == tables.share(run.results()["knn"]["accuracy"])
+
+
+def test_delete_asks_once_and_moves_to_the_trash():
+    synthetic.store(Store().root, seeds=(0,), name="one")
+    app = open_page()
+    menu(app, "one", "Delete")
+    assert Store().experiments()
+    app.button(key="trash_delete").click().run()
+    clean(app)
+    assert not Store().experiments()
+    assert list((Store().root / ".trash").iterdir())
+
+
+def test_an_experiment_with_a_run_alive_is_not_deleted():
+    experiment = synthetic.store(Store().root, seeds=(0,), name="one")
+    synthetic.running(experiment.runs()[0])
+    app = open_page()
+    menu(app, "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert "stop it first" in texts(app)
+    assert Store().experiments()
+
+
+def test_where_slurm_keeps_waiting_jobs_the_question_says_so_and_asks_no_more(monkeypatch):
+    synthetic.store(Store().root, seeds=(0,), name="one")
+
+    def silent(store: Store):
+        raise RuntimeError("Slurm does not answer")
+
+    monkeypatch.setattr("sslcore.launch.slurm.client.queue", silent)
+    for run in Store().experiments()[0].runs():
+        run.update_status(state="queued", engine="slurm", job_id="7")
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert "is in the trash" in texts(app) and "Slurm does not answer" in texts(clean(app))
+    assert "trash_delete" not in [button.key for button in app.button] and not Store().experiments()
+
+
+def test_menus_are_told_apart_by_name():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=20)
+    assert [menu.label for menu in open_page().get("menu_button")] == [f"Actions for {experiment.spec().title}"]
+    labels = [menu.label.replace("\\", "") for menu in open_page("watch", experiment="photos").get("menu_button")]
+    assert labels == [f"Actions for {name}-bs256-s0" for name in ("moco", "byol")]
+
+
+def menu(app: AppTest, name: str, action: str) -> AppTest:
+    """Choose an action in the menu of an experiment's card."""
+    return clean(app.menu_button(key=f"experiments_menu_{name}").click(action).run())
+
+
+def titles(app: AppTest) -> list[str]:
+    return [element.value.removeprefix("#### ") for element in app.markdown if element.value.startswith("#### ")]
+
+
+def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="two")
+    app = open_page()
+    row = printed(app)[0].loc["BYOL"]
+    accuracies = [run.results()["linear"]["accuracy"] for run in experiment.runs()]
+    assert row["N"] == "2"
+    assert row["linear probe"] == f"{50 * sum(accuracies):.1f} ± {100 * statistics.stdev(accuracies):.1f} %"
+    with experiment.editing() as spec:
+        spec.hidden = ["byol-bs256-s0"]
+    assert printed(open_page())[0].loc["BYOL", "N"] == "1"
+
+
+def test_the_untrained_encoder_is_as_good_in_the_list_as_in_the_report():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1))
+    experiment.run("byol-bs256-s1").results_file.unlink()
+    row = printed(open_page())[0].loc["Untrained"]
+    assert row["N"] == "2"
+    assert f"| Untrained encoder | 2 | {row['linear probe']} | | {row['kNN']} |" in report.markdown(experiment)
+
+
+def test_one_run_and_one_accuracy_are_said_once():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.append_metrics({"step": 40, "epoch": 2.0, "knn": tables.logged(run).last("knn") + 1e-4})
+    (said,) = (caption.value for caption in open_page().caption if caption.value.startswith("kNN, "))
+    assert " to " not in said
+    assert open_page("compare", experiment="photos").multiselect(key="compare_runs").placeholder == "the one run"
+
+
+def test_details_are_edited_without_losing_what_others_changed_meanwhile():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    app = menu(open_page(), "one", "Details and notes")
+    with experiment.editing() as spec:
+        spec.question, spec.pinned = "Asked elsewhere?", ["byol-bs256-s0"]
+    app.text_input(key="details_title").set_value("  Renamed ").run()
+    app.text_area(key="details_notes").set_value("Two **seeds** are not enough.").run()
+    app.multiselect(key="details_tags").set_value(["photos"]).run()
+    clean(app.button(key="details_save").click().run())
+    spec = experiment.spec()
+    assert (spec.title, spec.notes, spec.tags) == ("Renamed", "Two **seeds** are not enough.", ["photos"])
+    assert (spec.question, spec.pinned) == ("Asked elsewhere?", ["byol-bs256-s0"])
+    assert experiment.exists() and titles(app) == ["Renamed"]
+    assert any(":gray-badge" in element.value and "photos" in element.value for element in app.markdown)
+
+
+def test_an_archived_experiment_is_listed_only_when_asked_for():
+    for name in ("one", "two"):
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, steps=20)
+    app = menu(open_page(), "one", "Archive")
+    assert Store().experiment("one").spec().archived and len(titles(app)) == 1
+    assert "one" not in open_page("compare").selectbox(key="link_experiment").options
+    assert open_page("compare", experiment="one").selectbox(key="link_experiment").value == "one"  # a link to it goes on working
+    app.toggle(key="experiments_archived").set_value(True).run()
+    assert len(titles(clean(app))) == 2
+    menu(app, "one", "Take out of the archive")
+    assert not Store().experiment("one").spec().archived
+
+
+def test_many_experiments_are_searched_and_filtered():
+    for k in range(8):
+        experiment = synthetic.store(Store().root, methods=("moco",) if k else ("byol",), seeds=(0,), name=f"e{k}", steps=20)
+        with experiment.editing() as spec:
+            spec.title, spec.tags = f"Study {k}", ["small"] if k % 2 else []
+    synthetic.failed(experiment.runs()[0])
+    app = open_page()
+    assert titles(app) == [words.plain(f"Study {k}") for k in reversed(range(8))]
+    app.text_input(key="experiments_text").set_value("study 3").run()
+    assert titles(clean(app)) == ["Study 3"]
+    app.text_input(key="experiments_text").set_value("nowhere").run()
+    assert "Nothing suits" in clean(app).info[0].value
+    app.text_input(key="experiments_text").set_value("").run()
+    app.multiselect(key="experiments_tags").set_value(["small"]).run()
+    assert len(titles(clean(app))) == 4
+    app.multiselect(key="experiments_states").set_value(["failed"]).run()
+    assert titles(clean(app)) == ["Study 7"]
+    app.multiselect(key="experiments_states").set_value([])
+    app.multiselect(key="experiments_tags").set_value([])
+    app.multiselect(key="experiments_methods").set_value(["byol"]).run()
+    assert titles(clean(app)) == ["Study 0"]
+
+
+def test_what_was_deleted_can_be_put_back_from_the_page():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    before = synthetic_files(experiment)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    (back,) = [button for button in clean(app).button if button.label == "Put back"]  # also while the store is empty
+    back.click().run()
+    clean(app)
+    assert synthetic_files(experiment) == before and titles(app)
+
+
+def synthetic_files(experiment) -> dict[str, bytes]:
+    return {
+        str(path): path.read_bytes() for path in experiment.path.rglob("*") if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def test_share_and_import_give_the_same_experiment_again():
+    experiment = synthetic.store(Store().root, seeds=(0,), name="one")
+    with experiment.editing() as spec:
+        spec.archived = True
+    app = menu(open_page(experiments_archived="true"), "one", "Share")
+    assert {button.key for button in app.get("download_button")} == {"share_report", "share_zip_False", "share_zip_True"}
+    file = share.zipped(experiment, weights=False)
+
+    app = open_page()
+    app.button(key="experiments_import").click().run()
+    app.file_uploader(key="share_file").set_value(("a.zip", b"no zip", "application/zip")).run()
+    assert "cannot be imported" in clean(app).error[0].value
+    app.file_uploader(key="share_file").set_value(("one.zip", file, "application/zip")).run()
+    shown = texts(clean(app))
+    assert "3 runs of BYOL, MoCo, SimCLR" in shown and "will be one-2" in shown
+    assert len(Store().experiments()) == 1, "nothing is written before it is asked for"
+    app.button(key="share_add").click().run()
+    assert clean(app).title[0].value == "Compare"
+    ours, theirs = (tables.summary(Store().experiment(name).runs()) for name in ("one", "one-2"))
+    assert theirs == [row | {"experiment": "one-2"} for row in ours]
+    assert not Store().experiment("one-2").spec().archived, "what is new here is not put aside"
+
+
+def test_the_finished_study_is_offered_where_its_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "FILE", tmp_path / "study.zip")
+    assert "experiments_study" not in [button.key for button in open_page().button]
+    experiment = synthetic.store(tmp_path / "elsewhere", seeds=(0,), name="study")
+    study.FILE.write_bytes(share.zipped(experiment, weights=False))
+    app = open_page()
+    app.button(key="experiments_study").click().run()
+    assert clean(app).title[0].value == "Compare"
+    assert [e.spec().title for e in Store().experiments()] == [experiment.spec().title]

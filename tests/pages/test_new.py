@@ -1,0 +1,208 @@
+"""The page New experiment: the form, its links and its copies."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import draft, words
+from sslcore import plan
+from sslcore.analysis.summary import number
+from sslcore.experiment import Store
+from tests import synthetic
+from tests.pages.driving import clean, open_page, texts
+
+
+def test_the_form_launches_what_the_preset_says(launched):
+    app = open_page("new")
+    app.button(key="new_launch").click().run()
+    clean(app)
+    (experiment,) = Store().experiments()
+    wanted = plan.plan(plan.read("photos")).configs
+    assert {run.name: run.config for run in experiment.runs()} == wanted
+    assert experiment.spec().question == plan.read("photos").question
+    assert experiment.spec().command.startswith("python -m sslcore launch photos")
+    assert launched
+
+
+def test_changes_end_in_the_configs():
+    app = open_page("new", new_preset="quick")
+    app.number_input(key="new_set_epochs").set_value(7)
+    app.number_input(key="new_set_moco.temperature").set_value(0.3)
+    app.number_input(key="new_seeds").set_value(2)
+    app.multiselect(key="new_vary").set_value(["batch_size"])
+    app.run()
+    assert app.button(key="new_launch").disabled  # nothing typed for the batch size yet
+    app.text_input(key="new_values_batch_size").set_value("32, 64").run()
+    app.text_input(key="new_title").set_value("My title").run()
+    app.button(key="new_launch").click().run()
+    clean(app)
+    runs = Store().experiment("my-title").runs()
+    assert len(runs) == 3 * 2 * 2
+    assert {run.config.epochs for run in runs} == {7}
+    assert {run.config.moco.temperature for run in runs} == {0.3}
+    assert {(run.config.batch_size, run.config.seed) for run in runs} == {(32, 0), (32, 1), (64, 0), (64, 1)}
+
+
+def test_the_form_tells_what_training_would_take_where_like_runs_have_finished():
+    experiment = synthetic.store(Store().root, methods=("moco", "simclr"), seeds=(0,), steps=20, epochs=8)
+    speed = number(experiment.runs()[0].results(), "cost.images_per_second")
+    wanted = plan.plan(plan.read("photos")).configs
+    assert draft.expected_seconds(Store(), wanted) == pytest.approx(3 * 8 * 2560 / speed), "BYOL's as the others'"
+    assert f"About {words.duration(3 * 8 * 2560 / speed)} of training, one run after another" in texts(open_page("new"))
+    large = {name: config.model_copy(update={"encoder": "resnet18"}) for name, config in wanted.items()}
+    assert draft.expected_seconds(Store(), large) is None, "no run with this encoder"
+
+
+def test_one_method_can_have_a_setting_for_itself():
+    app = open_page("new", new_preset="quick")
+    app.multiselect(key="new_own_byol").set_value(["learning_rate"]).run()
+    app.number_input(key="new_set_byol_learning_rate").set_value(0.5).run()
+    app.button(key="new_launch").click().run()
+    clean(app)
+    rates = {run.config.method: run.config.learning_rate for run in Store().runs()}
+    usual = {config.method: config.learning_rate for config in plan.plan(plan.read("quick")).configs.values()}
+    assert rates == usual | {"byol": 0.5}
+
+
+def test_problems_stand_beside_their_field_and_nothing_can_start():
+    app = open_page("new")
+    app.number_input(key="new_set_batch_size").set_value(100_000).run()
+    assert any("larger than the data set" in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled
+    app.number_input(key="new_set_batch_size").set_value(64).run()
+    assert not app.error and not app.button(key="new_launch").disabled
+    app.multiselect(key="new_own_byol").set_value(["weight_decay"])
+    for key, wrong, says in (("new_set_learning_rate", -1.0, "greater than 0"), ("new_seeds", 0, "1 to 20")):
+        app.number_input(key=key).set_value(wrong).run()
+        assert any(says in error.value for error in app.error) and app.button(key="new_launch").disabled
+        assert not clean(app).warning and not {"set", "seeds"} & app.query_params.keys()
+        app.number_input(key=key).set_value(None).run()
+        assert not app.error and not app.button(key="new_launch").disabled
+    app.number_input(key="new_set_image_size").set_value(4)
+    app.number_input(key="new_seeds").set_value(21).run()
+    assert len(app.error) == 2 and not clean(app).warning, "all that is wrong is said at once"
+
+
+@pytest.mark.parametrize("typed, says", [(1e30, "less than or equal to"), (2.5, "valid integer")])
+def test_whatever_number_is_typed_is_refused_and_not_turned_into_another(typed, says):
+    app = open_page("new")
+    app.number_input(key="new_set_epochs").set_value(typed)
+    app.number_input(key="new_seeds").set_value(typed).run()
+    assert any(says in error.value for error in clean(app).error) and any("from 1 to 20" in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled and "set" not in app.query_params
+
+
+def test_a_methods_own_value_is_refused_beside_its_own_field():
+    app = open_page("new")
+    app.multiselect(key="new_own_byol").set_value(["epochs"]).run()
+    app.number_input(key="new_set_byol_epochs").set_value(0).run()
+    assert [error.value for error in clean(app).error] == ["must be greater than or equal to 1, not 0"]
+    assert "BYOL's Epochs: must be" in texts(app) and app.button(key="new_launch").disabled
+    (box,) = [expander for expander in app.expander if expander.label == "BYOL only"]
+    assert len(box.error) == 1
+
+
+@pytest.mark.parametrize("path, says", [("", "path"), ("/no/such/folder", "can be opened")])
+def test_own_images_need_a_path_that_is_there(path, says):
+    app = open_page("new", new_dataset="own images", new_path=path)
+    app.text_input(key="new_path").set_value(path).run()
+    assert any(says in error.value for error in app.error)
+    assert app.button(key="new_launch").disabled
+
+
+def test_own_images_are_found(shapes):
+    app = open_page("new")
+    app.selectbox(key="new_dataset").set_value("own images").run()
+    app.text_input(key="new_path").set_value(shapes).run()
+    assert "96 training and 48 test images" in texts(app) and "3 classes" in texts(app)
+    app.number_input(key="new_set_batch_size").set_value(100).run()
+    assert any("larger than the data set" in error.value for error in app.error)
+    app.number_input(key="new_set_batch_size").set_value(32).run()
+    assert not app.button(key="new_launch").disabled
+
+
+def test_without_methods_there_is_nothing_to_launch():
+    app = open_page("new")
+    app.button_group(key="new_methods").set_value([]).run()
+    assert clean(app).button(key="new_launch").disabled
+
+
+def test_what_the_reader_changed_stays_when_the_data_set_changes():
+    app = open_page("new")
+    app.number_input(key="new_set_epochs").set_value(3).run()
+    app.selectbox(key="new_dataset").set_value("digits").run()
+    assert app.number_input(key="new_set_epochs").value == 3
+    assert app.number_input(key="new_set_image_size").value == 16  # a default of digits, not changed by hand
+    app.selectbox(key="new_preset").set_value("quick").run()
+    assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
+
+
+def test_a_copy_of_a_run_fills_in_the_form():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(3,), epochs=9)
+    (run,) = experiment.runs()
+    app = open_page("new", clone=run.id)
+    assert app.number_input(key="new_set_epochs").value == 9
+    app.button(key="new_launch").click().run()
+    clean(app)
+    (copied,) = [other for other in Store().runs() if other.id != run.id]
+    assert copied.config == run.config
+
+
+def test_a_copy_keeps_as_many_seeds_as_the_shell_gave():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    with experiment.editing() as spec:
+        spec.axes = {"method": ["byol"], "seed": list(range(25))}
+    assert clean(open_page("new", clone=experiment.name)).number_input(key="new_seeds").value == 25
+
+
+def test_a_link_fills_in_the_form_with_every_change():
+    app = open_page("new", new_preset="quick")
+    app.number_input(key="new_set_epochs").set_value(7)
+    app.selectbox(key="new_set_moco.symmetric").set_value(True)
+    app.number_input(key="new_seeds").set_value(2)
+    app.multiselect(key="new_vary").set_value(["batch_size", "learning_rate"])
+    app.multiselect(key="new_own_byol").set_value(["weight_decay"])
+    app.text_input(key="new_title").set_value("Ours & theirs = all")
+    app.text_input(key="new_question").set_value("Why?").run()
+    app.text_input(key="new_values_batch_size").set_value("32, 64")
+    app.text_input(key="new_values_learning_rate").set_value("0.001")
+    app.number_input(key="new_set_byol_weight_decay").set_value(0.25).run()
+    launched = plan_of(app)
+    assert len(launched) == 3 * 2 * 2
+
+    params = {name: value for name, value in app.query_params.items() if name != "experiment"}
+    again = open_page("new", **params)
+    assert plan_of(again) == launched
+    assert again.text_input(key="new_title").value == "Ours & theirs = all"
+    assert again.query_params == app.query_params
+
+    again.multiselect(key="new_vary").set_value([]).run()  # what the link asked for can be taken back
+    assert len(plan_of(again)) == 3 * 2
+
+
+def plan_of(app: AppTest) -> list:
+    """The configs that the form would launch, as its table lists them."""
+    assert not app.button(key="new_launch").disabled, texts(app)
+    return app.dataframe[0].value.to_dict("records")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"set": "epochs=many"},
+        {"set": "nonsense=1"},
+        {"seeds": "1000"},
+        {"own": "byol:epochs"},
+        {"vary": "=1"},
+        {"set": "epochs=["},
+    ],
+)
+def test_a_link_that_asks_for_nonsense_is_a_message(params):
+    app = open_page("new", new_preset="quick", **params)
+    assert "left out" in app.warning[0].value
+    assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "../..", "photos/nothing"])
+def test_a_copy_of_nothing_is_a_message(name):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    assert "nothing to copy" in texts(open_page("new", clone=name))

@@ -1,0 +1,118 @@
+"""The page Watch: what becomes of each run, its log and its pictures."""
+
+import time
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import words
+from sslcore.experiment import Store
+from sslcore.files import write_json
+from tests import synthetic
+from tests.pages.driving import open_page, texts
+
+
+def test_watch_tells_the_state_of_every_run_in_words():
+    experiment = synthetic.store(Store().root, methods=("moco", "simclr", "byol"), seeds=(0, 1))
+    moco, _, simclr, _, byol, other = sorted(
+        experiment.runs(), key=lambda run: ["moco", "simclr", "byol"].index(run.config.method)
+    )
+    synthetic.running(moco)
+    synthetic.failed(simclr, error="out of memory at batch size 256")
+    byol.write_status(synthetic.status(byol, "queued"))
+    other.write_status(synthetic.status(other, "running", progress=0.5, pid=1, pid_started=1.0, host=moco.status().host))
+    app = open_page("watch", experiment="photos")
+    shown = texts(app)
+    for said in (
+        "1 running",
+        "1 failed",
+        "1 queued",
+        "1 interrupted",
+        "2 finished",
+        "out of memory at batch size 256",
+        "process is gone",
+    ):
+        assert said in shown
+    bars = {bar.text if hasattr(bar, "text") else bar.proto.text for bar in app.get("progress")}
+    assert any(all(said in bar for said in ("training, epoch ", "1 min left", "kNN", " so far", "images/s")) for bar in bars), (
+        bars
+    )
+
+
+@pytest.mark.parametrize("page", ["watch", "compare"])
+def test_before_anything_is_logged_words_stand_in_place_of_charts(page):
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    for run in experiment.runs():
+        run.metrics_file.unlink()
+        run.write_status(synthetic.status(run, "queued"))
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" in texts(app) and n_charts(app) == 0
+    synthetic.write_metrics(experiment.runs()[0], 5)
+    app = open_page(page, experiment="photos")
+    assert "curves appear here" not in texts(app) and n_charts(app) >= 3
+
+
+def n_charts(app: AppTest) -> int:
+    return sum(element.proto.component_name == "triptych_chart" for element in app.get("bidi_component"))
+
+
+def test_watch_lists_runs_by_size_as_compare_does_and_what_cannot_be_read_last():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
+    experiment.run("moco-bs64-s0").config_file.write_text("{")
+    menus = [button.key.removeprefix("watch_menu_") for button in open_page("watch", experiment="photos").get("menu_button")]
+    assert menus == ["moco-bs256-s0", "byol-bs64-s0", "byol-bs256-s0", "moco-bs64-s0"]
+
+
+def test_watch_says_when_a_run_finished_and_how_long_it_trained_however_often_it_was_begun():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    now = time.time()
+    run.write_status(synthetic.status(run, "finished", progress=1.0, attempt=2, started_at=now - 7, ended_at=now))
+    bar = open_page("watch", experiment="photos").get("progress")[0]
+    assert bar.proto.text.replace("\\", "").startswith(f"finished {words.date(now)} · 1 min 40 s of training · ")
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF\x10\0\0\0WEBP", b"not a picture"])
+def test_watch_says_that_a_damaged_picture_cannot_be_read(content):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.views_file.write_bytes(content)
+    assert "views.webp in the run's folder is damaged" in texts(open_page("watch", experiment="photos"))
+
+
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        ("It was ended by SIGKILL. Its last words: step 7", "It was ended by SIGKILL. Its last words: step 7. Resume"),
+        (None, "Its process is gone"),
+    ],
+)
+def test_watch_tells_why_a_run_was_interrupted(error, told):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.write_status(synthetic.status(run, "interrupted", error=error))
+    assert told in open_page("watch", experiment="photos").warning[0].value.replace("\\", "")
+
+
+def test_watch_without_experiments_says_what_to_do():
+    assert "no experiments yet" in texts(open_page("watch"))
+
+
+def test_the_log_shows_the_run_that_the_link_names():
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    for run in experiment.runs():
+        run.log_file.write_text(f"this is {run.name} <b>\n")
+    app = open_page("watch", experiment="photos", watch_run="simclr-bs256-s0")
+    app.selectbox(key="watch_run").set_value("simclr-bs256-s0").run()
+    assert app.code[0].value == "this is simclr-bs256-s0 <b>"
+
+
+def test_many_runs_are_listed_a_page_at_a_time():
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=range(15), steps=20)
+    app = open_page("watch", experiment="photos")
+    assert "30 finished" in texts(app)
+    assert len(app.get("progress")) == 20 + 2  # and the machine's two meters
+
+
+def test_a_run_whose_config_is_broken_does_not_take_the_page_down():
+    experiment = synthetic.store(Store().root, seeds=(0,))
+    write_json(experiment.runs()[0].config_file, {"method": 7})
+    open_page("watch", experiment="photos")
+    open_page()

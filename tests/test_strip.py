@@ -1,0 +1,31 @@
+"""The picture of views beside the form."""
+
+import json
+
+import pytest
+
+from dashboard import strip
+from sslcore import plan
+
+
+def test_the_picture_depends_on_what_the_network_sees_and_on_nothing_else():
+    def settings(**changes):
+        return strip.settings_of(plan.resolve({"dataset": "digits", **changes}))
+
+    assert settings(epochs=7, seed=3) == settings()
+    assert settings(**{"augment.blur": 0.5}) != settings()
+    assert settings(image_size=32) != settings()
+    json.dumps(settings())
+
+
+def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # a user without a name, as containers have
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    config = plan.resolve({"dataset": "digits"})
+    path = strip.draw(config)
+    drawn = path.stat().st_mtime_ns
+    assert strip.draw(config) == path and path.stat().st_mtime_ns == drawn
+    with pytest.raises(ValueError, match="no/such"):
+        strip.draw(config.model_copy(update={"dataset": "/no/such"}))

@@ -1,0 +1,53 @@
+"""What things are called."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as hst
+
+from dashboard import words
+
+
+@pytest.mark.parametrize(
+    "seconds, said",
+    [
+        (0, "0 s"),
+        (59.6, "1 min"),
+        (91, "1 min 31 s"),
+        (149, "2 min 29 s"),
+        (599.6, "10 min"),
+        (725, "12 min"),
+        (5400, "1 h 30 min"),
+        (7200, "2 h"),
+        (86_390, "1 day"),
+        (36 * 3600, "1 day 12 h"),
+        (59 * 3600, "2 days 11 h"),
+        (None, "–"),
+    ],
+)
+def test_durations_in_words(seconds, said):
+    assert words.duration(seconds) == said
+
+
+def test_numbers_in_words():
+    assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
+    said = {3.14: "3.1", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
+    assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
+    assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
+    assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
+    assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == [
+        "640 J",
+        "1 kJ",
+        "12.3 kJ",
+        "1.25 MJ",
+        "1.25 GJ",
+    ]
+    assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
+    assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
+
+
+@given(hst.text(alphabet="![]()<>\\`a:/\n&#!"))
+def test_notes_hold_no_pictures(text):
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark", {"html": False}).parse(words.notes(text + "![a](http://example.org/b.png)"))
+    assert "image" not in {child.type for token in tokens for child in token.children or ()}
