@@ -1,6 +1,7 @@
 """Every test has a store of its own and all share one data cache, so that nothing is left in the tree or at home."""
 
 import os
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,6 +26,16 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line(report.longreprtext)
         for name, content in report.sections:
             terminalreporter.line(f"--- {name} ---\n{content}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def packages_are_looked_through_once():
+    """A page that a test opens takes a fifth of the time: Streamlit looks for components in all packages, each time anew."""
+    from streamlit.components.v2 import manifest_scanner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,13 +15,10 @@ def open_page(name: str = "experiments", user: dict | None = None, **params: str
     app = AppTest.from_file(MAIN, default_timeout=180)
     if user is not None:
         app.user = user
-    app.query_params.update(params)
-    app.run()
     if name != "experiments":
         app.switch_page(f"views/{name}.py")
-        app.query_params.update(params)
-        app.run()
-    return clean(app)
+    app.query_params.update(params)
+    return clean(app.run())
 
 
 def clean(app: AppTest) -> AppTest:
