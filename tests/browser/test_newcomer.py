@@ -86,14 +86,14 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     size.fill("1" + 20 * "0")
     size.press("Enter")
     expect(page.get_by_text("must be less than or equal to").first).to_be_visible()
-    size.fill("16")
+    size.fill("8")
     size.press("Enter")
     page.get_by_text("Evaluation", exact=True).click()
     sample = page.get_by_role("spinbutton", name="Sample", exact=True)
     sample.fill("200")
     sample.press("Enter")
     page.get_by_text("The same from the shell").click()
-    expect(page.get_by_text(re.compile("launch quick --name first-look .*epochs=4 evaluate.sample=200"))).to_be_visible()
+    expect(page.get_by_text(re.compile("launch quick --name first-look .*epochs=4 image_size=8 evaluate.sample=200"))).to_be_visible()
     page.get_by_role("button", name="Launch 3 runs").click()
 
     # Watch: it runs, curves grow, and the chart stays as the reader zoomed it.
