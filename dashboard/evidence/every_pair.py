@@ -121,7 +121,7 @@ def _show_seeds(asked: Asked) -> None:
                         "seed": seed,
                         "runs": f"{a.name} / {b.name}",
                         "points": round(100 * one.mean, 1),
-                        "95 % interval": "–" if one.low is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}",
+                        "95 % interval": "–" if one.low is None else f"{stats.signed(one.low)} to {stats.signed(one.high)}",
                         "McNemar's p": p_value(one.p),
                     }
                 )

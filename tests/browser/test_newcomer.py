@@ -93,7 +93,8 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     sample.fill("200")
     sample.press("Enter")
     page.get_by_text("The same from the shell").click()
-    expect(page.get_by_text(re.compile("launch quick --name first-look .*epochs=4 image_size=8 evaluate.sample=200"))).to_be_visible()
+    command = "launch quick --name first-look .*epochs=4 image_size=8 evaluate.sample=200"
+    expect(page.get_by_text(re.compile(command))).to_be_visible()
     page.get_by_role("button", name="Launch 3 runs").click()
 
     # Watch: it runs, curves grow, and the chart stays as the reader zoomed it.

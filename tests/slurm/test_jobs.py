@@ -1,19 +1,15 @@
-"""Slurm as the engine, on a real Slurm (tests/slurm/up.sh) of one node, or two, whose GPUs are null devices.
+"""Slurm as the engine, on a real Slurm (up.sh) of one node, or two, whose GPUs are null devices.
 
-Most runs here are the real worker with a stand-in for the training, which counts, keeps its count as a checkpoint and
-ends when it is told to; one test trains a network to the end.
+Most runs here are the real worker with a stand-in for the training (trainer.py); one test trains a network to the end.
 """
 
-import math
 import os
-import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -25,111 +21,15 @@ from streamlit.testing.v1 import AppTest
 
 from sslcore import launch, trash
 from sslcore.__main__ import main
-from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.experiment import Store
 from sslcore.files import read_json
 from sslcore.launch.slots import folder
-from sslcore.launch.slurm import client, heard, jobs, record, script, settings
+from sslcore.launch.slurm import client, jobs, record, script, settings
 from sslcore.locks import process_is
+from tests.slurm.lab import TRAINER, Cluster, Lab, shell
 from tests.waiting import until
 
-ROOT = Path(__file__).parents[1]
-UP = ROOT / "tests" / "slurm" / "up.sh"
-TRAINER = """
-import os, sys, time, types
-from pathlib import Path
-from sslcore import worker
-from sslcore.experiment import Run
-
-class Stopped(Exception): pass
-class Failed(Exception): pass
-
-def work(run, pulse, evaluate_only):
-    (run.path / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
-    count = int(run.checkpoint_file.read_text()) if run.checkpoint_file.exists() else 0
-    pulse.say(f"from {count}")
-    while not (run.path / "go").exists():
-        if (run.path / "break").exists():
-            os._exit(3)
-        count += 1
-        if pulse.stop_requested and not (run.path / "stubborn").exists():
-            run.checkpoint_file.write_text(str(count))
-            raise Stopped
-        time.sleep(0.05)
-
-sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
-sys.exit(worker.main(Run(Path(sys.argv[1])), evaluate_only="evaluate" in sys.argv))
-"""
-
-
-def shell(*words: str) -> str:
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe, suppress(OSError):
-        probe.bind(("127.0.0.1", port))
-        return True
-    return False
-
-
-# -- The cluster -------------------------------------------------------------------------
-
-
-class Cluster:
-    """The Slurm that the tests use."""
-
-    def __init__(self, accounting: bool = False, nodes: int = 1):
-        self.prefix = Path(tempfile.mkdtemp(prefix="triptych-slurm-", dir="/tmp"))  # munge wants it open and its path short
-        self.prefix.chmod(0o755)
-        port = next(port for port in random.sample(range(10000, 30000), 1000) if all(map(is_free, range(port, port + 5))))
-        self.env = os.environ | {
-            "PREFIX": str(self.prefix),
-            "PORT": str(port),
-            "NODES": str(nodes),
-            "GPUS": "2",
-            "ACCT": str(int(accounting)),
-        }
-        self.node = socket.gethostname().partition(".")[0]
-
-    def up(self) -> None:
-        done = subprocess.run([UP], env=self.env, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-
-    def down(self) -> None:
-        subprocess.run([UP, "down"], env=self.env, timeout=120, check=True)
-        shutil.rmtree(self.prefix)
-
-    def kill(self, daemon: str) -> None:
-        psutil.Process(int((self.prefix / "run" / f"{daemon}.pid").read_text())).kill()
-
-    def forget(self) -> None:
-        """Wait until the controller has given up telling a dead node to end its jobs, 10 s (MessageTimeout) after it went down.
-
-        A node that comes back before that is told so after all, and ends the jobs that it has been given meanwhile: they keep
-        their numbers. Slurm itself starts no job again within two minutes, for that reason.
-        """
-        until(lambda: shell("sinfo", "--noheader", "--Node", "--partition=gpu", "--format=%T").strip() == "down*")
-        until(lambda: re.search(r"Agent queue size: +0\s+Agent count: +0\s", shell("sdiag")))
-
-    def start_again(self, run: Run) -> None:
-        """See a requeued run begin anew, without the two minutes that Slurm lets its job wait (unless they are over)."""
-        job, nudged = run.recorded_status().job_id, -math.inf
-
-        def begun() -> bool:
-            nonlocal nudged
-            asked = subprocess.run(
-                ["squeue", "--noheader", f"--jobs={job}", "--format=%T"], capture_output=True, text=True, timeout=60
-            )
-            if asked.stdout.strip() == "PENDING" and time.monotonic() - nudged > 15:
-                nudged = time.monotonic()
-                # A node refuses a job within the second in which it was told to end it.
-                for words in (["release", job], ["update", f"jobid={job}", "StartTime=now+2"]):
-                    subprocess.run(["scontrol", *words], capture_output=True, timeout=60)
-            status = run.recorded_status()
-            return status.attempt > 1 and status.state != "queued"
-
-        until(begun)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -169,38 +69,10 @@ def two_nodes(cluster, monkeypatch):
     other.down()
 
 
-class Lab:
-    """A store whose runs Slurm trains, and what the agent would see of them."""
-
-    def __init__(self, root: Path):
-        self.store = Store(root)
-        self.lasting: dict[Path, record.Lasting] = {}
-        settings.keep(self.store, {"cpus": 1})
-
-    def launch(self, *names: str, name: str = "e", **settings) -> list[Run]:
-        config = resolve({"dataset": "digits", **settings})
-        experiment = launch.launch(self.store, name, Spec(), dict.fromkeys(names, config), "slurm")
-        return [experiment.run(name) for name in names]
-
-    def look(self, grace: float = 60.0) -> None:
-        runs = [(run, status) for run in self.store.runs() if (status := run.recorded_status()).engine == "slurm"]
-        record.look(self.store, runs, self.lasting, grace)
-
-    def sees(self, run: Run, state: str) -> Status:
-        """Wait until the run's state is this, for whoever reads it while an agent is at work."""
-        until(lambda: self.look() or run.status().state == state)
-        return run.status()
-
-    def words(self, run: Run) -> str:
-        return heard.in_words(run, run.status())
-
-
 @pytest.fixture
 def lab(cluster, tmp_path, monkeypatch):
     """The agent's part is played by the test, so that it happens when it should."""
-    trainer = tmp_path / "trainer.py"
-    trainer.write_text(TRAINER)
-    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(trainer)))
+    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
     monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
     monkeypatch.setattr("sslcore.launch.start", lambda store: None)
     yield (lab := Lab(tmp_path / 'a "store" of ünits, 100%'))
@@ -212,9 +84,8 @@ def lab(cluster, tmp_path, monkeypatch):
 def short(cluster, tmp_path_factory):
     """A run whose time is up after a minute, begun before the other tests: Slurm looks at its clock twice a minute only."""
     home = tmp_path_factory.mktemp("short")
-    (home / "trainer.py").write_text(TRAINER)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script, "TRAIN", (sys.executable, str(home / "trainer.py")))
+        patch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
         settings.keep(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
@@ -511,144 +382,3 @@ def test_a_controller_that_is_down_is_told_and_changes_nothing(lab, cluster, mon
     assert "unknown" not in lab.words(waiting)
     shell("scancel", "--me", "--partition=gpu")
     until(lambda: not client.queue(lab.store))
-
-
-# -- Clocks of several machines: what squeue says is given here ----------------------------------
-
-
-@pytest.mark.parametrize("ahead", [-3600, 3600])
-def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatch):
-    listed: dict[Path, client.Job] = {}
-    cancelled: list[str] = []
-    monkeypatch.setattr(record, "queue", lambda store: listed)
-    monkeypatch.setattr(record, "fates", lambda ids: {})
-    monkeypatch.setattr(record, "ask", lambda *words: cancelled.append(words[-1]))
-    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
-    store, there = Store(tmp_path / "store"), time.time() + ahead
-    names = ("lost", "requeued", "cancelled", "alive", "stopping")
-    runs = store.create("e", Spec(), dict.fromkeys(names, resolve({})), "slurm").runs()
-    by_name = {run.name: run for run in runs}
-    for number, run in enumerate(runs):
-        run.update_status(state="running", job_id=f"{number}_0", pid=number, pid_started=there, heartbeat=there, queued_at=there)
-    by_name["cancelled"].update_status(state="stopped", ended_at=there)
-    by_name["stopping"].request_stop()
-    os.utime(by_name["stopping"].stop_file, (there, there))
-    for name in ("requeued", "cancelled"):
-        status = by_name[name].recorded_status()
-        listed[by_name[name].path] = client.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
-    listed[by_name["stopping"].path] = client.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
-    lasting: dict[Path, record.Lasting] = {}
-
-    def look(grace: float) -> dict[str, str]:
-        by_name["alive"].update_status(heartbeat=there + time.monotonic())
-        record.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
-        return {run.name: run.recorded_status().state for run in runs}
-
-    first = {"lost": "running", "requeued": "queued", "cancelled": "stopped", "alive": "running", "stopping": "running"}
-    assert look(60) == first and not cancelled
-    until(lambda: look(60)["lost"] == "interrupted")
-    assert look(60)["alive"] == "running" and not cancelled
-    look(0)
-    assert cancelled == [by_name["stopping"].recorded_status().job_id]
-
-    told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
-    assert heard.stale(told), "an answer of another time says nothing of now"
-
-
-# -- Measured again, by hand ------------------------------------------------------------------
-
-
-def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    (tmp_path / "trainer.py").write_text(TRAINER)
-    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
-    run.update_status(state="finished", job_id="7_0", script="x.sh", partition="gpu", requeues=2, host="node7")
-    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
-    now = until(lambda: (status := run.status()).state == "running" and status)
-    assert now.engine is None and now.host == socket.gethostname(), "no job is at work"
-    (run.path / "go").touch()
-    assert measuring.wait(60) == 0
-    now = run.status()
-    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == (
-        "finished",
-        "slurm",
-        "7_0",
-        "x.sh",
-        "gpu",
-        2,
-        "node7",
-    )
-
-    (run.path / "go").unlink()
-    measuring = subprocess.Popen([sys.executable, tmp_path / "trainer.py", run.path, "evaluate"])
-    until(lambda: run.status().state == "running")
-    measuring.kill()
-    measuring.wait()
-    assert run.status().state == "interrupted" and launch.trained_by(run.status()) == "slurm"
-
-
-# -- Settings ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "minutes"),
-    [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)],
-)
-def test_times_are_read_as_slurm_reads_them(text, minutes):
-    assert settings.minutes(text) == minutes
-
-
-def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
-    store = Store(tmp_path)
-    asked = {
-        "partition": "gpu",
-        "time": "8:00:00",
-        "gpus": "2",
-        "extra": "[--constraint=a100, --exclusive]",
-        "set_up": "module load cuda\necho a: b",
-    }
-    kept = settings.keep(store, asked)
-    assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
-    assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
-    settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
-    assert settings.read(store).time == "8:00:00"
-
-
-@pytest.mark.parametrize(
-    "word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"]
-)
-def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
-    assert main(["slurm", "--set", word]) == 2
-    assert capsys.readouterr().err.startswith(f"python -m sslcore: error: {word.partition('=')[0]}: ")
-    assert not (tmp_path / "store").exists()
-
-
-def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
-    chosen = settings.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
-    needs = [
-        script.need(resolve({"device": device, "devices": devices}), chosen)
-        for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))
-    ]
-    assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
-    with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
-        script.need(resolve({"devices": 5, "batch_size": 500}), chosen)
-    config = resolve({"devices": 8})
-    experiment = Store(tmp_path / "it's").create("e", Spec(), {"one": config, "two": config}, "slurm")
-    text = script.text(experiment.path / ".slurm" / "x.sh", experiment.runs(), chosen)
-    assert "#SBATCH --nodes=2\n" in text and "#SBATCH --gres=gpu:a100:4\n" in text and "#SBATCH --cpus-per-task=12\n" in text
-    assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
-    assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
-    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
-    (experiment.path / "x.sh").write_text(text)
-    assert script.names(experiment.path / "x.sh") == ("one", "two")
-
-
-def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
-    assert main(["launch", "quick", "--engine", "slurm"]) == 2
-    assert "it has no sbatch" in capsys.readouterr().err and not (tmp_path / "store").exists()
-    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "new.py"), default_timeout=300).run()
-    assert not page.exception and not [box for box in page.selectbox if box.label == "Where to train"]
-    assert any("it has no sbatch" in caption.value for caption in page.caption)

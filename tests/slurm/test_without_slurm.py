@@ -1,0 +1,161 @@
+"""What of Slurm as the engine can be seen without one: clocks, runs that are measured again, settings, the script."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from sslcore import launch
+from sslcore.__main__ import main
+from sslcore.config import resolve
+from sslcore.experiment import Spec, Store
+from sslcore.launch.slurm import client, heard, record, script, settings
+from tests.slurm.lab import TRAINER
+from tests.waiting import until
+
+ROOT = Path(__file__).parents[2]
+
+
+# -- Clocks of several machines: what squeue says is given here ----------------------------------
+
+
+@pytest.mark.parametrize("ahead", [-3600, 3600])
+def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatch):
+    listed: dict[Path, client.Job] = {}
+    cancelled: list[str] = []
+    monkeypatch.setattr(record, "queue", lambda store: listed)
+    monkeypatch.setattr(record, "fates", lambda ids: {})
+    monkeypatch.setattr(record, "ask", lambda *words: cancelled.append(words[-1]))
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.5)
+    store, there = Store(tmp_path / "store"), time.time() + ahead
+    names = ("lost", "requeued", "cancelled", "alive", "stopping")
+    runs = store.create("e", Spec(), dict.fromkeys(names, resolve({})), "slurm").runs()
+    by_name = {run.name: run for run in runs}
+    for number, run in enumerate(runs):
+        run.update_status(state="running", job_id=f"{number}_0", pid=number, pid_started=there, heartbeat=there, queued_at=there)
+    by_name["cancelled"].update_status(state="stopped", ended_at=there)
+    by_name["stopping"].request_stop()
+    os.utime(by_name["stopping"].stop_file, (there, there))
+    for name in ("requeued", "cancelled"):
+        status = by_name[name].recorded_status()
+        listed[by_name[name].path] = client.Job(status.job_id, "PENDING", "BeginTime", "gpu", "", name == "requeued", "")
+    listed[by_name["stopping"].path] = client.Job(by_name["stopping"].recorded_status().job_id, "RUNNING", "", "gpu", "", 0, "")
+    lasting: dict[Path, record.Lasting] = {}
+
+    def look(grace: float) -> dict[str, str]:
+        by_name["alive"].update_status(heartbeat=there + time.monotonic())
+        record.look(store, [(run, run.recorded_status()) for run in runs], lasting, grace)
+        return {run.name: run.recorded_status().state for run in runs}
+
+    first = {"lost": "running", "requeued": "queued", "cancelled": "stopped", "alive": "running", "stopping": "running"}
+    assert look(60) == first and not cancelled
+    until(lambda: look(60)["lost"] == "interrupted")
+    assert look(60)["alive"] == "running" and not cancelled
+    look(0)
+    assert cancelled == [by_name["stopping"].recorded_status().job_id]
+
+    told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
+    assert heard.stale(told), "an answer of another time says nothing of now"
+
+
+# -- Measured again, by hand ------------------------------------------------------------------
+
+
+def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    run.update_status(state="finished", job_id="7_0", script="x.sh", partition="gpu", requeues=2, host="node7")
+    measuring = subprocess.Popen([sys.executable, TRAINER, run.path, "evaluate"])
+    now = until(lambda: (status := run.status()).state == "running" and status)
+    assert now.engine is None and now.host == socket.gethostname(), "no job is at work"
+    (run.path / "go").touch()
+    assert measuring.wait(60) == 0
+    now = run.status()
+    assert (now.state, now.engine, now.job_id, now.script, now.partition, now.requeues, now.host) == (
+        "finished",
+        "slurm",
+        "7_0",
+        "x.sh",
+        "gpu",
+        2,
+        "node7",
+    )
+
+    (run.path / "go").unlink()
+    measuring = subprocess.Popen([sys.executable, TRAINER, run.path, "evaluate"])
+    until(lambda: run.status().state == "running")
+    measuring.kill()
+    measuring.wait()
+    assert run.status().state == "interrupted" and launch.trained_by(run.status()) == "slurm"
+
+
+# -- Settings ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("90", 90), ("8:00:00", 480), ("5:30", 5.5), ("2-12", 3600), ("1-0:30", 1470), ("8h", 0), ("", 0), ("1-", 0)],
+)
+def test_times_are_read_as_slurm_reads_them(text, minutes):
+    assert settings.minutes(text) == minutes
+
+
+def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
+    store = Store(tmp_path)
+    asked = {
+        "partition": "gpu",
+        "time": "8:00:00",
+        "gpus": "2",
+        "extra": "[--constraint=a100, --exclusive]",
+        "set_up": "module load cuda\necho a: b",
+    }
+    kept = settings.keep(store, asked)
+    assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
+    assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
+    settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
+    assert settings.read(store).time == "8:00:00"
+
+
+@pytest.mark.parametrize(
+    "word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"]
+)
+def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    assert main(["slurm", "--set", word]) == 2
+    assert capsys.readouterr().err.startswith(f"python -m sslcore: error: {word.partition('=')[0]}: ")
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
+    chosen = settings.Settings(gpus=4, cpus=3, gpu_type="a100", account="lab", extra=("--exclusive",), set_up="module load cuda")
+    needs = [
+        script.need(resolve({"device": device, "devices": devices}), chosen)
+        for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))
+    ]
+    assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
+    with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
+        script.need(resolve({"devices": 5, "batch_size": 500}), chosen)
+    config = resolve({"devices": 8})
+    experiment = Store(tmp_path / "it's").create("e", Spec(), {"one": config, "two": config}, "slurm")
+    text = script.text(experiment.path / ".slurm" / "x.sh", experiment.runs(), chosen)
+    assert "#SBATCH --nodes=2\n" in text and "#SBATCH --gres=gpu:a100:4\n" in text and "#SBATCH --cpus-per-task=12\n" in text
+    assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
+    assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
+    assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    (experiment.path / "x.sh").write_text(text)
+    assert script.names(experiment.path / "x.sh") == ("one", "two")
+
+
+def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
+    assert main(["launch", "quick", "--engine", "slurm"]) == 2
+    assert "it has no sbatch" in capsys.readouterr().err and not (tmp_path / "store").exists()
+    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "new.py"), default_timeout=300).run()
+    assert not page.exception and not [box for box in page.selectbox if box.label == "Where to train"]
+    assert any("it has no sbatch" in caption.value for caption in page.caption)
