@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import link, tables, unprobed, words
-from dashboard.evidence import asked, budgets, costs, every_pair, images
+from dashboard.sections.evidence import asked, budgets, costs, every_pair, images
 from sslcore.analysis import pairs
 
 experiment, runs = link.header("Evidence")

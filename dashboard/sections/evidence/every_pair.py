@@ -4,10 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import words
-from dashboard.evidence.asked import Asked, in_words
 from dashboard.figures import evidence
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.sections.evidence.asked import Asked, in_words
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
 from sslcore.config import OPTIONS, get

@@ -7,10 +7,10 @@ import numpy as np
 import streamlit as st
 
 from dashboard import embeddings, tables, words
-from dashboard.evidence.asked import Asked
 from dashboard.figures import evidence, probe
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
 from sslcore.experiment import Run
 

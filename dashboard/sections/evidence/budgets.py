@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import tables, words
-from dashboard.evidence.asked import Asked
 from dashboard.printed import printed
+from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
 from sslcore.config import get
 from sslcore.experiment import Run

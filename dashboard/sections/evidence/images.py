@@ -7,10 +7,10 @@ import numpy as np
 import streamlit as st
 
 from dashboard import embeddings, pictures, words
-from dashboard.evidence.asked import Asked
-from dashboard.evidence.every_pair import p_value
 from dashboard.figures import evidence, style
 from dashboard.plot import plot
+from dashboard.sections.evidence.asked import Asked
+from dashboard.sections.evidence.every_pair import p_value
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair, Said
 

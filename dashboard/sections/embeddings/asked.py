@@ -1,0 +1,137 @@
+"""What the reader of Embeddings wants to see: of which runs, in which layout, coloured by what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import streamlit as st
+
+from dashboard import embeddings, tables
+from dashboard.embeddings import Embedding
+from sslcore.experiment import Run
+
+SHOWN_AT_FIRST, AT_MOST = 4, 5  # panels; each takes three of the 16 WebGL contexts that browsers allow
+BY = {"class": "class", "split": "train or test", "probe": "right or wrong", "predicted": "class predicted by"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Runs by name, those that are shown in the order of their panels, and how."""
+
+    runs: Mapping[str, Run]
+    found: Mapping[str, Embedding]  # of all runs on this data set
+    titles: Mapping[str, str]  # of those that are shown
+    dataset: str
+    classes: Sequence[str]  # their names
+    layout: str  # "UMAP" or "PCA"
+    by: str  # of BY
+    oracle: str | None  # the run whose predictions are the colours
+    highlight: Sequence[str]  # the classes that alone have a colour; none: all
+    epoch: int | None  # None: the last
+
+    @cached_property
+    def labels(self) -> dict[int, str]:
+        """Image -> its class, "" for none; of the images in the sample of any run that is shown."""
+        return {
+            index: label
+            for own in self.shown.values()
+            for index, label in zip(own.index.tolist(), embeddings.called(own.label, self.classes))
+        }
+
+    @cached_property
+    def predictions(self) -> dict[str, dict[int, str]]:
+        """Run -> image -> the class that its linear probe takes it for."""
+        return {
+            name: dict(zip(own.index.tolist(), embeddings.called(own.prediction, self.classes)))
+            for name, own in self.shown.items()
+        }
+
+    @property
+    def shown(self) -> dict[str, Embedding]:
+        return {name: self.found[name] for name in self.titles}
+
+    @cached_property
+    def trained_on(self) -> set[int]:
+        """Training images, on which the probes were fitted."""
+        return {image for own in self.shown.values() for image in own.index[own.train].tolist()}
+
+
+def ask(runs: Mapping[str, Run], found: Mapping[str, Embedding]) -> Asked:
+    """The controls at the head of the page, for runs whose embedding can be shown."""
+    with st.container(border=True):
+        dataset = _dataset(list(dict.fromkeys(runs[name].config.dataset for name in found)))
+        found = {name: own for name, own in found.items() if runs[name].config.dataset == dataset}
+        titles = _titles(runs, found)
+        classes = next(filter(None, (embeddings.classes(runs[name]) for name in titles)), [])
+        epochs = sorted({epoch for name in titles for epoch in list(found[name].umap)[:-1]})
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            layout = st.segmented_control(
+                "Layout", ["UMAP", "PCA"], default="UMAP", required=True, key="embeddings_layout", bind="query-params"
+            )
+            by = st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
+            oracle = _oracle(list(found)) if by == "predicted" else None
+            highlight = _highlight(classes) if by in ("class", "predicted") and classes else []
+            epoch = _epoch(epochs) if epochs and layout == "UMAP" else None
+    if by != "split" and not any((found[name].label >= 0).any() for name in titles):
+        st.caption("These images have no labels, so they are coloured by train or test.")
+        by = "split"
+    return Asked(runs, found, titles, dataset, classes, layout, by, oracle, highlight, epoch)
+
+
+def _dataset(datasets: list[str]) -> str:
+    if len(datasets) == 1:
+        return datasets[0]
+    return st.selectbox(
+        "Data set",
+        datasets,
+        key="embeddings_dataset",
+        bind="query-params",
+        help="Panels of different data sets show different images, so one data set at a time.",
+    )
+
+
+def _titles(runs: Mapping[str, Run], found: Mapping[str, Embedding]) -> dict[str, str]:
+    """What each run that the reader chooses is called; at first one of each method, then others."""
+    chosen = st.multiselect(
+        "Runs",
+        list(found),
+        max_selections=AT_MOST,
+        key="embeddings_runs",
+        bind="query-params",
+        placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}",
+    )
+    called = tables.labels(list(runs.values()))
+    first_seeds = list({called[name]: name for name in reversed(found)}.values())[::-1]
+    at_first = tables.one_of_each({name: runs[name].config.method for name in first_seeds}, SHOWN_AT_FIRST)
+    shown = [name for name in found if name in (chosen or at_first)]
+    alike = [called[name] for name in shown]
+    return {name: called[name] + (f" · seed {runs[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown}
+
+
+def _oracle(runs: list[str]) -> str:
+    return st.selectbox(
+        "Run",
+        runs,
+        key="embeddings_oracle_run",
+        bind="query-params",
+        width=260,
+        help="Each image has the class that this run's linear probe takes it for, in all panels.",
+    )
+
+
+def _highlight(classes: Sequence[str]) -> list[str]:
+    return st.multiselect(
+        "Only these classes in colour",
+        classes,
+        key="embeddings_highlight",
+        bind="query-params",
+        placeholder="all classes",
+        width=320,
+    )
+
+
+def _epoch(epochs: list[int]) -> int | None:
+    at = st.select_slider(
+        "Epoch", [*map(str, epochs), "last"], value="last", key="embeddings_epoch", bind="query-params", width=260
+    )
+    return None if at == "last" else int(at)

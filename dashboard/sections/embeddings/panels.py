@@ -1,0 +1,127 @@
+"""The panels: the same images as each encoder places them, with what is measured of each."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import embeddings, words
+from dashboard.figures import embedding as figure
+from dashboard.plot import plot
+from dashboard.sections.embeddings.asked import BY, Asked
+
+HEIGHT = {1: 640, 2: 500, 3: 430}  # pixels, by the number of columns
+MEASURES = {  # key of results.json: what a caption calls it
+    "trustworthiness": "trustworthiness",
+    "neighbourhood_preservation": "neighbourhood preservation",
+    "silhouette": "silhouette here",
+    "silhouette_h": "in h",
+}
+UMAP_WORDS = (
+    "UMAP shows who is near whom. How far apart two clusters lie, how large or dense one is, and the axes mean nothing: it "
+    "spreads out what h holds close. "
+    "Panels are turned, mirrored and scaled as a whole so that they agree as far as they can; who is near whom within a panel "
+    "stays as it was."
+)
+PCA_WORDS = (
+    "PCA is a straight projection of h, scaled to unit length: nothing is bent, so distances can be trusted as far as the two "
+    "components hold the variance; what lies in the others is not seen. "
+    "Panels are not turned; a component's sign is arbitrary."
+)
+
+
+def key(name: str) -> str:
+    """The panel of a run, for Streamlit."""
+    return f"embeddings_panel_{name}"
+
+
+def show(asked: Asked, selected: Sequence[int]) -> None:
+    n_columns = {1: 1, 2: 2, 4: 2}.get(len(asked.titles), 3)
+    with st.grid(n_columns, min_column_width=300, gap="medium"):
+        for name in asked.titles:
+            with st.container():
+                _panel(asked, name, selected, HEIGHT[n_columns])
+    st.caption(UMAP_WORDS if asked.layout == "UMAP" else PCA_WORDS)
+    if asked.by in ("class", "predicted") and len(asked.highlight or asked.classes) > figure.AT_MOST:
+        st.caption(
+            f"{len(asked.classes)} classes are more than colours can tell apart: "
+            f"{len(figure.looks(asked.classes, asked.highlight))} of them stand out. Choose others above."
+        )
+    if asked.by == "probe":
+        st.caption(
+            "Right or wrong: of the linear probe. It was fitted on all training images, so only its errors on test images say "
+            "how well it generalises."
+        )
+    _show_how(asked)
+
+
+def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> None:
+    """One run's figure, with what is measured of it below."""
+    run, own = asked.runs[name], asked.found[name]
+    result = embeddings.measured(run, asked.layout.lower())
+    axes, said = ("", ""), words.count(len(own.index), "image")
+    if asked.layout == "PCA":
+        where, explained = embeddings.pca(run)
+        axes = tuple(f"component {k + 1}: {words.percent(share)} of the variance" for k, share in enumerate(explained))
+    elif own.umap:
+        kept, where = embeddings.at_epoch(own.umap, asked.epoch)
+        where = embeddings.laid_over(own, where, asked.found[next(iter(asked.titles))])
+        said += f", epoch {kept}" if kept else ", before training"
+        result = result if kept == list(own.umap)[-1] else {}
+    else:
+        st.warning(
+            f"{words.plain(asked.titles[name])}: umap.parquet is missing or does not fit; PCA needs none.",
+            icon=":material/draft:",
+        )
+        return
+    points = embeddings.points(own, where, asked.classes)
+    column = asked.by
+    if asked.oracle is not None:
+        other = asked.found[asked.oracle]
+        taken = dict(zip(other.index.tolist(), embeddings.called(other.prediction, asked.classes)))
+        points, column = points.assign(oracle=[taken.get(i, "") for i in own.index.tolist()]), "oracle"
+    drawn = figure.panel(
+        points,
+        column,
+        classes=asked.classes,
+        highlight=asked.highlight,
+        dataset=asked.dataset,
+        title=asked.titles[name],
+        subtitle=said,
+        axes=axes,
+        selected=selected,
+    )
+    plot(
+        drawn,
+        key=key(name),
+        height=height,
+        select=True,
+        alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]}"
+        + (f" {asked.oracle}" if asked.oracle else ""),
+    )
+    numbers = [
+        f"{what} **{round(result[measure], 2) + 0.0:.2f}**"
+        for measure, what in MEASURES.items()
+        if isinstance(result.get(measure), (int, float))
+    ]
+    if numbers:
+        st.caption(" · ".join(numbers))
+    elif asked.epoch is not None and asked.layout == "UMAP":
+        st.caption("Measured at the last epoch only.")
+    else:
+        st.caption("Not measured: an older version made this layout. `python -m sslcore evaluate` measures it.")
+
+
+def _show_how(asked: Asked) -> None:
+    with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
+        layout = asked.layout.lower()
+        result = next(filter(None, (embeddings.measured(asked.runs[name], layout) for name in asked.titles)), {})
+        protocol = result.get("protocol", "not recorded by the version that made these runs")
+        st.text(f"k = {result.get('k', '?')} neighbours; {protocol}.")
+        st.text(
+            "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "
+            "who are near in h are near in the picture."
+        )
+        st.text(
+            "Silhouette: 1 where classes lie apart, 0 where they touch, negative where they mix. Trust the one in h: the "
+            "picture's is the layout's doing as well."
+        )
