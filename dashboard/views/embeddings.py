@@ -32,6 +32,6 @@ if not found:
 
 question = asked.ask(named, found)
 picked = selection.now(map(panels.key, question.titles))
-panels.show(question, picked)
+panels.show(question, [image for image in picked if image in question.labels])  # where there is none, no point is faint
 selected.show(question, picked)
 neighbours.show(question)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dashboard import embeddings
+from dashboard.figures import embedding as figure
 from sslcore.analysis.layouts import procrustes
 from sslcore.config import resolve
 from sslcore.evaluate.embed import layout_frame
@@ -60,6 +61,16 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
 def test_a_link_with_a_strange_selection_still_opens(pick):
     embedded()
     assert not strips(open_page("embeddings", experiment="photos", embeddings_pick=pick))
+
+
+def test_where_nothing_of_the_selection_is_here_no_point_is_faint(monkeypatch):
+    embedded()
+    lit, panel = [], figure.panel
+    monkeypatch.setattr(
+        figure, "panel", lambda *own, selected, **rest: lit.append(selected) or panel(*own, selected=selected, **rest)
+    )
+    app = open_page("embeddings", experiment="photos", embeddings_pick="999999")
+    assert len(lit) == 3 and not any(lit) and "None of the selected images is in the sample" in texts(app)
 
 
 def test_the_images_on_which_runs_disagree_come_first():
