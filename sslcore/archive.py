@@ -22,7 +22,7 @@ from typing import BinaryIO, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
-from sslcore.config import RunConfig
+from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import ACTIVE, LONGEST_NAME, Experiment, Run, State, Status, Store, slug
 from sslcore.files import check_place, replacing
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
@@ -278,10 +278,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _line(error: Exception) -> str:
-    text = str(error)
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    text = first_problem(error) if isinstance(error, ValidationError) else str(error)
     return "".join(filter(str.isprintable, " ".join(text.split())))[:300] or type(error).__name__
 
 

@@ -378,13 +378,28 @@ def resolve(settings: Mapping[str, Any]) -> RunConfig:
     try:
         return RunConfig.model_validate(nest({**recipe, **suited, **flat}))
     except ValidationError as error:
-        raise ConfigError({_dotted(e): _in_words(e) for e in error.errors()}) from None
+        raise ConfigError(problems_of(error)) from None
 
 
-def _dotted(error: Mapping[str, Any]) -> str:
-    return ".".join(part for part in error["loc"] if isinstance(part, str))
+# -- pydantic's errors, in words -------------------------------------------------
+
+KINDS = {"int_": "a whole number", "float_": "a number", "bool_": "true or false", "string_type": "text"}  # by pydantic's types
 
 
-def _in_words(error: Mapping[str, Any]) -> str:
-    message = error["msg"].replace("Input should", "must").replace("Value error, ", "")
-    return f"{message}, not {error['input']!r}"
+def problems_of(error: ValidationError) -> dict[str, str]:
+    """Setting -> what is wrong with it. An error of several settings together is said of the one that its type names."""
+    return {".".join(p for p in one["loc"] if isinstance(p, str)) or one["type"]: _in_words(one) for one in error.errors()}
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where in a file something is wrong, and what."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {_in_words(first)}"
+
+
+def _in_words(problem: Mapping[str, Any]) -> str:
+    """What is the user's: a whole number, not an integer that a string cannot be parsed as."""
+    kind = next((words for start, words in KINDS.items() if problem["type"].startswith(start)), None)
+    message = f"must be {kind}" if kind else problem["msg"].replace("Input should", "must").replace("Value error, ", "")
+    given = problem["input"]
+    return f"{message}, not {given!r:.80}" if given is None or isinstance(given, (str, int, float, list)) else message

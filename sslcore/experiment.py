@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sslcore.config import RunConfig
+from sslcore.config import RunConfig, first_problem
 from sslcore.files import finite, logged_rows, read_json, read_object, replacing, room_for, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.results import Share, usable
@@ -155,8 +155,7 @@ class Run:
         except (OSError, UnicodeError) as error:
             raise ValueError(f"{self.config_file} cannot be read: {error}") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{self.config_file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise ValueError(f"{self.config_file}: {first_problem(error)}") from None
 
     # Status
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
+from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
 from sslcore.experiment import LONGEST_NAME, SCHEMA_VERSION, Experiment, Spec, slug
 from sslcore.methods import METHODS
 from sslcore.notation import axes_words, yaml_of
@@ -47,8 +47,7 @@ def read(preset: str) -> Spec:
     try:
         spec = Spec.model_validate({"title": path.stem, **content})
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{preset}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(f"{preset}: {first_problem(error)}") from None
     if spec.schema_version > SCHEMA_VERSION:
         raise ValueError(
             f"{preset}: schema_version: {spec.schema_version} is a newer Triptych's; this one reads up to {SCHEMA_VERSION}"

@@ -90,7 +90,7 @@ def pictures(tmp_path):
         ("launch photos --set epoch=3", "epoch: there is no such setting; did you mean epochs?"),
         ("launch photos --set queue_size=3", "did you mean moco.queue_size?"),
         ("launch photos --set epochs=0", "epochs: must be greater than or equal to 1, not 0"),
-        ("launch photos --set epochs=many", "epochs: must be a valid integer"),
+        ("launch photos --set epochs=many", "epochs: must be a whole number"),
         ("launch photos --set epochs=true", "epochs: must be a number, not True"),
         ("launch photos --set epochs", "expected key=value, not 'epochs'"),
         ("launch photos --set epochs=[", "epochs: "),

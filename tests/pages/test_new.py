@@ -82,7 +82,7 @@ def test_problems_stand_beside_their_field_and_nothing_can_start():
     assert len(app.error) == 2 and not clean(app).warning, "all that is wrong is said at once"
 
 
-@pytest.mark.parametrize("typed, says", [(1e30, "less than or equal to"), (2.5, "valid integer")])
+@pytest.mark.parametrize("typed, says", [(1e30, "less than or equal to"), (2.5, "a whole number")])
 def test_whatever_number_is_typed_is_refused_and_not_turned_into_another(typed, says):
     app = open_page("new")
     app.number_input(key="new_set_epochs").set_value(typed)

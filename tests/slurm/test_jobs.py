@@ -242,7 +242,7 @@ def test_the_launch_form_offers_slurm_keeps_its_settings_and_submits(lab, monkey
     page.text_input(key="cluster_time").set_value("1-0")
     page.number_input(key="cluster_cpus").set_value(2.5)
     page.button(key="cluster_keep").click().run()
-    assert any("must be a valid integer" in error.value for error in page.error) and settings.read(lab.store).cpus == 1
+    assert any("must be a whole number" in error.value for error in page.error) and settings.read(lab.store).cpus == 1
     page.number_input(key="cluster_cpus").set_value(1)
     page.button(key="cluster_keep").click().run()
     assert not page.error and settings.read(lab.store) == settings.Settings(cpus=1, time="1-0")

@@ -32,6 +32,7 @@ from sslcore.analysis.claims.pair import CostOrder, PairAhead, ResultAhead
 from sslcore.analysis.claims.rule import Method, Rule
 from sslcore.analysis.claims.step import Lacking, Step
 from sslcore.analysis.stats import holm
+from sslcore.config import first_problem
 
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
@@ -143,6 +144,5 @@ def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
         try:
             claims.append(TypeAdapter(Claim).validate_python(one))
         except ValidationError as error:
-            first = error.errors()[0]
-            problems.append(f"{file.name}, claim {k}: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+            problems.append(f"{file.name}, claim {k}: {first_problem(error)}")
     return claims, problems

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from sslcore.config import ConfigError
+from sslcore.config import ConfigError, problems_of
 from sslcore.experiment import Store
 from sslcore.files import replacing
 
@@ -156,6 +156,4 @@ def _valid(values: Any) -> Settings:
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(
-            {str(e["loc"][0]) if e["loc"] else e["type"]: e["msg"].replace("Input should", "must") for e in error.errors()}
-        ) from None
+        raise ConfigError(problems_of(error)) from None
