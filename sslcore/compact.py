@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sslcore.experiment import Run
 from sslcore.files import logged_rows, replacing
 
@@ -53,6 +55,17 @@ def read(run: Run, names: Iterable[str]) -> "pyarrow.Table | None":
             return file.read(numbers, use_threads=False)  # threads take longer to start than such a table takes to read
     except (OSError, ArrowException, LookupError, TypeError, ValueError):  # missing, or foreign
         return None
+
+
+def columns(run: Run, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Those columns of what a run has logged, (n,) each, NaN where a row lacks the number."""
+    names = list(names)
+    table = read(run, names)
+    if table is None:
+        rows = run.metrics()
+        return {name: np.array([value if _is_number(value := row.get(name)) else np.nan for row in rows]) for name in names}
+    missing = np.full(table.num_rows, np.nan)
+    return {name: table[name].to_numpy() if name in table.column_names else missing for name in names}
 
 
 def _is_number(value: Any) -> bool:

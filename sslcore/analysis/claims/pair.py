@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from sslcore import compact
 from sslcore.analysis import pairs
 from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
@@ -86,16 +87,16 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     if cost == "memory":
         spent = [number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
     else:
-        rows = [_reached(run.path, _mtime(run)) for run in (a, b)]
-        if not all(rows):
+        looks = [_looks(run.path, _mtime(run)) for run in (a, b)]
+        if not all(looks):
             return None
-        target = min(max(knn for knn, *_ in of) for of in rows)
-        first = [next(row for row in of if row[0] >= target) for of in rows]
+        target = min(max(look.knn for look in of) for of in looks)
+        first = [next(look for look in of if look.knn >= target) for of in looks]
         flops = [number(run.results(), "cost.flops_per_image") for run in (a, b)]
         spent = {
-            "seconds": [row[1] for row in first],
-            "operations": [row[2] * per if per else None for row, per in zip(first, flops)],
-            "energy": [_joules(run.path, _mtime(run), row[1]) for run, row in zip((a, b), first)],
+            "seconds": [look.seconds for look in first],
+            "operations": [look.images_seen * per if per else None for look, per in zip(first, flops)],
+            "energy": [look.joules for look in first],
         }[cost]
     return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
 
@@ -122,24 +123,25 @@ def _mtime(run: Run) -> int:
         return 0
 
 
-@lru_cache(maxsize=4096)
-def _reached(folder: Path, stamp: int) -> list[tuple[float, float, float]]:
-    """(kNN accuracy, seconds, images seen) of each evaluation while training."""
-    rows = [[row.get(name) for name in ("knn", "seconds", "images_seen")] for row in Run(folder).metrics()]
-    return [tuple(row) for row in rows if all(isinstance(value, (int, float)) for value in row)]
+class Look(NamedTuple):
+    """An evaluation while training: its kNN accuracy, and what the training had taken by then."""
+
+    knn: float
+    seconds: float
+    images_seen: float
+    joules: float | None  # None where its energy was not measured
 
 
 @lru_cache(maxsize=4096)
-def _joules(folder: Path, stamp: int, seconds: float) -> float | None:
-    """What the training had taken after so many seconds, where its energy was measured."""
-    return next(
-        (
-            row["joules"]
-            for row in reversed(Run(folder).metrics())
-            if row.get("joules") is not None and row.get("seconds", math.inf) <= seconds
-        ),
-        None,
-    )
+def _looks(folder: Path, stamp: int) -> list[Look]:
+    knn, seconds, images_seen, joules = compact.columns(Run(folder), ("knn", "seconds", "images_seen", "joules")).values()
+    measured = np.flatnonzero(np.isfinite(joules) & np.isfinite(seconds))
+    found = []
+    for row in np.flatnonzero(np.isfinite(knn) & np.isfinite(seconds) & np.isfinite(images_seen)):
+        before = measured[seconds[measured] <= seconds[row]]
+        taken = float(joules[before[-1]]) if len(before) else None
+        found.append(Look(float(knn[row]), float(seconds[row]), float(images_seen[row]), taken))
+    return found
 
 
 class ResultAhead(Rule):
