@@ -1,4 +1,4 @@
-"""Load: a store of 1,000 experiments of 10 runs, 20 sessions that watch one run, and a Watch page that stays open for ten hours.
+"""Load: 1,000 experiments of 10 runs, one experiment of 300, 20 sessions that watch one run, and a Watch page open for ten hours.
 
 Pages are opened in headless Chromium. The 20 sessions speak Streamlit's own protocol over WebSockets, so that what is
 measured is the server and not twenty browsers. The ten hours are as many looks as a page takes in that time, without a
@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from benchmarks.measure import machine, print_table
 from benchmarks.pages import free_port, memory, serving
+from sslcore import compact
 from sslcore.experiment import Experiment, Run, Store
 from tests import synthetic
 
@@ -55,13 +56,11 @@ def cpu(server: psutil.Process) -> float:
     return sum(server.cpu_times()[:2])
 
 
-# -- A large store ------------------------------------------------------------------------------
+# -- Large stores -------------------------------------------------------------------------------
 
 
 def large_store(folder: Path, experiments: int) -> list[list[str]]:
-    store, port = Store(folder / "large"), free_port()
-    newest = build(store.root, experiments)
-    url, rows = f"http://127.0.0.1:{port}", []
+    newest = build(folder / "large", experiments)
     pages = {
         "Experiments": "/",
         "Experiments, a search": "/?experiments_text=study+77",
@@ -70,6 +69,24 @@ def large_store(folder: Path, experiments: int) -> list[list[str]]:
         "Probe": f"/probe?experiment={newest.name}",
         "New experiment": "/new",
     }
+    return visits(newest.store, pages)
+
+
+def large_experiment(folder: Path, runs: int) -> list[list[str]]:
+    """Runs of three methods that have all that a page may show: 10,000 logged steps, embeddings of 2,000 images, all probes."""
+    experiment = synthetic.store(folder / "runs", seeds=range(runs // 3), steps=10_000, name="runs", **{"evaluate.sample": 2000})
+    synthetic.embed(experiment)
+    for run in experiment.runs():
+        synthetic.questions(run)
+        compact.write(run)
+    pages = ("compare", "probe", "embeddings", "ablations", "evidence", "claims", "methods", "watch")
+    return visits(experiment.store, {page.capitalize(): f"/{page}?experiment=runs" for page in pages})
+
+
+def visits(store: Store, pages: Mapping[str, str]) -> list[list[str]]:
+    """Each page, by its path, opened for the first time and again."""
+    port, rows = free_port(), []
+    url = f"http://127.0.0.1:{port}"
     with (
         sync_playwright() as playwright,
         serving(
@@ -269,24 +286,27 @@ def in_a_browser(url: str, run: Run, ticks: int) -> list[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiments", type=int, default=1000)
+    parser.add_argument("--runs", type=int, default=300, help="of the one experiment")
     parser.add_argument("--sessions", type=int, nargs="+", default=[1, 20])
     parser.add_argument("--ticks", type=int, default=36_000, help="looks of the server's part; ten hours have 36,000")
     parser.add_argument("--page-ticks", type=int, default=1800, help="looks of the page's part")
     parser.add_argument(
-        "--only", choices=["store", "sessions", "hours", "page"], nargs="+", default=["store", "sessions", "hours", "page"]
+        "--only",
+        choices=["store", "runs", "sessions", "hours", "page"],
+        nargs="+",
+        default=["store", "runs", "sessions", "hours", "page"],
     )
     args = parser.parse_args()
     print(machine("streamlit", "plotly", "playwright"))
     with tempfile.TemporaryDirectory() as folder:
+        columns = ["page", "first open, s", "server CPU, s", "again, s", "server CPU, s", "server MB"]
+        told = "Until all is drawn, a new browser profile each time."
         if "store" in args.only:
             title = f"A store of {args.experiments:,} experiments of 10 runs"
-            print_table(
-                title,
-                ["page", "first open, s", "server CPU, s", "again, s", "server CPU, s", "server MB"],
-                large_store(Path(folder), args.experiments),
-                "Until all is drawn, a new browser profile each time.",
-            )
-        if set(args.only) == {"store"}:
+            print_table(title, columns, large_store(Path(folder), args.experiments), told)
+        if "runs" in args.only:
+            print_table(f"An experiment of {args.runs} runs", columns, large_experiment(Path(folder), args.runs), told)
+        if set(args.only) <= {"store", "runs"}:
             return
         watched = build(Path(folder) / "watched", 1, seeds=1)
         run = watched.runs()[0]

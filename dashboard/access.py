@@ -23,8 +23,8 @@ from streamlit.web.server.server_util import get_cookie_secret
 from streamlit.web.server.starlette.starlette_app_utils import decode_signed_value
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
-from dashboard.tables import stamp
 from sslcore import datasets
+from sslcore.files import Stamp, stamp
 
 ANYBODY = "*"  # on the list: whoever can log in
 MANUAL = "README, \N{LEFT DOUBLE QUOTATION MARK}Who may see and change what\N{RIGHT DOUBLE QUOTATION MARK}"
@@ -95,7 +95,7 @@ def listed() -> dict[str, list[str]]:
 
 
 @lru_cache(maxsize=4)
-def _listed(path: Path, stamp: tuple[int, int]) -> dict[str, list[str]]:
+def _listed(path: Path, stamp: Stamp) -> dict[str, list[str]]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8")) if stamp[0] else {}
     except (OSError, ValueError) as error:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from dashboard.figures import labels
-from dashboard.tables import stamp
 from sslcore.analysis import layouts
 from sslcore.experiment import Run
+from sslcore.files import Stamp, stamp
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,33 @@ class Embedding:
         return np.flatnonzero(np.isin(self.index, indices))
 
 
+def problem(run: Run) -> str:
+    """Why a run has no embedding that can be read, in one line, with what to do; "" where it has one."""
+    return _problem(run.path, stamp(run.embeddings_file))
+
+
+@lru_cache(maxsize=4096)  # of 300 runs a page shows five
+def _problem(folder: Path, of_embeddings: Stamp) -> str:
+    try:
+        _arrays(folder, of_embeddings)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def read(run: Run) -> Embedding:
-    """Raises ValueError, in one line, with what to do, where a run has no embedding that can be read."""
+    """Raises ValueError, with its `problem`, where a run has no embedding that can be read."""
     return _read(run.path, stamp(run.embeddings_file), stamp(run.umap_file))
 
 
 @lru_cache(maxsize=16)
-def _read(folder: Path, of_embeddings: tuple[int, int], of_umap: tuple[int, int]) -> Embedding:
+def _read(folder: Path, of_embeddings: Stamp, of_umap: Stamp) -> Embedding:
+    index, *others = _arrays(folder, of_embeddings)
+    return Embedding(index, *others, _umap(Run(folder), index))
+
+
+def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
+    """index, h, label, prediction, train: as Embedding has them."""
     run = Run(folder)
     again = f"`python -m sslcore evaluate {run.id}` makes it again"
     if not of_embeddings[1]:
@@ -57,7 +77,7 @@ def _read(folder: Path, of_embeddings: tuple[int, int], of_umap: tuple[int, int]
         or len(np.unique(index)) != len(h)
     ):
         raise ValueError(f"embeddings.npz is not one entry an image; {again}")
-    return Embedding(index, h.astype(np.float32), label, prediction, train.astype(bool), _umap(run, index))
+    return index, h.astype(np.float32), label, prediction, train.astype(bool)
 
 
 def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
@@ -77,7 +97,7 @@ def pca(run: Run) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=64)
-def _pca(folder: Path, *stamps: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _pca(folder: Path, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     return layouts.pca(_read(folder, *stamps).h)
 
 

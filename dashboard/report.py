@@ -35,6 +35,7 @@ from sslcore.analysis.summary import by_seed, number, untrained
 from sslcore.config import flatten
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
+from sslcore.files import stamp
 
 HERE = Path(__file__).parent
 THEME = HERE.parent / ".streamlit" / "config.toml"
@@ -124,7 +125,7 @@ def html(experiment: Experiment) -> str:
 def kept_html(experiment: Experiment) -> str:
     """`html`, made anew only where a file of the experiment has changed."""
     files = [*experiment.files(), *(file for run in experiment.runs() for file in run.files())]
-    return _kept(experiment.path, tuple((file.name, *tables.stamp(file)) for file in files))
+    return _kept(experiment.path, tuple((file.name, *stamp(file)) for file in files))
 
 
 @lru_cache(maxsize=4)  # some MB each

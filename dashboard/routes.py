@@ -20,6 +20,7 @@ from starlette.routing import Route
 from dashboard import difference, tables
 from sslcore import datasets
 from sslcore.experiment import Experiment, Store
+from sslcore.files import Stamp, stamp
 
 BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
 HERE = Path(__file__).parent
@@ -124,16 +125,14 @@ def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image
     samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}
     if not (file.is_file() and embedded and len(samples) == 1 and runs[0].config.dataset == dataset):
         raise ValueError(f"{experiment.name} has no thumbnails of {dataset}")
-    sheet, places = _sheet(file, tables.stamp(file), embedded[0], tables.stamp(embedded[0]))
+    sheet, places = _sheet(file, stamp(file), embedded[0], stamp(embedded[0]))
     if index not in places:
         raise ValueError(f"image {index} is not in the sample of {dataset}")
     return datasets.tile(sheet, places[index])
 
 
 @lru_cache(maxsize=4)
-def _sheet(
-    file: Path, of_file: tuple[int, int], embeddings: Path, of_embeddings: tuple[int, int]
-) -> tuple[Image.Image, dict[int, int]]:
+def _sheet(file: Path, of_file: Stamp, embeddings: Path, of_embeddings: Stamp) -> tuple[Image.Image, dict[int, int]]:
     """(the sheet, data set index -> tile). Raises ValueError where one cannot be read or the two do not belong together."""
     try:
         sheet = Image.open(file, formats=["WEBP"])

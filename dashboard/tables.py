@@ -22,7 +22,7 @@ from sslcore.analysis import pairs
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
 from sslcore.config import RunConfig, get, varying
 from sslcore.experiment import Run, Store
-from sslcore.files import logged_rows
+from sslcore.files import Stamp, logged_rows, stamp
 from sslcore.methods import METHODS
 
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
@@ -203,18 +203,9 @@ def image_sizes(store: Store) -> dict[str, list[int]]:
 
 
 @lru_cache(maxsize=4096)
-def _dataset(folder: Path, stamp: tuple[int, int]) -> tuple[str, int] | None:
+def _dataset(folder: Path, stamp: Stamp) -> tuple[str, int] | None:
     own = config(Run(folder))
     return (own.dataset, own.image_size) if own else None
-
-
-def stamp(file: Path) -> tuple[int, int]:
-    """(mtime, size) of a file, by which a change of it is known; zeros where there is none."""
-    try:
-        stat = file.stat()
-        return stat.st_mtime_ns, stat.st_size
-    except OSError:
-        return 0, 0
 
 
 def by_method(runs: Iterable[Run]) -> list[Run]:
@@ -337,12 +328,7 @@ def curves(runs: Iterable[Run]) -> tuple[Curve, ...]:
 
 def flops_per_image(run: Run) -> float:
     """Operations of a training step, over its images; NaN where they are not counted (yet)."""
-    return _flops_per_image(run.path, stamp(run.results_file))
-
-
-@lru_cache(maxsize=4096)
-def _flops_per_image(folder: Path, stamp: tuple[int, int]) -> float:
-    return number(Run(folder).results(), NUMBERS["flops_per_image"]) or math.nan
+    return number(run.results(), NUMBERS["flops_per_image"]) or math.nan
 
 
 def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:

@@ -17,14 +17,14 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sslcore.config import RunConfig, first_problem
-from sslcore.files import finite, logged_rows, read_json, read_object, replacing, room_for, write_json
+from sslcore.files import Stamp, finite, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.results import Share, usable
 
@@ -252,8 +252,11 @@ class Run:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def results(self) -> dict[str, Any] | None:
-        """results.json; None where there is none, or where readers could not rely on it."""
-        return usable(read_object(self.results_file))
+        """results.json; None where there is none, or where readers could not rely on it.
+
+        Kept until the file changes, and not to be changed in place: a page of 300 runs asks for each several times.
+        """
+        return _results(self.results_file, stamp(self.results_file))
 
     def environment(self) -> dict[str, Any] | None:
         return read_object(self.environment_file)
@@ -267,6 +270,11 @@ class Run:
                 return file.read().decode(errors="replace")
         except OSError:
             return ""
+
+
+@lru_cache(maxsize=1024)
+def _results(file: Path, stamp: Stamp) -> dict[str, Any] | None:
+    return usable(read_object(file))
 
 
 # -- An experiment -------------------------------------------------------------

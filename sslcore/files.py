@@ -97,6 +97,18 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+Stamp = tuple[int, int, int]
+
+
+def stamp(file: Path) -> Stamp:
+    """(mtime, size, inode) of a file, by which a change of it is known; zeros where there is none."""
+    try:
+        stat = file.stat()
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    except OSError:
+        return 0, 0, 0
+
+
 # -- JSON ----------------------------------------------------------------------
 
 

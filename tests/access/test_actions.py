@@ -108,6 +108,7 @@ READING = {
     "submitted",
     "contents",
     "check_place",
+    "stamp",
 }
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)

@@ -16,16 +16,16 @@ BY = {"class": "class", "split": "train or test", "probe": "right or wrong", "pr
 
 @dataclass(frozen=True)
 class Asked:
-    """Runs by name, those that are shown in the order of their panels, and how."""
+    """The runs that are shown, by name and in the order of their panels, and how."""
 
     runs: Mapping[str, Run]
-    found: Mapping[str, Embedding]  # of all runs on this data set
-    titles: Mapping[str, str]  # of those that are shown
+    shown: Mapping[str, Embedding]
+    titles: Mapping[str, str]
     dataset: str
     classes: Sequence[str]  # their names
     layout: str  # "UMAP" or "PCA"
     by: str  # of BY
-    oracle: str | None  # the run whose predictions are the colours
+    oracle: tuple[str, Embedding] | None  # the run whose predictions are the colours
     highlight: Sequence[str]  # the classes that alone have a colour; none: all
     epoch: int | None  # None: the last
 
@@ -46,36 +46,33 @@ class Asked:
             for name, own in self.shown.items()
         }
 
-    @property
-    def shown(self) -> dict[str, Embedding]:
-        return {name: self.found[name] for name in self.titles}
-
     @cached_property
     def trained_on(self) -> set[int]:
         """Training images, on which the probes were fitted."""
         return {image for own in self.shown.values() for image in own.index[own.train].tolist()}
 
 
-def ask(runs: Mapping[str, Run], found: Mapping[str, Embedding]) -> Asked:
-    """The controls at the head of the page, for runs whose embedding can be shown."""
+def ask(runs: Mapping[str, Run], called: Mapping[str, str]) -> Asked:
+    """The controls at the head of the page, for runs whose embedding can be read, by name; `called`: what legends call them."""
     with st.container(border=True):
-        dataset = _dataset(list(dict.fromkeys(runs[name].config.dataset for name in found)))
-        found = {name: own for name, own in found.items() if runs[name].config.dataset == dataset}
-        titles = _titles(runs, found)
+        dataset = _dataset(list(dict.fromkeys(run.config.dataset for run in runs.values())))
+        alike = {name: run for name, run in runs.items() if run.config.dataset == dataset}
+        titles = _titles(alike, called)
+        shown = {name: embeddings.read(runs[name]) for name in titles}
         classes = next(filter(None, (embeddings.classes(runs[name]) for name in titles)), [])
-        epochs = sorted({epoch for name in titles for epoch in list(found[name].umap)[:-1]})
+        epochs = sorted({epoch for own in shown.values() for epoch in list(own.umap)[:-1]})
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             layout = st.segmented_control(
                 "Layout", ["UMAP", "PCA"], default="UMAP", required=True, key="embeddings_layout", bind="query-params"
             )
             by = st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
-            oracle = _oracle(list(found)) if by == "predicted" else None
+            oracle = _oracle(alike) if by == "predicted" else None
             highlight = _highlight(classes) if by in ("class", "predicted") and classes else []
             epoch = _epoch(epochs) if epochs and layout == "UMAP" else None
-    if by != "split" and not any((found[name].label >= 0).any() for name in titles):
+    if by != "split" and not any((own.label >= 0).any() for own in shown.values()):
         st.caption("These images have no labels, so they are coloured by train or test.")
-        by = "split"
-    return Asked(runs, found, titles, dataset, classes, layout, by, oracle, highlight, epoch)
+        by, oracle = "split", None
+    return Asked(runs, shown, titles, dataset, classes, layout, by, oracle, highlight, epoch)
 
 
 def _dataset(datasets: list[str]) -> str:
@@ -90,33 +87,33 @@ def _dataset(datasets: list[str]) -> str:
     )
 
 
-def _titles(runs: Mapping[str, Run], found: Mapping[str, Embedding]) -> dict[str, str]:
+def _titles(runs: Mapping[str, Run], called: Mapping[str, str]) -> dict[str, str]:
     """What each run that the reader chooses is called; at first one of each method, then others."""
     chosen = st.multiselect(
         "Runs",
-        list(found),
+        list(runs),
         max_selections=AT_MOST,
         key="embeddings_runs",
         bind="query-params",
         placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}",
     )
-    called = tables.labels(list(runs.values()))
-    first_seeds = list({called[name]: name for name in reversed(found)}.values())[::-1]
+    first_seeds = list({called[name]: name for name in reversed(runs)}.values())[::-1]
     at_first = tables.one_of_each({name: runs[name].config.method for name in first_seeds}, SHOWN_AT_FIRST)
-    shown = [name for name in found if name in (chosen or at_first)]
+    shown = [name for name in runs if name in (chosen or at_first)]
     alike = [called[name] for name in shown]
     return {name: called[name] + (f" · seed {runs[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown}
 
 
-def _oracle(runs: list[str]) -> str:
-    return st.selectbox(
+def _oracle(runs: Mapping[str, Run]) -> tuple[str, Embedding]:
+    name = st.selectbox(
         "Run",
-        runs,
+        list(runs),
         key="embeddings_oracle_run",
         bind="query-params",
         width=260,
         help="Each image has the class that this run's linear probe takes it for, in all panels.",
     )
+    return name, embeddings.read(runs[name])
 
 
 def _highlight(classes: Sequence[str]) -> list[str]:

@@ -44,7 +44,7 @@ def show(asked: Asked) -> None:
 
 def _show_nearest(asked: Asked, name: str, image: int) -> None:
     """Those of one run; nothing where the image is not in its sample."""
-    own, label = asked.found[name], asked.labels[image]
+    own, label = asked.shown[name], asked.labels[image]
     place = own.rows_of([image])
     if not len(place):
         return

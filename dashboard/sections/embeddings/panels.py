@@ -56,7 +56,7 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
 
 def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> None:
     """One run's figure, with what is measured of it below."""
-    run, own = asked.runs[name], asked.found[name]
+    run, own = asked.runs[name], asked.shown[name]
     result = embeddings.measured(run, asked.layout.lower())
     axes, said = ("", ""), words.count(len(own.index), "image")
     if asked.layout == "PCA":
@@ -64,7 +64,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         axes = tuple(f"component {k + 1}: {words.percent(share)} of the variance" for k, share in enumerate(explained))
     elif own.umap:
         kept, where = embeddings.at_epoch(own.umap, asked.epoch)
-        where = embeddings.laid_over(own, where, asked.found[next(iter(asked.titles))])
+        where = embeddings.laid_over(own, where, next(iter(asked.shown.values())))
         said += f", epoch {kept}" if kept else ", before training"
         result = result if kept == list(own.umap)[-1] else {}
     else:
@@ -75,8 +75,9 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         return
     points = embeddings.points(own, where, asked.classes)
     column = asked.by
+    of_whom = ""
     if asked.oracle is not None:
-        other = asked.found[asked.oracle]
+        of_whom, other = asked.oracle
         taken = dict(zip(other.index.tolist(), embeddings.called(other.prediction, asked.classes)))
         points, column = points.assign(oracle=[taken.get(i, "") for i in own.index.tolist()]), "oracle"
     drawn = figure.panel(
@@ -95,8 +96,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         key=key(name),
         height=height,
         select=True,
-        alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]}"
-        + (f" {asked.oracle}" if asked.oracle else ""),
+        alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]} {of_whom}".strip(),
     )
     numbers = [
         f"{what} **{round(result[measure], 2) + 0.0:.2f}**"
