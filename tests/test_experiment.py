@@ -105,6 +105,20 @@ def test_rows_after_a_step_are_dropped_for_a_resumed_run(run):
     assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4] and run.metrics()[-1]["again"]
 
 
+def test_results_are_read_once_until_the_file_changes(run):
+    assert run.results() is None
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    first = run.results()
+    assert first == {"linear": {"accuracy": 0.5}} and Run(run.path).results() is first
+    write_json(run.results_file, {"linear": {"accuracy": 0.7}})  # as long as before
+    assert run.results() == {"linear": {"accuracy": 0.7}}
+    run.results_file.write_text("{")
+    assert run.results() is None
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    run.results_file.unlink()
+    assert run.results() is None
+
+
 def test_a_run_that_has_said_nothing_has_no_rows(run):
     assert run.metrics() == [] and run.results() is None and run.log_tail() == ""
     run.keep_metrics_until(3)

@@ -105,6 +105,15 @@ def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
     assert not run.compact_file.exists()
 
 
+def test_columns_are_the_same_of_a_table_and_of_a_log(experiment):
+    run, names = experiment.runs()[0], ("seconds", "knn", "joules")  # joules were not measured
+    logged = compact.columns(run, names)
+    compact.write(run)
+    for name, column in compact.columns(run, names).items():
+        np.testing.assert_array_equal(column, logged[name])
+    assert np.isfinite(logged["seconds"]).all() and np.isfinite(logged["knn"]).any() and np.isnan(logged["joules"]).all()
+
+
 def test_a_foreign_table_counts_by_its_numbers_alone(experiment):
     run = experiment.runs()[0]
     size = str(run.metrics_file.stat().st_size).encode()

@@ -63,6 +63,14 @@ def test_a_link_with_a_strange_selection_still_opens(pick):
     assert not strips(open_page("embeddings", experiment="photos", embeddings_pick=pick))
 
 
+def test_of_many_runs_those_are_read_that_are_shown(monkeypatch):
+    embedded(seeds=(0, 1, 2, 3))
+    read, umap = [], embeddings._umap
+    monkeypatch.setattr(embeddings, "_umap", lambda run, index: read.append(run.name) or umap(run, index))
+    app = open_page("embeddings", experiment="photos")
+    assert len(read) == len(set(read)) == 3 and len(app.multiselect(key="embeddings_runs").options) == 12
+
+
 def test_where_nothing_of_the_selection_is_here_no_point_is_faint(monkeypatch):
     embedded()
     lit, panel = [], figure.panel
