@@ -71,6 +71,8 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
         ) from None
     except Exception:  # whatever a foreign or torn file makes numpy raise
         raise ValueError(f"embeddings.npz cannot be read; {again}") from None
+    if not label.ndim:  # an older version said of all images at once that they have none
+        label = np.broadcast_to(label, index.shape)
     if (
         h.ndim != 2
         or any(part.shape != (len(h),) for part in (index, label, prediction, train))

@@ -196,8 +196,11 @@ def resume(args: argparse.Namespace) -> int:
 
 def complete(args: argparse.Namespace) -> int:
     from sslcore import launch, plan
+    from sslcore.launch.slurm import jobs
 
     experiment = Store(args.root).whole(args.name, "an experiment is completed as a whole; a single run can be resumed")
+    if args.engine == "slurm":
+        jobs.check(experiment.store)  # before the grid grows
     if args.add:
         plan.grow(experiment, axes_of(args.add, "--add"))
     queued = launch.complete(experiment, engine=args.engine)
@@ -224,6 +227,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def transfer(args: argparse.Namespace) -> int:
+    from sslcore import weights
     from sslcore.evaluate import transfer
 
     said = ""
@@ -235,6 +239,8 @@ def transfer(args: argparse.Namespace) -> int:
             print(said := words, flush=True)
 
     runs = chosen(args, lambda state: state == "finished", "only the encoders of finished runs can be transferred")
+    for run in runs:
+        weights.check(run)
     for number, run in enumerate(runs, start=1):
         print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
         measured = transfer.transfer(run, transfer.labelled(args.to, run.config.image_size, report))

@@ -394,7 +394,7 @@ def problems_of(error: ValidationError) -> dict[str, str]:
 def first_problem(error: ValidationError) -> str:
     """Where in a file something is wrong, and what."""
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {_in_words(first)}"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), _in_words(first)]))
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:
@@ -402,4 +402,5 @@ def _in_words(problem: Mapping[str, Any]) -> str:
     kind = next((words for start, words in KINDS.items() if problem["type"].startswith(start)), None)
     message = f"must be {kind}" if kind else problem["msg"].replace("Input should", "must").replace("Value error, ", "")
     given = problem["input"]
-    return f"{message}, not {given!r:.80}" if given is None or isinstance(given, (str, int, float, list)) else message
+    short = problem["type"] != "json_invalid" and (given is None or isinstance(given, (str, int, float, list)))
+    return f"{message}, not {given!r:.80}" if short else message

@@ -83,6 +83,14 @@ def _file(name: str) -> property:
     return property(lambda run: run.path / name)
 
 
+def _is_there(file: Path) -> bool:
+    """Whether there is such a file, as far as may be seen: somebody else's folder does not stop the readers of the others."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
+
+
 class Run:
     """One run's folder."""
 
@@ -138,7 +146,7 @@ class Run:
         return Experiment(self.path.parent)
 
     def exists(self) -> bool:
-        return self.config_file.is_file()
+        return _is_there(self.config_file)
 
     def files(self) -> list[Path]:
         """The files that are the run, there or not: every *_file, without the hidden ones, which are of the moment."""
@@ -346,7 +354,7 @@ class Experiment:
         return Store(self.path.parent)
 
     def exists(self) -> bool:
-        return self.spec_file.is_file()
+        return _is_there(self.spec_file)
 
     def spec(self) -> Spec:
         """The spec; where it cannot be read, one that says so."""
@@ -382,8 +390,11 @@ class Experiment:
         return Run(self.path / name)
 
     def runs(self) -> list[Run]:
-        """The runs, by name."""
-        folders = sorted(p for p in self.path.iterdir() if not p.name.startswith(".")) if self.path.is_dir() else []
+        """The runs, by name. None of a folder that may not be read, or that was moved away meanwhile."""
+        try:
+            folders = sorted(p for p in self.path.iterdir() if not p.name.startswith("."))
+        except OSError:
+            return []
         return [run for run in map(Run, folders) if run.exists()]
 
     def files(self) -> list[Path]:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,11 +12,18 @@ import yaml
 
 from sslcore.config import ConfigError
 
+BOOLEAN = "tag:yaml.org,2002:bool"
+
 # -- Reading -----------------------------------------------------------------------
 
 
-class OnceEach(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML's own loader keeps the last."""
+class Plain(yaml.SafeLoader):
+    """YAML as settings are written: on, off, yes and no are words, and a key that is given twice is refused."""
+
+    yaml_implicit_resolvers = {
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -27,15 +35,20 @@ class OnceEach(yaml.SafeLoader):
         return node
 
 
+Plain.add_implicit_resolver(BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
 def yaml_of(text: str) -> Any:
     """What a piece of YAML says.
 
     Raises ValueError, in one line, for what is not YAML, contains itself (`&a [*a]`) or has a key twice.
     """
     try:
-        value = yaml.load(text, OnceEach)
+        value = yaml.load(text, Plain)
     except yaml.YAMLError as error:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
+    except (LookupError, AttributeError, TypeError):
+        raise ValueError("not valid YAML: a tag (!!) does not suit its value") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     try:

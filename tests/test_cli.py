@@ -89,6 +89,8 @@ def pictures(tmp_path):
         ("launch nowhere.yaml", "nowhere.yaml"),
         ("launch photos --set epoch=3", "epoch: there is no such setting; did you mean epochs?"),
         ("launch photos --set queue_size=3", "did you mean moco.queue_size?"),
+        ("launch photos --set compile=maybe", "compile: must be 'auto', 'on' or 'off', not 'maybe'"),
+        ("launch photos --set seed=!!bool", "seed: "),
         ("launch photos --set epochs=0", "epochs: must be greater than or equal to 1, not 0"),
         ("launch photos --set epochs=many", "epochs: must be a whole number"),
         ("launch photos --set epochs=true", "epochs: must be a number, not True"),
@@ -291,6 +293,7 @@ def test_any_settings_survive_the_shell(settings, axes):
         ("1e-3", 1e-3),
         ("-2.5", -2.5),
         ("true", True),
+        ("off", "off"),  # as of compile
         ("", None),
         ("none", "none"),
         ("/a/b c", "/a/b c"),

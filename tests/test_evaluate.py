@@ -53,6 +53,14 @@ def test_knn_ignores_the_length_of_h_and_takes_any_k():
     assert len(knn_predict(train, y, queries, 1000, 0.1, 4)) == 20
 
 
+def test_at_a_low_temperature_the_nearest_decides():
+    random = torch.Generator().manual_seed(0)
+    train, queries = torch.randn(300, 8, generator=random), torch.randn(100, 8, generator=random)
+    labels = torch.randint(0, 10, (300,), generator=random)
+    nearest = (torch.nn.functional.normalize(queries) @ torch.nn.functional.normalize(train).T).argmax(1)
+    assert torch.equal(knn_predict(train, labels, queries, 20, 1e-4, 10), labels[nearest])
+
+
 # -- Linear probe
 
 
@@ -191,6 +199,11 @@ def test_geometry_at_its_extremes():
     assert 28 < effective_rank(spread_out) <= 32
     assert spread(same) == pytest.approx(0, abs=1e-6)
     assert spread(spread_out) == pytest.approx(1, abs=0.02)
+
+
+def test_an_encoder_that_says_nothing_has_collapsed():
+    nothing = torch.zeros(10, 4)
+    assert effective_rank(nothing) == 1 and uniformity(nothing) == pytest.approx(0, abs=1e-6) and spread(nothing) == 0
 
 
 def test_geometry_is_that_of_its_definition_over_all_pairs_and_singular_values(monkeypatch):

@@ -5,6 +5,7 @@ import math
 import os
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -117,6 +118,24 @@ def test_results_are_read_once_until_the_file_changes(run):
     write_json(run.results_file, {"linear": {"accuracy": 0.5}})
     run.results_file.unlink()
     assert run.results() is None
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other(store, run, monkeypatch):
+    other = store.create("theirs", Spec(), {"a": resolve({})})
+    is_file, iterdir = Path.is_file, Path.iterdir
+
+    def refused(act):
+        def attempt(path):
+            if other.path in (path, *path.parents):
+                raise PermissionError(13, "Permission denied", str(path))
+            return act(path)
+
+        return attempt
+
+    monkeypatch.setattr(Path, "is_file", refused(is_file))
+    monkeypatch.setattr(Path, "iterdir", refused(iterdir))
+    assert [e.name for e in store.experiments()] == ["e"] and [one.id for one in store.runs()] == [run.id]
+    assert not other.exists() and other.runs() == []
 
 
 def test_a_run_that_has_said_nothing_has_no_rows(run):

@@ -410,6 +410,8 @@ def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_pat
     assert results["linear"] is results["knn"] is results["baselines"] is None and "no labels" in results["note"]
     assert not run.predictions_file.exists()
     assert "knn" not in run.metrics()[-1] and run.umap_file.exists()
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        assert (kept["label"] == -1).all() and kept["label"].shape == kept["index"].shape
 
 
 def test_a_data_set_that_is_gone_fails_the_run_in_one_clear_line(tmp_path, shapes):

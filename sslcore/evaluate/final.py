@@ -170,7 +170,7 @@ class FinalEvaluation:
                 h=shortened(h),
                 index=indices,
                 prediction=predicted,
-                label=-1 if labels is None else labels,
+                label=np.full(len(h), -1) if labels is None else labels,
                 train=indices < len(self.data.x_train),
             )
         layout = layout_once(h)

@@ -31,11 +31,13 @@ def alignment(h1: Tensor, h2: Tensor) -> float:
 def uniformity(h: Tensor) -> float:
     """log of the mean of exp(-2 d²) over all pairs (Wang & Isola 2020, section 4.1.2, t 2): 0 collapsed, -4 spread evenly."""
     h = normalised(h)
+    length = h.square().sum(1)  # (N,) 1, but 0 of a row that is all 0
     sums = []
     for start in range(0, len(h), CHUNK):
-        cosine = h[start : start + CHUNK] @ h.T  # (n, N); d² = 2 - 2 cosine
-        cosine.diagonal(start).fill_(-torch.inf)  # nothing is a pair with itself
-        sums.append(torch.logsumexp(4 * (cosine - 1), (0, 1)))
+        some = slice(start, start + CHUNK)
+        squared = length[some, None] + length - 2 * h[some] @ h.T  # (n, N) d²
+        squared.diagonal(start).fill_(torch.inf)  # nothing is a pair with itself
+        sums.append(torch.logsumexp(-2 * squared, (0, 1)))
     return float(torch.logsumexp(torch.stack(sums), 0)) - math.log(len(h) * (len(h) - 1))
 
 
@@ -47,6 +49,8 @@ def effective_rank(h: Tensor) -> float:
     """
     h = normalised(h).double()
     values = torch.linalg.eigvalsh(h.T @ h if len(h) > h.shape[1] else h @ h.T).clamp(min=0).sqrt()
+    if not values.any():
+        return 1.0  # all rows are 0
     share = values / values.sum()
     return float(torch.special.entr(share).sum().exp())
 

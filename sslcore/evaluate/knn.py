@@ -14,7 +14,8 @@ CHUNK = 1024  # queries at a time, at most
 def knn_predict(train: Tensor, labels: Tensor, queries: Tensor, k: int, temperature: float, classes: int) -> Tensor:
     """Predicted classes (M,) by a weighted vote of the k neighbours of highest cosine (Wu et al. 2018, section 3.4).
 
-    train: (N, D). labels: (N,). queries: (M, D). A vote weighs exp(cosine / temperature).
+    train: (N, D). labels: (N,). queries: (M, D). A vote weighs exp(cosine / temperature); of
+    one query all are divided by the nearest's, or they would underflow.
     k is cut to N where there are fewer images. Of several processes each answers its share of the queries.
     """
     train = normalised(train)
@@ -22,6 +23,6 @@ def knn_predict(train: Tensor, labels: Tensor, queries: Tensor, k: int, temperat
     for some in distributed.own(queries).split(max(1, min(CHUNK, PAIRS // len(train)))):
         cosine, neighbour = (normalised(some) @ train.T).topk(min(k, len(train)), dim=1)  # (m, k)
         votes = torch.zeros(len(some), classes, device=train.device)
-        votes.scatter_add_(1, labels[neighbour], ((cosine - 1) / temperature).exp())
+        votes.scatter_add_(1, labels[neighbour], ((cosine - cosine[:, :1]) / temperature).exp())
         predicted.append(votes.argmax(1))
     return distributed.gather_shares(torch.cat(predicted), len(queries))

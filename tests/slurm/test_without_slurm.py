@@ -156,6 +156,10 @@ def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypat
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
     assert main(["launch", "quick", "--engine", "slurm"]) == 2
     assert "it has no sbatch" in capsys.readouterr().err and not (tmp_path / "store").exists()
+    experiment = Store(tmp_path / "there").create("e", Spec(), {"a": resolve({})})
+    before = experiment.spec_file.read_bytes()
+    assert main(["--root", str(tmp_path / "there"), "complete", "e", "--add", "seed=7", "--engine", "slurm"]) == 2
+    assert "it has no sbatch" in capsys.readouterr().err and experiment.spec_file.read_bytes() == before
     page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "new.py"), default_timeout=300).run()
     assert not page.exception and not [box for box in page.selectbox if box.label == "Where to train"]
     assert any("it has no sbatch" in caption.value for caption in page.caption)
