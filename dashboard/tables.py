@@ -147,14 +147,7 @@ def _columns(lines: bytes) -> dict[str, np.ndarray]:
         return {name: table[name].to_numpy() for name in METRICS}
     except pyarrow.ArrowInvalid:  # no line, a torn one amid the file, or no number where one should be: slower, and leaves it out
         rows = logged_rows(lines)
-        return {name: np.array([_number(row.get(name)) for row in rows], dtype=float) for name in METRICS}
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return math.nan
+        return {name: np.array([compact.as_float(row.get(name)) for row in rows], dtype=float) for name in METRICS}
 
 
 def _logged(columns: Mapping[str, np.ndarray]) -> Logged:

@@ -1,5 +1,6 @@
 """metrics.parquet: what metrics.jsonl says, as a table, once the run has ended."""
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,17 @@ def columns(run: Run, names: Iterable[str]) -> dict[str, np.ndarray]:
     table = read(run, names)
     if table is None:
         rows = run.metrics()
-        return {name: np.array([value if _is_number(value := row.get(name)) else np.nan for row in rows]) for name in names}
+        return {name: np.array([as_float(row.get(name)) for row in rows], float) for name in names}
     missing = np.full(table.num_rows, np.nan)
     return {name: table[name].to_numpy() if name in table.column_names else missing for name in names}
+
+
+def as_float(value: Any) -> float:
+    """NaN for what is no number, or one too large."""
+    try:
+        return float(value) if _is_number(value) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _is_number(value: Any) -> bool:

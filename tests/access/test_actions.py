@@ -109,6 +109,7 @@ READING = {
     "contents",
     "check_place",
     "stamp",
+    "as_float",
 }
 LAUNCHERS = [importlib.import_module(module.name) for module in pkgutil.walk_packages(launch.__path__, "sslcore.launch.")]
 MODULES = (launch, *LAUNCHERS, archive, plan, trash, compact, files, sslcore.experiment)

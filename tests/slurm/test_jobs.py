@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,12 +40,16 @@ def cluster():
         pytest.skip("a Slurm of the tests' own needs root")
     if shutil.which("slurmctld") is None and not ci:
         pytest.skip("Slurm is not installed (Debian: slurmctld slurmd slurm-client munge)")
-    cluster = Cluster()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_CONF", str(cluster.prefix / "etc" / "slurm.conf"))
-        cluster.up()
-        yield cluster
-        cluster.down()
+        yield from another(Cluster(), patch)
+
+
+def another(cluster: Cluster, patch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster that is up, and that Slurm's commands talk to, until it is taken down."""
+    patch.setenv("SLURM_CONF", str(cluster.prefix / "etc" / "slurm.conf"))
+    cluster.up()
+    yield cluster
+    cluster.down()
 
 
 @pytest.fixture
@@ -52,21 +57,13 @@ def accounted(cluster, monkeypatch):
     """Another Slurm, with a database in which it keeps how jobs ended."""
     if shutil.which("slurmdbd") is None or shutil.which("mariadbd") is None:
         pytest.skip("Slurm's accounting is not installed (Debian: slurmdbd slurm-wlm-mysql-plugin mariadb-server)")
-    other = Cluster(accounting=True)
-    monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
-    other.up()
-    yield other
-    other.down()
+    yield from another(Cluster(accounting=True), monkeypatch)
 
 
 @pytest.fixture
 def two_nodes(cluster, monkeypatch):
     """Another Slurm, whose two nodes are both this machine."""
-    other = Cluster(nodes=2)
-    monkeypatch.setenv("SLURM_CONF", str(other.prefix / "etc" / "slurm.conf"))
-    other.up()
-    yield other
-    other.down()
+    yield from another(Cluster(nodes=2), monkeypatch)
 
 
 @pytest.fixture

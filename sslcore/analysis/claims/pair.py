@@ -18,6 +18,7 @@ from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.analysis.summary import number
 from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
+from sslcore.files import Stamp, stamp
 
 
 class PairAhead(Rule):
@@ -87,7 +88,7 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     if cost == "memory":
         spent = [number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
     else:
-        looks = [_looks(run.path, _mtime(run)) for run in (a, b)]
+        looks = [_looks(run.path, stamp(run.metrics_file)) for run in (a, b)]
         if not all(looks):
             return None
         target = min(max(look.knn for look in of) for of in looks)
@@ -116,13 +117,6 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | No
     )
 
 
-def _mtime(run: Run) -> int:
-    try:
-        return run.metrics_file.stat().st_mtime_ns
-    except OSError:
-        return 0
-
-
 class Look(NamedTuple):
     """An evaluation while training: its kNN accuracy, and what the training had taken by then."""
 
@@ -133,7 +127,7 @@ class Look(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _looks(folder: Path, stamp: int) -> list[Look]:
+def _looks(folder: Path, stamp: Stamp) -> list[Look]:
     knn, seconds, images_seen, joules = compact.columns(Run(folder), ("knn", "seconds", "images_seen", "joules")).values()
     measured = np.flatnonzero(np.isfinite(joules) & np.isfinite(seconds))
     found = []
