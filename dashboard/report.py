@@ -265,7 +265,7 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
             flat = {
                 name.removeprefix("packages."): words.setting(value)
                 for name, value in flatten(said).items()
-                if name not in ("command", "parameters", "peak_learning_rate")
+                if name not in ("command", "parameters", "peak_learning_rate") and ".data." not in f".{name}"
             }
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]

@@ -330,6 +330,6 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
-    ended = {"state": "interrupted", "eta_seconds": None} if status.state in ACTIVE else {}
+    ended = status.ended("interrupted") if status.state in ACTIVE else status
     gone = ("host", "pid", "pid_started", "process", "engine", "job_id", "script", "partition", "slot", "heartbeat")
-    return status.model_copy(update={**ended, **dict.fromkeys(gone)})
+    return ended.model_copy(update=dict.fromkeys(gone))

@@ -39,6 +39,7 @@ Stage = Literal["pretrain", "probe", "embed"]
 ACTIVE = ("queued", "running")
 PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
 RESUMABLE = ("failed", "stopped", "interrupted")
+NOT_AGAIN = "it could not be measured again: "
 
 
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
@@ -56,6 +57,7 @@ class Status(BaseModel):
     stage: Stage | None = None
     progress: Share = 0.0  # of the whole run
     eta_seconds: float | None = None
+    measured_again: bool = False  # true of a finished run while that is done
     attempt: int = 0  # how often it was started
     host: str | None = None
     pid: int | None = None
@@ -73,6 +75,18 @@ class Status(BaseModel):
     ended_at: Moment | None = None
     error: str | None = None
     warnings: list[str] = Field(default_factory=list)
+
+    def ended(self, state: State, error: str | None = None, at: float | None = None) -> "Status":
+        """The status once its process has ended in a state. A finished run that was measured again stays finished."""
+        changes: dict[str, Any] = {"state": state, "error": error, "ended_at": at, "eta_seconds": None, "measured_again": False}
+        if self.measured_again:
+            changes |= {"stage": "embed", "engine": "slurm" if self.job_id else None}  # whose it is, whoever measured it
+            if state != "finished":
+                why = error or ("it was stopped" if state == "stopped" else "its process is gone")
+                changes |= {"state": "finished", "error": None, "warnings": [*self.warnings, NOT_AGAIN + why]}
+        if changes["state"] == "finished":
+            changes["progress"] = 1.0
+        return self.model_copy(update=changes)
 
 
 # -- A run ---------------------------------------------------------------------
@@ -177,10 +191,13 @@ class Run:
             return Status(state="interrupted", error="status.json could not be read")
 
     def status(self) -> Status:
-        """The status, with a run whose process is gone told as stopped where that was asked of it, else as interrupted."""
+        """The status, with a run whose process is gone told as stopped where that was asked of it, else as interrupted.
+
+        If it was only measured again, it is finished, as it was before.
+        """
         status = self.recorded_status()
         if status.state == "running" and not self.alive(status):
-            return status.model_copy(update={"state": "stopped" if self.stopping(status) else "interrupted", "eta_seconds": None})
+            return status.ended("stopped" if self.stopping(status) else "interrupted")
         return status
 
     def alive(self, status: Status) -> bool:

@@ -229,9 +229,22 @@ def _word(name: str, value: Any) -> str:
 def check(config: RunConfig) -> tuple[dict[str, str], list[str]]:
     """(problems by setting, warnings) of one config against its data set."""
     try:
-        info = datasets.info(config.dataset)
+        return suits(config, datasets.info(config.dataset))
     except ValueError as error:
         return {"dataset": str(error)}, []
+
+
+def unprobed(info: datasets.Info) -> str:
+    """Why nothing can be probed with a data set; empty where that can be."""
+    if not info.classes or not info.test:
+        return "it has no labels for training and test images, so nothing can be probed"
+    if len(info.classes) < 2 or info.test < 2:
+        return f"a probe needs two classes and two test images at least; it has {len(info.classes)} and {info.test}"
+    return ""
+
+
+def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[str]]:
+    """(problems by setting, warnings) of one config against what a data set has."""
     problems, warnings = {}, []
     if config.batch_size > info.train:
         problems["batch_size"] = (

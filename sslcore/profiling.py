@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile
 
-from sslcore import datasets
-from sslcore.config import RunConfig
+from sslcore import datasets, plan
+from sslcore.config import ConfigError, RunConfig
 from sslcore.files import check_place
 from sslcore.train import Training, make_ready, pick_device
 
@@ -35,8 +35,9 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
     if trace is not None:
         check_place(trace, "--trace")
     data = datasets.load(config.dataset, config.image_size)
-    if config.batch_size > len(data.x_train):
-        raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(data.x_train)} training images)")
+    problems, _ = plan.suits(config, datasets.info_of(data, config.dataset))
+    if problems:
+        raise ConfigError(problems)
     training = Training(config, data, pick_device(config))
     for _ in range(WARM_UP):
         loss, _ = training.take_step()

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore import checkpoint, compiling, datasets, distributed, memory, recording
+from sslcore import checkpoint, compiling, datasets, distributed, environment, memory, recording
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
@@ -25,7 +26,6 @@ from sslcore.evaluate.embed import keep_snapshots
 from sslcore.evaluate.features import features
 from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, OnlineEvaluation
 from sslcore.experiment import Run
-from sslcore.files import write_json
 from sslcore.journal import Journal
 from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
@@ -131,6 +131,7 @@ class Training:
         self.finite = torch.ones((), dtype=torch.bool, device=device)  # whether every loss was
         self.seconds = 0.0  # spent in training, evaluation left out
         self.peak_memory = 0  # bytes, as of the last checkpoint
+        self.trained_on: list[str] = []  # names of the devices, in turn
         here = device.type == "cuda" and config.devices <= torch.cuda.device_count()  # other nodes' GPUs cannot be read
         gpus = range(config.devices) if here else ()
         self.meter = Meter([f"GPU-{torch.cuda.get_device_properties(gpu).uuid}" for gpu in gpus])
@@ -257,6 +258,7 @@ class Training:
                 "seconds": self.seconds,
                 "joules": self.meter.joules,
                 "peak_memory": self.peak_memory,
+                "trained_on": self.trained_on,
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "snapshots": self.snapshots,
@@ -274,9 +276,8 @@ class Training:
             for group, own in zip(kept["optimizer"]["param_groups"], self.optimizer.param_groups):
                 group |= {name: own[name] for name in ("fused",) if name in own}  # of this device, not of the one before
             self.optimizer.load_state_dict(kept["optimizer"])
-            self.step, self.seconds = kept["step"], kept["seconds"]
-            self.meter.joules = kept.get("joules") if self.meter.joules is not None else None  # known of all attempts, or of none
-            self.peak_memory = kept.get("peak_memory") or memory.peak(self.device)
+            self.step = kept["step"]
+            self.restore_cost(kept)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:
             if memory.is_out(error):
@@ -286,9 +287,17 @@ class Training:
             run.checkpoint_file.unlink(missing_ok=True)  # damaged, it is not to become the previous one
         return said
 
+    def restore_cost(self, kept: dict[str, Any]) -> None:
+        """What the training has taken until a checkpoint."""
+        self.seconds = kept["seconds"]
+        measured = self.meter.joules is not None or kept["step"] == self.total  # known of all attempts, or of none
+        self.meter.joules = kept.get("joules") if measured else None
+        self.peak_memory = kept.get("peak_memory") or memory.peak(self.device)
+        self.trained_on = kept.get("trained_on") or []
 
-def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
-    """Train to the last epoch, from the checkpoint where there is one.
+
+def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
+    """Train to the last epoch, from the checkpoint where there is one. Returns whether there was anything left to train.
 
     `pulse` (worker.Pulse) is told how far the training has come and knows whether
     it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept, where there is one.
@@ -306,12 +315,16 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     if config.evaluate.snapshots and training.step == 0:
         take_snapshot(training, data.images(sample), 0)
 
-    training.meter.start()
-    if training.step < training.total:
+    left = training.step < training.total
+    if left:
+        here = environment.device_name(config, training.device)
+        training.trained_on += [here] if training.trained_on[-1:] != [here] else []
+        if distributed.first():
+            environment.keep(run, training, data)
+        training.meter.start()
         make_ready(training, pulse)
         if distributed.first():
-            ways = {"compiled": training.compiled, "cuda_graph": training.graph is not None}
-            write_json(run.environment_file, (run.environment() or {}) | ways)
+            environment.keep(run, training, data)  # and what came of it
     journal = Journal(training, run, pulse)
     warn_of_collapse = collapse_watch(pulse)
     saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS
@@ -354,6 +367,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> None:
     training.graph = None  # and its memory
     if training.snapshots and distributed.first():
         keep_snapshots(run, {epoch: h.numpy() for epoch, h in training.snapshots.items()}, sample)
+    return left
 
 
 def divides(every: int, epoch: int) -> bool:

@@ -17,13 +17,12 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.experiment import PRETRAIN_SHARE, Run
+from sslcore.experiment import NOT_AGAIN, PRETRAIN_SHARE, Run, State
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
-NOT_AGAIN = "it could not be measured again: "
 PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
 
@@ -34,10 +33,8 @@ class Pulse:
         self.run, self.claim = run, claim
         self.stop_requested = False
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
-        self.status = run.recorded_status()
-        self.finished = self.status if evaluate_only and self.status.state == "finished" else None  # as it was, and stays
-        # A run that Slurm has trained, and whose it stays.
-        self.measured_by_hand = evaluate_only and self.status.job_id is not None
+        self.status = run.status()
+        self.again = evaluate_only and self.status.state == "finished"  # which it was, and stays
         self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
@@ -51,17 +48,18 @@ class Pulse:
         self.write(
             state="running",
             stage="pretrain",
+            measured_again=self.again,
             attempt=self.status.attempt + 1,
             host=socket.gethostname(),
             pid=me.pid,
             pid_started=me.create_time(),
             process=process_name(me.pid),
             slot=os.environ.get("TRIPTYCH_SLOT"),
-            **({"engine": None} if self.measured_by_hand else job()),
+            **({"engine": None} if self.again else job()),
             started_at=now,
             ended_at=None,
             error=None,
-            warnings=[words for words in self.finished.warnings if not words.startswith(NOT_AGAIN)] if self.finished else [],
+            warnings=[words for words in self.status.warnings if not words.startswith(NOT_AGAIN)] if self.again else [],
         )
         self.beating.start()
 
@@ -79,7 +77,7 @@ class Pulse:
                 print(f"status.json could not be written: {error}", file=sys.stderr, flush=True)
                 if time.monotonic() - written > HEARTBEAT_LIMIT:
                     with suppress(OSError):
-                        self.end(state="failed", error=f"status.json could not be written for {HEARTBEAT_LIMIT:.0f} s: {error}")
+                        self.end("failed", f"status.json could not be written for {HEARTBEAT_LIMIT:.0f} s: {error}")
                     self.give_up(f"its folder could not be written to for {HEARTBEAT_LIMIT:.0f} s: {error}")
 
     def give_up(self, why: str) -> None:
@@ -107,18 +105,10 @@ class Pulse:
             self.beating.join()  # it is not to see the claim go
         self.run.reserve_file.unlink(missing_ok=True)
 
-    def end(self, **changes: Any) -> None:
+    def end(self, state: State, error: str | None = None) -> None:
         self.hush()
-        whose = {"engine": "slurm", "host": self.trained_on} if self.measured_by_hand else {}
-        if self.finished and changes["state"] != "finished":
-            warnings = [*self.status.warnings, NOT_AGAIN + (changes.get("error") or "it was stopped")]
-            changes = {
-                "state": "finished",
-                "stage": self.finished.stage,
-                "progress": self.finished.progress,
-                "warnings": warnings,
-            }
-        self.write(eta_seconds=None, ended_at=time.time(), **whose, **changes)
+        self.status = self.status.ended(state, error, time.time())
+        self.write(**({"host": self.trained_on} if self.again else {}))
 
     def gives_way(self) -> bool:
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
@@ -144,7 +134,8 @@ class Pulse:
         self.write(stage=stage, progress=progress, eta_seconds=None)
 
     def warn(self, words: str) -> None:
-        self.write(warnings=[*self.status.warnings, words])
+        if words not in self.status.warnings:  # of a run that is measured again, which had it before
+            self.write(warnings=[*self.status.warnings, words])
         self.say(f"warning: {words}")
 
     def say(self, words: str) -> None:
@@ -218,31 +209,30 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
             if state in ("stopped", "interrupted") and pulse.gives_way():  # Slurm may end ranks before they have heard of it
                 return STOPPED
             code = {"finished": FINISHED, "stopped": STOPPED}.get(state, FAILED)
-            done = {"progress": 1.0} if state == "finished" else {}
-            return last_words(pulse, code, f"{state}: {why}" if why else state, state=state, error=why, **done)
+            return last_words(pulse, code, f"{state}: {why}" if why else state, state, why)
         from sslcore.stages import Failed, Stopped, work
 
         try:
             work(run, pulse, evaluate_only)
-            return last_words(pulse, FINISHED, "finished", state="finished", progress=1.0)
+            return last_words(pulse, FINISHED, "finished", "finished")
         except Stopped:
             if pulse.gives_way():
                 return STOPPED
-            return last_words(pulse, STOPPED, "stopped; resume goes on from the checkpoint", state="stopped")
+            return last_words(pulse, STOPPED, "stopped; resume goes on from the checkpoint", "stopped")
         except Failed as error:
-            return last_words(pulse, FAILED, f"failed: {error}", state="failed", error=str(error))
+            return last_words(pulse, FAILED, f"failed: {error}", "failed", str(error))
     except DiskFull as error:
         why = ranks.in_words(error)
-        return last_words(pulse, FAILED, f"failed: {why}", state="failed", error=why)
+        return last_words(pulse, FAILED, f"failed: {why}", "failed", why)
     except Exception as error:
         words = f"failed: {''.join(traceback.format_exception(error))}"
-        return last_words(pulse, FAILED, words, state="failed", error=ranks.in_words(error))
+        return last_words(pulse, FAILED, words, "failed", ranks.in_words(error))
 
 
-def last_words(pulse: Pulse, code: int, words: str, **changes: Any) -> int:
+def last_words(pulse: Pulse, code: int, words: str, state: State, error: str | None = None) -> int:
     """Record how the run ended, as far as its folder takes it: gone or read-only, it is told as interrupted."""
     try:
-        pulse.end(**changes)
+        pulse.end(state, error)
     except OSError as error:
         print(f"{pulse.run.id}: {words}\nThis could not be recorded: {error}", file=sys.stderr, flush=True)
         return FAILED

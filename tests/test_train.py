@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from sslcore import datasets, launch, memory, plan, weights, worker
@@ -222,11 +223,17 @@ def test_an_optimizer_goes_on_as_this_device_wants_it(shapes):
     there.take_step()
     for group in there.optimizer.param_groups:
         group["fused"] = True  # as on a GPU
+    there.trained_on = ["NVIDIA H100"]
     there.save(run)
     here = Training(run.config, data, torch.device("cpu"))
     here.restore(run)
     assert {group["fused"] for group in here.optimizer.param_groups} == {None}
     assert here.peak_memory == there.peak_memory > 0
+
+    work(run, Pulse(run))
+    cost = run.results()["cost"]
+    assert cost["device"].startswith("NVIDIA H100, then CPU, ") and "in turn" in cost["protocol"]
+    assert cost["peak_memory_bytes"] > there.peak_memory / 2 and "GPU memory or peak resident memory" in cost["protocol"]
 
 
 def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_replaced_by_the_cpu(shapes, monkeypatch):
@@ -361,6 +368,95 @@ def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
     measured.encoder_file.unlink()
     told = shell("evaluate", measured.id)
     assert told.returncode == worker.BAD_INPUT and "--checkpoints" in told.stderr and measured.status() == status
+
+
+def test_a_killed_measurement_leaves_a_finished_run(measured):
+    measuring = subprocess.Popen([sys.executable, "-m", "sslcore", "evaluate", measured.id], stdout=subprocess.DEVNULL)
+    until(lambda: measured.recorded_status().state == "running")
+    measuring.kill()
+    measuring.wait()
+    status = measured.status()
+    assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
+    assert status.warnings == ["it was warm", "it could not be measured again: its process is gone"]
+    assert not worker.Pulse(measured, evaluate_only=True).status.measured_again
+    assert measured.results() == {"linear": {"accuracy": 0.5}}
+
+
+class DiesIn(Pulse):
+    """Dies when a stage begins."""
+
+    def __init__(self, run: Run, stage: str):
+        super().__init__(run)
+        self.last = stage
+
+    def stage(self, stage: str, progress: float) -> None:
+        if stage == self.last:
+            raise Stopped
+
+
+def test_until_all_is_measured_again_all_stays_as_it_was(shapes):
+    run = make_run("r", shapes, epochs=1)
+    with pytest.raises(Stopped):
+        work(run, DiesIn(run, "embed"))
+    assert "umap" not in run.results(), "at first, the probes' numbers are there at once"
+    work(run, Pulse(run))
+    environment, cost = run.environment(), run.results()["cost"]
+    assert "measured_again" in environment, "its training was over"
+    write_json(run.results_file, run.results() | {"transfer": {"/nowhere": {"linear": {"accuracy": 0.5}}}})
+
+    files = [run.results_file, run.predictions_file, run.embeddings_file, run.umap_file]
+    before = [file.stat().st_mtime_ns for file in files]
+    for evaluate_only in (True, False):
+        with pytest.raises(Stopped):
+            work(run, DiesIn(run, "embed"), evaluate_only)
+        assert [file.stat().st_mtime_ns for file in files] == before
+    work(run, pulse := Pulse(run))  # as `train` does with a run that is finished
+    assert run.results()["transfer"] == {"/nowhere": {"linear": {"accuracy": 0.5}}} and run.results()["cost"] == cost
+    assert run.environment() == environment and "transfer is kept as it was" in pulse.status.warnings[-1]
+
+    run.results_file.unlink()
+    work(run, Pulse(run), evaluate_only=True)
+    assert run.results()["cost"] == cost, "the checkpoint knows"
+
+
+def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):
+    path = tmp_path / "mine.npz"
+    with np.load(shapes) as arrays:
+        kept = dict(arrays)
+    np.savez(path, **kept)
+    run = make_run("changed", str(path), epochs=2)
+    with pytest.raises(Stopped):
+        train(run, StopsAt(run, 0.5))
+    np.savez(path, **kept | {"x_train": kept["x_train"][::-1]})
+    with pytest.raises(Failed, match=r"mine\.npz has changed since this run was trained on it \(other images, or other labels\)"):
+        work(run, Pulse(run))
+    np.savez(path, **kept)
+    work(run, pulse := Pulse(run))
+    assert not pulse.status.warnings
+
+    np.savez(path, **kept | {"x_test": kept["x_test"][:40], "y_test": kept["y_test"][:40]})
+    for _ in range(2):
+        work(run, pulse := Pulse(run), evaluate_only=True)
+        (said,) = pulse.status.warnings
+        assert "96 images for training and 48 for testing then, 96 images for training and 40 for testing now" in said
+    assert run.environment()["measured_again"]["data"]["test"] == 40 and run.environment()["data"]["test"] == 48
+
+    later = make_run("later", str(path), epochs=1)
+    Run(later.path.with_name("earlier")).path.mkdir()
+    for file in ("config.json", "environment.json"):
+        (later.path.with_name("earlier") / file).write_bytes((run.path / file).read_bytes())
+    work(later, pulse := Pulse(later))
+    assert "has changed since earlier was trained on it: the two cannot be compared" in pulse.status.warnings[0]
+
+
+def test_a_data_set_that_turns_out_broken_is_told_in_words(tmp_path):
+    for name in ("train/a/1", "train/a/2", "train/b/3", "train/b/4", "test/a/5", "test/b/6"):
+        (file := tmp_path / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16)).save(file)
+    run = make_run("broken", str(tmp_path), batch_size=2, **{"moco.queue_size": 2, "evaluate.knn_k": 2})
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(Failed, match="single test image"):
+        work(run, Pulse(run))
 
 
 def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes):

@@ -3,6 +3,7 @@
 import os
 import time
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -41,6 +42,19 @@ def test_an_encoder_is_probed_on_other_images_and_nothing_else_changes(run, caps
     assert 0.2 < digits["knn"]["accuracy"] <= 1 and "channel statistics of the run's own" in digits["protocol"]
     assert all(torch.equal(value, before[name]) for name, value in load_file(run.encoder_file).items())
     assert f"{digits['linear']['accuracy']:.1%}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "why"),
+    [([0, 0, 0], [0, 0], "two classes and two test images at least; it has 1 and 2"), ([0, 1, 0], [1], "it has 2 and 1")],
+)
+def test_nothing_is_probed_with_too_little(run, tmp_path, capsys, train, test, why):
+    images = np.zeros((3, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "few.npz", x_train=images, y_train=train, x_test=images[: len(test)], y_test=test)
+    assert transfer(run, "--to", str(tmp_path / "few.npz")) == 2
+    assert why in capsys.readouterr().err and list(run.results()["transfer"]) == ["elsewhere"]
+    with pytest.raises(ValueError, match=why):
+        launched.start(run.experiment, str(tmp_path / "few.npz"), [run])
 
 
 def test_what_cannot_be_transferred_is_one_line_and_changes_nothing(run, capsys):

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from sslcore.datasets import cache, digits, folder, hub, npz, photos
-from sslcore.datasets.source import Info, Report, split
+from sslcore.datasets.source import Info, Report, split, untrained
 
 __all__ = [
     "NAMES",
@@ -33,6 +33,7 @@ __all__ = [
     "canonical",
     "defaults",
     "info",
+    "info_of",
     "load",
     "sample",
     "sheet",
@@ -96,6 +97,7 @@ class Data:
     classes: tuple[str, ...]  # () where there are no labels
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
     caution: str = ""  # about intervals over the test images
+    checksum: str = ""  # of the pixels, the labels, and which are for training
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3). Raises IndexError outside the index space."""
@@ -104,6 +106,16 @@ class Data:
     def labels(self, indices: Sequence[int] | np.ndarray) -> np.ndarray | None:
         """int64 (n,), or None where there are no labels. Raises IndexError outside the index space."""
         return None if self.y_train is None else _pick(self.y_train, self.y_test, indices)
+
+
+def info_of(data: Data, name: str) -> Info:
+    """What `info` would say, had it seen which images can be read."""
+    classes, unseen = data.classes, {}
+    if data.y_train is not None and data.y_test is not None:
+        labels = np.concatenate([data.y_train, data.y_test])
+        unseen = untrained(labels, len(data.y_train), classes)
+        classes = tuple(classes[label] for label in np.unique(labels))
+    return Info(name, len(data.x_train), len(data.x_test), classes, data.x_train.shape[1:3], unseen)
 
 
 def _pick(train: np.ndarray, test: np.ndarray, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -224,6 +236,7 @@ def _open(decoded: Path) -> Data:
         labels[n:] if has_labels else None,
         tuple(about["classes"]),
         tuple(about["skipped"]),
+        checksum=cache.checksum(about),
     )
 
 

@@ -82,7 +82,8 @@ class FinalEvaluation:
         neighbours = self.knn(h_train, h_test)
         sizes = {"n_train": len(self.data.x_train), "n_test": len(self.data.x_test)}
         settings = self.config.evaluate
-        knn = {"accuracy": self.share_right(neighbours), "k": settings.knn_k, "temperature": settings.knn_temperature}
+        k = min(settings.knn_k, sizes["n_train"])  # of another data set there may be fewer images
+        knn = {"accuracy": self.share_right(neighbours), "k": k, "temperature": settings.knn_temperature}
 
         r_train, r_test = self.h(untrained, self.data.x_train), self.h(untrained, self.data.x_test)
         pixels, side = self.pixels()
@@ -144,19 +145,13 @@ class FinalEvaluation:
     def share_right(self, predicted: np.ndarray) -> float:
         return float((predicted == self.y_test).mean())
 
-    @staticmethod
-    def keep_predictions(predictions: Predictions | None, run: Run) -> None:
-        """Write predictions.npz, by which two runs are compared image by image; none without labels."""
-        if predictions is None:
-            run.predictions_file.unlink(missing_ok=True)
-            return
-        with replacing(run.predictions_file) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **{name: values.astype(np.int64) for name, values in predictions.items()})
-
     # -- Stage embed
 
     def embed(self, encoder: nn.Module, probe: Probe | None, run: Run) -> dict:
-        """Write embeddings.npz and umap.parquet of the fixed evaluation sample. Returns results.json's `umap` and `pca`."""
+        """Write embeddings.npz and umap.parquet of the fixed evaluation sample. Returns results.json's `umap` and `pca`.
+
+        Until all is measured, the files stay as they were.
+        """
         import pandas as pd
 
         indices = datasets.sample(self.data, self.config.evaluate.sample)
@@ -164,6 +159,20 @@ class FinalEvaluation:
         predicted = probe.predict(h).cpu().numpy() if probe else np.full(len(h), -1)
         labels = self.data.labels(indices)
         h = h.cpu().numpy()
+        layout = layout_once(h)
+        layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
+        components, explained = pca(h)
+        common = {
+            "k": min(NEIGHBOURS, len(h) - 1),
+            "n": len(indices),
+            "silhouette_h": silhouette(h, labels, METRIC),
+            "protocol": LAYOUT_PROTOCOL,
+        }
+        made = umap_settings(len(h), started=False)
+        results = {
+            "umap": measures(h, layout, labels) | made | common,
+            "pca": measures(h, components, labels) | {"explained_variance": explained.tolist()} | common,
+        }
         with replacing(run.embeddings_file) as temporary, temporary.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -173,23 +182,19 @@ class FinalEvaluation:
                 label=np.full(len(h), -1) if labels is None else labels,
                 train=indices < len(self.data.x_train),
             )
-        layout = layout_once(h)
-        layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
         with replacing(run.umap_file) as temporary:
             frames = [layout_frame(points, indices, labels, epoch) for epoch, points in layouts.items()]
             pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
-        components, explained = pca(h)
-        common = {
-            "k": min(NEIGHBOURS, len(h) - 1),
-            "n": len(indices),
-            "silhouette_h": silhouette(h, labels, METRIC),
-            "protocol": LAYOUT_PROTOCOL,
-        }
-        made = umap_settings(len(h), started=False)
-        return {
-            "umap": measures(h, layout, labels) | made | common,
-            "pca": measures(h, components, labels) | {"explained_variance": explained.tolist()} | common,
-        }
+        return results
+
+
+def keep_predictions(predictions: Predictions | None, run: Run) -> None:
+    """Write predictions.npz, by which two runs are compared image by image; none without labels."""
+    if predictions is None:
+        run.predictions_file.unlink(missing_ok=True)
+        return
+    with replacing(run.predictions_file) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **{name: values.astype(np.int64) for name, values in predictions.items()})
 
 
 def shortened(h: np.ndarray) -> np.ndarray:

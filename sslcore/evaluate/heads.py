@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sslcore import checkpoint, datasets
+from sslcore import datasets
 from sslcore.augment import Views, gray, to_float, turn_hue
 from sslcore.datasets import Data
 from sslcore.evaluate.features import batches, encode_shared
 from sslcore.evaluate.probe import fit_probe
-from sslcore.experiment import Run
 
 HEADS_PROTOCOL = (
     "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the "
@@ -53,14 +52,9 @@ def project(head: nn.Module, h: Tensor) -> Tensor:
         head.train(training)
 
 
-def restore_head(head: nn.Module, run: Run) -> bool:
-    """Load the trained head's weights from the run's checkpoint. False where there is none that can be read."""
-    try:
-        kept = checkpoint.read(run)[0]["method"]
-    except ValueError:
-        return False
-    head.load_state_dict({name.removeprefix("head."): value for name, value in kept.items() if name.startswith("head.")})
-    return True
+def restore_head(head: nn.Module, method: dict[str, Tensor]) -> None:
+    """Load the trained head's weights from those of the whole method, as a checkpoint has them. Raises what torch raises."""
+    head.load_state_dict({name.removeprefix("head."): value for name, value in method.items() if name.startswith("head.")})
 
 
 def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, precision: torch.dtype) -> dict:

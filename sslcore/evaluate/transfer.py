@@ -1,6 +1,6 @@
 """Transfer: how well the encoder of a run sees images of another data set."""
 
-from sslcore import datasets, weights
+from sslcore import datasets, plan, weights
 from sslcore.augment import Views
 from sslcore.datasets import Data
 from sslcore.datasets.source import Report
@@ -19,8 +19,8 @@ PROTOCOL = (
 def labelled(dataset: str, image_size: int, report: Report | None = None) -> Data:
     """The data set to transfer to; `report` as in datasets.load. Raises ValueError, in one line, where it cannot be probed."""
     data = datasets.load(dataset, image_size, report)
-    if data.y_train is None or data.y_test is None or not len(data.x_test):
-        raise ValueError(f"{dataset}: it has no labels for training and test images, so nothing can be probed")
+    if why := plan.unprobed(datasets.info_of(data, dataset)):
+        raise ValueError(f"{dataset}: {why}")
     return data
 
 

@@ -280,7 +280,7 @@ class Agent:
                 status = run.recorded_status()
                 if status.state == "running" and status.pid == watch.pid:
                     state, why = how_it_ended(watch)
-                    status = run.update_status(state=state, error=why, eta_seconds=None, ended_at=time.time())
+                    run.write_status(status := status.ended(state, why, time.time()))
                 run.stop_file.unlink(missing_ok=True)
                 log.info("%s ended: %s", run.id, status.state)
         except BlockingIOError:

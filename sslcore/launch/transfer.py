@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sslcore
-from sslcore import datasets
+from sslcore import datasets, plan
 from sslcore.experiment import Experiment, Run
 from sslcore.launch.slots import CPU, Device, gpus
 from sslcore.locks import take, taken
@@ -37,9 +37,8 @@ class Transfer(NamedTuple):
 def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
     """Probe the encoders of `runs`, of one store, on `dataset`. Raises ValueError, in words, where that cannot begin."""
     dataset = datasets.canonical(dataset)
-    info = datasets.info(dataset)
-    if not info.classes or not info.test:
-        raise ValueError(f"{dataset}: it has no labels for training and test images, so nothing can be probed")
+    if why := plan.unprobed(datasets.info(dataset)):
+        raise ValueError(f"{dataset}: {why}")
     runs = [run for run in runs if run.encoder_file.exists()]
     if not runs:
         raise ValueError(

@@ -91,7 +91,7 @@ def test_a_run_that_is_measured_again_stays_slurms(tmp_path, monkeypatch):
     until(lambda: run.status().state == "running")
     measuring.kill()
     measuring.wait()
-    assert run.status().state == "interrupted" and launch.trained_by(run.status()) == "slurm"
+    assert run.status().state == "finished" and launch.trained_by(run.status()) == "slurm"
 
 
 # -- Settings ---------------------------------------------------------------------------------

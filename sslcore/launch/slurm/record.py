@@ -129,7 +129,7 @@ def record_end(run: Run, status: Status, fate: str) -> None:
             return
         state, why = how_it_ended(run, status, fate)
         log.info("%s ended: %s", run.id, state)
-        run.update_status(state=state, error=why, eta_seconds=None, ended_at=time.time())
+        run.write_status(status.ended(state, why, time.time()))
         run.stop_file.unlink(missing_ok=True)
 
 

@@ -1,0 +1,114 @@
+"""environment.json: what a run's numbers depend on besides its config."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sslcore.config import RunConfig
+from sslcore.datasets import Data
+from sslcore.experiment import Run
+from sslcore.files import write_json
+from sslcore.stream import Streamed
+
+if TYPE_CHECKING:
+    from sslcore.train import Training
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "umap-learn", "pydantic", "pandas")
+MEASURING = ("packages", "python", "device", "precision", "git_commit", "data")  # what a measurement depends on
+
+
+def keep(run: Run, training: Training, data: Data) -> None:
+    """Of a training that begins, or goes on."""
+    write_json(run.environment_file, environment(run, training, data))
+
+
+def keep_measuring(run: Run, training: Training, data: Data) -> None:
+    """Of a run that is measured when its training is over: that of the training stays."""
+    now, before = environment(run, training, data), run.environment()
+    again = {"measured_again": {name: now[name] for name in MEASURING}}
+    write_json(run.environment_file, before | again if before else now)
+
+
+def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": device_name(training.config, training.device),
+        "precision": str(training.precision).removeprefix("torch."),
+        "compiled": training.compiled,
+        "cuda_graph": training.graph is not None,
+        "threads": torch.get_num_threads(),
+        "images": "streamed" if isinstance(training.images, Streamed) else "resident",
+        "data": identity(run.config, data),
+        "git_commit": git_commit(),
+        "command": f"{Path(sys.executable).name} -m sslcore train {run.id}",
+        "parameters": sum(p.numel() for p in training.method.encoder.parameters()),
+        "peak_learning_rate": training.config.peak_learning_rate,
+    }
+
+
+def device_name(config: RunConfig, device: torch.device) -> str:
+    count = config.devices
+    if device.type == "cuda":
+        return f"{count} × " * (count > 1) + torch.cuda.get_device_name(device)
+    return f"CPU, {platform.machine()}, {len(os.sched_getaffinity(0))} cores" + f", {count} processes" * (count > 1)
+
+
+def git_commit() -> str | None:
+    """The commit of this code, where it lies in a repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+# -- Which images --------------------------------------------------------------
+
+
+def identity(config: RunConfig, data: Data) -> dict[str, Any]:
+    """Which images a run has seen: a path does not say, whose content may change."""
+    return {
+        "dataset": config.dataset,
+        "image_size": config.image_size,
+        "train": len(data.x_train),
+        "test": len(data.x_test),
+        "checksum": data.checksum,
+    }
+
+
+def images_of(run: Run) -> dict[str, Any]:
+    """The identity of the images that a run was trained on; {} where that is not on record."""
+    said = (run.environment() or {}).get("data")
+    return said if isinstance(said, dict) else {}
+
+
+def other_images(run: Run, data: Data) -> str:
+    """What is to be said where the run was trained on other images than `data`; empty where it was not, as far as is known."""
+    before, now = images_of(run), identity(run.config, data)
+    if before.get("checksum", data.checksum) == data.checksum:
+        return ""
+    counts = [f"{of.get('train')} images for training and {of.get('test')} for testing" for of in (before, now)]
+    how = "other images, or other labels" if counts[0] == counts[1] else f"{counts[0]} then, {counts[1]} now"
+    return f"{run.config.dataset} has changed since this run was trained on it ({how})"
+
+
+def stranger(run: Run, data: Data) -> Run | None:
+    """A run of the same experiment that was trained on other images of the same name."""
+    own = identity(run.config, data)
+    same = [own[name] for name in ("dataset", "image_size")]
+    for other in run.experiment.runs():
+        its = images_of(other)
+        if [its.get(name) for name in ("dataset", "image_size")] == same and its.get("checksum") != data.checksum:
+            return other
+    return None
