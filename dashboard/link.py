@@ -68,12 +68,17 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     return experiment, shown
 
 
-def say_damaged(runs: Iterable[Run]) -> None:
-    """Say which finished runs have results that cannot be read, and how to make them again."""
-    if damaged := [run for run in runs if run.status().state == "finished" and not run.results()]:
+def say_cautions(runs: Iterable[Run]) -> None:
+    """Say which finished runs have results that cannot be read, and how to make them again; and what runs warned of."""
+    statuses = {run: run.status() for run in runs}
+    if damaged := [run for run, status in statuses.items() if status.state == "finished" and not run.results()]:
         names = ", ".join(run.name for run in damaged)
         again = f"In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
         st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
+    if said := words.warned({run.name: status for run, status in statuses.items()}):
+        with st.expander(words.count(len(said), "warning") + " of these runs", icon=":material/warning:"):
+            for sentence in said:
+                st.text(sentence)
 
 
 def heading(title: str, beside: bool = False, points: bool = False) -> Experiment:

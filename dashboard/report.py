@@ -60,7 +60,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain")} | {
+TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain", "count")} | {
     "share": tables.share
 }
 TEMPLATES.globals["colour"] = style.colour
@@ -166,6 +166,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
         "probed": probed,
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
+        "warnings": words.warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "differences": [*(pair.sentence for pair in compared), *apart],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),

@@ -53,7 +53,7 @@ def _export(experiment: Experiment) -> None:
         )
     st.subheader("Zip")
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
-    link.say_damaged(experiment.runs())
+    link.say_cautions(experiment.runs())
     for weights, label in ((False, "Without weights"), (True, "With weights")):
         size = words.size(n_bytes(experiment, weights))
         st.download_button(

@@ -12,7 +12,7 @@ NO_LABELS = "the data set has no labels: nothing can be probed"
 
 def say(runs: Sequence[Run], without_labels: str) -> None:
     """Why, and where to go from here. `without_labels`: what of the page needs labels, and what can be done."""
-    link.say_damaged(runs)
+    link.say_cautions(runs)
     results = [result for run in runs if (result := run.results())]
     if results:
         note = next((result["note"] for result in results if result.get("note")), NO_LABELS)

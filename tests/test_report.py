@@ -295,6 +295,7 @@ def spoilt(root, text: str):
         results |= {"label_efficiency_protocol": text, "heads": {"protocol": text}, "transfer": {"digits": {"protocol": text}}}
         write_json(run.results_file, results)
         write_json(run.environment_file, {"device": text, "packages": {text: text}})
+        run.update_status(warnings=[text])
     return experiment
 
 

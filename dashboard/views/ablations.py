@@ -18,7 +18,7 @@ CHART, COST, HEAT = 460, 330, 380  # heights in pixels
 VALUES, DROP = "as measured", "drop from the best"
 
 experiment, runs = link.header("Ablations")
-link.say_damaged(runs)
+link.say_cautions(runs)
 entries = ablation.entries(experiment, runs)
 axes = ablation.axes(entries)
 

@@ -143,6 +143,7 @@ def _in_words(logged: int, moving: int) -> str:
 
 
 draw()
+link.say_cautions(runs)
 
 # -- What differs ----------------------------------------------------------------------------
 

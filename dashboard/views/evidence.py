@@ -21,7 +21,7 @@ if not question.runs:
 lacking = words.lacking(run.status().state for run in runs if not run.results())
 compared = f"{words.count(len(question.runs), 'probed run')} compared"
 st.caption(" · ".join([compared, *lacking, f"accuracy by {question.measured_by} on h, on all test images"]))
-link.say_damaged(runs)
+link.say_cautions(runs)
 
 costs.show_table(question)
 every_pair.show(question)

@@ -25,7 +25,7 @@ if not probed:
         "class.",
     )
     st.stop()
-link.say_damaged(runs.values())
+link.say_cautions(runs.values())
 if lacking := words.lacking(states):
     st.caption(" · ".join([f"{len(probed)} of {words.count(len(runs), 'run')} probed so far", *lacking]))
 

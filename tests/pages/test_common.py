@@ -96,6 +96,18 @@ def test_runs_on_different_images_are_said_to_be(two_experiments):
     assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
 
 
+def test_what_runs_warned_of_stands_beside_their_numbers(two_experiments):
+    ours = two_experiments[0]
+    for run in ours.runs():
+        run.update_status(warnings=["the images have <changed>", f"{run.name} has collapsed"])
+    together = "byol-bs256-s0, moco-bs256-s0: the images have <changed>"
+    for page in ("compare", "probe", "evidence", "ablations"):
+        app = open_page(page, experiment="ours")
+        (box,) = [box for box in app.expander if box.label == "3 warnings of these runs"]
+        assert {line.value for line in box.text} > {together, "byol-bs256-s0: byol-bs256-s0 has collapsed"}
+    assert together.replace("<", "&lt;").replace(">", "&gt;") in report.html(ours)
+
+
 def test_results_that_nobody_can_rely_on_are_as_none_on_every_page():
     """And Probe says which they are."""
     experiment = synthetic.store(Store().root, seeds=(0, 1), name="odd")
