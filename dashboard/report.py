@@ -178,7 +178,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
 
 
 def _n(folded: Mapping[str, Any]) -> int:
-    """How many of the folded runs have results."""
+    """How many of the folded runs' seeds have results."""
     return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
 
 
@@ -206,11 +206,12 @@ def words_of_states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each data set and encoder: label, n seeds, linear and knn with their spread."""
+    """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
     lines: dict[str, dict[str, Any]] = {}
     several = len({row["dataset"] for row in rows}) > 1, len({row["encoder"] for row in rows}) > 1
     for one in untrained(rows):
         on = f" on {Path(one['dataset']).name}" if several[0] else ""
+        on += f" at {one['image_size']} px" if one["image_size"] else ""
         label = f"Untrained encoder{' ' + one['encoder'] if several[1] else ''}{on}"
         n = max(one["random_linear_n"], one["random_knn_n"])
         accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}

@@ -133,7 +133,7 @@ def results(runs: Sequence[Run]) -> Table:
     """Method and whatever else differs, against accuracies and time; mean ± std over seeds where there are several."""
     rows = by_seed(run_rows(runs))
     axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
-    seeds = any(len(row["runs"]) > 1 for row in rows)
+    seeds = any(len(row["seeds"]) > 1 for row in rows)
     ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)
     table = Table(
         box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds."
@@ -153,7 +153,7 @@ def results(runs: Sequence[Run]) -> Table:
         table.add_column("state")
     for row in rows:
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
-        cells = [str(row[name]) for name in axes] + [str(len(row["runs"]))] * seeds
+        cells = [str(row[name]) for name in axes] + [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
         cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
@@ -166,4 +166,4 @@ def percent(row: dict[str, Any], name: str) -> str:
         return "–"
     spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
     n = row[f"{name}_n"]
-    return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['runs']) else f' (n={n})'}"
+    return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['seeds']) else f' (n={n})'}"

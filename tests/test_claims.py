@@ -194,6 +194,14 @@ def test_augmentations_are_told_by_what_is_on():
     assert judge(claim({**robust, "methods": ["byol", "simclr"]}), runs).word == "contradicted"
 
 
+def test_of_two_strengths_of_one_augmentation_none_is_lost():
+    worth = {0.4: 0.7, 0.8: 0.6, 0: 0.5}
+    settings = [{"augment.jitter": jitter, "augment.hue": 0} for jitter in worth]
+    runs = entries(lambda method, settings: worth[settings["augment.jitter"]], {"simclr": settings})
+    (seed, *_) = curve = runs.curve("augmentations", "simclr", "linear")
+    assert list(curve[seed].values()) == pytest.approx([0.5, 0.65], abs=0.02)
+
+
 @pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, SLOW, AHEAD])
 def test_noise_alone_is_seldom_called_supported_or_contradicted(rule):
     """Identical methods: the level is 5 % for either word together, by Holm's method; 200 draws leave it below 10 %."""

@@ -119,6 +119,24 @@ def test_of_the_untrained_encoder_each_seed_counts_once(tmp_path):
     assert found["random_knn_n"] == 2 and found["random_knn_std"] == pytest.approx(0.2 / math.sqrt(2))
 
 
+def test_of_other_sizes_the_untrained_encoder_is_another(tmp_path):
+    runs = make(tmp_path, a={"image_size": 32}, b={"image_size": 64})
+    for run, knn in zip(runs, (0.3, 0.5)):
+        write_json(run.results_file, {"baselines": {"random_encoder": {"knn": knn}}})
+    assert [(one["image_size"], one["random_knn"]) for one in untrained(run_rows(runs))] == [(32, 0.3), (64, 0.5)]
+    assert [one["image_size"] for one in untrained(run_rows(runs[:1]))] == [None]
+
+
+def test_two_runs_of_a_seed_are_one_draw(tmp_path):
+    """What is only watched more often is the same training."""
+    runs = make(tmp_path, a={"seed": 0}, b={"seed": 0, "evaluate.knn_every": 1}, c={"seed": 1})
+    for run, knn in zip(runs, (0.3, 0.5, 0.6)):
+        write_json(run.results_file, results(knn, knn))
+    (found,) = by_seed(run_rows(runs))
+    assert (found["runs"], found["seeds"], found["knn_n"]) == (["a", "b", "c"], [0, 1], 2)
+    assert found["knn"] == pytest.approx(0.5) and found["knn_std"] == pytest.approx(0.2 / math.sqrt(2))
+
+
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5), st.none() | st.floats(0, 1)), max_size=12))
 def test_folding_loses_no_run_and_keeps_the_mean(drawn):
     rows = [
@@ -132,6 +150,8 @@ def test_folding_loses_no_run_and_keeps_the_mean(drawn):
     assert sorted(run for fold in folded for run in fold["runs"]) == sorted(row["run"] for row in rows)
     assert len({fold["method"] for fold in folded}) == len(folded)
     for fold in folded:
-        values = [row["knn"] for row in rows if row["method"] == fold["method"] and row["knn"] is not None]
-        assert fold["knn_n"] == len(values)
-        assert fold["knn"] == (pytest.approx(statistics.fmean(values)) if values else None)
+        own = [row for row in rows if row["method"] == fold["method"] and row["knn"] is not None]
+        seeds = {row["seed"] for row in own}
+        means = [statistics.fmean(row["knn"] for row in own if row["seed"] == seed) for seed in seeds]
+        assert fold["knn_n"] == len(seeds)
+        assert fold["knn"] == (pytest.approx(statistics.fmean(means)) if means else None)

@@ -182,9 +182,9 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
             best[folded["method"]] = folded
     lines = [line(style.title(method), folded, "linear", "knn") for method, folded in best.items()]
-    images = {(folded["dataset"], folded["encoder"]) for folded in best.values()}
+    images = {tuple(map(folded.get, ("dataset", "encoder", "image_size"))) for folded in best.values()}
     for folded in untrained(rows):
-        if folded["random_knn_n"] and (folded["dataset"], folded["encoder"]) in images:
+        if folded["random_knn_n"] and (folded["dataset"], folded["encoder"], folded["image_size"]) in images:
             return [*lines, line("Untrained", folded, "random_linear", "random_knn")]
     return lines
 

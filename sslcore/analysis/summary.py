@@ -95,7 +95,7 @@ def _pair(value: Any) -> tuple[float | None, float | None]:
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that differ in seed alone, folded into one, in order of first appearance.
 
-    Each number keeps its column for the mean over the runs that have it, and gains <number>_std, the sample
+    Each number keeps its column for the mean over the seeds that have it, and gains <number>_std, the sample
     standard deviation (None for fewer than two), and <number>_n. `runs`, `seeds` and `states` list what was folded.
     linear_low and linear_high, one run's interval, stay where a single one of the runs has the number.
     """
@@ -111,18 +111,24 @@ def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     folded = {name: value for name, value in first.items() if name not in NUMBERS and name not in OF_ONE_RUN}
     folded |= {
         "runs": [row["run"] for row in group],
-        "seeds": [row["seed"] for row in group],
+        "seeds": list(dict.fromkeys(row["seed"] for row in group)),
         "states": [row["state"] for row in group],
     }
     probed = [row for row in group if row["linear"] is not None]
     for name in ("linear_low", "linear_high"):
         folded[name] = probed[0][name] if len(probed) == 1 else None
     for name in NUMBERS:
-        folded |= _over(name, [row[name] for row in group if row[name] is not None])
+        folded |= _over_seeds(name, group)
     return folded
 
 
-def _over(name: str, values: Sequence[float]) -> dict[str, float | int | None]:
+def _over_seeds(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
+    """Each seed counts once, by the mean of its runs: two of them are no two draws."""
+    of_seed: dict[Any, list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            of_seed.setdefault(row["seed"], []).append(row[name])
+    values = [statistics.fmean(of) for of in of_seed.values()]
     return {
         name: statistics.fmean(values) if values else None,
         f"{name}_std": statistics.stdev(values) if len(values) > 1 else None,
@@ -131,19 +137,19 @@ def _over(name: str, values: Sequence[float]) -> dict[str, float | int | None]:
 
 
 def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a row for each data set and encoder: random_linear, random_knn, pixels_knn, with _std and _n.
+    """What needs no training: random_linear, random_knn, pixels_knn, with _std and _n.
 
-    All runs of a seed start from the same weights, whatever else differs between them: over seeds, each counts once, by the
-    mean of its runs. Whoever took the mean over runs would count a seed the more, the more of its runs have finished.
+    A row for each data set, encoder and image_size (None where that is the same in all). All runs of a seed start from the
+    same weights, whatever else differs between them: whoever took the mean over runs would count a seed the more, the more
+    of its runs have finished.
     """
-    groups: dict[tuple, dict[Any, list[Mapping[str, Any]]]] = {}
+    groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["dataset"], row["encoder"]), {}).setdefault(row["seed"], []).append(row)
+        groups.setdefault((row["dataset"], row["encoder"], row.get("image_size")), []).append(row)
     found = []
-    for (dataset, encoder), of_seed in groups.items():
-        folded = {"dataset": dataset, "encoder": encoder}
+    for (dataset, encoder, image_size), own in groups.items():
+        folded = {"dataset": dataset, "encoder": encoder, "image_size": image_size}
         for name in ("random_linear", "random_knn", "pixels_knn"):
-            by_run = [[row[name] for row in own if row[name] is not None] for own in of_seed.values()]
-            folded |= _over(name, [statistics.fmean(values) for values in by_run if values])
+            folded |= _over_seeds(name, own)
         found.append(folded)
     return found

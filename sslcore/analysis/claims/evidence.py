@@ -57,15 +57,15 @@ class Evidence:
     def curve(self, axis: str, method: str, measure: str) -> Curve:
         """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
 
-        Where several lines count, a seed's values are the mean over them.
+        Where several lines count, or several cells stand on one place, a seed's values are the mean over them.
         """
         lines: list[Curve] = []
         for own in self.lines(axis).get(method, []):
-            line: Curve = {}
+            line: dict[int, dict[Any, list[float]]] = {}
             for cell in own:
                 for seed, value in cell.measured(measure).by_seed.items():
-                    line.setdefault(seed, {})[place(cell, axis)] = value
-            lines.append(line)
+                    line.setdefault(seed, {}).setdefault(place(cell, axis), []).append(value)
+            lines.append({seed: {at: float(np.mean(of)) for at, of in values.items()} for seed, values in line.items()})
         measured = {at for line in lines for values in line.values() for at in values}
         by_seed: dict[int, list[dict[Any, float]]] = {}
         for line in lines:
