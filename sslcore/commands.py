@@ -160,7 +160,8 @@ def status(args: argparse.Namespace) -> int:
 def chosen(args: argparse.Namespace, suits: Callable[[str], bool], otherwise: str) -> list[Run]:
     """The named runs (all, where none is named) in a suitable state. Raises ValueError where there are none."""
     store = Store(args.root)
-    runs = [run for name in args.names for run in store.find(name)] if args.names else store.runs()
+    named = [run for name in args.names for run in store.find(name)] if args.names else store.runs()
+    runs = list({run.path: run for run in named}.values())  # each once
     fitting = [run for run in runs if suits(run.status().state)]
     if not fitting:
         states = ", ".join(f"{run.id} is {run.status().state}" for run in runs[:3]) or f"no runs in {store.root}"
@@ -187,7 +188,7 @@ def resume(args: argparse.Namespace) -> int:
 
     runs = chosen(args, lambda state: state in RESUMABLE or state == "queued", "nothing to resume")
     for run in runs:
-        run.check_goes_on()
+        launch.check_resumable(run, args.engine)
     for run in runs:
         launch.resume(run, args.engine)
         print(f"{run.id}: queued")

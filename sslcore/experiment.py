@@ -349,7 +349,8 @@ def folder_name(text: str) -> str:
     Empty where no letter or digit remains. (Runs and sample sheets have plain slugs, by which old stores know them.)
     """
     letters = unicodedata.normalize("NFKD", text.casefold()).translate(WHOLE)
-    return slug("".join(letter for letter in letters if not unicodedata.combining(letter)))
+    name = slug("".join(letter for letter in letters if not unicodedata.combining(letter)))
+    return f"{name.removesuffix('.yaml')}-yaml" if name.endswith(".yaml") else name  # a store has files of such names
 
 
 class Experiment:

@@ -144,13 +144,13 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def logged_rows(content: bytes) -> list[dict[str, Any]]:
-    """The JSON objects, one a line; lines that are none (the last one, after a crash) are skipped."""
+    """The JSON objects, one a line; lines that are none (the last one, after a crash), or of no step, are skipped."""
     rows = []
     for line in content.decode(errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict):
+        if isinstance(row, dict) and isinstance(row.get("step", 0), (int, float)):
             rows.append(row)
     return rows

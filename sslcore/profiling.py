@@ -32,6 +32,8 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
     asks for. With `trace`, a file that chrome://tracing and Perfetto open. Raises ValueError where the data cannot train it or
     the trace has no place, and OSError where it could not be written.
     """
+    if config.devices > 1:
+        raise ConfigError({"devices": "a profile is of a single process; give --set devices=1, and batch_size, a device's share"})
     if trace is not None:
         check_place(trace, "--trace")
     data = datasets.load(config.dataset, config.image_size)

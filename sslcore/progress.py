@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -105,10 +106,9 @@ def in_words(run: Run, status: Status) -> str:
         rows = run.metrics()
         steps = [row for row in rows if row.get("images_per_second") is not None]
         if steps and status.stage == "pretrain":
-            words += [
-                f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}",
-                f"{steps[-1]['images_per_second']:,.0f} images/s",
-            ]
+            with suppress(ValueError):  # a config that cannot be read any more
+                words.append(f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}")
+            words.append(f"{steps[-1]['images_per_second']:,.0f} images/s")
         knn = [row["knn"] for row in rows if row.get("knn") is not None]
         if knn:
             words.append(f"kNN {100 * knn[-1]:.1f} %")

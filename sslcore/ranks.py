@@ -24,13 +24,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull
 
 WORDS = "TRIPTYCH_WORDS"  # environment variable: a pipe, in which ranks tell the holder
 STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM, torchrun's, ends a rank at once
 LOOK_SECONDS = 0.5
-MAX_WORDS = 3000  # of a message, so that it passes the pipe in one piece
+MAX_BYTES = 3000  # of words, so that a message passes the pipe in one piece
 
 
 # -- The process that holds the run --------------------------------------------
@@ -158,7 +159,7 @@ def rank(run: Run) -> int:
     import torch
 
     from sslcore import distributed
-    from sslcore.stages import Failed, Stopped, work
+    from sslcore.stages import work
     from sslcore.train import pick_device
 
     try:
@@ -221,8 +222,9 @@ class RankPulse:
 
 def tell(what: str, *about: Any) -> None:
     """A word to the run's holder; from another node there is no way to it."""
+    cut = [a.encode()[:MAX_BYTES].decode(errors="ignore") if isinstance(a, str) else a for a in about]
     with suppress(FileNotFoundError), open(os.environ[WORDS], "a", encoding="utf-8") as pipe:
-        pipe.write(json.dumps([what, *(a[:MAX_WORDS] if isinstance(a, str) else a for a in about)], ensure_ascii=False) + "\n")
+        pipe.write(json.dumps([what, *cut], ensure_ascii=False) + "\n")
 
 
 def end_with_parent() -> None:

@@ -52,6 +52,11 @@ class Results(Part):
     geometry: dict[str, Any] | None = None
     umap: dict[str, Any] | None = None
     cost: Cost | None = None
+    transfer: dict[str, dict[str, Any]] | None = None
+    heads: dict[str, Any] | None = None
+    label_efficiency: list[dict[str, Any]] | None = None
+    fine_tuning: list[dict[str, Any]] | None = None
+    pca: dict[str, Any] | None = None
     note: str | None = None
 
 

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from sslcore import checkpoint, compact, datasets, distributed, energy, environment, flops, memory, plan, preview, weights
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
+from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
+from sslcore.evaluate.embed import read_snapshots
 from sslcore.evaluate.final import FinalEvaluation, Predictions, keep_predictions
 from sslcore.experiment import PRETRAIN_SHARE, Run
 from sslcore.files import replacing, write_json
 from sslcore.stream import Streamed
-from sslcore.train import Failed, Stopped, Training, initial, pick_device, pretrain
-
-__all__ = ["Failed", "Stopped", "work"]
+from sslcore.train import Training, initial, pick_device, pretrain
 
 
 def work(run: Run, pulse, evaluate_only: bool = False) -> None:
@@ -82,9 +84,18 @@ def measure(training: Training, data: Data, run: Run, pulse, again: bool, known:
     check_stop(pulse)
 
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
-    results |= evaluation.embed(encoder, probe, run)
+    results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
     keep_results(run, results, predictions)
     run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
+
+
+def earlier(run: Run, pulse) -> dict[int, np.ndarray]:
+    """h of the sample at earlier epochs, as far as it can be read."""
+    try:
+        return read_snapshots(run)
+    except ValueError as error:
+        pulse.warn(f"{error}; the last epoch alone is laid out")
+        return {}
 
 
 def read_data(run: Run, pulse, evaluate_only: bool) -> Data:

@@ -21,6 +21,7 @@ from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data, Images
 from sslcore.encoders import SplitBatchNorm2d, synchronise
+from sslcore.endings import Failed, Stopped
 from sslcore.energy import Meter
 from sslcore.evaluate.embed import keep_snapshots
 from sslcore.evaluate.features import features
@@ -36,14 +37,6 @@ from sslcore.stream import Resident, Streamed, fits
 CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
 STATISTICS_PIXELS = 50_000_000  # of images, from which their mean and spread are taken
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
-
-
-class Failed(ValueError):
-    """The run cannot go on; the message says why and what to do, in words."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop and has kept a checkpoint."""
 
 
 def pick_device(config: RunConfig) -> torch.device:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
+from sslcore.endings import Failed, Stopped
 from sslcore.experiment import NOT_AGAIN, PRETRAIN_SHARE, Run, State
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
@@ -210,7 +211,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
                 return STOPPED
             code = {"finished": FINISHED, "stopped": STOPPED}.get(state, FAILED)
             return last_words(pulse, code, f"{state}: {why}" if why else state, state, why)
-        from sslcore.stages import Failed, Stopped, work
+        from sslcore.stages import work
 
         try:
             work(run, pulse, evaluate_only)

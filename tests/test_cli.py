@@ -127,6 +127,9 @@ def pictures(tmp_path):
         ("profile --trace {pictures}", "this is a folder; name a file"),
         ("profile --trace {pictures}/nowhere/x.json", "there is no folder to put it into"),
         ("profile --trace ''", "--trace .: this is a folder"),
+        ("profile --set dataset=digits batch_size=64 device=cpu devices=2", "devices: a profile is of a single process"),
+        ("profile --set dataset=digits batch_size=8 simclr.negatives=999", "simclr.negatives: a batch of 8 has 14 negatives"),
+        ("profile --set dataset={pictures}/bare batch_size=2", "dataset: {pictures}/bare has a single test image"),
         ("views --out {pictures}/v", "name a file that ends in .webp or .png"),
         ("views --out {pictures}", "--out {pictures}: this is a folder"),
         ("views --out ''", "--out .: this is a folder"),
@@ -164,6 +167,31 @@ def test_a_variable_that_is_no_number_is_told_by_its_name(monkeypatch):
         assert "Exit codes" in process.communicate()[0], "only the agent asks for it"
     monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "abc")
     assert main(["agent"]) == 2
+
+
+def test_a_run_that_is_named_twice_is_taken_once(store, capsys, monkeypatch):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64).runs()
+    monkeypatch.setattr("sslcore.weights.check", lambda run: None)
+    monkeypatch.setattr("sslcore.worker.main", lambda run, evaluate_only: 0)
+    assert main(["evaluate", "photos", run.id]) == 0
+    assert capsys.readouterr().out == f"{run.id}: evaluating, run 1 of 1\n"
+
+
+def test_a_queued_run_is_not_taken_from_its_engine_by_a_resume(store, capsys, nothing_starts):
+    (run,) = store.create("e", Spec(), {"a": resolve({})}).runs()
+    assert main(["resume", run.id, "--engine", "slurm"]) == 2
+    assert "e/a is queued for this machine: stop it, then resume it for Slurm" in capsys.readouterr().err
+    assert main(["resume", run.id, "--engine", "local"]) == 0 == main(["resume", run.id])
+
+
+def test_a_running_run_whose_config_is_torn_hides_no_other(store, capsys):
+    runs = synthetic.store(store.root, ("moco", "byol"), (0,), dataset="digits", batch_size=64).runs()
+    synthetic.running(runs[0])
+    runs[0].config_file.write_text("{")
+    assert main(["status", "photos"]) == 0
+    runs[0].update_status(state="stopped", pid=None)  # it is this process, which the end of the store would kill
+    told = capsys.readouterr().out
+    assert "images/s" in told and runs[1].name in told and "finished" in told
 
 
 @pytest.mark.parametrize("command", ["status e", "stop e", "resume e", "evaluate e", "profile e"])

@@ -7,12 +7,13 @@ import torch
 from sslcore import beside, datasets, recording, train
 from sslcore.augment import Views
 from sslcore.config import resolve
+from sslcore.endings import Failed, Stopped
 from sslcore.energy import Meter
 from sslcore.evaluate.probe import fit_probe
 from sslcore.readout import Readout
 from sslcore.stages import work
 from sslcore.stream import Resident, Streamed, in_order
-from sslcore.train import Failed, Stopped, Training, make_ready, pretrain
+from sslcore.train import Training, make_ready, pretrain
 from sslcore.worker import Pulse
 from tests.test_compiling import Said
 from tests.test_distributed import start

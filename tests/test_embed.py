@@ -16,6 +16,7 @@ from sklearn.metrics import silhouette_samples
 from sslcore import datasets
 from sslcore.analysis.layouts import pca, procrustes
 from sslcore.analysis.neighbours import nearest
+from sslcore.endings import Stopped
 from sslcore.evaluate import embed
 from sslcore.evaluate.embed import (
     NEIGHBOURS,
@@ -29,7 +30,7 @@ from sslcore.evaluate.embed import (
     umap_layouts,
 )
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.train import Stopped, Training, initial
+from sslcore.train import Training, initial
 from tests.test_train import StopsAt, make_run, train
 
 
@@ -240,6 +241,9 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
             train(parts, StopsAt(parts, share))
     train(parts)
     kept, resumed = read_snapshots(whole), read_snapshots(parts)
+    parts.snapshots_file.write_bytes(parts.snapshots_file.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"^snapshots\.npz cannot be read \("):
+        read_snapshots(parts)
     assert list(kept) == list(resumed) == [0, 2, 4]
     assert all(x.dtype == np.float16 and np.array_equal(x, resumed[epoch]) for epoch, x in kept.items())
 
@@ -258,7 +262,7 @@ def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes)
     training: Training = train(run)
     data = datasets.load(shapes, 16)
     evaluation = FinalEvaluation(run.config, data, training.views, torch.float32)
-    results = evaluation.embed(training.method.encoder, None, run)
+    results = evaluation.embed(training.method.encoder, None, run, read_snapshots(run))
     layout = pd.read_parquet(run.umap_file)
     assert layout["epoch"].unique().tolist() == [0, 1, 2, 3]
     assert list(layout.columns) == ["x", "y", "index", "label", "epoch"]

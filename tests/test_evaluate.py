@@ -16,6 +16,7 @@ from sslcore import datasets
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.encoders import build_encoder
+from sslcore.endings import Failed
 from sslcore.evaluate import probe as probe_module
 from sslcore.evaluate.embed import faithfulness, umap_layout
 from sslcore.evaluate.features import features
@@ -184,6 +185,14 @@ def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
 
 
 # -- Geometry
+
+
+def test_an_h_that_overflows_is_told_and_not_measured():
+    encoder = build_encoder("small", 16)
+    with torch.no_grad():
+        encoder.conv1.weight.fill_(1e38)
+    with pytest.raises(Failed, match="h is NaN or infinite for some images"):
+        features(encoder, np.full((4, 16, 16, 3), 200, np.uint8), Views(resolve({}).augment, [0.5] * 3, [0.2] * 3), torch.float32)
 
 
 def test_geometry_at_its_extremes():

@@ -100,7 +100,7 @@ def test_rows_after_a_step_are_dropped_for_a_resumed_run(run):
     for step in range(1, 6):
         run.append_metrics({"step": step})
     with run.metrics_file.open("a") as file:
-        file.write('{"torn')
+        file.write('{"step": "1", "loss": 0}\n{"torn')
     run.keep_metrics_until(3)
     run.append_metrics({"step": 4, "again": True})
     assert [row["step"] for row in run.metrics()] == [1, 2, 3, 4] and run.metrics()[-1]["again"]
@@ -299,6 +299,7 @@ def test_a_slug_is_one_harmless_folder_name(named, text):
         ("Sør-Ålesund Łódź Ǿ", "sor-alesund-lodz-o"),
         ("日本", ""),
         ("a/../b", "a-..-b"),
+        ("slurm.yaml", "slurm-yaml"),
     ],
 )
 def test_an_experiments_folder_keeps_the_letters_of_its_name_and_is_found_by_it(store, name, folder):

@@ -25,10 +25,11 @@ from benchmarks.faults import ended, everything, same
 from sslcore import checkpoint, datasets, launch, locks, train, trash, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
+from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run, Spec, Status, Store
 from sslcore.files import write_json
 from sslcore.launch.process import Watch, how_it_ended
-from sslcore.train import Failed, Stopped, Training, pretrain
+from sslcore.train import Training, pretrain
 from sslcore.worker import FAILED, FINISHED, STOPPED, Pulse
 from tests.waiting import until
 

@@ -66,6 +66,16 @@ def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_ever
     assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "from_scratch"))
 
 
+def test_a_fine_tuning_that_diverges_has_no_accuracy(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "evaluate.finetune_epochs": 1})
+    encoder = build_encoder("small", 16)
+    with torch.no_grad():
+        encoder.conv1.weight[0] = torch.nan
+    views = Views(config.augment, [0.5] * 3, [0.25] * 3)
+    rows = fine_tuning(config, datasets.load(shapes, 16), views, encoder, lambda: None)
+    assert all(row["accuracy"] is None and 0 <= row["from_scratch"] <= 1 for row in rows)
+
+
 @given(of_all=st.integers(2, 3000), batch=st.integers(2, 400), epochs=st.integers(1, 20), share=st.sampled_from(list(DRAWS)))
 def test_every_fine_tuning_sees_as_many_images_though_an_epoch_leaves_some_over(of_all, batch, epochs, share):
     """Of 500 images a batch of 256 takes half an epoch's: with as many epochs as labels are fewer, half as many would be seen."""

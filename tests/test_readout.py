@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sslcore import datasets, journal
+from sslcore.endings import Failed, Stopped
 from sslcore.readout import Readout
-from sslcore.train import Failed, Stopped, Training, pretrain
+from sslcore.train import Training, pretrain
 from sslcore.worker import Pulse
 from tests.test_train import StopsAt, make_run, train, untimed
 

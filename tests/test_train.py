@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 
 from sslcore import datasets, launch, memory, plan, weights, worker
 from sslcore.config import resolve
+from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.stages import work
-from sslcore.train import Failed, Stopped, Training, pick_device, pick_precision, pretrain
+from sslcore.train import Training, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
 from tests.waiting import until
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -147,11 +148,14 @@ def keep_snapshots(run: Run, snapshots: Mapping[int, np.ndarray], indices: np.nd
 
 
 def read_snapshots(run: Run) -> dict[int, np.ndarray]:
-    """Epoch -> h (n, D) float16 of the sample; {} where none were kept."""
+    """Epoch -> h (n, D) float16 of the sample; {} where none were kept. Raises ValueError, in words, where they are damaged."""
     if not run.snapshots_file.exists():
         return {}
-    with np.load(run.snapshots_file, allow_pickle=False) as kept:
-        return dict(zip(kept["epoch"].tolist(), kept["h"]))
+    try:
+        with np.load(run.snapshots_file, allow_pickle=False) as kept:
+            return dict(zip(kept["epoch"].tolist(), kept["h"]))
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{run.snapshots_file.name} cannot be read ({error})") from error
 
 
 def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | None, epoch: int) -> pd.DataFrame:

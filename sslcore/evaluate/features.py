@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sslcore import distributed
 from sslcore.augment import Views
 from sslcore.datasets import Images
+from sslcore.endings import Failed
 from sslcore.stream import in_order
 
 BATCH = 512
@@ -19,7 +20,7 @@ def features(encoder: nn.Module, images: Images, views: Views, precision: torch.
     """h (N, D) in float32, on the views' device, of uint8 images (N, S, S, 3), without augmentation.
 
     The encoder runs in eval mode; its weights, buffers and mode are untouched. Of several processes each encodes
-    its share of the images.
+    its share of the images. Raises Failed where h is not finite.
     """
     mine = images[distributed.share(len(images), distributed.rank())]
     h = [encode(encoder, views.plain(x), precision) for x in batches(mine, views.device)]
@@ -34,14 +35,20 @@ def encode_shared(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tens
 
 @torch.no_grad()
 def encode(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tensor:
-    """h (n, D) in float32 of normalised images (n, 3, S, S), in eval mode."""
+    """h (n, D) in float32 of normalised images (n, 3, S, S), in eval mode. Raises Failed where it is not finite."""
     training = encoder.training
     encoder.eval()
     try:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-            return encoder(x).float()
+            h = encoder(x).float()
     finally:
         encoder.train(training)
+    if not torch.isfinite(h).all():
+        raise Failed(
+            "the encoder's output h is NaN or infinite for some images, so that nothing can be measured of it. Try a lower "
+            "learning_rate, a longer warmup_epochs, or precision=float32"
+        )
+    return h
 
 
 def batches(images: Images, device: torch.device) -> Iterator[Tensor]:

@@ -1,5 +1,7 @@
 """What is measured after training: results.json, predictions.npz, embeddings.npz, umap.parquet."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import nn
@@ -17,7 +19,6 @@ from sslcore.evaluate.embed import (
     layout_frame,
     layout_once,
     measures,
-    read_snapshots,
     silhouette,
     umap_layouts,
     umap_settings,
@@ -147,10 +148,10 @@ class FinalEvaluation:
 
     # -- Stage embed
 
-    def embed(self, encoder: nn.Module, probe: Probe | None, run: Run) -> dict:
+    def embed(self, encoder: nn.Module, probe: Probe | None, run: Run, earlier: Mapping[int, np.ndarray]) -> dict:
         """Write embeddings.npz and umap.parquet of the fixed evaluation sample. Returns results.json's `umap` and `pca`.
 
-        Until all is measured, the files stay as they were.
+        `earlier`: by epoch, h of the sample as it was then. Until all is measured, the files stay as they were.
         """
         import pandas as pd
 
@@ -160,7 +161,7 @@ class FinalEvaluation:
         labels = self.data.labels(indices)
         h = h.cpu().numpy()
         layout = layout_once(h)
-        layouts = umap_layouts(layout, read_snapshots(run)) | {self.config.epochs: layout}
+        layouts = umap_layouts(layout, earlier) | {self.config.epochs: layout}
         components, explained = pca(h)
         common = {
             "k": min(NEIGHBOURS, len(h) - 1),

@@ -108,8 +108,11 @@ def supervised(config: RunConfig, of_all: int, images: int) -> RunConfig:
     return config.model_copy(update=changes)
 
 
-def trained(config: RunConfig, data: Data, views: Views, start: nn.Module | None, check: Callable[[], None]) -> float:
-    """Test accuracy of a classifier trained on `data`, from the encoder `start` or from the weights of config.seed."""
+def trained(config: RunConfig, data: Data, views: Views, start: nn.Module | None, check: Callable[[], None]) -> float | None:
+    """Test accuracy of a classifier trained on `data`, from the encoder `start` or from the weights of config.seed.
+
+    None where its loss became NaN or infinite.
+    """
     training = Training(config, data, views.device)
     training.views = views  # normalised by the channels of all training images
     method = training.method
@@ -118,6 +121,8 @@ def trained(config: RunConfig, data: Data, views: Views, start: nn.Module | None
     while training.step < training.total:
         check()
         training.take_step()
+    if not training.finite:
+        return None
     with torch.no_grad():
         predicted = method.classifier(features(method.encoder, data.x_test, views, training.precision)).argmax(1)
     return float((predicted.cpu().numpy() == np.asarray(data.y_test)).mean())

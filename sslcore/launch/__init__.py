@@ -165,6 +165,14 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     return Dropped(len(ids), problem)
 
 
+def check_resumable(run: Run, engine: str | None = None) -> None:
+    """Raises ValueError, in words, where a run that has ended, or is queued, cannot be resumed by an engine."""
+    run.check_goes_on()
+    status = run.status()
+    if status.state == "queued" and engine not in (None, trained_by(status)):
+        raise ValueError(f"{run.id} is queued for {ENGINES[trained_by(status)]}: stop it, then resume it for {ENGINES[engine]}")
+
+
 def resume(run: Run, engine: str | None = None) -> None:
     """Queue a run again; it goes on from its checkpoint where it has one, else from the start.
 

@@ -10,15 +10,8 @@ import types
 from pathlib import Path
 
 from sslcore import worker
+from sslcore.endings import Stopped
 from sslcore.experiment import Run
-
-
-class Stopped(Exception):
-    pass
-
-
-class Failed(Exception):
-    pass
 
 
 def work(run, pulse, evaluate_only):
@@ -35,5 +28,5 @@ def work(run, pulse, evaluate_only):
         time.sleep(0.05)
 
 
-sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work, Stopped=Stopped, Failed=Failed)
+sys.modules["sslcore.stages"] = types.SimpleNamespace(work=work)
 sys.exit(worker.main(Run(Path(sys.argv[1])), evaluate_only="evaluate" in sys.argv))
