@@ -75,6 +75,8 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
         label = np.broadcast_to(label, index.shape)
     if (
         h.ndim != 2
+        or h.dtype.kind not in "fiu"
+        or any(part.dtype.kind not in "iu" for part in (index, label, prediction))
         or any(part.shape != (len(h),) for part in (index, label, prediction, train))
         or len(np.unique(index)) != len(h)
     ):

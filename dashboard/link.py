@@ -52,7 +52,12 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     Ends the page with a word on what to do where there are none.
     """
     experiment = heading(title, beside=True, points=points)
-    shown = tables.by_method(runs(experiment))
+    found = runs(experiment)
+    shown = tables.by_method(found)
+    if unreadable := [run for run in found if not tables.config(run)]:
+        names = ", ".join(run.name for run in unreadable)
+        again = f"In a shell, python -m sslcore complete {unreadable[0].path.parent.name} writes it anew."
+        st.warning(words.plain(f"Left out, as config.json cannot be read: {names}. {again}"), icon=":material/draft:")
     if not shown:
         if experiment.spec().hidden:
             st.info("All its runs are hidden; the switch above shows them.", icon=":material/visibility_off:")

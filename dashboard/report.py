@@ -9,6 +9,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 import time
 import tomllib
 from collections import Counter
@@ -123,9 +124,11 @@ def html(experiment: Experiment) -> str:
 
 
 def kept_html(experiment: Experiment) -> str:
-    """`html`, made anew only where a file of the experiment has changed."""
-    files = [*experiment.files(), *(file for run in experiment.runs() for file in run.files())]
-    return _kept(experiment.path, tuple((file.name, *stamp(file)) for file in files))
+    """`html`, made anew only where a file of the experiment, or the state of a run, has changed."""
+    runs = experiment.runs()
+    files = [*experiment.files(), *(file for run in runs for file in run.files())]
+    states = [run.status().state for run in runs]  # of a run that was killed, no file says it
+    return _kept(experiment.path, (*((file.name, *stamp(file)) for file in files), *states))
 
 
 @lru_cache(maxsize=4)  # some MB each
@@ -136,7 +139,7 @@ def _kept(folder: Path, stamps: tuple) -> str:
 def markdown(experiment: Experiment) -> str:
     """Question, answer, notes, settings and how to do it again, as Markdown; figures are in the HTML alone."""
     content = _content(experiment)
-    notes = words.notes(content["spec"].notes).replace("<", "&lt;")
+    notes = re.sub(r"<(?=[A-Za-z/!?])", "<\N{WORD JOINER}", words.notes(content["spec"].notes))  # no tag begins so
     return TEMPLATES.get_template("report.md.jinja").render(content, notes=notes)
 
 
@@ -167,6 +170,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": words.warned({name: run.status() for name, run in tables.named(chosen).items()}),
+        "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "differences": [*(pair.sentence for pair in compared), *apart],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),

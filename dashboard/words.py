@@ -50,7 +50,7 @@ def setting(value: Any) -> str:
 
 def duration(seconds: float | None) -> str:
     """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h."""
-    if seconds is None:
+    if seconds is None or not math.isfinite(seconds):
         return "–"
     rest = max(0, round(seconds))
     for unit, least in ((60, 600), (3600, 86400)):  # seconds no longer matter from 10 minutes on, nor minutes from a day on

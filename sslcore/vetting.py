@@ -44,9 +44,9 @@ def check(path: Path) -> None:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A JSON object without NaN or infinity, and without halves of letters, which no file could take."""
+    """A JSON object without NaN, infinity and what no float can be, and without halves of letters, which no file could take."""
     pydantic_core.from_json(content)
-    value = json.loads(content, parse_float=_number, parse_constant=_number)
+    value = json.loads(content, parse_float=_number, parse_int=_whole, parse_constant=_number)
     if not isinstance(value, dict):
         raise ValueError("expected a JSON object")
     return value
@@ -56,6 +56,11 @@ def _number(text: str) -> float:
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text} is no number")
     return number
+
+
+def _whole(text: str) -> int:
+    _number(text)
+    return int(text)
 
 
 def _check_json(path: Path) -> None:

@@ -472,6 +472,7 @@ SPEC, RUN = "photos/experiment.json", "photos/moco-bs32-s0/"
         (SPEC, b'{"title": 3}'),
         (SPEC, b'{"created": 1e300}'),
         (SPEC, b'{"created": NaN}'),
+        (SPEC, b'{"created": 1' + 400 * b"0" + b"}"),
         (SPEC, b'{"schema_version": 99}'),
         (SPEC, b"[" * 100_000),
         (SPEC, b'{"title": "' + b"x" * 2_000_000 + b'"}'),

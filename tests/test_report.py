@@ -22,7 +22,7 @@ from dashboard import report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
 from sslcore.analysis import pairs
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
@@ -260,8 +260,8 @@ def test_whatever_there_is_has_a_report(tmp_path, state):
         run.environment_file.write_text("[]")
     parsed = Parsed(report.html(experiment))
     assert experiment.spec().title in parsed.text and experiment.spec().title in report.markdown(experiment)
-    if state != "unlabelled":
-        assert "No run has been probed yet" in parsed.text
+    assert ("No run has been probed yet" in parsed.text) == (state != "unlabelled")
+    assert ("photos has no labels" in parsed.text) == (state == "unlabelled")
 
 
 def test_it_is_made_anew_when_a_file_changes(tmp_path):
@@ -273,6 +273,22 @@ def test_it_is_made_anew_when_a_file_changes(tmp_path):
     with experiment.editing() as spec:
         spec.title = "Another title"
     assert "<h1>Another title</h1>" in report.kept_html(experiment)
+
+
+def test_it_is_made_anew_when_a_run_has_died_of_which_no_file_tells(tmp_path, monkeypatch):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0, 1), steps=50)
+    synthetic.running(experiment.runs()[0])
+    assert "1 running" in report.kept_html(experiment)
+    monkeypatch.setattr(Run, "alive", lambda run, status: False)
+    assert "1 interrupted" in report.kept_html(experiment)
+
+
+def test_code_in_notes_keeps_its_signs_in_markdown_and_no_tag_begins(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=50)
+    with experiment.editing() as spec:
+        spec.notes = "`lr < 0.1` <b>bold</b> <!-- gone -->"
+    written = report.markdown(experiment)
+    assert "`lr < 0.1`" in written and not re.search(r"<[A-Za-z/!?]", written)
 
 
 # -- What it does not do -----------------------------------------------------------

@@ -58,6 +58,7 @@ def test_settings_that_differ_become_columns_and_no_others(tmp_path):
         {"linear": None, "knn": None, "baselines": None, "note": "no labels"},
         {"linear": "good", "cost": {"seconds": "long", "device": 3}, "knn": {"accuracy": True}},
         {"linear": {"accuracy": None, "ci95": [1]}},
+        {"geometry": {"effective_rank": 10**400}, "cost": {"flops_per_image": 10**400, "energy_joules": math.inf}},
     ],
 )
 def test_results_that_lack_something_give_none(tmp_path, kept):

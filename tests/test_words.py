@@ -42,6 +42,7 @@ def test_numbers_in_words():
         "1.25 MJ",
         "1.25 GJ",
     ]
+    assert words.duration(None) == words.duration(float("inf")) == words.duration(float("nan")) == "–"
     assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
     assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
 

@@ -239,7 +239,10 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
         st.caption(f"On the way: {', '.join(states)}; this page follows.")
     missing = ablation.to_run(own, experiment.name)
     if not missing:
-        st.text("Every run of the grid has a result." if all(entry.measured for entry in own) else "Nothing else.")
+        others = len(experiment.runs()) - len(own)
+        left_out = f"shown has a result; {words.count(others, 'other')} of the grid: hidden, or their config cannot be read."
+        every = f"Every run {left_out if others else 'of the grid has a result.'}"
+        st.text(every if all(entry.measured for entry in own) else "Nothing else.")
         return
     names = [entry.run for entry in missing]
     kept = [name for name in st.session_state.get("ablations_only", []) if name in names]

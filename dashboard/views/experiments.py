@@ -1,6 +1,7 @@
 """Experiments: every question in the store, its runs' states and best numbers, and the way to its pages."""
 
 from collections import Counter
+from pathlib import Path
 
 import streamlit as st
 
@@ -175,17 +176,23 @@ shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]
 
 
 def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
-    """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and the untrained encoder."""
-    best: dict[str, dict] = {}
+    """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and the untrained encoder.
+
+    Of several data sets each has lines of its own.
+    """
+    best: dict[tuple[str, str], dict] = {}
     for folded in by_seed(rows):
-        known = best.get(folded["method"])
+        known = best.get(key := (folded["dataset"], folded["method"]))
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
-            best[folded["method"]] = folded
-    lines = [line(style.title(method), folded, "linear", "knn") for method, folded in best.items()]
+            best[key] = folded
+    several = len({dataset for dataset, _ in best}) > 1
+    on = {dataset: f" on {Path(dataset).name}" if several else "" for dataset, _ in best}
+    lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
     images = {tuple(map(folded.get, ("dataset", "encoder", "image_size"))) for folded in best.values()}
     for folded in untrained(rows):
-        if folded["random_knn_n"] and (folded["dataset"], folded["encoder"], folded["image_size"]) in images:
-            return [*lines, line("Untrained", folded, "random_linear", "random_knn")]
+        dataset, encoder, size = (folded[name] for name in ("dataset", "encoder", "image_size"))
+        if folded["random_knn_n"] and (dataset, encoder, size) in images and dataset in on:  # one a data set
+            lines.append(line(f"Untrained{on.pop(dataset)}", folded, "random_linear", "random_knn"))
     return lines
 
 
@@ -234,10 +241,10 @@ def card(experiment: Experiment) -> None:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
-            dataset = str(flatten(spec.base).get("dataset", RunConfig().dataset))
+            on = dict.fromkeys(Path(run.config.dataset).name for run in tables.by_method(runs))
             about_it = [
                 experiment.name,
-                dataset.rstrip("/").rpartition("/")[2],
+                ", ".join(on),
                 f"varies {', '.join(varied)}" if varied else "",
                 words.date(spec.created),
             ]
@@ -247,7 +254,12 @@ def card(experiment: Experiment) -> None:
             if lines:
                 printed(lines, f"Best accuracies in {experiment.name}")
             else:
-                st.caption("Numbers appear here once a run has been probed.")
+                notes = [
+                    f"{result['note']}. Compare has what needs no labels."
+                    for run in seen
+                    if (result := run.results()) and result.get("note")
+                ]
+                st.caption(words.plain(notes[0] if notes else "Numbers appear here once a run has been probed."))
         with curve:
             draw_curve(experiment, seen)
         active = [status for status in statuses if status.state in ACTIVE]

@@ -180,7 +180,12 @@ with st.container(), st.grid("auto", min_column_width=260):  # always there, so 
     for name in varied:
         with st.container():
             wanted = (asked.axes or {}).get(name)
-            forms.follow(f"new_values_{name}", forms.typed(start.axes.get(name, [])), origin, wanted and forms.typed(wanted))
+            forms.follow(
+                f"new_values_{name}",
+                forms.typed(start.axes.get(name, [])),
+                origin,
+                None if wanted is None else forms.typed(wanted),
+            )
             text = st.text_input(
                 f"{forms.label(name)}: its values, with commas",
                 key=f"new_values_{name}",

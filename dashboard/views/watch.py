@@ -195,13 +195,15 @@ ordered = tables.in_order(runs.values())  # pinned or not, so that each line has
 def live_curves() -> None:
     logged = tables.curves(run for run in ordered if run.exists())
     if not logged:
-        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING if active else "These runs have logged nothing.", icon=":material/hourglass_empty:")
         return
     readable = tables.by_method(ordered)
+    # kNN, but without labels there is none
+    shown = next((name for name in curves.METRICS if any(curve.has(name) for curve in logged)), "knn")
     plot(
-        curves.metric(logged, "knn"),
-        key=f"watch_knn_{experiment.name}",
-        alt="kNN accuracy of each run while it trains",
+        curves.metric(logged, shown),
+        key=f"watch_{shown}_{experiment.name}",
+        alt=f"{curves.METRICS[shown][0]}, of each run",
         height=340,
     )
     methods = list(dict.fromkeys(run.config.method for run in readable))
@@ -232,11 +234,15 @@ def this_machine() -> None:
 # -- Live: one run ------------------------------------------------------------------------------
 
 
+def is_active(run: Run) -> bool:
+    return run.status().state in ACTIVE
+
+
 @st.fragment(run_every=tick)
 def log(run: Run) -> None:
     tail = run.log_tail()
     with st.container(height=340, autoscroll=True):
-        st.code(tail or "Nothing printed yet.", language=None, wrap_lines=True)
+        st.code(tail or ("Nothing printed yet." if is_active(run) else "It printed nothing."), language=None, wrap_lines=True)
 
 
 @st.fragment(run_every=tick)
@@ -247,7 +253,7 @@ def views(run: Run) -> None:
         except Exception:  # whatever a torn file makes Pillow raise
             st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
     else:
-        st.text("The picture appears when the run has started.")
+        st.text("The picture appears when the run has started." if is_active(run) else "There is no picture of this run.")
 
 
 @st.fragment(run_every=tick)

@@ -133,7 +133,8 @@ def predictions(run: Run) -> dict[str, np.ndarray] | None:
             said = {name: kept[name] for name in ("index", "label", *MEASURES)}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    return said if len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1 else None
+    alike = len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1
+    return said if alike and all(values.dtype.kind in "iu" and (values >= 0).all() for values in said.values()) else None
 
 
 def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:

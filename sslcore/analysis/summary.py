@@ -1,9 +1,11 @@
 """Run folders -> flat rows: one a run, or one a setting with mean and spread over its seeds."""
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sslcore.compact import as_float
 from sslcore.config import WATCHING, get
 from sslcore.experiment import Run
 
@@ -85,7 +87,7 @@ def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> Any
 
 
 def _number(value: Any) -> float | int | None:
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return value if math.isfinite(as_float(value)) else None
 
 
 def _pair(value: Any) -> tuple[float | None, float | None]:

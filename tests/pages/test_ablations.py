@@ -47,6 +47,15 @@ def test_a_complete_grid_says_so_and_offers_no_runs(experiment):
     assert "±" in tables(app)
 
 
+def test_what_is_hidden_or_unreadable_is_not_said_to_be_complete(experiment):
+    with experiment.editing() as spec:
+        spec.hidden = ["moco-bs16-s0"]
+    experiment.run("byol-bs16-s0").config_file.write_text("{")
+    shown = texts(open_page("ablations", experiment="sizes")).replace("\\", "")
+    assert "Every run shown has a result; 2 others of the grid: hidden, or their config cannot be read" in shown
+    assert "config.json cannot be read: byol-bs16-s0" in shown and "complete sizes writes it anew" in shown
+
+
 def test_a_run_is_missing_only_where_it_has_no_result_and_what_cannot_be_read_is_told(experiment):
     experiment.run("moco-bs16-s0").status_file.write_text("{")
     experiment.run("moco-bs16-s1").results_file.write_text("null")

@@ -203,7 +203,16 @@ def test_what_is_read_is_what_was_written_and_again_after_a_change():
 
 
 @pytest.mark.parametrize(
-    "change", [{"h": np.zeros((3, 2))}, {"index": np.zeros(60, int)}, {"label": np.zeros((60, 2))}, {"h": np.array(["a"] * 60)}]
+    "change",
+    [
+        {"h": np.zeros((3, 2))},
+        {"index": np.zeros(60, int)},
+        {"label": np.zeros((60, 2))},
+        {"label": np.zeros(60)},
+        {"prediction": np.array(["a"] * 60)},
+        {"h": np.array(["a"] * 60)},
+        {"h": np.array([["a", "b"]] * 60)},
+    ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_words(change):
     run = embedded(methods=("byol",)).runs()[0]

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import report
 from dashboard.figures import evidence, style
-from sslcore.analysis import stats
+from sslcore.analysis import pairs, stats
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -201,6 +201,16 @@ def test_results_from_elsewhere_do_not_take_the_page_down(results):
     app = open_page()
     if app.segmented_control:
         clean(app.segmented_control(key="evidence_measure").set_value("knn").run())
+
+
+@pytest.mark.parametrize("change", [{"linear": lambda said: -said - 1}, {"knn": lambda said: said.astype(str)}])
+def test_predictions_that_are_no_classes_are_as_none(change):
+    run = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()[0]
+    with np.load(run.predictions_file) as kept:
+        said = dict(kept)
+    np.savez(run.predictions_file, **said | {name: of(said[name]) for name, of in change.items()})
+    assert pairs.predictions(run) is None
+    open_page()
 
 
 # -- Figures

@@ -39,6 +39,19 @@ def test_every_experiment_is_listed_with_its_question_states_and_best_numbers():
         assert row["kNN"] == tables.share(run.results()["knn"]["accuracy"])
 
 
+def test_of_several_data_sets_each_has_numbers_of_its_own():
+    synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), axes={"dataset": ["photos", "digits"]}, name="both")
+    app = open_page()
+    (table,) = printed(app)
+    assert set(table.index) == {f"{of} on {where}" for of in ("BYOL", "MoCo", "Untrained") for where in ("photos", "digits")}
+    assert "photos, digits" in texts(app).replace("\\", "") or "digits, photos" in texts(app).replace("\\", "")
+
+
+def test_without_labels_the_list_says_why_there_are_no_numbers():
+    synthetic.write_results(synthetic.store(Store().root, methods=("byol",), seeds=(0,)).runs()[0], labelled=False)
+    assert "photos has no labels" in (shown := texts(open_page())) and "Numbers appear here" not in shown
+
+
 def test_delete_asks_once_and_moves_to_the_trash():
     synthetic.store(Store().root, seeds=(0,), name="one")
     app = open_page()

@@ -120,6 +120,11 @@ def test_own_images_are_found(shapes):
     assert not app.button(key="new_launch").disabled
 
 
+def test_an_axis_that_a_link_leaves_empty_waits_for_values():
+    app = open_page("new", vary="batch_size=")
+    assert app.text_input(key="new_values_batch_size").value == "" and "type at least one value" in texts(app)
+
+
 def test_without_methods_there_is_nothing_to_launch():
     app = open_page("new")
     app.button_group(key="new_methods").set_value([]).run()

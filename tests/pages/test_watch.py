@@ -1,5 +1,6 @@
 """The page Watch: what becomes of each run, its log and its pictures."""
 
+import json
 import time
 
 import pytest
@@ -50,6 +51,23 @@ def test_before_anything_is_logged_words_stand_in_place_of_charts(page):
     synthetic.write_metrics(experiment.runs()[0], 5)
     app = open_page(page, experiment="photos")
     assert "curves appear here" not in texts(app) and n_charts(app) >= 3
+
+
+def test_of_runs_that_have_ended_nothing_is_promised():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,)).runs()
+    run.metrics_file.unlink()
+    synthetic.failed(run)
+    shown = texts(open_page("watch", experiment="photos"))
+    assert all(said in shown for said in ("It printed nothing.", "There is no picture of this run.", "have logged nothing"))
+    assert "appear" not in shown
+
+
+def test_without_labels_watch_draws_what_needs_none():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    rows = [{name: value for name, value in row.items() if name != "knn"} for row in run.metrics()]
+    run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    charts = [json.loads(chart.proto.json) for chart in open_page("watch", experiment="photos").get("bidi_component")]
+    assert any("Effective rank" in json.dumps(chart) for chart in charts)
 
 
 def n_charts(app: AppTest) -> int:
