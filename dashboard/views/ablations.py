@@ -114,8 +114,8 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         bind="query-params",
         disabled=not (drop and curves),
         help=(
-            "Drops that papers report on ImageNet, dashed. There are some for the batch size and the negatives, to be read as "
-            "drops from the best only."
+            "Drops of a linear probe that papers report on ImageNet, dashed. There are some for the batch size and the negatives, to "
+            "be read as drops from the best only."
         ),
     )
 
@@ -178,7 +178,7 @@ def _reading(cells: list[ablation.Cell]) -> str:
         whose = "its" if len(level) == 1 else "each one's"
         said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
     if drop and laid_under and curves:
-        said.append("Dashed: published drops, on ImageNet with ResNet-50; only their shape can be compared.")
+        said.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
     return words.plain(" ".join(said))
 
 
