@@ -1,0 +1,133 @@
+"""The runs that the form describes: what stands in their way, what they see, what they would take, and their launch."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import access, change, cluster, draft, forms, link, words
+from dashboard.sections.new.form import Form
+from dashboard.sections.new.settings import SHARED
+from sslcore import plan
+from sslcore.config import OPTIONS, ConfigError, get, resolve
+from sslcore.experiment import Store
+from sslcore.methods import METHODS
+
+
+def check(form: Form) -> plan.Plan:
+    """Plan the runs. Every problem is said beside its field."""
+    try:
+        planned = plan.plan(form.draft.spec())
+    except ConfigError as error:
+        planned = plan.Plan(problems=error.problems)
+    form.problems = planned.problems | form.problems
+    for method, own in form.by_method.items():
+        for name, value in own.items():
+            try:
+                resolve({name: value})
+            except ConfigError as error:  # the method's own value is wrong, not the one that all share
+                form.problems[f"{method}_{name}"] = error.problems.get(name, str(error))
+                if name not in form.changed:
+                    form.problems.pop(name, None)
+    for name, box in form.boxes.items():
+        forms.problem(box, form.problems, name)
+    return planned
+
+
+def keep_link(form: Form) -> None:
+    """The link in the address bar says all of the form that can be launched."""
+    spec, problems = form.start.spec, form.problems
+    link.keep(
+        draft.Asked(
+            title=form.title if form.title != spec.title else None,
+            question=form.question if form.question != spec.question else None,
+            seeds=form.seeds if form.seeds != len(form.start.seeds) else None,
+            settings={name: value for name, value in form.changed.items() if name not in problems},
+            by_method={
+                method: {name: value for name, value in own.items() if not {name, f"{method}_{name}"} & problems.keys()}
+                for method, own in form.by_method.items()
+            },
+            axes=form.varying if form.varying != form.start.axes else None,
+        ).params()
+    )
+
+
+def show_views(form: Form, planned: plan.Plan) -> None:
+    """What the network of the first run sees, among the augmentations."""
+    with form.picture:
+        if not st.toggle(
+            "Show what the network sees",
+            key="new_views",
+            **access.lock(help="Two random views of some of the images, drawn with these settings."),
+        ):
+            return
+        if form.problems:
+            st.caption("The picture appears when the problems below are mended.")
+            return
+        for config in list(planned.configs.values())[:1]:
+            try:
+                with st.spinner("Drawing: a few seconds, longer if the images have to be fetched first"):
+                    picture = change.draw_views(config)
+                st.image(str(picture), caption="On top an image, below it random views", width=544)
+            except (OSError, ValueError) as error:
+                st.error(words.plain(str(error)))
+
+
+def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
+    st.subheader("The runs")
+    for warning in planned.warnings:
+        st.warning(words.plain(warning))
+    configs = planned.configs
+    if not configs or form.problems:
+        return
+    differ = [name for name in OPTIONS if len({str(get(config, name)) for config in configs.values()}) > 1]
+    rows = [
+        {
+            "run": run,
+            **{name: forms.say(get(config, name)) for name in differ},
+            "peak learning rate": f"{config.peak_learning_rate:.4g}",
+        }
+        for run, config in configs.items()
+    ]
+    rate = st.column_config.TextColumn(help="The highest learning rate of the training, after scaling to the batch size.")
+    st.dataframe(pd.DataFrame(rows), hide_index=True, height="auto", column_config={"peak learning rate": rate})
+    if seconds := draft.expected_seconds(store, configs):
+        st.caption(
+            f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here "
+            "that are most alike. Evaluation comes on top."
+        )
+
+
+def offer_launch(form: Form, planned: plan.Plan, store: Store) -> None:
+    engine = cluster.ask_for_engine(store)
+    action = st.container(horizontal=True, vertical_alignment="center")
+    label = f"Launch {words.count(len(planned.configs), 'run')}" if not form.problems else "Launch"
+    lock = access.lock(disabled=bool(form.problems))
+    wanted = action.button(label, type="primary", icon=":material/rocket_launch:", key="new_launch", **lock)
+    if form.problems:
+        action.markdown("Nothing can start yet:\n" + "\n".join(_problems(form)))
+        return
+    if wanted:
+        _launch(form, planned, store, engine)
+    room = "this machine has room" if engine == "local" else "the cluster has"
+    action.caption(f"They wait in a queue and start as soon as {room}. You can close the browser meanwhile.")
+    with st.expander("The same from the shell", icon=":material/terminal:"):
+        command = form.draft.command(store, store.free_name(form.title), engine)
+        st.code(command, language="bash", wrap_lines=True)
+
+
+def _problems(form: Form) -> list[str]:
+    """Each in a line, by what its field is called."""
+    own = {f"{method}_{name}": f"{METHODS[method].title}'s {forms.label(name)}" for method in form.methods for name in SHARED}
+    names = {name: forms.label(name) for name in OPTIONS} | own
+    return [f"- {names.get(name, name.capitalize())}: {words.plain(what)}" for name, what in form.problems.items()]
+
+
+def _launch(form: Form, planned: plan.Plan, store: Store, engine: str) -> None:
+    """Ends the page: by going to Watch, or by saying why nothing could be started."""
+    name = store.free_name(form.title)
+    spec = form.draft.spec().model_copy(update={"command": form.draft.command(store, name, engine)})
+    try:
+        change.launch(store, name, spec, planned.configs, engine)
+    except (OSError, ValueError, RuntimeError) as error:
+        st.error(f"The experiment could not be started: {words.plain(str(error))}")
+        st.stop()
+    link.go("watch", experiment=name)

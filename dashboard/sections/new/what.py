@@ -1,0 +1,125 @@
+"""The question, the images, the methods and how often each is repeated."""
+
+import streamlit as st
+
+from dashboard import draft, forms, words
+from dashboard.sections.new.form import Form
+from sslcore import datasets
+from sslcore.config import ConfigError, flatten, resolve
+from sslcore.methods import METHODS
+
+OWN = "own images"  # stands in the list of data sets for a path
+
+
+def ask(form: Form) -> None:
+    _question(form)
+    data_box, methods_box, seeds_box = st.columns([3, 3, 1])
+    with data_box:
+        _images(form)
+    with methods_box:
+        _methods(form)
+    with seeds_box:
+        _seeds(form)
+    _look_up_recipes(form)
+
+
+def _question(form: Form) -> None:
+    title_box, question_box = st.columns([1, 2])
+    forms.follow("new_title", form.start.spec.title, form.origin, form.asked.title)
+    form.title = title_box.text_input("Title", key="new_title", max_chars=80, persist_state="session").strip()
+    if not form.title:
+        form.problems["title"] = "give the experiment a title"
+        forms.problem(title_box, form.problems, "title")
+    forms.follow("new_question", form.start.spec.question, form.origin, form.asked.question)
+    form.question = question_box.text_input(
+        "Question", key="new_question", max_chars=300, persist_state="session", placeholder="What is to be found out?"
+    )
+
+
+def _images(form: Form) -> None:
+    usual = form.start.dataset
+    forms.follow("new_dataset", usual if usual in datasets.NAMES else OWN, form.origin)
+    dataset = st.selectbox("Data set", [*datasets.NAMES, OWN], index=None, key="new_dataset", bind="query-params") or usual
+    if dataset == OWN:
+        dataset = _path(form)
+    form.boxes["dataset"] = st.container()
+    if not dataset:
+        form.problems["dataset"] = "type the path of your images"
+        return
+    try:
+        info = datasets.info(dataset)
+    except ValueError as error:
+        form.problems["dataset"] = str(error)
+    else:
+        sides = f", {info.shape[1]} × {info.shape[0]} px" if info.shape else ""
+        classes = words.count(len(info.classes), "class") if info.classes else "no labels"
+        about = f"{datasets.NAMES[dataset]}. " if dataset in datasets.NAMES else ""
+        st.caption(f"{about}{info.train:,} training and {info.test:,} test images{sides}, {classes}.")
+    if dataset != usual:
+        form.fixed["dataset"] = dataset
+
+
+def _path(form: Form) -> str:
+    forms.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.origin)
+    path = st.text_input(
+        "Path",
+        key="new_path",
+        bind="query-params",
+        placeholder="/home/me/images",
+        help="On the machine where this dashboard runs: a folder with a folder of images for each class (with or without "
+        "train/ and test/ above them), a folder of images without labels, or an .npz file with x_train, y_train, x_test, "
+        "y_test.",
+    )
+    return datasets.canonical(path.strip()) if path and path.strip() else ""
+
+
+def _methods(form: Form) -> None:
+    forms.follow("new_methods", [method for method in form.start.methods if method in METHODS], form.origin)
+    chosen = st.pills(
+        "Methods",
+        list(METHODS),
+        selection_mode="multi",
+        format_func=lambda method: METHODS[method].title,
+        key="new_methods",
+        bind="query-params",
+        help="Each trains with its own recipe. Supervised is a reference: the same encoder, trained with the labels.",
+    )
+    form.methods = [method for method in METHODS if method in chosen]
+    form.boxes["method"] = st.container()
+    if not form.methods:
+        form.problems["method"] = "choose at least one"
+    elif set(form.methods) != set(form.start.methods):
+        form.axes["method"] = form.methods
+
+
+def _seeds(form: Form) -> None:
+    usual = form.start.seeds
+    forms.follow("new_seeds", len(usual), form.origin, form.asked.seeds)
+    seeds = forms.number(
+        "Seeds",
+        int,
+        key="new_seeds",
+        placeholder=str(len(usual)),
+        persist_state="session",
+        help="How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread.",
+    )
+    form.boxes["seeds"] = st.container()
+    most = max(draft.MAX_SEEDS, len(usual))
+    if seeds is not None and seeds not in range(1, most + 1):
+        form.problems["seeds"] = f"must be a number from 1 to {most}, not {seeds}"
+    form.seeds = len(usual) if seeds is None or "seeds" in form.problems else seeds
+    if form.seeds != len(usual):
+        form.axes["seed"] = list(range(min(usual), min(usual) + form.seeds))
+
+
+def _look_up_recipes(form: Form) -> None:
+    """What each field shows until it is changed: the start's setting, else the recipe of method and data set."""
+    spec, axes = form.start.spec, form.start.axes
+    base = {name: value for name, value in flatten(spec.base).items() if name not in axes}
+    for method in form.methods or form.start.methods:
+        own = flatten(spec.by_method.get(method, {}))
+        try:
+            form.usual[method] = resolve({**base, **own, **form.fixed, "method": method})
+        except ConfigError as error:
+            st.error(f"The {words.plain(form.origin)} cannot be used: {words.plain(str(error))}")
+            st.stop()
