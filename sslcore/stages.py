@@ -38,12 +38,10 @@ def work(run: Run, pulse, evaluate_only: bool = False) -> None:
     with memory_for(memory.WHILE_MEASURED):
         known = load_for_measuring(training, run) if evaluate_only else True
         if distributed.first():
-            if not trained:
-                environment.keep_measuring(run, training, data)
             if not evaluate_only:
                 weights.write(run, run.config, training.method.encoder, training.views)
             compact.write(run)
-        measure(training, data, run, pulse, evaluate_only, known)
+        measure(training, data, run, pulse, trained, known)
 
 
 @contextmanager
@@ -57,17 +55,17 @@ def memory_for(advice: str) -> Iterator[None]:
         raise Failed(advice) from error
 
 
-def measure(training: Training, data: Data, run: Run, pulse, again: bool, known: bool) -> None:
+def measure(training: Training, data: Data, run: Run, pulse, trained: bool, known: bool) -> None:
     """The stages probe and embed. What was measured before stays until all is measured again.
 
-    `known`: whether the training has its head and what it took, besides the encoder.
+    `trained`: whether it was just now. `known`: whether the training has its head and what it took, besides the encoder.
     """
     config, encoder = run.config, training.method.encoder
     pulse.stage("probe", PRETRAIN_SHARE)
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)
-    counted = {} if again and config.devices > 1 else operations(training)  # by as many processes as train, or not at all
+    counted = operations(training) if distributed.world() == config.devices else {}  # as many processes as train
     if not distributed.leave():
         return
     check_stop(pulse)
@@ -75,7 +73,8 @@ def measure(training: Training, data: Data, run: Run, pulse, again: bool, known:
         tuned = labels.fine_tuning(config, data, training.views, encoder, lambda: check_stop(pulse))
         results |= {"fine_tuning": tuned, "fine_tuning_protocol": labels.FINE_TUNING_PROTOCOL}
     before = run.results() or {}
-    results["cost"] = ((again and before.get("cost")) or (cost(training) if known else {})) | counted
+    taken = {} if trained else before.get("cost") or {}
+    results["cost"] = (taken or (cost(training) if known else {})) | counted
     if before.get("transfer"):
         results["transfer"] = transfer.again(run, before["transfer"], pulse)
     if not before:
@@ -86,6 +85,8 @@ def measure(training: Training, data: Data, run: Run, pulse, again: bool, known:
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
     results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
     keep_results(run, results, predictions)
+    if not trained:
+        environment.keep_measuring(run, training, data)
     run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
 
 
@@ -126,11 +127,12 @@ def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
 
 def check_images(run: Run, data: Data, pulse, evaluate_only: bool) -> None:
     """Warns where results will not be comparable. Raises Failed where a training would go on with other images."""
-    if other := environment.other_images(run, data):
-        if evaluate_only:
-            pulse.warn(f"{other}; it was measured on them as they are now")
-        elif checkpoint.exists(run):
-            raise Failed(f"{other}; put them back, or delete checkpoint.pt to train on these from the start")
+    other = environment.other_images(run, data)
+    if other and evaluate_only:
+        pulse.warn(f"{other}; it was measured on them as they are now")
+    elif other and checkpoint.exists(run):
+        files = f"{run.checkpoint_file.name} and {run.previous_checkpoint_file.name}"
+        raise Failed(f"{other}; put them back, or delete {files} to train on these from the start")
     elif stranger := environment.stranger(run, data):
         pulse.warn(
             f"{run.config.dataset} has changed since {stranger.name} was trained on it: the two cannot be compared. Train both "
