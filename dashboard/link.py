@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import streamlit as st
 
 from dashboard import plot, tables, words
+from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 
 VIEWS = Path(__file__).parent / "views"
@@ -80,7 +81,7 @@ def say_cautions(runs: Iterable[Run]) -> None:
         names = ", ".join(run.name for run in damaged)
         again = f"In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
         st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
-    if said := words.warned({run.name: status for run, status in statuses.items()}):
+    if said := warned({run.name: status for run, status in statuses.items()}):
         with st.expander(words.count(len(said), "warning") + " of these runs", icon=":material/warning:"):
             for sentence in said:
                 st.text(sentence)

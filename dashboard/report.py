@@ -32,7 +32,7 @@ from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, number, untrained
+from sslcore.analysis.summary import by_seed, number, untrained, warned
 from sslcore.config import flatten
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
@@ -169,7 +169,7 @@ def _content(experiment: Experiment) -> dict[str, Any]:
         "probed": probed,
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
-        "warnings": words.warned({name: run.status() for name, run in tables.named(chosen).items()}),
+        "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "differences": [*(pair.sentence for pair in compared), *apart],
         "baselines": _baselines(rows),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sslcore.experiment import ACTIVE, RESUMABLE, Status
+from sslcore.experiment import ACTIVE, RESUMABLE
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -132,16 +132,6 @@ def lacking(states: Iterable[str]) -> list[str]:
         if of[state]
     ]
     return [f"{to_come} still to finish"] * bool(to_come) + ended
-
-
-def warned(statuses: Mapping[str, Status]) -> list[str]:
-    """What runs, by name, warned of while they trained or were measured; what several said, once."""
-    names: dict[str, list[str]] = {}
-    for name, status in statuses.items():
-        for warning in status.warnings:
-            names.setdefault(warning, []).append(name)
-    more = {warning: f" and {count(len(of) - 3, 'other')}" if len(of) > 3 else "" for warning, of in names.items()}
-    return [f"{', '.join(sorted(of)[:3])}{more[warning]}: {warning}" for warning, of in names.items()]
 
 
 def count(n: int, thing: str) -> str:

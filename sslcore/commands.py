@@ -74,6 +74,7 @@ def launch(args: argparse.Namespace) -> int:
     if not (runs := experiment.runs()):
         raise RuntimeError(f"{experiment.path} was deleted before its runs had finished")
     out.print(progress.results(runs))
+    progress.say_warnings({run.name: run.status() for run in runs}, out)
     out.print(f"Everything is in {experiment.path}; see it in the browser: make app", soft_wrap=True)
     return 0 if finished else 1
 
@@ -124,14 +125,15 @@ def status(args: argparse.Namespace) -> int:
     store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
-    table = Table()
+    table, stands = Table(), {}
     if args.name is not None:
         for name in ("run", "where it stands", "linear", "kNN"):
             table.add_column(name, overflow="fold")
         runs = store.find(args.name)
+        stands = {run.name: run.status() for run in runs}
         for run, row in zip(runs, run_rows(runs)):
             numbers = [row["linear"], row["knn"]]
-            where = run.status()
+            where = stands[run.name]
             share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
             table.add_row(
                 run.name, progress.in_words(run, where) + share, *["–" if n is None else f"{100 * n:.1f} %" for n in numbers]
@@ -146,6 +148,7 @@ def status(args: argparse.Namespace) -> int:
         out.print(table)
     else:
         out.print(f"no experiments in {store.root}; {PROGRAM} launch photos --wait makes the first", soft_wrap=True)
+    progress.say_warnings(stands, out)
     active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from sslcore import launch
-from sslcore.analysis.summary import by_seed, run_rows
+from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS
 from sslcore.experiment import ACTIVE, Experiment, Run, Status
 from sslcore.launch.slurm import heard
@@ -158,6 +158,11 @@ def results(runs: Sequence[Run]) -> Table:
         cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
     return table
+
+
+def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
+    for warning in warned(statuses):
+        out.print(f"warning: {warning}", soft_wrap=True, markup=False)
 
 
 def percent(row: dict[str, Any], name: str) -> str:

@@ -366,6 +366,13 @@ def test_results_that_hold_something_else_than_numbers_are_shown_as_none(store, 
     assert lines[damaged.name].count("–") == 2 and f"{100 * whole.results()['knn']['accuracy']:.1f} %" in lines[whole.name]
 
 
+def test_what_runs_warned_of_stands_below_the_table(store, capsys):
+    for run in synthetic.store(store.root, ("moco", "byol"), (0,), dataset="digits", batch_size=64).runs():
+        run.update_status(warnings=["it was [warm]"])
+    assert main(["status", "photos"]) == 0
+    assert capsys.readouterr().out.endswith("warning: byol-bs64-s0, moco-bs64-s0: it was [warm]\n")
+
+
 def test_what_is_given_in_place_of_an_experiment_or_a_value_is_told(store, capsys):
     (run,) = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64).runs()
     for words, says in {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, warned
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Store
+from sslcore.experiment import Run, Spec, Status, Store
 from sslcore.files import write_json
 
 
@@ -156,3 +156,8 @@ def test_folding_loses_no_run_and_keeps_the_mean(drawn):
         means = [statistics.fmean(row["knn"] for row in own if row["seed"] == seed) for seed in seeds]
         assert fold["knn_n"] == len(seeds)
         assert fold["knn"] == (pytest.approx(statistics.fmean(means)) if means else None)
+
+
+def test_what_many_runs_warn_of_is_said_once():
+    statuses = {f"r{k}": Status(warnings=["it was warm"] * (k > 0)) for k in range(6)}
+    assert warned(statuses) == ["r1, r2, r3 and 2 others: it was warm"]

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as hst
 
 from dashboard import words
-from sslcore.experiment import Status
 
 
 @pytest.mark.parametrize(
@@ -45,11 +44,6 @@ def test_numbers_in_words():
     assert words.duration(None) == words.duration(float("inf")) == words.duration(float("nan")) == "–"
     assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
     assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
-
-
-def test_what_many_runs_warn_of_is_said_once():
-    statuses = {f"r{k}": Status(warnings=["it was warm"] * (k > 0)) for k in range(6)}
-    assert words.warned(statuses) == ["r1, r2, r3 and 2 others: it was warm"]
 
 
 @given(hst.text(alphabet="![]()<>\\`a:/\n&#!"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sslcore.compact import as_float
 from sslcore.config import WATCHING, get
-from sslcore.experiment import Run
+from sslcore.experiment import Run, Status
 
 SETTINGS = ("method", "dataset", "encoder", "batch_size", "epochs", "seed")
 NUMBERS = {  # column: where results.json has it
@@ -155,3 +155,14 @@ def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             folded |= _over_seeds(name, own)
         found.append(folded)
     return found
+
+
+def warned(statuses: Mapping[str, Status]) -> list[str]:
+    """What runs, by name, warned of while they trained or were measured, in sentences; what several said, once."""
+    names: dict[str, list[str]] = {}
+    for name, status in statuses.items():
+        for warning in status.warnings:
+            names.setdefault(warning, []).append(name)
+    more = {warning: len(of) - 3 for warning, of in names.items()}
+    others = {warning: f" and {n} other{'s' * (n > 1)}" if n > 0 else "" for warning, n in more.items()}
+    return [f"{', '.join(sorted(of)[:3])}{others[warning]}: {warning}" for warning, of in names.items()]
