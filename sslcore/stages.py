@@ -131,8 +131,10 @@ def check_images(run: Run, data: Data, pulse, evaluate_only: bool) -> None:
     if other and evaluate_only:
         pulse.warn(f"{other}; it was measured on them as they are now")
     elif other and checkpoint.exists(run):
-        files = f"{run.checkpoint_file.name} and {run.previous_checkpoint_file.name}"
-        raise Failed(f"{other}; put them back, or delete {files} to train on these from the start")
+        raise Failed(
+            f"{other}; put them back. Or delete environment.json to go on with these, or checkpoint.pt and "
+            "checkpoint.previous.pt to begin anew with them"
+        )
     elif stranger := environment.stranger(run, data):
         pulse.warn(
             f"{run.config.dataset} has changed since {stranger.name} was trained on it: the two cannot be compared. Train both "
