@@ -32,9 +32,13 @@ def store() -> Store:
 def remember_experiment() -> None:
     """Keep the experiment, and what is shown of it, in the URL when the navigation changes the page."""
     if "experiment" in st.query_params:
-        st.session_state["_carried"] = {name: st.query_params[name] for name in CARRIED if name in st.query_params}
+        st.session_state["_carried"] = _carried()
     else:
         st.query_params.update(st.session_state.get("_carried", {}))
+
+
+def _carried() -> dict[str, str]:
+    return {name: st.query_params[name] for name in CARRIED if name in st.query_params}
 
 
 def _put(**params: str) -> None:
@@ -214,7 +218,12 @@ def go(name: str, **params: str) -> None:
 
 
 def page_link(name: str, label: str, **params: str) -> None:
-    """A link to another page, e.g. page_link("probe", "See the probe", experiment="photos")."""
+    """A link to another page, e.g. page_link("probe", "See the probe", experiment="photos").
+
+    To the experiment that the URL names, it takes along what is shown of it.
+    """
+    if params.get("experiment", "") == st.query_params.get("experiment"):
+        params = _carried() | params
     st.page_link(page(name), label=label, query_params=params or None)
 
 

@@ -1,5 +1,7 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
+from urllib.parse import parse_qs
+
 import pytest
 
 from dashboard import link, report
@@ -50,6 +52,21 @@ def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
     app.selectbox(key="link_experiment").set_value("theirs").run()
     assert clean(app).query_params["experiment"] == "theirs" and "also" not in app.query_params
     assert len(printed(app)[0]) == 2
+
+
+@pytest.mark.parametrize("page", ["probe", "ablations", "claims", "methods"])
+def test_links_between_pages_of_results_keep_what_stands_beside_and_what_is_shown(page):
+    for name in ("ours", "theirs"):
+        synthetic.store(Store().root, seeds=(0, 1), name=name, steps=20, axes={"batch_size": [64, 256]})
+    app = open_page(page, experiment="ours", also="theirs", hidden="shown")
+    kept = [parse_qs(link.proto.query_string) for link in app.get("page_link") if "experiment=" in link.proto.query_string]
+    assert kept and all((one["also"], one["hidden"]) == (["theirs"], ["shown"]) for one in kept)
+
+
+def test_a_link_to_another_experiment_takes_nothing_along(two_experiments):
+    app = open_page(experiment="ours", also="theirs")
+    queries = {link.proto.query_string for link in app.get("page_link")}
+    assert {"experiment=ours&also=theirs", "experiment=theirs"} <= queries
 
 
 def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two_experiments):
