@@ -18,7 +18,7 @@ from pyarrow import json
 
 from dashboard import words
 from sslcore import compact
-from sslcore.analysis import pairs
+from sslcore.analysis import ablation, pairs
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
 from sslcore.config import RunConfig, get, varying
 from sslcore.experiment import Run, Store
@@ -223,13 +223,16 @@ def named(runs: Iterable[Run]) -> dict[str, Run]:
 
 def labels(runs: Iterable[Run]) -> dict[str, str]:
     """Name, as in `named`, -> what a legend calls the run: its method, the settings other than the seed in which the
-    runs differ, and the experiment where there are several."""
+    runs differ, and the experiment where there are several. What suits each data set is no news beside its name."""
     runs = named(run for run in runs if config(run))
     configs = [run.config for run in runs.values()]
     several = len({run.path.parent for run in runs.values()}) > 1
     settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}
     varied = [name for name in SETTINGS if name in settings and len({get(config, name) for config in configs}) > 1]
     varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
+    if "dataset" in varied:
+        followed = set.intersection(*map(ablation.suited, configs))
+        varied = [name for name in varied if name not in followed]
     return {
         name: " · ".join(
             [
