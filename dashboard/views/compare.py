@@ -18,6 +18,17 @@ experiment, runs = link.header("Compare")
 # -- What the reader chooses ---------------------------------------------------------------
 
 named = tables.named(tables.in_order(runs))
+
+
+def why_not(name: str) -> str:
+    """Why a run that the address names is not shown."""
+    there = tables.named(run for each in [experiment, *link.others(experiment)] for run in each.runs())
+    return "no such run" if name not in there else "hidden" if tables.config(there[name]) else "cannot be read"
+
+
+if lacking := [name for name in st.query_params.get_all("compare_runs") if name not in named]:
+    told = ", ".join(f"{name} ({why_not(name)})" for name in lacking)
+    st.warning(words.plain(f"Of the runs that the address names, not shown: {told}."))
 with st.container(border=True):
     everything = "the one run" if len(named) == 1 else f"all {len(named)} runs; choose some to narrow"
     chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=everything)

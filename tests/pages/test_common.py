@@ -84,6 +84,20 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
 
 
+def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):
+    with two_experiments[0].editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    two_experiments[1].runs()[0].config_file.write_text("{")
+    app = open_page("compare", experiment="ours", compare_runs=["byol-bs256-s0", "moco-bs256-s0", "gone"])
+    (warning,) = app.warning
+    assert "not shown: moco-bs256-s0 (hidden), gone (no such run)." in warning.value.replace("\\", "")
+    assert app.multiselect(key="compare_runs").value == ["byol-bs256-s0"]
+    unreadable = two_experiments[1].runs()[0].name
+    (warning,) = open_page("compare", experiment="theirs", compare_runs=unreadable).warning
+    assert f"{unreadable} (cannot be read)" in warning.value.replace("\\", "")
+    assert not open_page("compare", experiment="ours", compare_runs="byol-bs256-s0").warning
+
+
 def test_an_experiment_all_of_whose_runs_are_hidden_says_how_to_see_them(two_experiments):
     with two_experiments[0].editing() as spec:
         spec.hidden = [run.name for run in two_experiments[0].runs()]
