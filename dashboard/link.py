@@ -37,6 +37,15 @@ def remember_experiment() -> None:
         st.query_params.update(st.session_state.get("_carried", {}))
 
 
+def close_dialogs(page: str) -> None:
+    """A dialog belongs to the page, and the experiment, where it was asked for: it does not go along when the reader leaves."""
+    here = page, st.query_params.get("experiment")
+    if st.session_state.get("_here") != here:
+        for key in [key for key in st.session_state if str(key).startswith("_dialog_")]:
+            del st.session_state[key]
+    st.session_state["_here"] = here
+
+
 def _carried() -> dict[str, str]:
     return {name: st.query_params[name] for name in CARRIED if name in st.query_params}
 
