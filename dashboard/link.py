@@ -73,11 +73,10 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
             st.info("This experiment has no runs that can be read.", icon=":material/info:")
             page_link("new", "Start an experiment")
         st.stop()
-    on = sorted({Path(run.config.dataset).name for run in shown})
+    on = words.told_apart(run.config.dataset for run in shown)
     if len(on) > 1:
-        st.caption(
-            words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions.")
-        )
+        told = ", ".join(sorted(on.values()))
+        st.caption(words.plain(f"These runs are on different images ({told}): their accuracies answer different questions."))
     return experiment, shown
 
 

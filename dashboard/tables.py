@@ -233,11 +233,17 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     if "dataset" in varied:
         followed = set.intersection(*map(ablation.suited, configs))
         varied = [name for name in varied if name not in followed]
+    on = words.told_apart(config.dataset for config in configs)
+
+    def said(config: RunConfig, name: str) -> str:
+        value = on[config.dataset] if name == "dataset" else get(config, name)
+        return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {value}"
+
     return {
         name: " · ".join(
             [
                 METHODS[run.config.method].title,
-                *(_said(run.config, setting, settings) for setting in varied),
+                *(said(run.config, name) for name in varied),
                 *([run.path.parent.name] if several else []),
             ]
         )
@@ -249,11 +255,6 @@ def _varies_within_a_method(configs: list[RunConfig], name: str) -> bool:
     """Whether a setting tells runs of one method apart; a method's own recipe is no news in its name."""
     methods = {config.method for config in configs}
     return any(len({repr(get(config, name)) for config in configs if config.method == method}) > 1 for method in methods)
-
-
-def _said(config: RunConfig, name: str, settings: Mapping[str, str]) -> str:
-    value = get(config, name)
-    return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {Path(value).name if name == 'dataset' else value}"
 
 
 def one_of_each(methods: Mapping[str, str], at_most: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
 
 from dashboard import link, report
@@ -125,6 +126,17 @@ def test_runs_on_different_images_are_said_to_be(two_experiments):
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="digits", dataset="digits", steps=20)
     assert "different images (digits, photos)" in texts(open_page("compare", experiment="ours", also="digits")).replace("\\", "")
     assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("cats", "cars"):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "images.npz", x_train=np.zeros((40, 16, 16, 3), np.uint8))
+        path = str(tmp_path / name / "images.npz")
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, dataset=path, steps=20)
+    app = open_page("probe", experiment="cats", also="cars")
+    assert "different images (cars/images.npz, cats/images.npz)" in texts(app).replace("\\", "")
+    assert set(printed(app)[0].index) == {"BYOL · on cars/images.npz · cars", "BYOL · on cats/images.npz · cats"}
 
 
 def test_what_runs_warned_of_stands_beside_their_numbers(two_experiments):
