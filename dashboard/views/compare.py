@@ -127,7 +127,8 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    said = ["Measured on h, the encoder's output, and on the same images for every run."]
+    one_set = len({run.config.dataset for run in runs}) == 1
+    said = [f"Measured on h, the encoder's output{', and on the same images for every run' if one_set else ''}."]
     if spread and len({curve.label for curve in logged}) < len(logged):
         said.append("Bands: ± one standard deviation over the N seeds.")
         if len(logged) > curves.CROWD:

@@ -128,6 +128,17 @@ def test_runs_on_different_images_are_said_to_be(two_experiments):
     assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
 
 
+def test_the_same_images_are_claimed_only_of_runs_on_one_data_set(two_experiments):
+    mixed = synthetic.store(
+        Store().root, methods=("byol",), seeds=(0,), name="mixed", axes={"dataset": ["photos", "digits"]}, steps=20
+    )
+    same = "same images for every run"
+    assert same in texts(open_page("compare", experiment="ours", also="theirs"))
+    assert same not in texts(open_page("compare", experiment="mixed"))
+    assert same in texts(open_page("compare", experiment="mixed", compare_runs=mixed.runs()[0].name))
+    assert same in report.html(two_experiments[0]) and same not in report.html(mixed)
+
+
 def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
     for name in ("cats", "cars"):
         (tmp_path / name).mkdir()
