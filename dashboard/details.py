@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import access, change, words
 from sslcore.experiment import Experiment, Store
 
-ASKED = "_details"  # in the session: (experiment, what its fields said when the reader opened them)
+ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
 
 
 def ask(experiment: Experiment) -> None:
@@ -18,9 +18,13 @@ def ask(experiment: Experiment) -> None:
 
 def answer(store: Store) -> None:
     """Draw the dialog, if it was asked for. Call it at the end of a page, outside of live parts."""
-    name, opened = st.session_state.get(ASKED, ("", None))
-    if name and store.experiment(name).exists():
+    if ASKED not in st.session_state:
+        return
+    name, opened = st.session_state[ASKED]
+    if store.experiment(name).exists():
         _dialog(store.experiment(name), opened, sorted({tag for e in store.experiments() for tag in e.spec().tags}))
+    else:
+        _drop()
 
 
 def _drop() -> None:

@@ -33,9 +33,22 @@ def store() -> Store:
 def remember_experiment() -> None:
     """Keep the experiment, and what is shown of it, in the URL when the navigation changes the page."""
     if "experiment" in st.query_params:
-        st.session_state["_carried"] = {name: st.query_params[name] for name in CARRIED if name in st.query_params}
+        st.session_state["_carried"] = _carried()
     else:
         st.query_params.update(st.session_state.get("_carried", {}))
+
+
+def close_dialogs(page: str) -> None:
+    """A dialog belongs to the page, and the experiment, where it was asked for: it does not go along when the reader leaves."""
+    here = page, st.query_params.get("experiment")
+    if st.session_state.get("_here") != here:
+        for key in [key for key in st.session_state if str(key).startswith("_dialog_")]:
+            del st.session_state[key]
+    st.session_state["_here"] = here
+
+
+def _carried() -> dict[str, str]:
+    return {name: st.query_params[name] for name in CARRIED if name in st.query_params}
 
 
 def _put(**params: str) -> None:
@@ -66,11 +79,10 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
             st.info("This experiment has no runs that can be read.", icon=":material/info:")
             page_link("new", "Start an experiment")
         st.stop()
-    on = sorted({Path(run.config.dataset).name for run in shown})
+    on = words.told_apart(run.config.dataset for run in shown)
     if len(on) > 1:
-        st.caption(
-            words.plain(f"These runs are on different images ({', '.join(on)}): their accuracies answer different questions.")
-        )
+        told = ", ".join(sorted(on.values()))
+        st.caption(words.plain(f"These runs are on different images ({told}): their accuracies answer different questions."))
     return experiment, shown
 
 
@@ -220,7 +232,12 @@ def go(name: str, **params: str) -> None:
 
 
 def page_link(name: str, label: str, **params: str) -> None:
-    """A link to another page, e.g. page_link("probe", "See the probe", experiment="photos")."""
+    """A link to another page, e.g. page_link("probe", "See the probe", experiment="photos").
+
+    To the experiment that the URL names, it takes along what is shown of it.
+    """
+    if params.get("experiment", "") == st.query_params.get("experiment"):
+        params = _carried() | params
     st.page_link(page(name), label=label, query_params=params or None)
 
 

@@ -25,6 +25,7 @@ pages = [
     st.Page(link.VIEWS / "methods.py", title="Methods", icon=":material/menu_book:"),
 ]
 page = st.navigation(pages, position="top" if rights.view else "hidden")
+link.close_dialogs(page.title)
 if rights.view:
     login.say(rights)
     try:

@@ -8,6 +8,7 @@ from jinja2 import Environment
 
 NUMBER = re.compile(r"[<+−-]?\s?\d|–$")  # 87.4 ± 0.6 %, 2 min 5 s, < 0.001, or none
 LONG = 60  # characters from which a text may go over several lines
+LONG_NAME = 30  # characters from which the name of a row may
 TABLE = Environment(autoescape=True).from_string("""
 <style>
 .printed { overflow: auto; max-height: 700px; font-size: 0.875rem; }
@@ -18,6 +19,8 @@ TABLE = Environment(autoescape=True).from_string("""
 .printed .number { text-align: right; }
 .printed td.strong { font-weight: 600; }
 .printed .long { white-space: normal; min-width: 22em; }
+.printed th.long { min-width: 16em; }
+.printed :is(th, td):last-child { padding-right: 0; }
 </style>
 <div class="printed" role="region" aria-label="{{ alt }}" tabindex="0"><table>
 <thead><tr>
@@ -26,7 +29,7 @@ TABLE = Environment(autoescape=True).from_string("""
 {%- for row in rows %}
 <tr>
 {%- for column, look in looks.items() %}
-{%- if loop.first %}<th scope="row">{{ row[column] }}</th>
+{%- if loop.first %}<th scope="row" class="{{ 'long' if row[column] | length > long_name }}">{{ row[column] }}</th>
 {%- else %}<td class="{{ look }}{{ ' long' if row[column] | length > long }}">{{ row[column] }}</td>
 {%- endif %}
 {%- endfor -%}
@@ -54,4 +57,4 @@ def html(rows: Sequence[Mapping[str, str]], alt: str, strong: str | None = None)
         if any(text != "–" for text in texts):
             number = all(NUMBER.match(text) for text in texts)
             looks[column] = " ".join(["number"] * number + ["strong"] * (column == strong))
-    return TABLE.render(rows=rows, alt=alt, looks=looks, long=LONG)
+    return TABLE.render(rows=rows, alt=alt, looks=looks, long=LONG, long_name=LONG_NAME)

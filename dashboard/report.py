@@ -212,9 +212,10 @@ def words_of_states(rows: Sequence[Mapping[str, Any]]) -> str:
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
     lines: dict[str, dict[str, Any]] = {}
-    several = len({row["dataset"] for row in rows}) > 1, len({row["encoder"] for row in rows}) > 1
+    sets = words.told_apart(row["dataset"] for row in rows)
+    several = len(sets) > 1, len({row["encoder"] for row in rows}) > 1
     for one in untrained(rows):
-        on = f" on {Path(one['dataset']).name}" if several[0] else ""
+        on = f" on {sets[one['dataset']]}" if several[0] else ""
         on += f" at {one['image_size']} px" if one["image_size"] else ""
         label = f"Untrained encoder{' ' + one['encoder'] if several[1] else ''}{on}"
         n = max(one["random_linear_n"], one["random_knn_n"])

@@ -10,7 +10,7 @@ from dashboard.figures import style
 from sslcore import archive
 from sslcore.experiment import Experiment, Store
 
-ASKED = "_share"  # in the session: the experiment to share; "" to import one
+ASKED = "_dialog_share"  # in the session: the experiment to share; "" to import one
 LARGEST_MB = 4000  # of a file to import
 
 
@@ -27,6 +27,8 @@ def answer(store: Store) -> None:
         _import(store)
     elif name and store.experiment(name).exists():
         _export(store.experiment(name))
+    else:
+        _drop()
 
 
 def _drop() -> None:

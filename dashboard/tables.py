@@ -18,7 +18,7 @@ from pyarrow import json
 
 from dashboard import words
 from sslcore import compact
-from sslcore.analysis import pairs
+from sslcore.analysis import ablation, pairs
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
 from sslcore.config import RunConfig, get, varying
 from sslcore.experiment import Run, Store
@@ -223,18 +223,27 @@ def named(runs: Iterable[Run]) -> dict[str, Run]:
 
 def labels(runs: Iterable[Run]) -> dict[str, str]:
     """Name, as in `named`, -> what a legend calls the run: its method, the settings other than the seed in which the
-    runs differ, and the experiment where there are several."""
+    runs differ, and the experiment where there are several. What suits each data set is no news beside its name."""
     runs = named(run for run in runs if config(run))
     configs = [run.config for run in runs.values()]
     several = len({run.path.parent for run in runs.values()}) > 1
     settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}
     varied = [name for name in SETTINGS if name in settings and len({get(config, name) for config in configs}) > 1]
     varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
+    if "dataset" in varied:
+        followed = set.intersection(*map(ablation.suited, configs))
+        varied = [name for name in varied if name not in followed]
+    on = words.told_apart(config.dataset for config in configs)
+
+    def said(config: RunConfig, name: str) -> str:
+        value = on[config.dataset] if name == "dataset" else get(config, name)
+        return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {value}"
+
     return {
         name: " · ".join(
             [
                 METHODS[run.config.method].title,
-                *(_said(run.config, setting, settings) for setting in varied),
+                *(said(run.config, name) for name in varied),
                 *([run.path.parent.name] if several else []),
             ]
         )
@@ -246,11 +255,6 @@ def _varies_within_a_method(configs: list[RunConfig], name: str) -> bool:
     """Whether a setting tells runs of one method apart; a method's own recipe is no news in its name."""
     methods = {config.method for config in configs}
     return any(len({repr(get(config, name)) for config in configs if config.method == method}) > 1 for method in methods)
-
-
-def _said(config: RunConfig, name: str, settings: Mapping[str, str]) -> str:
-    value = get(config, name)
-    return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {Path(value).name if name == 'dataset' else value}"
 
 
 def one_of_each(methods: Mapping[str, str], at_most: int) -> list[str]:

@@ -11,7 +11,7 @@ from dashboard import access, change, words
 from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
 
-ASKED = "_delete"  # in the session: (experiment, run or "") that the reader asked to delete
+ASKED = "_dialog_delete"  # in the session: (experiment, run or "") that the reader asked to delete
 
 
 def ask(thing: Experiment | Run) -> None:
@@ -22,10 +22,14 @@ def ask(thing: Experiment | Run) -> None:
 
 def answer(store: Store) -> None:
     """Draw the question, if one was asked. Call it at the end of a page, outside of live parts."""
-    experiment, run = st.session_state.get(ASKED, ("", ""))
+    if ASKED not in st.session_state:
+        return
+    experiment, run = st.session_state[ASKED]
     thing = store.experiment(experiment).run(run) if run else store.experiment(experiment)
-    if experiment and thing.exists():
+    if thing.exists():
         _question(store, thing)
+    else:
+        _drop()
 
 
 def _drop() -> None:

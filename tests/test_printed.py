@@ -41,3 +41,10 @@ def test_only_columns_of_numbers_stand_flush_right():
 
 def test_only_long_texts_go_over_several_lines():
     assert ["long" in row[-1].get("class") for row in table().iter("tr")] == [False, True, False]
+
+
+def test_a_long_name_may_go_over_several_lines():
+    names = ["BYOL · on digits", "BYOL · on digits · batch 256 · epochs 30"]
+    drawn = html([{"Method": name, "N": "2"} for name in names], "named")
+    cells = ElementTree.fromstring(drawn[drawn.index("<div") :]).iter("th")
+    assert {cell.text: cell.get("class") for cell in cells if cell.get("scope") == "row"} == dict(zip(names, ["", "long"]))

@@ -137,6 +137,17 @@ def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):
     assert labels["byol-bs256-s1"] == "BYOL · batch 256 · momentum 0.99"
 
 
+def test_label_leaves_out_what_merely_suits_the_data_set(tmp_path):
+    def runs(name: str, dataset: str, **axes):
+        return synthetic.store(tmp_path, ("moco",), (0,), steps=20, name=name, dataset=dataset, axes=axes).runs()
+
+    photos, digits = runs("a", "photos"), runs("b", "digits")
+    assert list(tables.labels(photos + digits).values()) == ["MoCo · on photos · a", "MoCo · on digits · b"]
+    chosen = runs("c", "photos", **{"augment.flip": [0.1]})
+    told = ["MoCo · on photos · flip 0.1 · c", "MoCo · on digits · flip 0.0 · b"]
+    assert list(tables.labels(chosen + digits).values()) == told
+
+
 def test_runs_of_one_name_in_several_experiments_stay_apart(tmp_path):
     runs = [
         run for name in ("a", "b") for run in synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=20, name=name).runs()

@@ -28,6 +28,13 @@ def test_durations_in_words(seconds, said):
     assert words.duration(seconds) == said
 
 
+def test_paths_have_as_many_folders_as_tell_them_apart():
+    paths = ["digits", "/data/cats/images.npz", "/data/cars/images.npz", "/a/x/y", "/b/x/y"]
+    assert list(words.told_apart(paths).values()) == ["digits", "cats/images.npz", "cars/images.npz", "a/x/y", "b/x/y"]
+    assert words.told_apart(["digits", "/data/digits"]) == {"digits": "digits", "/data/digits": "data/digits"}
+    assert words.told_apart(["/data/cats", "/data/cats"]) == {"/data/cats": "cats"}
+
+
 def test_numbers_in_words():
     assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
     said = {3.14: "3.1", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}

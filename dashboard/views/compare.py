@@ -18,6 +18,17 @@ experiment, runs = link.header("Compare")
 # -- What the reader chooses ---------------------------------------------------------------
 
 named = tables.named(tables.in_order(runs))
+
+
+def why_not(name: str) -> str:
+    """Why a run that the address names is not shown."""
+    there = tables.named(run for each in [experiment, *link.others(experiment)] for run in each.runs())
+    return "no such run" if name not in there else "hidden" if tables.config(there[name]) else "cannot be read"
+
+
+if lacking := [name for name in st.query_params.get_all("compare_runs") if name not in named]:
+    told = ", ".join(f"{name} ({why_not(name)})" for name in lacking)
+    st.warning(words.plain(f"Of the runs that the address names, not shown: {told}."))
 with st.container(border=True):
     everything = "the one run" if len(named) == 1 else f"all {len(named)} runs; choose some to narrow"
     chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=everything)
@@ -116,7 +127,8 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    said = ["Measured on h, the encoder's output, and on the same images for every run."]
+    one_set = len({run.config.dataset for run in runs}) == 1
+    said = [f"Measured on h, the encoder's output{', and on the same images for every run' if one_set else ''}."]
     if spread and len({curve.label for curve in logged}) < len(logged):
         said.append("Bands: ± one standard deviation over the N seeds.")
         if len(logged) > curves.CROWD:

@@ -303,14 +303,17 @@ def _derived(config: RunConfig, axes: Sequence[str]) -> set[str]:
 
     The learning rate that follows the batch size is none of them: as an option, it stands before its scaling.
     """
-    found: set[str] = set()
-    if "dataset" in axes:
-        suits = resolve({"method": config.method, "dataset": config.dataset})
-        found |= {option for option in _suited() if get(config, option) == get(suits, option)}
+    found = suited(config) if "dataset" in axes else set()
     in_batch = {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}
     if NEGATIVES in axes and in_batch.get(config.method):
         found.add("batch_size")
     return found
+
+
+def suited(config: RunConfig) -> set[str]:
+    """The options that a run has as they suit its data set."""
+    suits = resolve({"method": config.method, "dataset": config.dataset})
+    return {option for option in _suited() if get(config, option) == get(suits, option)}
 
 
 @cache

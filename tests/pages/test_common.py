@@ -1,5 +1,8 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
+from urllib.parse import parse_qs
+
+import numpy as np
 import pytest
 
 from dashboard import link, report
@@ -52,6 +55,21 @@ def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
     assert len(printed(app)[0]) == 2
 
 
+@pytest.mark.parametrize("page", ["probe", "ablations", "claims", "methods"])
+def test_links_between_pages_of_results_keep_what_stands_beside_and_what_is_shown(page):
+    for name in ("ours", "theirs"):
+        synthetic.store(Store().root, seeds=(0, 1), name=name, steps=20, axes={"batch_size": [64, 256]})
+    app = open_page(page, experiment="ours", also="theirs", hidden="shown")
+    kept = [parse_qs(link.proto.query_string) for link in app.get("page_link") if "experiment=" in link.proto.query_string]
+    assert kept and all((one["also"], one["hidden"]) == (["theirs"], ["shown"]) for one in kept)
+
+
+def test_a_link_to_another_experiment_takes_nothing_along(two_experiments):
+    app = open_page(experiment="ours", also="theirs")
+    queries = {link.proto.query_string for link in app.get("page_link")}
+    assert {"experiment=ours&also=theirs", "experiment=theirs"} <= queries
+
+
 def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two_experiments):
     ours, theirs = two_experiments
     with ours.editing() as spec:
@@ -65,6 +83,20 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert app.query_params["hidden"] == "shown"
     menus = [button.key for button in open_page("watch", experiment="theirs").get("menu_button")]
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
+
+
+def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):
+    with two_experiments[0].editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    two_experiments[1].runs()[0].config_file.write_text("{")
+    app = open_page("compare", experiment="ours", compare_runs=["byol-bs256-s0", "moco-bs256-s0", "gone"])
+    (warning,) = app.warning
+    assert "not shown: moco-bs256-s0 (hidden), gone (no such run)." in warning.value.replace("\\", "")
+    assert app.multiselect(key="compare_runs").value == ["byol-bs256-s0"]
+    unreadable = two_experiments[1].runs()[0].name
+    (warning,) = open_page("compare", experiment="theirs", compare_runs=unreadable).warning
+    assert f"{unreadable} (cannot be read)" in warning.value.replace("\\", "")
+    assert not open_page("compare", experiment="ours", compare_runs="byol-bs256-s0").warning
 
 
 def test_an_experiment_all_of_whose_runs_are_hidden_says_how_to_see_them(two_experiments):
@@ -94,6 +126,28 @@ def test_runs_on_different_images_are_said_to_be(two_experiments):
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="digits", dataset="digits", steps=20)
     assert "different images (digits, photos)" in texts(open_page("compare", experiment="ours", also="digits")).replace("\\", "")
     assert "different images" not in texts(open_page("compare", experiment="ours", also="theirs"))
+
+
+def test_the_same_images_are_claimed_only_of_runs_on_one_data_set(two_experiments):
+    mixed = synthetic.store(
+        Store().root, methods=("byol",), seeds=(0,), name="mixed", axes={"dataset": ["photos", "digits"]}, steps=20
+    )
+    same = "same images for every run"
+    assert same in texts(open_page("compare", experiment="ours", also="theirs"))
+    assert same not in texts(open_page("compare", experiment="mixed"))
+    assert same in texts(open_page("compare", experiment="mixed", compare_runs=mixed.runs()[0].name))
+    assert same in report.html(two_experiments[0]) and same not in report.html(mixed)
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("cats", "cars"):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "images.npz", x_train=np.zeros((40, 16, 16, 3), np.uint8))
+        path = str(tmp_path / name / "images.npz")
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, dataset=path, steps=20)
+    app = open_page("probe", experiment="cats", also="cars")
+    assert "different images (cars/images.npz, cats/images.npz)" in texts(app).replace("\\", "")
+    assert set(printed(app)[0].index) == {"BYOL · on cars/images.npz · cars", "BYOL · on cats/images.npz · cats"}
 
 
 def test_what_runs_warned_of_stands_beside_their_numbers(two_experiments):

@@ -2,6 +2,7 @@
 
 import statistics
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import report, share, study, tables, words
@@ -193,6 +194,35 @@ def test_what_was_deleted_can_be_put_back_from_the_page():
     back.click().run()
     clean(app)
     assert synthetic_files(experiment) == before and titles(app)
+
+
+@pytest.mark.parametrize("action, button", [("Delete", "trash_delete"), ("Details and notes", "details_save")])
+def test_a_dialog_neither_follows_to_another_page_nor_comes_back_by_itself(action, button):
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    app = menu(open_page(), "one", action)
+    assert button in keys(app)
+    for page in ("watch", "experiments"):
+        app.switch_page(f"views/{page}.py").run()
+        assert button not in keys(clean(app))
+    assert button in keys(menu(app, "one", action))
+    aside = experiment.path.rename(experiment.path.with_name(".aside"))  # deleted elsewhere
+    assert button not in keys(clean(app.run()))
+    aside.rename(experiment.path)
+    assert titles(clean(app.run())) and button not in keys(app)
+
+
+def test_the_question_about_a_run_stays_with_its_experiment():
+    for name in ("one", "two"):
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, steps=20)
+    app = open_page("watch", experiment="one")
+    app.menu_button(key="watch_menu_byol-bs256-s0").click("Delete").run()
+    assert "trash_delete" in keys(clean(app))
+    app.query_params["experiment"] = "two"
+    assert "trash_delete" not in keys(clean(app.run()))
+
+
+def keys(app: AppTest) -> list[str]:
+    return [button.key for button in app.button]
 
 
 def synthetic_files(experiment) -> dict[str, bytes]:
