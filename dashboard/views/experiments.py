@@ -1,7 +1,6 @@
 """Experiments: every question in the store, its runs' states and best numbers, and the way to its pages."""
 
 from collections import Counter
-from pathlib import Path
 
 import streamlit as st
 
@@ -185,8 +184,8 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
         known = best.get(key := (folded["dataset"], folded["method"]))
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
             best[key] = folded
-    several = len({dataset for dataset, _ in best}) > 1
-    on = {dataset: f" on {Path(dataset).name}" if several else "" for dataset, _ in best}
+    sets = words.told_apart(dataset for dataset, _ in best)
+    on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}
     lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
     images = {tuple(map(folded.get, ("dataset", "encoder", "image_size"))) for folded in best.values()}
     for folded in untrained(rows):
@@ -241,10 +240,10 @@ def card(experiment: Experiment) -> None:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
-            on = dict.fromkeys(Path(run.config.dataset).name for run in tables.by_method(runs))
+            on = words.told_apart(run.config.dataset for run in tables.by_method(runs))
             about_it = [
                 experiment.name,
-                ", ".join(on),
+                ", ".join(on.values()),
                 f"varies {', '.join(varied)}" if varied else "",
                 words.date(spec.created),
             ]

@@ -94,7 +94,7 @@ def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_expe
     assert "not shown: moco-bs256-s0 (hidden), gone (no such run)." in warning.value.replace("\\", "")
     assert app.multiselect(key="compare_runs").value == ["byol-bs256-s0"]
     unreadable = two_experiments[1].runs()[0].name
-    (warning,) = open_page("compare", experiment="theirs", compare_runs=unreadable).warning
+    _, warning = open_page("compare", experiment="theirs", compare_runs=unreadable).warning
     assert f"{unreadable} (cannot be read)" in warning.value.replace("\\", "")
     assert not open_page("compare", experiment="ours", compare_runs="byol-bs256-s0").warning
 
