@@ -212,12 +212,10 @@ def words_of_states(rows: Sequence[Mapping[str, Any]]) -> str:
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
     lines: dict[str, dict[str, Any]] = {}
-    sets = words.told_apart(row["dataset"] for row in rows)
-    several = len(sets) > 1, len({row["encoder"] for row in rows}) > 1
+    kinds = labels.kinds(rows)
     for one in untrained(rows):
-        on = f" on {sets[one['dataset']]}" if several[0] else ""
-        on += f" at {one['image_size']} px" if one["image_size"] else ""
-        label = f"Untrained encoder{' ' + one['encoder'] if several[1] else ''}{on}"
+        encoder, on = kinds[labels.kind(one)]
+        label = f"Untrained encoder{encoder}{on}"
         n = max(one["random_linear_n"], one["random_knn_n"])
         accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
         lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
@@ -340,14 +338,13 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
         return []
     n = max(map(len, per_class.values()))
     height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
-    caption = f"The {probe.MAX_CLASSES} of {n} classes on which the methods differ most." if n > probe.MAX_CLASSES else ""
     return [
         Chart(
             probe.per_class(rows, per_class),
             "per-class",
             "Accuracy of the linear probe on each class, for each method",
             height,
-            caption,
+            probe.which_classes(rows, n),
         )
     ]
 

@@ -128,6 +128,20 @@ def test_every_horizontal_axis(experiment, rows, x):
     assert figure.layout.uirevision != curves.loss(rows, "epoch" if x != "epoch" else "step").layout.uirevision
 
 
+def test_on_one_axis_of_time_every_chance_level_ends_where_its_curves_do(rows):
+    """In the unit of the axis, which the slowest method decides."""
+    slow = []
+    for curve in rows:
+        times = {"simclr": 100, "byol": 1000}.get(curve.method, 1)
+        places = curve.logged.places | {"seconds": curve.logged.places["seconds"] * times}
+        slow.append(dataclasses.replace(curve, logged=tables.Logged(places, curve.logged.values)))
+    figure = curves.loss(tuple(slow), "seconds")
+    ends = {trace.text[1].split(" = ")[0]: trace.x[1] for trace in figure.data if trace.text}
+    for method in ("moco", "simclr", "byol"):
+        last = max(float(np.nanmax(trace.x)) for trace in figure.data if (trace.legendgroup or "") == METHODS[method].title)
+        assert ends[METHODS[method].chance] == pytest.approx(last, rel=0.1)
+
+
 def test_smoothing_is_unbiased_and_keeps_what_was_logged(experiment, rows):
     assert np.allclose(curves.smoothed(np.full(50, 3.0), 0.9), 3.0)
     one = of(rows, run="byol-bs256-s0")
@@ -254,6 +268,11 @@ def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
     shown = figure.layout.yaxis.ticktext
     assert len(shown) == probe.MAX_CLASSES and shown[0] == "class 99" and "class 3" not in shown
 
+    assert "differ most" in probe.which_classes(summary, 100) and probe.which_classes(summary, 30) == ""
+    byol = [row for row in summary if row["method"] == "byol"]
+    hardest = probe.per_class(byol, many).layout.yaxis.ticktext
+    assert hardest[-1] == "class 0" and "class 99" not in hardest and "hardest" in probe.which_classes(byol, 100)
+
     one = probe.per_class(summary, {run.name: run.results()["linear"]["per_class"] for run in experiment.runs()})
     byol = next(trace for trace in one.data if trace.name == "BYOL")
     values = [run.results()["linear"]["per_class"]["coffee"] for run in experiment.runs() if run.config.method == "byol"]
@@ -267,6 +286,9 @@ def test_a_class_without_test_images_is_left_out(experiment):
 
 
 def test_confusion_shares_sum_to_one_and_counts_are_told():
-    heat = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run").data[0]
+    figure = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
+    assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
+    assert probe.confusion(np.eye(100), [f"class {k}" for k in range(100)], "run").layout.xaxis.ticktext == ()
+    heat = figure.data[0]
     assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]])
     assert heat.customdata[0][1] == ("a", "b", 2) or list(heat.customdata[0][1]) == ["a", "b", 2]

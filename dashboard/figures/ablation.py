@@ -267,18 +267,18 @@ class _Show:
     per_unit: float  # what a value is divided by
     drop: bool
     share: bool
-    digits: str
+    digits: str  # d3's format
 
     @classmethod
     def of(cls, measure: str, values: Sequence[float], drop: bool) -> "_Show":
         if drop:
             return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
         if measure == "seconds":
-            return cls(*words.time_unit(max(values, default=0.0)), False, False, ".3~g")
+            return cls(*words.time_unit(max(values, default=0.0)), False, False, ",.3~r")
         if measure == "peak_memory_bytes":
-            return cls("GB", 1e9, False, False, ".3~g")
+            return cls("GB", 1e9, False, False, ",.3~r")
         own = MEASURES[measure]
-        return cls(own.unit, 0.01 if own.share else 1.0, False, own.share, ".1f" if own.share else ".3~g")
+        return cls(own.unit, 0.01 if own.share else 1.0, False, own.share, ".1f" if own.share else ",.3~r")
 
     def y(self, value: float, best: float | None) -> float:
         return (value if best is None else best - value) / self.per_unit
@@ -289,11 +289,14 @@ class _Show:
         how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
         return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
 
+    def number(self, height: float) -> str:
+        """As `digits` say it, in Python."""
+        return f"{height:.1f}" if self.share else f"{float(f'{height:.3g}'):,g}"
+
     def said(self, measured: Measured, best: float | None) -> str:
-        number = self.digits.replace("~", "")
         unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"
-        spread = f" ± {format(measured.std / self.per_unit, number)}" if measured.std is not None else ""
-        return f"{format(self.y(measured.mean, best), number)}{spread}{unit}, N = {measured.n}"
+        spread = f" ± {self.number(measured.std / self.per_unit)}" if measured.std is not None else ""
+        return f"{self.number(self.y(measured.mean, best))}{spread}{unit}, N = {measured.n}"
 
 
 def _add_line(
@@ -462,7 +465,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
         if seen.n:
             z[row, column] = show.y(seen.mean, best)
             hover[row, column] = "<br>".join(filter(None, [where, show.said(seen, best), why]))
-            texts.append((column, row, f"{z[row, column]:{show.digits.replace('~', '')}}", ""))
+            texts.append((column, row, show.number(z[row, column]), ""))
         else:
             texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
     blue = style.PALETTE[0]

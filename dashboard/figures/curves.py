@@ -88,8 +88,9 @@ def loss(
     """The loss of one method's runs with its chance level; of several methods, on one axis and with a warning."""
     methods = list(dict.fromkeys(curve.method for curve in curves))
     traces, layout = _curves(curves, "loss", x, smoothing, spread)
+    _, per_unit = _unit(curves, "loss", x)
     for method in methods:
-        traces += _chance([curve for curve in curves if curve.method == method], method, x)
+        traces += _chance([curve for curve in curves if curve.method == method], method, x, per_unit)
     names = (
         " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])])
         if len(methods) > 1
@@ -112,7 +113,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     if name == "uniformity":
         yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
-        yaxis |= {"rangemode": "tozero", "hoverformat": ".3g"}
+        yaxis |= {"rangemode": "tozero", "hoverformat": ".3g", "tickformat": "~g"}
     layout["title"] = {"text": title, "subtitle": {"text": reading}}
     return _figure(traces, layout, yaxis)
 
@@ -156,7 +157,7 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
     """The traces of all curves, and the layout that goes with them."""
     groups = [(label, tone, [curve for curve in group if curve.has(y, x)]) for label, tone, group in _groups(curves)]
     curves = [curve for _, _, group in groups for curve in group]
-    unit, per_unit = _time_unit(curves, y) if x == "seconds" else (X_AXES[x], 1.0)
+    unit, per_unit = _unit(curves, y, x)
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
     choices = y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD
     traces = [trace for label, tone, group in groups if group for trace in _of_label(group, label, tone, *choices)]
@@ -317,10 +318,9 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
     return tuple(column[count > 1] for column in (x, y, std, count))
 
 
-def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
+def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float) -> list[dict]:
     """A dashed line at each loss of a network that knows nothing; the highest has the name, the others their number."""
-    unit = _time_unit(curves, "loss")[1] if x == "seconds" else 1.0
-    last = [(at[-1] / unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
+    last = [(at[-1] / per_unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
     end = max((float(at) for at, _ in last), default=0.0)
     levels = sorted({round(float(level), 4) for _, level in last}, reverse=True)
     return [
@@ -340,8 +340,10 @@ def _chance(curves: Sequence[Curve], method: str, x: str) -> list[dict]:
     ]
 
 
-def _time_unit(curves: Sequence[Curve], y: str) -> tuple[str, float]:
-    """(axis title, seconds a unit) that keeps the numbers short."""
+def _unit(curves: Sequence[Curve], y: str, x: str) -> tuple[str, float]:
+    """(axis title, what a unit of the axis is): of times, a unit that keeps the numbers of all curves short."""
+    if x != "seconds":
+        return X_AXES[x], 1.0
     longest = max((float(at[-1]) for _, at, _ in (curve.pairs(y, "seconds") for curve in curves) if len(at)), default=0.0)
     name, seconds = words.time_unit(longest)
     return f"{X_AXES['seconds']}, {name}", seconds

@@ -134,9 +134,10 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
         )
     )
     named = set()
+    digits = ".3~s" if costs.max() / unit >= 1e6 else ",.3~r"  # 2.6P operations, 0.508 minutes
     for point in points:
-        label = style.plain(point.label)
-        spread = "" if point.cost_std is None else f" ± {point.cost_std / unit:.3g}"
+        label, run = style.plain(point.label), style.plain(point.name)
+        spread = "" if point.cost_std is None else f" ± %{{customdata:{digits}}}"
         interval = (
             "" if point.low is None else f"<br>95 %: {words.percent(point.low)} to {words.percent(point.high)}, N = {point.n}"
         )
@@ -157,6 +158,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             go.Scatter(
                 x=[point.cost / unit],
                 y=[point.worth],
+                customdata=None if point.cost_std is None else [point.cost_std / unit],
                 mode="markers",
                 name=label,
                 legendgroup=label,
@@ -166,7 +168,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
                 if point.cost_std is None
                 else {"type": "data", "array": [point.cost_std / unit], "color": point.colour, "thickness": 1.5, "width": 4},
                 marker={"size": 11, "color": point.colour, "symbol": style.symbol(point.method)},
-                hovertemplate=f"%{{y}}{interval}<br>%{{x:.3~s}}{spread} {axis}<extra>{style.plain(point.name) or label}</extra>",
+                hovertemplate=f"%{{y}}{interval}<br>%{{x:{digits}}}{spread} {axis}<extra>{run or label}</extra>",
             )
         )
         named.add(label)

@@ -3,12 +3,15 @@
 `rows` are those of `tables.summary`, in the order in which they are shown; `results` are the runs' results.json, {run: results}.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
 from sslcore.analysis.stats import aggregate
@@ -16,6 +19,7 @@ from sslcore.analysis.summary import number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
+DASHES = ("dot", "dash", "dashdot", "longdash")  # of what several data sets are compared with
 REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}
 
 Rows = Sequence[Mapping[str, Any]]
@@ -24,7 +28,6 @@ Results = Mapping[str, Mapping[str, Any]]
 
 def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
-    key, said = REFERENCE[name]
     figure = style.figure(
         title={
             "text": FEW[name],
@@ -39,17 +42,16 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         yaxis={"title": {"text": "accuracy"}, **style.SHARE},
         uirevision=name,
     )
-    reference = by_share(rows, results, name, key)
-    if reference:
+    for (said, reference), dash in zip(references(rows, results, name).items(), itertools.cycle(DASHES)):
         figure.add_trace(
             go.Scatter(
                 x=list(reference),
                 y=[aggregate(values).mean for values in reference.values()],
                 mode="lines+markers",
-                name=said,
-                line={"color": style.NEUTRAL, "dash": "dot", "width": 2},
+                name=style.plain(said),
+                line={"color": style.NEUTRAL, "dash": dash, "width": 2},
                 marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
-                hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{said}</extra>",
+                hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{style.plain(said)}</extra>",
             )
         )
     for label, group in by_label(rows).items():
@@ -199,6 +201,41 @@ def _label_axis(rows: Rows) -> dict[str, Any]:
         "ticktext": [style.plain(name) for name in names],
         "showgrid": False,
         "ticks": "",
+    }
+
+
+def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float, list[float]]]:
+    """What FEW[name] is compared with, by its words: share of the labels -> a number a seed, the mean of that seed's runs."""
+    key, said = REFERENCE[name]
+    called = kinds(rows)
+    of_seed: dict[tuple, dict[Any, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        of_seed.setdefault(kind(row), {}).setdefault(row["seed"], []).append(row)
+    found = {}
+    for of_kind, seeds in of_seed.items():
+        lines = [by_share(own, results, name, key) for own in seeds.values()]
+        shares = sorted({share for line in lines for share in line})
+        if shares:
+            means = {share: [float(np.mean(line[share])) for line in lines if share in line] for share in shares}
+            found[said + "".join(called[of_kind])] = means
+    return found
+
+
+def kind(row: Mapping[str, Any]) -> tuple:
+    """What decides how good an untrained encoder is, beside its seed: (data set, encoder, image size where that varies)."""
+    return row["dataset"], row["encoder"], row.get("image_size")
+
+
+def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
+    """Each kind of the rows -> what tells it from the others, in words: its encoder, and the images (" on digits at 32 px")."""
+    sets = words.told_apart(row["dataset"] for row in rows)
+    encoders = {row["encoder"] for row in rows}
+    return {
+        (dataset, encoder, size): (
+            f" {encoder}" if len(encoders) > 1 else "",
+            (f" on {sets[dataset]}" if len(sets) > 1 else "") + (f" at {size} px" if size else ""),
+        )
+        for dataset, encoder, size in map(kind, rows)
     }
 
 

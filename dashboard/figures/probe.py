@@ -112,8 +112,8 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     """Accuracy of the linear probe on each class, mean over seeds, a dot a label; easiest class on top.
 
     `accuracies` holds each run's results: {run: {class: accuracy}}, None for a class
-    without test images, which is left out. Of very many classes, the MAX_CLASSES on
-    which the labels differ most are shown.
+    without test images, which is left out. Of very many classes, MAX_CLASSES are shown,
+    see `which_classes`.
     """
     means = {}  # label -> {class: mean accuracy}
     for label, group in by_label(rows).items():
@@ -123,8 +123,9 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             means[label] = {name: float(np.mean([one[name] for one in of_group])) for name in shared}
     classes = list(dict.fromkeys(name for of_label in means.values() for name in of_label))
     values = {name: [of_label[name] for of_label in means.values() if name in of_label] for name in classes}
-    if len(classes) > MAX_CLASSES:
-        classes = sorted(classes, key=lambda name: min(values[name]) - max(values[name]))[:MAX_CLASSES]
+    if len(classes) > MAX_CLASSES:  # a single label differs from none: its hardest
+        alike = {name: min(of) - max(of) if len(means) > 1 else of[0] for name, of in values.items()}
+        classes = sorted(classes, key=alike.get)[:MAX_CLASSES]
     classes.sort(key=lambda name: -float(np.mean(values[name])))
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
@@ -155,6 +156,12 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     return figure.update_traces(cliponaxis=False)
 
 
+def which_classes(rows: Sequence[Mapping[str, Any]], n: int) -> str:
+    """Which of n classes `per_class` shows; "" where it shows all."""
+    why = "on which the methods differ most" if len(by_label(rows)) > 1 else "that are hardest"
+    return f"The {MAX_CLASSES} of {n} classes {why}." if n > MAX_CLASSES else ""
+
+
 def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     """A label's colour: its method's, or a tone of it where the method has several labels."""
     method = next(row["method"] for row in rows if row["label"] == label)
@@ -168,6 +175,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blue = style.PALETTE[0]
     places, ticks = list(range(len(classes))), [style.short(name) for name in classes]
+    if len(classes) > MAX_CLASSES:  # they would overlap; the tooltips name both
+        places, ticks = [], []
     names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
     return style.figure(
         title={"text": style.plain(title), "subtitle": {"text": "counts are in the tooltips"}},

@@ -106,8 +106,8 @@ with grid.cell():
             height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)),
             alt="Accuracy of the linear probe on each class, for each method",
         )
-        if n_classes > probe.MAX_CLASSES:
-            st.caption(f"The {probe.MAX_CLASSES} of {n_classes} classes on which the methods differ most.")
+        if said := probe.which_classes(rows, n_classes):
+            st.caption(said)
 with grid.cell():
     confused = [name for name, result in probed.items() if result["linear"].get("confusion")]
     if confused:

@@ -245,3 +245,11 @@ def test_the_pareto_line_joins_what_none_beats():
     assert evidence.cost(points, "Accuracy", "s").layout.xaxis.type is None
     far = [evidence.Point("a", "byol", "#009e73", 1, 0.5, 1), evidence.Point("b", "byol", "#009e73", 100, 0.6, 1)]
     assert evidence.cost(far, "Accuracy", "s").layout.xaxis.type == "log"
+
+
+@pytest.mark.parametrize(("cost", "unit", "digits"), [(30.5, 60.0, ",.3~r"), (2.6e15, 1.0, ".3~s")])
+def test_only_counts_are_told_in_thousands_and_millions(cost, unit, digits):
+    """Half a minute is no 508m minutes."""
+    figure = evidence.cost([evidence.Point("a", "byol", "#009e73", cost, 0.5, 2, cost_std=cost / 9)], "Accuracy", "s", unit)
+    assert f"%{{x:{digits}}} ± %{{customdata:{digits}}} s" in figure.data[-1].hovertemplate
+    assert figure.data[-1].customdata[0] == pytest.approx(cost / 9 / unit)

@@ -40,6 +40,24 @@ def test_few_labels_are_means_over_seeds_with_the_untrained_encoder_in_grey(expe
     np.testing.assert_allclose(lines[2].error_y.array, np.std(expected, axis=0, ddof=1))
 
 
+def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts_once(experiment):
+    rows, results = drawn(experiment)
+    worth = {row["run"]: 0.2 + 0.1 * row["seed"] for row in rows}
+    results = {
+        run: result | {"label_efficiency": [{"fraction": 0.1, "accuracy": 0.5, "random_encoder": worth[run]}]}
+        for run, result in results.items()
+    }
+    (line,) = labels.references(rows[:-1], results, "label_efficiency").values()
+    assert line == {0.1: pytest.approx([0.2, 0.3])}, "a seed's runs are one draw, however many have finished"
+    rows[0] |= {"dataset": "digits"}
+    assert labels.references(rows, results, "label_efficiency").keys() == {
+        "untrained encoder on digits",
+        "untrained encoder on photos",
+    }
+    names = [trace.name for trace in labels.few_labels(rows, results, "label_efficiency").data]
+    assert "untrained encoder on digits" in names and len(set(names)) == len(names)
+
+
 def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     rows, results = drawn(experiment)
     pair = labels.heads(rows, results).data[0]
