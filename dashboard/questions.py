@@ -5,8 +5,8 @@ there is none). `rows` and `results` are those of figures/labels.py.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+from dashboard import words
 from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
@@ -66,13 +66,14 @@ def transfers(rows: Rows, results: Results) -> Table:
         "Untrained: kNN": "random_encoder.knn",
         "Pixels: kNN": "pixels.knn",
     }
+    called = words.told_apart(name for result in results.values() for name in labels.part(result, "transfer"))
     table: Table = []
     for label, group in by_label(rows).items():
         moved = [labels.part(results[row["run"]], "transfer") for row in group]
         for dataset in dict.fromkeys(name for entries in moved for name in entries):
             measured = [entries[dataset] for entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
-                line: dict[str, Cell] = {"Encoder": label, "On": Path(dataset).name, "N": str(len(measured))}
+                line: dict[str, Cell] = {"Encoder": label, "On": called[dataset], "N": str(len(measured))}
                 table.append(
                     line
                     | {
