@@ -4,10 +4,10 @@
 """
 
 import itertools
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -19,6 +19,10 @@ from sslcore.analysis.summary import number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
+BESIDE = {  # what else a chart's subtitle says
+    "label_efficiency": ", of a single run over draws of the labels",
+    "fine_tuning": "; from scratch: mean over the runs' recipes",
+}
 DASHES = ("dot", "dash", "dashdot", "longdash")  # of what several data sets are compared with
 REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}
 
@@ -31,7 +35,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     figure = style.figure(
         title={
             "text": FEW[name],
-            "subtitle": {"text": "bars: ± one standard deviation over seeds, of a single run over draws of the labels"},
+            "subtitle": {"text": f"bars: ± one standard deviation over seeds{BESIDE[name]}"},
         },
         xaxis={
             "title": {"text": "share of the training labels"},
@@ -205,20 +209,14 @@ def _label_axis(rows: Rows) -> dict[str, Any]:
 
 
 def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float, list[float]]]:
-    """What FEW[name] is compared with, by its words: share of the labels -> a number a seed, the mean of that seed's runs."""
+    """What FEW[name] is compared with, by its words: `by_share` of each kind of images and encoder.
+
+    From scratch each run trains by its own recipe: a seed's number is the mean over these.
+    """
     key, said = REFERENCE[name]
-    called = kinds(rows)
-    of_seed: dict[tuple, dict[Any, list[Mapping[str, Any]]]] = {}
-    for row in rows:
-        of_seed.setdefault(kind(row), {}).setdefault(row["seed"], []).append(row)
-    found = {}
-    for of_kind, seeds in of_seed.items():
-        lines = [by_share(own, results, name, key) for own in seeds.values()]
-        shares = sorted({share for line in lines for share in line})
-        if shares:
-            means = {share: [float(np.mean(line[share])) for line in lines if share in line] for share in shares}
-            found[said + "".join(called[of_kind])] = means
-    return found
+    of_kind = {one: [row for row in rows if kind(row) == one] for one in dict.fromkeys(map(kind, rows))}
+    found = {said + "".join(kinds(rows)[one]): by_share(own, results, name, key) for one, own in of_kind.items()}
+    return {words: line for words, line in found.items() if line}
 
 
 def kind(row: Mapping[str, Any]) -> tuple:
@@ -240,12 +238,12 @@ def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
 
 
 def by_share(rows: Rows, results: Results, name: str, key: str) -> dict[float, list[float]]:
-    """Share of the labels -> what `key` says, a number a run that says it."""
-    values: dict[float, list[float]] = {}
+    """Share of the labels -> what `key` says, a number a seed: the mean of its runs that say it."""
+    values: dict[float, dict[Any, list[float]]] = {}
     for row in rows:
         entries = results[row["run"]].get(name)
         for entry in entries if isinstance(entries, list) else []:
             share, value = number(entry, "fraction"), number(entry, key)
             if share is not None and share > 0 and value is not None:
-                values.setdefault(share, []).append(value)
-    return dict(sorted(values.items()))
+                values.setdefault(share, {}).setdefault(row["seed"], []).append(value)
+    return {share: [statistics.fmean(of) for of in of_seed.values()] for share, of_seed in sorted(values.items())}
