@@ -207,12 +207,13 @@ function rangeOf(traces, name, { rangemode = "normal", minallowed = -Infinity, m
 const PREFIXES = { "-9": "n", "-6": "μ", "-3": "m", 0: "", 3: "k", 6: "M", 9: "B", 12: "T" }
 
 // Ticks, `room` of them or fewer, by 1, 2 or 5 times a power of ten, and their numbers.
-function ticksOf([low, high], { dtick, tickformat }, room) {
+function ticksOf([low, high], { dtick, tickformat, exponentformat }, room) {
   const rough = (high - low) / (Math.min(9, Math.max(4, room)) + 1)
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = dtick ?? power * [2, 5, 10].find(times => times >= rough / power)
   const exponent = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))))
-  const thousands = Math.abs(exponent) > 3 ? 3 * Math.floor(exponent / 3) : 0
+  const short = Math.abs(exponent) > 3 && exponentformat !== "none"
+  const thousands = short ? 3 * Math.floor(exponent / 3) : 0
   const written = value => {
     if (tickformat) return Number((100 * value).toPrecision(4)) + "%"
     const number = String(Number((value / 10 ** thousands).toPrecision(6))).replace("-", "−")

@@ -113,7 +113,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     if name == "uniformity":
         yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
-        yaxis |= {"rangemode": "tozero", "hoverformat": ".3g"}
+        yaxis |= {"rangemode": "tozero", "hoverformat": ".3g", "exponentformat": "none"}
     layout["title"] = {"text": title, "subtitle": {"text": reading}}
     return _figure(traces, layout, yaxis)
 
