@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sslcore import checkpoint, compact, datasets, distributed, energy, environment, flops, memory, plan, preview, weights
-from sslcore.config import RunConfig
+from sslcore.config import ConfigError, RunConfig
 from sslcore.datasets import Data
 from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
@@ -119,8 +119,8 @@ def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
     for skipped in data.skipped:
         pulse.say(f"skipped {skipped}")
     problems, _ = plan.suits(config, datasets.info_of(data, config.dataset))  # some images may have turned out broken
-    for setting, problem in problems.items():
-        raise Failed(f"{setting}: {problem}")
+    if problems:
+        raise Failed(str(ConfigError(problems)))
     check_images(run, data, pulse, evaluate_only)
     return data
 

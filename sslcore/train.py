@@ -316,8 +316,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
             environment.keep(run, training, data)
         training.meter.start()
         make_ready(training, pulse)
-        if distributed.first():
-            environment.keep(run, training, data)  # and what came of it
+        if distributed.first() and (training.compiled or training.graph):
+            environment.keep(run, training, data)  # which says so
     journal = Journal(training, run, pulse)
     warn_of_collapse = collapse_watch(pulse)
     saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS

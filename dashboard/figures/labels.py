@@ -21,7 +21,7 @@ TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "whi
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
 BESIDE = {  # what else a chart's subtitle says
     "label_efficiency": ", of a single run over draws of the labels",
-    "fine_tuning": "; from scratch: mean over the runs' recipes",
+    "fine_tuning": "; from scratch: mean over recipes",
 }
 DASHES = ("dot", "dash", "dashdot", "longdash")  # of what several data sets are compared with
 REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}

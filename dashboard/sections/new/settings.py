@@ -1,6 +1,7 @@
 """The settings of all runs, and those that a method has for itself."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -45,10 +46,8 @@ def _own(form: Form, method: str) -> None:
     )
     if names:
         shared = form.usual[method]
-        try:
+        with suppress(ConfigError):  # which is said where it was typed
             shared = resolve({**shared.flat(), **{name: value for name, value in form.settings.items() if name in SHARED}})
-        except ConfigError:  # which is said where it was typed
-            pass
         form.by_method[method] = _fields(form, names, {method: shared}, asked, prefix=f"{method}_")
 
 
