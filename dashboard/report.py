@@ -32,7 +32,7 @@ from dashboard.figures import ablation as ablations
 from dashboard.figures import curves, embedding, labels, probe, style
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, number, untrained, warned
+from sslcore.analysis.summary import by_seed, kind, number, untrained, warned
 from sslcore.config import flatten
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Experiment, Run
@@ -214,7 +214,7 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     lines: dict[str, dict[str, Any]] = {}
     kinds = labels.kinds(rows)
     for one in untrained(rows):
-        encoder, on = kinds[labels.kind(one)]
+        encoder, on = kinds[kind(one)]
         label = f"Untrained encoder{encoder}{on}"
         n = max(one["random_linear_n"], one["random_knn_n"])
         accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}

@@ -15,7 +15,7 @@ from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
 from sslcore.analysis.stats import aggregate
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import kind, number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
@@ -214,14 +214,11 @@ def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float,
     From scratch each run trains by its own recipe: a seed's number is the mean over these.
     """
     key, said = REFERENCE[name]
-    of_kind = {one: [row for row in rows if kind(row) == one] for one in dict.fromkeys(map(kind, rows))}
-    found = {said + "".join(kinds(rows)[one]): by_share(own, results, name, key) for one, own in of_kind.items()}
-    return {words: line for words, line in found.items() if line}
-
-
-def kind(row: Mapping[str, Any]) -> tuple:
-    """What decides how good an untrained encoder is, beside its seed: (data set, encoder, image size where that varies)."""
-    return row["dataset"], row["encoder"], row.get("image_size")
+    found = {
+        said + "".join(told): by_share([row for row in rows if kind(row) == one], results, name, key)
+        for one, told in kinds(rows).items()
+    }
+    return {told: line for told, line in found.items() if line}
 
 
 def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:

@@ -8,7 +8,7 @@ from dashboard import access, change, details, link, menu, share, study, tables,
 from dashboard.figures import spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
-from sslcore.analysis.summary import by_seed, untrained
+from sslcore.analysis.summary import by_seed, kind, untrained
 from sslcore.config import RunConfig, flatten
 from sslcore.experiment import ACTIVE, Experiment, Run, Spec
 from sslcore.methods import METHODS
@@ -187,12 +187,13 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
     sets = words.told_apart(dataset for dataset, _ in best)
     on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}
     lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
-    images = {tuple(map(folded.get, ("dataset", "encoder", "image_size"))) for folded in best.values()}
+    images = set(map(kind, best.values()))
+    encoders: dict[str, dict] = {}  # the first of each data set
     for folded in untrained(rows):
-        dataset, encoder, size = (folded[name] for name in ("dataset", "encoder", "image_size"))
-        if folded["random_knn_n"] and (dataset, encoder, size) in images and dataset in on:  # one a data set
-            lines.append(line(f"Untrained{on.pop(dataset)}", folded, "random_linear", "random_knn"))
-    return lines
+        if folded["random_knn_n"] and kind(folded) in images:
+            encoders.setdefault(folded["dataset"], folded)
+    beside = [line(f"Untrained{on[dataset]}", folded, "random_linear", "random_knn") for dataset, folded in encoders.items()]
+    return lines + beside
 
 
 def worth(folded: dict) -> tuple[float, float]:

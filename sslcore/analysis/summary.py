@@ -138,16 +138,21 @@ def _over_seeds(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, float
     }
 
 
+def kind(row: Mapping[str, Any]) -> tuple:
+    """What decides how good an untrained encoder is, beside its seed: (data set, encoder, image size where that varies)."""
+    return row["dataset"], row["encoder"], row.get("image_size")
+
+
 def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What needs no training: random_linear, random_knn, pixels_knn, with _std and _n.
 
-    A row for each data set, encoder and image_size (None where that is the same in all). All runs of a seed start from the
+    A row for each `kind`: dataset, encoder and image_size (None where that is the same in all). All runs of a seed start from the
     same weights, whatever else differs between them: whoever took the mean over runs would count a seed the more, the more
     of its runs have finished.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["dataset"], row["encoder"], row.get("image_size")), []).append(row)
+        groups.setdefault(kind(row), []).append(row)
     found = []
     for (dataset, encoder, image_size), own in groups.items():
         folded = {"dataset": dataset, "encoder": encoder, "image_size": image_size}
