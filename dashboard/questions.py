@@ -10,7 +10,7 @@ from dashboard import words
 from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
-from sslcore.analysis.stats import aggregate
+from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import number
 
 Cell = str | tuple[float | None, float | None]
@@ -49,7 +49,7 @@ def heads(rows: Rows, results: Results) -> Table:
         for said, where in what.items():
             for side in ("h", "z"):
                 line[f"{said}, {side}"] = _over_seeds(
-                    [value for row in group if (value := number(results[row["run"]], f"{where}.{side}")) is not None]
+                    of_each_seed((row["seed"], number(results[row["run"]], f"{where}.{side}")) for row in group)
                 )
         table.append(line)
     return [
@@ -69,15 +69,16 @@ def transfers(rows: Rows, results: Results) -> Table:
     called = words.told_apart(name for result in results.values() for name in labels.part(result, "transfer"))
     table: Table = []
     for label, group in by_label(rows).items():
-        moved = [labels.part(results[row["run"]], "transfer") for row in group]
-        for dataset in dict.fromkeys(name for entries in moved for name in entries):
-            measured = [entries[dataset] for entries in moved if isinstance(entries.get(dataset), Mapping)]
+        moved = [(row["seed"], labels.part(results[row["run"]], "transfer")) for row in group]
+        for dataset in dict.fromkeys(name for _, entries in moved for name in entries):
+            measured = [(seed, entries[dataset]) for seed, entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
-                line: dict[str, Cell] = {"Encoder": label, "On": called[dataset], "N": str(len(measured))}
+                n = len({seed for seed, _ in measured})
+                line: dict[str, Cell] = {"Encoder": label, "On": called[dataset], "N": str(n)}
                 table.append(
                     line
                     | {
-                        column: _over_seeds([value for entry in measured if (value := number(entry, where)) is not None])
+                        column: _over_seeds(of_each_seed((seed, number(entry, where)) for seed, entry in measured))
                         for column, where in columns.items()
                     }
                 )

@@ -4,8 +4,8 @@
 """
 
 import itertools
-import statistics
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import plotly.graph_objects as go
@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
-from sslcore.analysis.stats import aggregate
+from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import kind, number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
@@ -113,7 +113,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         figure=style.figure(
             title={
                 "text": "What z forgets",
-                "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance"},
+                "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance, mean over runs"},
             },
             uirevision="forgets",
         ),
@@ -121,13 +121,13 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     for k, task in enumerate(tasks):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
         _add_pairs(figure, rows, told[task], place)
-        chance = next((value for answer in told[task].values() if (value := number(answer, "chance")) is not None), None)
-        if chance is not None:
-            figure.add_vline(x=chance, line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
-        values = [value for answer in told[task].values() for name in ("h", "z") if (value := number(answer, name)) is not None]
-        middle = chance or 0.5
+        chances = [value for answer in told[task].values() if (value := number(answer, "chance")) is not None]
+        if chances:
+            figure.add_vline(x=fmean(chances), line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
+        middle = fmean(chances or [0.5])
+        said = [value for answer in told[task].values() for side in "hz" if (value := number(answer, side)) is not None]
         # Wide enough that noise looks like noise.
-        low, high = min([*values, middle - 0.1]) - 0.05, max([*values, middle + 0.1]) + 0.05
+        low, high = min([*said, middle - 0.1]) - 0.05, max([*said, middle + 0.1]) + 0.05
         figure.update_xaxes(tickformat=".4~p", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
@@ -154,14 +154,12 @@ def has(results: Results, *keys: str) -> bool:
 
 
 def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int]) -> None:
-    """h filled, z open, joined by a line; each the mean over a label's runs."""
+    """h filled, z open, joined by a line; each the mean over a label's seeds."""
     for k, (label, group) in enumerate(by_label(rows).items()):
-        told = [answers[row["run"]] for row in group]
-        pairs = [(h, z) for answer in told if (h := number(answer, "h")) is not None and (z := number(answer, "z")) is not None]
-        if not pairs:
+        h, z = (aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in ("h", "z"))
+        if h is None or z is None:
             continue
         colour, method = tone(rows, label), group[0]["method"]
-        h, z = map(aggregate, zip(*pairs))
         h_spread, z_spread = (f" ± {100 * one.std:.1f} % over {one.n} seeds" if one.std is not None else "" for one in (h, z))
         figure.add_trace(
             go.Scatter(
@@ -236,11 +234,11 @@ def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
 
 def by_share(rows: Rows, results: Results, name: str, key: str) -> dict[float, list[float]]:
     """Share of the labels -> what `key` says, a number a seed: the mean of its runs that say it."""
-    values: dict[float, dict[Any, list[float]]] = {}
+    values: dict[float, list[tuple[Any, float]]] = {}
     for row in rows:
         entries = results[row["run"]].get(name)
         for entry in entries if isinstance(entries, list) else []:
             share, value = number(entry, "fraction"), number(entry, key)
             if share is not None and share > 0 and value is not None:
-                values.setdefault(share, {}).setdefault(row["seed"], []).append(value)
-    return {share: [statistics.fmean(of) for of in of_seed.values()] for share, of_seed in sorted(values.items())}
+                values.setdefault(share, []).append((row["seed"], value))
+    return {share: of_each_seed(of_share) for share, of_share in sorted(values.items())}

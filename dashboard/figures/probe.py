@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import plotly.graph_objects as go
 
 from dashboard import words
 from dashboard.figures import style
-from sslcore.analysis.stats import aggregate
+from sslcore.analysis.stats import aggregate, of_each_seed
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
 BASELINES = {
@@ -60,7 +61,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         )
     for column, (name, symbol) in MEASURES.items():
         for k, (label, group) in enumerate(groups.items()):
-            values = [row[column] for row in group if row[column] is not None]
+            values = _of_each_seed(group, column)
             if values:
                 _add_dot(figure, group, column, values, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         _add_key(
@@ -78,6 +79,7 @@ def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
 def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
     made, error, told = aggregate(values), None, ""
+    probed = [row for row in group if row[column] is not None]
     if made.std is not None:
         error = {"type": "data", "array": [made.std]}
         told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
@@ -91,8 +93,8 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
                 hoverinfo="skip",
             )
         )
-    elif column == "linear" and group[0]["linear_low"] is not None:
-        low, high = group[0]["linear_low"], group[0]["linear_high"]
+    elif column == "linear" and len(probed) == 1 and probed[0]["linear_low"] is not None:
+        low, high = probed[0]["linear_low"], probed[0]["linear_high"]
         error = {"type": "data", "symmetric": False, "array": [high - made.mean], "arrayminus": [made.mean - low]}
         told = f" (95 %: {words.percent(low)} to {words.percent(high)})"
     figure.add_trace(
@@ -117,10 +119,10 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     """
     means = {}  # label -> {class: mean accuracy}
     for label, group in by_label(rows).items():
-        of_group = [accuracies[row["run"]] for row in group if accuracies.get(row["run"])]
+        of_group = [(row["seed"], accuracies[row["run"]]) for row in group if accuracies.get(row["run"])]
         if of_group:
-            shared = [name for name in of_group[0] if all(one.get(name) is not None for one in of_group)]
-            means[label] = {name: float(np.mean([one[name] for one in of_group])) for name in shared}
+            shared = [name for name in of_group[0][1] if all(one.get(name) is not None for _, one in of_group)]
+            means[label] = {name: fmean(of_each_seed((seed, one[name]) for seed, one in of_group)) for name in shared}
     classes = list(dict.fromkeys(name for of_label in means.values() for name in of_label))
     values = {name: [of_label[name] for of_label in means.values() if name in of_label] for name in classes}
     if len(classes) > MAX_CLASSES:  # a single label differs from none: its hardest
@@ -222,5 +224,9 @@ def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 
 
 def _mean(group: Sequence[Mapping[str, Any]], column: str) -> float | None:
-    values = [row[column] for row in group if row[column] is not None]
-    return float(np.mean(values)) if values else None
+    values = _of_each_seed(group, column)
+    return fmean(values) if values else None
+
+
+def _of_each_seed(group: Sequence[Mapping[str, Any]], column: str) -> list[float]:
+    return of_each_seed((row["seed"], row[column]) for row in group)

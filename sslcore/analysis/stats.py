@@ -9,7 +9,8 @@ Newcombe's (1998) score interval for the difference of two paired proportions. T
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from statistics import fmean
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,6 +63,15 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     mean, std = float(values.mean()), float(values.std(ddof=1))
     half = half_width(std, n)
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
+
+
+def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
+    """(seed, value or None) a run -> a number a seed, the mean of its runs that have one: two runs of a seed are no two draws."""
+    own: dict[Any, list[float]] = {}
+    for seed, value in values:
+        if value is not None:
+            own.setdefault(seed, []).append(value)
+    return [fmean(of) for of in own.values()]
 
 
 def half_width(std: float, n: int, level: float = LEVEL) -> float:

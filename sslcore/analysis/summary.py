@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sslcore.analysis.stats import of_each_seed
 from sslcore.compact import as_float
 from sslcore.config import WATCHING, get
 from sslcore.experiment import Run, Status
@@ -125,12 +126,7 @@ def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _over_seeds(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
-    """Each seed counts once, by the mean of its runs: two of them are no two draws."""
-    of_seed: dict[Any, list[float]] = {}
-    for row in rows:
-        if row[name] is not None:
-            of_seed.setdefault(row["seed"], []).append(row[name])
-    values = [statistics.fmean(of) for of in of_seed.values()]
+    values = of_each_seed((row["seed"], row[name]) for row in rows)
     return {
         name: statistics.fmean(values) if values else None,
         f"{name}_std": statistics.stdev(values) if len(values) > 1 else None,

@@ -6,8 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from dashboard import tables
-from dashboard.figures import labels, style
+from dashboard import questions, tables
+from dashboard.figures import labels, probe, style
 from sslcore.experiment import Store
 from sslcore.files import write_json
 from sslcore.launch import transfer
@@ -65,6 +65,17 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     np.testing.assert_allclose(pair.x, [np.mean([m["z"] for m in moco]), np.mean([m["h"] for m in moco])])
     assert list(pair.marker.symbol) == ["circle-open", "circle"]
     assert sorted(shape.x0 for shape in labels.forgets(rows, results).layout.shapes) == [0.25, 0.25, 0.5, 0.5]
+
+
+def test_a_seed_whose_run_is_there_twice_counts_once(experiment):
+    rows, results = drawn(experiment)
+    twice = [*rows, *({**row, "run": f"{row['run']} again", "linear_low": None} for row in rows if row["seed"] == 0)]
+    both = results | {row["run"]: results[row["run"].removesuffix(" again")] for row in twice}
+    per_class = {run: result["linear"]["per_class"] for run, result in both.items()}
+    assert probe.accuracy(twice) == probe.accuracy(rows)
+    assert probe.per_class(twice, per_class) == probe.per_class(rows, per_class)
+    assert labels.heads(twice, both) == labels.heads(rows, results)
+    assert questions.all_of(twice, both) == questions.all_of(rows, results)
 
 
 def test_the_page_shows_what_there_is(experiment):
