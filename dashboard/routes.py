@@ -155,7 +155,7 @@ def report_page(request: Request) -> Response:
     if experiment is None:
         return PlainTextResponse("no such experiment", status_code=404)
     headers = {
-        "Content-Security-Policy": f"{report.policy()}; frame-ancestors 'none'",
+        "Content-Security-Policy": f"{report.look.policy()}; frame-ancestors 'none'",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-cache",
     }

@@ -21,7 +21,9 @@ from plotly.offline import get_plotlyjs
 from dashboard import report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
+from dashboard.report import charts
 from sslcore.analysis import pairs
+from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -140,7 +142,7 @@ def test_its_curves_are_the_folders_metrics_in_the_apps_colours(experiment, page
 
 def test_its_table_says_what_the_folder_says(experiment, page):
     text = " ".join(Parsed(page).text.split())
-    for row in report.by_seed(tables.summary(experiment.runs())):
+    for row in by_seed(tables.summary(experiment.runs())):
         assert " ".join([row["label"], "2", tables.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
         assert words.duration(row["seconds"]) in text
     for pair in pairs.compare(
@@ -227,7 +229,7 @@ def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told
     drawn = figures(parsed)
     for kind in ("umap", "confusion"):
         shown = [run.config.method for run in runs if f"{kind}-{run.name}" in drawn]
-        assert len(shown) == report.MAX_PANELS and set(shown) == {"moco", "simclr", "byol"}
+        assert len(shown) == charts.MAX_PANELS and set(shown) == {"moco", "simclr", "byol"}
     assert parsed.text.count("6 of 9 shown, one of each method first") == 2 and "30 of 100 classes" in parsed.text
 
 

@@ -1,0 +1,247 @@
+"""The charts of a report: the pages' figures, with their heights, captions and words for who cannot see them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from dashboard import embeddings, tables, words
+from dashboard.figures import ablation as ablations
+from dashboard.figures import curves, embedding, labels, probe, style
+from sslcore.analysis import ablation
+from sslcore.analysis.summary import number
+from sslcore.experiment import Experiment, Run
+
+MAX_PANELS = 6  # embeddings and confusion matrices: one a label
+MAX_AXES = 3  # along which ablations are drawn
+MAX_POINTS = 2000  # an embedding
+LEGEND = 20  # pixels of a line in a legend
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure and what is said of it."""
+
+    figure: go.Figure
+    name: str  # of a downloaded picture
+    alt: str
+    height: int = 340
+    caption: str = ""
+
+    def json(self) -> Markup:
+        """The figure for a <script> element, from which no text can break out. Points are drawn as SVG: WebGL needs eval."""
+        drawn = self.figure.to_plotly_json()
+        text = go.Figure(
+            {**drawn, "data": [{**trace, "type": trace["type"].removesuffix("gl")} for trace in drawn["data"]]}
+        ).to_json(validate=False)
+        return Markup(text.replace("<", "\\u003c"))
+
+
+def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) -> dict[str, list[Chart]]:
+    """The report's charts, by section. `probed` are the rows of the runs that were."""
+    logged = tables.curves(runs)
+    return {
+        "accuracy": _accuracy(probed),
+        "losses": [
+            _loss(tuple(curve for curve in logged if curve.method == method), method)
+            for method in dict.fromkeys(curve.method for curve in logged)
+        ],
+        "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
+        "classes": _classes(probed, results),
+        "few_labels": _few_labels(probed, results),
+        "heads": _heads(probed, results),
+    }
+
+
+def _accuracy(rows: labels.Rows) -> list[Chart]:
+    if not rows:
+        return []
+    n_labels = len({row["label"] for row in rows})
+    caption = (
+        "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: "
+        "what needs no training."
+    )
+    alt = (
+        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
+    )
+    return [Chart(probe.accuracy(rows), "accuracy", alt, 190 + 62 * n_labels, caption)]
+
+
+def _loss(logged: tuple[tables.Curve, ...], method: str) -> Chart:
+    height = 340 + LEGEND * (_n_labels(logged) - 1)
+    return Chart(
+        curves.loss(logged),
+        f"loss-{method}",
+        f"Training loss of {style.title(method)} by optimizer step, with its chance level",
+        height,
+    )
+
+
+def _metric(logged: tuple[tables.Curve, ...], name: str) -> Chart:
+    return Chart(
+        curves.metric(logged, name),
+        name,
+        f"{curves.METRICS[name][0]} by optimizer step, all runs overlaid",
+        320 + LEGEND * max(0, _n_labels(logged) - 3),
+    )
+
+
+def _n_labels(logged: tuple[tables.Curve, ...]) -> int:
+    return len({curve.label for curve in logged})
+
+
+def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+    per_class = {name: own for name, result in results.items() if (own := labels.part(result, "linear").get("per_class"))}
+    if not per_class:
+        return []
+    n = max(map(len, per_class.values()))
+    height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
+    return [
+        Chart(
+            probe.per_class(rows, per_class),
+            "per-class",
+            "Accuracy of the linear probe on each class, for each method",
+            height,
+            probe.which_classes(rows, n),
+        )
+    ]
+
+
+def confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart], str]:
+    """(those of the first run of each label, MAX_PANELS at most; how many are left out)."""
+    linear = {name: labels.part(result, "linear") for name, result in results.items()}
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        if linear[row["run"]].get("confusion"):
+            first.setdefault(row["label"], row)
+    methods = {row["run"]: row["method"] for row in first.values()}
+    charts = []
+    for name in tables.one_of_each(methods, MAX_PANELS):
+        figure = probe.confusion(linear[name]["confusion"], linear[name]["classes"], f"What {name} confuses")
+        figure.update_traces(showscale=False).update_xaxes(tickangle=-45)
+        figure.update_layout(title_subtitle_text="colour: share of the true class")
+        charts.append(Chart(figure, f"confusion-{name}", f"Confusion matrix of the linear probe of {name}", 380))
+    return charts, _left_out(len(methods))
+
+
+def _left_out(n: int) -> str:
+    return f"{MAX_PANELS} of {n} shown, one of each method first; the dashboard has the others." if n > MAX_PANELS else ""
+
+
+def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+    return [
+        Chart(
+            labels.few_labels(rows, results, name),
+            name,
+            f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method",
+            380,
+        )
+        for name, title in labels.FEW.items()
+        if labels.has(results, name)
+    ]
+
+
+def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+    charts, n_labels = [], len(probe.by_label(rows))
+    if labels.has(results, "heads", "linear"):
+        charts.append(
+            Chart(
+                labels.heads(rows, results),
+                "heads",
+                "Accuracy of the linear probe of h and of z, for each method",
+                180 + 46 * n_labels,
+            )
+        )
+    if labels.has(results, "heads", "forgets"):
+        alt = "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
+        charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels))
+    return charts
+
+
+def varied(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, list[Chart]]]:
+    """(title, charts) of what varies beside the method and the seed: MAX_AXES settings, and the first two of them together."""
+    entries = ablation.entries(experiment, runs)
+    axes = ablation.axes(entries)[:MAX_AXES]
+    rule = ablation.learning_rate_rule(entries)
+    found = []
+    for axis in axes:
+        cells = ablation.cells(entries, [axis])
+        named = f"against {ablations.title(axis)}, a line a method with its spread over seeds"
+        drop = ablations.against(cells, axis, "linear", drop=True).update_layout(title_text="Linear probe, as drop from the best")
+        height = 360 + LEGEND * (len(ablation.lines(cells)) - 1) + 16 * len(rule)
+        charts = [
+            Chart(ablations.against(cells, axis, "linear", notes=rule), f"{axis}-linear", f"Linear probe {named}", height),
+            Chart(drop, f"{axis}-drop", f"Drop of the linear probe from its best {named}", height),
+            Chart(ablations.against(cells, axis, "knn"), f"{axis}-knn", f"kNN {named}", height),
+            Chart(ablations.against(cells, axis, "seconds"), f"{axis}-seconds", f"Training time {named}", 320),
+        ]
+        found.append((f"Against {ablations.title(axis)}", charts))
+    two = [axis for axis in axes if axis != ablation.NEGATIVES][:2]  # negatives follow other settings
+    if len(two) == 2:
+        cells = [cell for cell in ablation.cells(entries, two) if None not in cell.at]
+        ends = ablations.ends(cells, "linear", False)
+        title = " and ".join(map(ablations.title, two))
+        charts = [
+            Chart(
+                ablations.heat(own, two, "linear", ends),
+                f"heat-{k}",
+                f"Heat map of the linear probe over {title} for {ablations.label(own[0])}",
+                340,
+            )
+            for k, own in enumerate(ablation.lines(cells).values())
+        ]
+        found.append((f"Linear probe: {title}", charts))
+    return found
+
+
+def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
+    """(the last layout of each label's first run, laid over the first one, MAX_PANELS at most; what is left out or missing)."""
+    named, called = tables.named(runs), tables.labels(runs)
+    found: dict[str, str] = {}  # label -> its first run that has a layout
+    missing: dict[str, str] = {}
+    for name, run in named.items():
+        if called[name] in found or run.status().state != "finished":
+            continue
+        try:
+            if embeddings.read(run).umap:
+                found[called[name]] = name
+        except ValueError as error:
+            missing.setdefault(called[name], str(error))
+    shown = tables.one_of_each({name: named[name].config.method for name in found.values()}, MAX_PANELS)
+    charts = []
+    for name in shown:
+        run, label = named[name], called[name]
+        own, reference = embeddings.read(run), embeddings.read(named[shown[0]])
+        names = next(
+            filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), []
+        )
+        _, layout = embeddings.at_epoch(own.umap, None)
+        points = embeddings.points(own, embeddings.laid_over(own, layout, reference), names)
+        points = points.sample(min(MAX_POINTS, len(points)), random_state=0).sort_index()
+        title = label if len(runs) == len(found) else f"{label} · seed {run.config.seed}"
+        figure = embedding.panel(
+            points,
+            classes=names or sorted(set(points["class"])),
+            dataset=run.config.dataset,
+            title=title,
+            subtitle=_faithful(run),
+        )
+        figure.update_layout(dragmode="zoom")
+        charts.append(
+            Chart(
+                figure,
+                f"umap-{run.name}",
+                f"UMAP of {words.count(len(points), 'image')} as {title} places them, coloured by class",
+                380,
+            )
+        )
+    said = [f"{label}: {why}." for label, why in missing.items() if label not in found]
+    return charts, [*filter(None, [_left_out(len(found))]), *said]
+
+
+def _faithful(run: Run) -> str:
+    """How far the layout can be believed."""
+    value = number(run.results(), "umap.trustworthiness")
+    return "" if value is None else f"trustworthiness {value:.2f}"

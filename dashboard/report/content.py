@@ -1,0 +1,155 @@
+"""What a report says in words and tables, of which both of its forms are made."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dashboard import questions, tables, words
+from dashboard.figures import labels, style
+from sslcore.analysis import pairs, stats
+from sslcore.analysis.pairs import Pair
+from sslcore.analysis.summary import by_seed, kind, untrained, warned
+from sslcore.config import flatten
+from sslcore.experiment import Experiment, Run
+
+PROTOCOLS = {  # of the further probes: title, and where a run's results say it
+    "Few labels": lambda result: [labels.text(result, "label_efficiency_protocol")],
+    "Fine-tuning": lambda result: [labels.text(result, "fine_tuning_protocol")],
+    "h against z": lambda result: [labels.text(result, "heads", "protocol")],
+    "On other images": lambda result: [labels.text(entry, "protocol") for entry in labels.part(result, "transfer").values()],
+}
+
+
+def gather(experiment: Experiment) -> dict[str, Any]:
+    """What both forms say."""
+    spec = experiment.spec()
+    own = experiment.runs()
+    chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
+    compared, apart = pairs.of_methods(chosen)
+    rows = tables.summary(chosen)
+    folded = by_seed(rows)
+    results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
+    probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
+    settings, labels = _settings(chosen)
+    return {
+        "experiment": experiment,
+        "spec": spec,
+        "command": "\n".join((spec.command or "").splitlines()),
+        "title": spec.title or experiment.name,
+        "runs": chosen,
+        "n_runs": words.count(len(chosen), "run"),
+        "hidden": len(own) - len(chosen),
+        "states": _states(rows),
+        "made": _day(time.time()),
+        "begun": _day(spec.created) if spec.created else "",
+        "results": results,
+        "probed": probed,
+        "answer": [one | {"n": n} for one in folded if (n := _n(one))],
+        "waiting": [one["label"] for one in folded if not _n(one)],
+        "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
+        "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
+        "differences": [*(pair.sentence for pair in compared), *apart],
+        "baselines": _baselines(rows),
+        "protocol": _protocol(results.values()) + _tests(compared),
+        "questions": questions.all_of(probed, results),
+        "settings": settings,
+        "labels": labels,
+        "environments": _environments(chosen),
+    }
+
+
+def _n(folded: Mapping[str, Any]) -> int:
+    """How many of the folded runs' seeds have results."""
+    return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
+
+
+def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
+    """How the differences were tested, and on which runs not."""
+    used = {pair.difference.test for pair in compared}
+    told = [("Differences over seeds", stats.OVER_SEEDS)] * ("seeds" in used) + [
+        ("Differences over images", stats.OVER_IMAGES)
+    ] * ("images" in used)
+    told += [
+        (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
+    ]
+    return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%-d %B %Y", time.localtime(seconds))
+
+
+def _states(rows: Sequence[Mapping[str, Any]]) -> str:
+    """6 runs: 5 finished, 1 failed."""
+    states = Counter(row["state"] for row in rows)
+    parts = [f"{states[state]} {word}" for state, (word, _, _) in words.STATES.items() if states[state]]
+    return f"{words.count(len(rows), 'run')}{': ' if parts else ''}{', '.join(parts)}"
+
+
+def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
+    lines: dict[str, dict[str, Any]] = {}
+    kinds = labels.kinds(rows)
+    for one in untrained(rows):
+        encoder, on = kinds[kind(one)]
+        label = f"Untrained encoder{encoder}{on}"
+        n = max(one["random_linear_n"], one["random_knn_n"])
+        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
+        lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
+        label = f"Raw pixels{on}"
+        if one["pixels_knn_n"]:  # the same in every run
+            lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
+    return list(lines.values())
+
+
+def _protocol(results: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
+    told: dict[tuple[str, str], None] = {}
+    for result in results:
+        for title, name in (
+            ("Linear probe", "linear"),
+            ("kNN", "knn"),
+            ("Untrained encoder", "baselines"),
+            ("Time, speed, memory", "cost"),
+            ("UMAP", "umap"),
+        ):
+            if said := words.protocol(result.get(name)):
+                told[title, said] = None
+        for title, told_by in PROTOCOLS.items():
+            told |= {(title, said): None for said in told_by(result) if said}
+    return sorted(told, key=lambda pair: [title for title, _ in told].index(pair[0]))
+
+
+def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
+    """(options with their value for each label, in the model's order, and whether they differ; the labels).
+
+    Runs of one label differ in their seed alone.
+    """
+    called = list(tables.labels(runs).values())
+    configs = [run.config.flat() for run in runs]
+    labels = list(dict.fromkeys(called))
+    lines = []
+    for name in configs[0] if configs else ():
+        values = {
+            label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label))
+            for label in labels
+        }
+        said = [", ".join(values[label]) for label in labels]
+        lines.append({"name": name, "values": said, "differs": len(set(said)) > 1})
+    return lines, labels
+
+
+def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
+    """(the runs that share it, name -> value) of each environment in which runs were trained."""
+    found: dict[str, tuple[list[str], dict[str, str]]] = {}
+    for run in runs:
+        if said := run.environment():
+            flat = {
+                name.removeprefix("packages."): words.setting(value)
+                for name, value in flatten(said).items()
+                if name not in ("command", "parameters", "peak_learning_rate") and ".data." not in f".{name}"
+            }
+            found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
+    return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]

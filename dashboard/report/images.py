@@ -1,0 +1,72 @@
+"""The pictures in a report: the views of a run, and the thumbnails of the images that its embeddings show."""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from dashboard import embeddings
+from sslcore.datasets import SHEET_COLUMNS
+from sslcore.experiment import Run
+
+MAX_SHEET = 1_200_000  # bytes of a sample sheet; larger ones are drawn smaller
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Thumbnails of a data set's evaluation sample, as one image."""
+
+    dataset: str
+    address: str  # a data: URI
+    indices: str  # JSON: the data set index of each tile, in order
+    columns: int = SHEET_COLUMNS
+
+
+def views(runs: Sequence[Run]) -> str | None:
+    """The address of the picture of the first run that has one: a sheet of its augmented views."""
+    return next((_address(run.views_file.read_bytes()) for run in runs if run.views_file.is_file()), None)
+
+
+def sheets(runs: Sequence[Run]) -> list[Sheet]:
+    """The sample sheets of the runs' data sets, where their tiles can be told by the sample of a run."""
+    found: dict[str, Sheet] = {}
+    for run in runs:
+        dataset, file = run.config.dataset, run.experiment.sample_sheet(run.config.dataset)
+        samples = {
+            (other.config.dataset, other.config.evaluate.sample)
+            for other in runs
+            if other.experiment.sample_sheet(other.config.dataset) == file
+        }
+        if dataset in found or len(samples) > 1:  # the sheet is of one of them, and it is not known of which
+            continue
+        with suppress(ValueError, OSError, ZeroDivisionError):
+            indices = sorted(embeddings.read(run).index.tolist())
+            with Image.open(file, formats=["WEBP"]) as image:
+                side = image.width // SHEET_COLUMNS
+                if -(-len(indices) // SHEET_COLUMNS) == image.height // side:  # else it is of another sample
+                    found[dataset] = Sheet(dataset, _address(_small(file, image, side)), json.dumps(indices))
+    return list(found.values())
+
+
+def _small(file: Path, image: Image.Image, side: int) -> bytes:
+    """The sheet as it is; with smaller tiles where it is larger than MAX_SHEET."""
+    content = file.read_bytes()
+    while len(content) > MAX_SHEET and side > 8:
+        side = side * 3 // 4
+        rows = image.height * SHEET_COLUMNS // image.width
+        packed = io.BytesIO()
+        image.convert("RGB").resize((SHEET_COLUMNS * side, rows * side), Image.Resampling.BICUBIC).save(
+            packed, "WEBP", quality=75
+        )
+        content = packed.getvalue()
+    return content
+
+
+def _address(webp: bytes) -> str:
+    """The image itself, as a data: URI."""
+    return f"data:image/webp;base64,{base64.b64encode(webp).decode()}"
