@@ -14,9 +14,10 @@ from dashboard import access, strip
 from sslcore import archive, plan, trash
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
-from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Store
+from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.launch import transfer
 from sslcore.launch.slurm import settings as slurm_yaml
+from sslcore.status import RESUMABLE
 
 Action = TypeVar("Action", bound=Callable)
 ACTIONS: dict[str, Callable] = {}

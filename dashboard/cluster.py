@@ -7,10 +7,11 @@ import streamlit as st
 from dashboard import access, change, forms, words
 from sslcore import launch
 from sslcore.config import ConfigError
-from sslcore.experiment import ACTIVE, Run, Status, Store
+from sslcore.experiment import Run, Store
 from sslcore.launch.slurm import client, heard
 from sslcore.launch.slurm import settings as slurm_yaml
 from sslcore.launch.slurm.script import submitted
+from sslcore.status import ACTIVE, Status
 
 IN_THE_SHELL = ("extra", "set_up")  # commands that run on the cluster are no field of a page
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import link, words
-from sslcore.experiment import ACTIVE, Run
+from sslcore.experiment import Run
+from sslcore.status import ACTIVE
 
 NO_LABELS = "the data set has no labels: nothing can be probed"
 

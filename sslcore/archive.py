@@ -23,8 +23,10 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
-from sslcore.experiment import ACTIVE, LONGEST_NAME, Experiment, Run, State, Status, Store, slug
+from sslcore.experiment import Experiment, Run, Store
 from sslcore.files import check_place, replacing
+from sslcore.naming import LONGEST_NAME, slug
+from sslcore.status import ACTIVE, State, Status
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -15,9 +15,11 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import ACTIVE, RESUMABLE, Run, Store, folder_name
+from sslcore.experiment import Run, Store
 from sslcore.methods import METHODS
+from sslcore.naming import folder_name
 from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
+from sslcore.status import ACTIVE, RESUMABLE
 
 PROGRAM = "python -m sslcore"
 

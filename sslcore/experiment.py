@@ -9,85 +9,28 @@ what they cannot read, and nothing is ever unpickled.
 import errno
 import json
 import os
-import re
 import shutil
 import socket
 import tempfile
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sslcore.config import RunConfig, first_problem
 from sslcore.files import Stamp, finite, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
-from sslcore.results import Share, usable
+from sslcore.naming import folder_name, slug
+from sslcore.results import usable
+from sslcore.status import Moment, Status
 
 SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
-
-EDIT_SECONDS = 30.0
-LONGEST_NAME = 200  # characters of a run's folder; file systems take 255 bytes
-
-State = Literal["queued", "running", "finished", "failed", "stopped", "interrupted"]
-Stage = Literal["pretrain", "probe", "embed"]
-ACTIVE = ("queued", "running")
-PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
-RESUMABLE = ("failed", "stopped", "interrupted")
-NOT_AGAIN = "it could not be measured again: "
-
-
-Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
-
-
-# -- Status --------------------------------------------------------------------
-
-
-class Status(BaseModel):
-    """Where a run stands. Written by whoever holds the run; see `Run.status` for the truth."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    state: State = "queued"
-    stage: Stage | None = None
-    progress: Share = 0.0  # of the whole run
-    eta_seconds: float | None = None
-    measured_again: bool = False  # true of a finished run while that is done
-    attempt: int = 0  # how often it was started
-    host: str | None = None
-    pid: int | None = None
-    pid_started: float | None = None  # the process's start time tells a reused pid apart
-    process: str | None = None  # the same by the machine's boot and ticks since then, see `locks`: no set clock changes it
-    engine: str | None = None  # "slurm"; else this machine's agent, or a hand, trains it
-    job_id: str | None = None  # Slurm's, as <array>_<task>
-    script: str | None = None  # the job's script, a file of the experiment's .slurm/
-    partition: str | None = None
-    requeues: int = 0  # how often Slurm queued the job again
-    slot: str | None = None  # "cpu", "gpu0", "gpu0,gpu1", ...
-    heartbeat: float | None = None
-    queued_at: Moment | None = None
-    started_at: Moment | None = None  # of the latest attempt
-    ended_at: Moment | None = None
-    error: str | None = None
-    warnings: list[str] = Field(default_factory=list)
-
-    def ended(self, state: State, error: str | None = None, at: float | None = None) -> "Status":
-        """The status once its process has ended in a state. A finished run that was measured again stays finished."""
-        changes: dict[str, Any] = {"state": state, "error": error, "ended_at": at, "eta_seconds": None, "measured_again": False}
-        if self.measured_again:
-            changes |= {"stage": "embed", "engine": "slurm" if self.job_id else None}  # whose it is, whoever measured it
-            if state != "finished":
-                why = error or ("it was stopped" if state == "stopped" else "its process is gone")
-                changes |= {"state": "finished", "error": None, "warnings": [*self.warnings, NOT_AGAIN + why]}
-        if changes["state"] == "finished":
-            changes["progress"] = 1.0
-        return self.model_copy(update=changes)
-
+EDIT_SECONDS = 30.0  # for which an editor waits for another
 
 # -- A run ---------------------------------------------------------------------
 
@@ -333,24 +276,6 @@ def _into_place(folder: Path, path: Path, taken: str) -> Path:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise FileExistsError(taken) from None
         raise
-
-
-def slug(text: str) -> str:
-    """A folder name made of lower-case letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-._")[:80]
-
-
-WHOLE = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})  # have no mark to drop
-
-
-def folder_name(text: str) -> str:
-    """The slug of an experiment's name, of which accents and umlauts leave the bare letter: Größe is grosse.
-
-    Empty where no letter or digit remains. (Runs and sample sheets have plain slugs, by which old stores know them.)
-    """
-    letters = unicodedata.normalize("NFKD", text.casefold()).translate(WHOLE)
-    name = slug("".join(letter for letter in letters if not unicodedata.combining(letter)))
-    return f"{name.removesuffix('.yaml')}-yaml" if name.endswith(".yaml") else name  # a store has files of such names
 
 
 class Experiment:

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from sslcore import datasets
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
-from sslcore.experiment import LONGEST_NAME, SCHEMA_VERSION, Experiment, Spec, slug
+from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
 from sslcore.methods import METHODS
+from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import axes_words, yaml_of
 
 PRESETS = Path(__file__).parent / "presets"

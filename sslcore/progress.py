@@ -15,8 +15,9 @@ from rich.table import Table
 from sslcore import launch
 from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS
-from sslcore.experiment import ACTIVE, Experiment, Run, Status
+from sslcore.experiment import Experiment, Run
 from sslcore.launch.slurm import heard
+from sslcore.status import ACTIVE, Status
 
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 60.0  # between two lines of a run that trains

@@ -12,8 +12,9 @@ from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
 from sslcore.evaluate.embed import read_snapshots
 from sslcore.evaluate.final import FinalEvaluation, Predictions, keep_predictions
-from sslcore.experiment import PRETRAIN_SHARE, Run
+from sslcore.experiment import Run
 from sslcore.files import replacing, write_json
+from sslcore.status import PRETRAIN_SHARE
 from sslcore.stream import Streamed
 from sslcore.train import Training, initial, pick_device, pretrain
 

@@ -19,8 +19,9 @@ from PIL import Image
 from pydantic import Field
 
 from sslcore.config import RunConfig
-from sslcore.experiment import SCHEMA_VERSION, Spec, Status
+from sslcore.experiment import SCHEMA_VERSION, Spec
 from sslcore.results import Results
+from sslcore.status import Status
 
 MAX_JSON = 50_000_000  # bytes
 MAX_ARRAYS = 4_000_000_000  # bytes of one .npz, unpacked

@@ -18,9 +18,10 @@ import psutil
 
 from sslcore import ranks
 from sslcore.endings import Failed, Stopped
-from sslcore.experiment import NOT_AGAIN, PRETRAIN_SHARE, Run, State
+from sslcore.experiment import Run
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
+from sslcore.status import NOT_AGAIN, PRETRAIN_SHARE, State
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full

@@ -11,9 +11,10 @@ import psutil
 from sslcore import datasets
 from sslcore.config import RunConfig, get
 from sslcore.evaluate.embed import layout_frame
-from sslcore.experiment import ACTIVE, Experiment, Run, Spec, Store
+from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import replacing, write_json
 from sslcore.plan import plan
+from sslcore.status import ACTIVE
 
 CLASSES = ("astronaut", "camera", "coffee", "rocket", "sunflower")
 QUALITY = {"moco": 0.78, "simclr": 0.82, "byol": 0.86, "supervised": 0.93}

@@ -14,7 +14,8 @@ from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NOT_RUN, Entry
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import get, resolve
-from sslcore.experiment import PRETRAIN_SHARE, Spec, Store
+from sslcore.experiment import Spec, Store
+from sslcore.status import PRETRAIN_SHARE
 from tests import synthetic
 
 

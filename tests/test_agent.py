@@ -17,11 +17,12 @@ import pytest
 
 from sslcore import launch
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.slots import folder, holder, visible_gpus
 from sslcore.locks import process_is
+from sslcore.status import Status
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]

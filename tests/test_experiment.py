@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from sslcore import trash, worker
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store, folder_name, slug
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.locks import HEARTBEAT_LIMIT, process_is
+from sslcore.naming import folder_name, slug
+from sslcore.status import Status
 
 
 @pytest.fixture

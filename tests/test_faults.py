@@ -26,9 +26,10 @@ from sslcore import checkpoint, datasets, launch, locks, train, trash, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
-from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.launch.process import Watch, how_it_ended
+from sslcore.status import Status
 from sslcore.train import Training, pretrain
 from sslcore.worker import FAILED, FINISHED, STOPPED, Pulse
 from tests.waiting import until

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from sslcore import launch, plan
 from sslcore.archive import FOLDER
 from sslcore.config import OPTIONS, ConfigError, get, resolve
-from sslcore.experiment import LONGEST_NAME, Spec, Store
+from sslcore.experiment import Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.methods import METHODS
+from sslcore.naming import LONGEST_NAME
 
 axes = st.fixed_dictionaries(
     {},

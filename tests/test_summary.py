@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, warned
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.status import Status
 
 
 def results(linear: float, knn: float) -> dict:

@@ -11,7 +11,7 @@ from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import OPTIONS
-from sslcore.experiment import ACTIVE, RESUMABLE
+from sslcore.status import ACTIVE, RESUMABLE
 
 TICK = 5  # seconds between two looks at the folders, while something runs
 CHART, COST, HEAT = 460, 330, 380  # heights in pixels

@@ -7,7 +7,7 @@ from dashboard import link, tables, words
 from dashboard.figures import curves, style
 from dashboard.plot import plot
 from dashboard.printed import printed
-from sslcore.experiment import ACTIVE
+from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
 TICK = 1  # seconds between two looks at the folders, while something runs

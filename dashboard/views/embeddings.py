@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import embeddings, link, tables, words
 from dashboard.sections.embeddings import asked, neighbours, panels, selected, selection
-from sslcore.experiment import ACTIVE
+from sslcore.status import ACTIVE
 
 _, runs = link.header("Embeddings", points=True)
 named = tables.named(runs)

@@ -10,8 +10,9 @@ from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.summary import by_seed, kind, untrained
 from sslcore.config import RunConfig, flatten
-from sslcore.experiment import ACTIVE, Experiment, Run, Spec
+from sslcore.experiment import Experiment, Run, Spec
 from sslcore.methods import METHODS
+from sslcore.status import ACTIVE
 
 PAGE = 20  # experiments shown at a time
 MANY = 6  # experiments, above which the reader can search and filter

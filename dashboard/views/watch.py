@@ -9,9 +9,10 @@ from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
 from sslcore.analysis.summary import number
-from sslcore.experiment import ACTIVE, RESUMABLE, Run, Status
+from sslcore.experiment import Run
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
+from sslcore.status import ACTIVE, RESUMABLE, Status
 
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
 PAGE = 20  # runs listed at a time

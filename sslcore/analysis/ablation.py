@@ -21,8 +21,9 @@ from sslcore import datasets, plan
 from sslcore.analysis.stats import Aggregate, aggregate
 from sslcore.analysis.summary import NUMBERS, number
 from sslcore.config import OPTIONS, RunConfig, get, resolve, varying
-from sslcore.experiment import PRETRAIN_SHARE, RESUMABLE, Experiment, Run
+from sslcore.experiment import Experiment, Run
 from sslcore.methods import METHODS
+from sslcore.status import PRETRAIN_SHARE, RESUMABLE
 
 NOT_RUN = "not run"  # the state of a run that was planned and never made
 NEGATIVES = "negatives"

@@ -8,7 +8,8 @@ from typing import Any
 from sslcore.analysis.stats import of_each_seed
 from sslcore.compact import as_float
 from sslcore.config import WATCHING, get
-from sslcore.experiment import Run, Status
+from sslcore.experiment import Run
+from sslcore.status import Status
 
 SETTINGS = ("method", "dataset", "encoder", "batch_size", "epochs", "seed")
 NUMBERS = {  # column: where results.json has it

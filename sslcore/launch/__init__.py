@@ -20,12 +20,13 @@ from typing import NamedTuple
 import sslcore
 from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
-from sslcore.experiment import RESUMABLE, Experiment, Run, Spec, Status, Store
+from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.launch import agent
 from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus, holder
 from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take
+from sslcore.status import RESUMABLE, Status
 
 START_SECONDS = 20.0
 ENGINES = {"local": "this machine", "slurm": "Slurm"}

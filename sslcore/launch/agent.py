@@ -23,13 +23,14 @@ from pathlib import Path
 
 import psutil
 
-from sslcore.experiment import ACTIVE, Run, Status, Store
+from sslcore.experiment import Run, Store
 from sslcore.files import read_object, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import lives, process_is, process_name, take
 from sslcore.notation import seconds_of
+from sslcore.status import ACTIVE, Status
 
 TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sslcore import launch
-from sslcore.experiment import ACTIVE, Run, Store
+from sslcore.experiment import Run, Store
+from sslcore.status import ACTIVE
 from tests.browser.conftest import drag_a_rectangle, free_port, start, stop
 
 LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores

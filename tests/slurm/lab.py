@@ -16,8 +16,9 @@ import psutil
 
 from sslcore import launch
 from sslcore.config import resolve
-from sslcore.experiment import Run, Spec, Status, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.launch.slurm import heard, record, settings
+from sslcore.status import Status
 from tests.waiting import until
 
 HERE = Path(__file__).parent

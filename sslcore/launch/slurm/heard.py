@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslcore.experiment import Run, Status, Store
+from sslcore.experiment import Run, Store
 from sslcore.files import read_json
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import ANSWER_SECONDS, Job
 from sslcore.launch.slurm.script import owned
 from sslcore.locks import HEARTBEAT_LIMIT, beats
+from sslcore.status import Status
 
 ASK_SECONDS = 5.0  # between two questions of the agent
 

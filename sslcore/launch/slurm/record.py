@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sslcore.experiment import ACTIVE, Run, Status, Store
+from sslcore.experiment import Run, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import Job, Unanswered, ask, fates, missing, queue
 from sslcore.launch.slurm.heard import Heard, last
 from sslcore.launch.slurm.script import owned, submitted
+from sslcore.status import ACTIVE, Status
 
 GONE_SECONDS = 5.0  # what Slurm does not list for longer is gone; network file systems may lag behind it
 SUBMITTING_SECONDS = 60.0  # a run queued for so long without a job was never submitted

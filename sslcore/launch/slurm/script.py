@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import sslcore
 from sslcore.config import RunConfig
-from sslcore.experiment import Run, Status
+from sslcore.experiment import Run
 from sslcore.launch.slurm.settings import Settings
+from sslcore.status import Status
 
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 SCRIPT = """\
