@@ -121,8 +121,9 @@ def row(run: Run, status: Status) -> None:
     if status.state == "queued" and status.requeues:
         word = "requeued"
     with st.container(border=True, gap="xsmall"):
-        name, bar, corner = st.columns([4, 7, 1], vertical_alignment="center", wrap=False)
-        with name, st.container(gap=None):
+        line = st.container(horizontal=True, vertical_alignment="center")  # of a phone, two
+        name, bar, corner = line.container(width=300, gap=None), line.container(gap="xsmall"), line.container(width="content")
+        with name:
             st.markdown(f"**{words.plain(run.name)}**{' :material/keep:' if run.name in spec.pinned else ''}")
             with st.container(horizontal=True, gap="xsmall"):
                 st.badge(word, icon=icon, color=colour)
@@ -133,7 +134,7 @@ def row(run: Run, status: Status) -> None:
         )
         if status.engine == "slurm":
             bar.caption(words.plain(cluster.job_in_words(status)))
-        with corner, st.container(horizontal=True, horizontal_alignment="right"):
+        with corner:
             action = menu.menu(run.name, actions(run, status), key=f"watch_menu_{run.name}")
         if action:
             act(run, action)
