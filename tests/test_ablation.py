@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dashboard.figures import ablation as figures
+from dashboard.figures import axes, heat
 from sslcore import datasets, plan
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NOT_RUN, Entry
@@ -341,7 +342,7 @@ def test_a_methods_own_setting_is_called_as_on_other_pages():
         "MoCo · queue size 32",
         "MoCo · queue size 128",
     }
-    assert figures.title("moco.queue_size") == "MoCo queue size"
+    assert axes.title("moco.queue_size") == "MoCo queue size"
 
 
 def test_where_labels_would_touch_those_of_places_with_a_point_stay():
@@ -351,7 +352,7 @@ def test_where_labels_would_touch_those_of_places_with_a_point_stay():
     figure = figures.against(ablation.cells([*moco, *simclr], ["negatives"]), "negatives", "linear")
     assert list(figure.layout.xaxis.tickvals) == [32, 128, 512]
     assert figure.layout.title.text == "Linear probe against negatives per positive"
-    assert list(figures.Scale.of("negatives", [30, 32, 126, 128, 512]).layout()["tickvals"]) == [30, 126, 512]
+    assert list(axes.Scale.of("negatives", [30, 32, 126, 128, 512]).layout()["tickvals"]) == [30, 126, 512]
 
 
 def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_axis_of_them():
@@ -406,7 +407,7 @@ def test_a_method_to_which_the_axis_does_not_apply_is_a_level_line_over_the_whol
     ],
 )
 def test_how_places_are_laid_out(values, kind):
-    scale = figures.Scale.of("optimizer", values)
+    scale = axes.Scale.of("optimizer", values)
     assert scale.kind == kind
     low, high = scale.ends()
     at = [np.log10(scale.x(v)) if kind == "log" else scale.x(v) for v in values]
@@ -422,12 +423,12 @@ def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
     ]
     entries[-2:] = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in entries[-2:]]
     cells = ablation.cells(entries, ["batch_size", "head.kind"])
-    figure = figures.heat(cells, ["batch_size", "head.kind"], "linear", figures.ends(cells, "linear", False))
-    heat, values, missing = figure.data
-    assert np.allclose(heat.z, [[0, 20], [10, np.nan]], equal_nan=True) and (heat.zmin, heat.zmax) == (0, pytest.approx(20))
+    figure = heat.heat(cells, ["batch_size", "head.kind"], "linear", heat.ends(cells, "linear", False))
+    shades, values, missing = figure.data
+    assert np.allclose(shades.z, [[0, 20], [10, np.nan]], equal_nan=True) and (shades.zmin, shades.zmax) == (0, pytest.approx(20))
     assert list(missing.text) == ["<i>not run</i>"] and (missing.x[0], missing.y[0]) == (1, 1)
     assert sorted(values.text) == ["0.0", "10.0", "20.0"]
-    drop = figures.heat(cells, ["batch_size", "head.kind"], "linear", figures.ends(cells, "linear", True), drop=True)
+    drop = heat.heat(cells, ["batch_size", "head.kind"], "linear", heat.ends(cells, "linear", True), drop=True)
     assert np.nanmin(drop.data[0].z) == 0 and np.nanmax(drop.data[0].z) == pytest.approx(20)
 
 

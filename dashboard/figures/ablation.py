@@ -1,76 +1,19 @@
-"""Ablations: a measure against what was varied, with every seed, and with what is missing shown as missing.
+"""Ablations over one axis: a measure against what was varied, with every seed, and with what is missing shown as missing.
 
-`cells` are those of sslcore.analysis.ablation.cells: over one axis for `against`, over two for `heat`.
+`cells` are those of sslcore.analysis.ablation.cells over one axis.
 """
 
-import math
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard import words
 from dashboard.figures import style
+from dashboard.figures.axes import Scale, said, title
+from dashboard.figures.measures import COSTS, MEASURES, Show, n_seeds, why_missing
 from sslcore.analysis import ablation
-from sslcore.analysis.ablation import NEGATIVES, Cell, Curve, Measured
+from sslcore.analysis.ablation import Cell, Curve, Measured
 from sslcore.methods import METHODS
-
-LOG_FROM = 4  # numbers that span more than this factor are laid out by their logarithm
-MANY = 6  # words along an axis, beyond which they are written at a slant, each on one line
-CROWDED = 12  # numbers of which two are closer than their span over this are laid out evenly
-
-
-@dataclass(frozen=True)
-class Measure:
-    """How a column of summary.NUMBERS is said."""
-
-    title: str
-    unit: str
-    how: str  # it is obtained
-    share: bool = False  # an accuracy, shown as a percentage; it can also be read as a drop from the best
-
-
-MEASURES = {
-    "linear": Measure("Linear probe", "accuracy", "on h, frozen; all test images", share=True),
-    "knn": Measure("kNN", "accuracy", "on h, by cosine; all test images", share=True),
-    "effective_rank": Measure("Effective rank", "dimensions", "of h scaled to unit length; 1 is collapse"),
-    "alignment": Measure(
-        "Alignment",
-        "squared distance",
-        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1",
-    ),
-    "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
-}
-COSTS = {
-    "seconds": Measure("Training time", "", "evaluation left out"),
-    "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
-}
-TITLES = {
-    NEGATIVES: "negatives per positive",
-    "augment": "augmentation",
-    ablation.MECHANISM: "where MoCo's negatives come from",
-    "lr_scaling": "learning-rate scaling",
-}
-
-
-def title(axis: str) -> str:
-    """An axis in words: batch size, head kind, augmentations, MoCo queue size."""
-    if axis in TITLES:
-        return TITLES[axis]
-    group, _, last = axis.rpartition(".")
-    return " ".join(filter(None, [style.title(group), last.replace("_", " ")]))
-
-
-def said(axis: str, place: Any) -> str:
-    """A place on an axis in words."""
-    if isinstance(place, bool):
-        return "yes" if place else "no"
-    if isinstance(place, (int, float)):
-        return f"{place:,}" if isinstance(place, int) else f"{place:g}"
-    return "–" if place is None else Path(place).name if axis == "dataset" else str(place)
 
 
 def label(cell: Cell) -> str:
@@ -84,9 +27,6 @@ def colours(cells: Iterable[Cell]) -> dict[tuple, str]:
     lines = list(dict.fromkeys(cell.line for cell in cells))
     of_method = {method: [line for line in lines if line[0] == method] for method, _ in lines}
     return {line: style.shade(style.colour(line[0]), of_method[line[0]].index(line), len(of_method[line[0]])) for line in lines}
-
-
-# -- A measure against one axis ------------------------------------------------------
 
 
 def against(
@@ -112,7 +52,7 @@ def against(
         [cell.at[0] for cell in cells if cell.measured(measure).n],
     )
     values = [value for cell in cells for value in cell.measured(measure).by_seed.values()]
-    show = _Show.of(measure, values, drop)
+    show = Show.of(measure, values, drop)
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
     spreads = _spreads(lines.values(), measure, scale)
     figure = style.figure(
@@ -146,7 +86,7 @@ def against(
     return figure
 
 
-def _banded(cells: Sequence[Cell], measure: str, scale: "Scale") -> list[slice]:
+def _banded(cells: Sequence[Cell], measure: str, scale: Scale) -> list[slice]:
     """The neighbours of a line that all have a spread, which a band spans; a cell without such neighbours has a bar."""
     if scale.kind == "words":
         return []
@@ -154,7 +94,7 @@ def _banded(cells: Sequence[Cell], measure: str, scale: "Scale") -> list[slice]:
     return [part for part in np.ma.clump_unmasked(spread) if part.stop - part.start > 1]
 
 
-def _spreads(lines: Iterable[Sequence[Cell]], measure: str, scale: "Scale") -> list[str]:
+def _spreads(lines: Iterable[Sequence[Cell]], measure: str, scale: Scale) -> list[str]:
     """What shows the spreads: band, bar, or both."""
     found = set()
     for own in lines:
@@ -167,7 +107,7 @@ def _spreads(lines: Iterable[Sequence[Cell]], measure: str, scale: "Scale") -> l
 
 def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
     """How many seeds there are, and what the band, or the bar, is."""
-    n = _n(cells, measure)
+    n = n_seeds(cells, measure)
     if n == "N = 0":
         return "no result yet"
     if n == "N = 1":
@@ -179,128 +119,8 @@ def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
     )
 
 
-def _n(cells: Sequence[Cell], measure: str) -> str:
-    counts = sorted({n for cell in cells if (n := cell.measured(measure).n)} or {0})
-    return f"N = {counts[0]}" if len(counts) == 1 else f"N = {counts[0]} to {counts[-1]}"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where the places of an axis lie on the chart."""
-
-    kind: str  # "log", "linear", "even" (numbers, in equal steps) or "words"
-    axis: str
-    places: list[Any]
-    first: Collection[Any] = ()  # those that have a point, which are labelled before others
-
-    @classmethod
-    def of(cls, axis: str, places: Iterable[Any], first: Collection[Any] = ()) -> "Scale":
-        places = ablation.in_order(axis, places)
-        if not ablation.is_numeric(places):
-            return cls("words", axis, places, first)
-        if places and places[0] > 0 and places[-1] / places[0] > LOG_FROM:
-            return cls("log", axis, places, first)
-        gaps = np.diff(places)
-        crowded = len(gaps) > 0 and gaps.min() < (places[-1] - places[0]) / CROWDED
-        return cls("even" if crowded else "linear", axis, places, first)
-
-    @property
-    def how(self) -> str:
-        return {"log": " (logarithmic)", "even": " (in equal steps)"}.get(self.kind, "")
-
-    def x(self, place: Any, shift: float = 0.0) -> float:
-        """Where a place lies, or what stands aside of it by `shift`."""
-        at = float(self.places.index(place) if self.kind in ("words", "even") else place)
-        return at * 10**shift if self.kind == "log" else at + shift
-
-    def dodge(self, k: int, n: int) -> float:
-        """How far the k-th of n lines stands aside, so that their bars do not cover each other; less than half to the next place.
-
-        As `ends`, on a logarithmic axis in powers of ten.
-        """
-        low, high = self.ends()
-        at = [math.log10(place) if self.kind == "log" else self.x(place) for place in self.places]
-        gap = min(np.diff(at), default=high - low)
-        step = 0.5 * gap / n if self.kind == "words" else min(0.5 * gap / n, 0.012 * (high - low))
-        return step * (k - (n - 1) / 2)
-
-    def ends(self) -> tuple[float, float]:
-        """The left and right end of the axis; of a logarithmic one, as powers of ten."""
-        if not self.places:
-            return 0.0, 1.0
-        if self.kind in ("words", "even"):
-            return -0.5, len(self.places) - 0.5
-        low, high = (math.log10(end) if self.kind == "log" else float(end) for end in (self.places[0], self.places[-1]))
-        pad = 0.07 * (high - low) or 0.5
-        return low - pad, high + pad
-
-    def along(self) -> np.ndarray:
-        """Points all along the axis, for level lines that tell their value wherever one looks."""
-        even = np.linspace(*self.ends(), 41)
-        return 10**even if self.kind == "log" else even
-
-    def layout(self) -> dict:
-        places = self.places
-        if self.kind == "log":  # labels that would touch are left out
-            low, high = self.ends()
-            places = []
-            for place in sorted(self.places, key=lambda place: place not in self.first):
-                if all(abs(math.log10(place / other)) > 0.05 * (high - low) for other in places):
-                    places.append(place)
-            places.sort()
-        many = self.kind == "words" and len(places) > MANY
-        return {
-            "type": "log" if self.kind == "log" else "linear",
-            "range": list(self.ends()),
-            "tickangle": -35 if many else None,
-            "tickvals": [self.x(place) for place in places],
-            "ticktext": [style.plain(said(self.axis, place)) if many else _tick(self.axis, place) for place in places],
-            "ticklabeloverflow": "allow",
-        }
-
-
-@dataclass(frozen=True)
-class _Show:
-    """How a measure's values become heights, and how they are said."""
-
-    axis_title: str
-    per_unit: float  # what a value is divided by
-    drop: bool
-    share: bool
-    digits: str  # d3's format
-
-    @classmethod
-    def of(cls, measure: str, values: Sequence[float], drop: bool) -> "_Show":
-        if drop:
-            return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
-        if measure == "seconds":
-            return cls(*words.time_unit(max(values, default=0.0)), False, False, ",.3~r")
-        if measure == "peak_memory_bytes":
-            return cls("GB", 1e9, False, False, ",.3~r")
-        own = MEASURES[measure]
-        return cls(own.unit, 0.01 if own.share else 1.0, False, own.share, ".1f" if own.share else ",.3~r")
-
-    def y(self, value: float, best: float | None) -> float:
-        return (value if best is None else best - value) / self.per_unit
-
-    def layout(self) -> dict:
-        """Drops hang from 0, the best, at the top."""
-        accuracies = {"ticksuffix": "%", "minallowed": 0, "maxallowed": 100}
-        how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
-        return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
-
-    def number(self, height: float) -> str:
-        """As `digits` say it, in Python."""
-        return f"{height:.1f}" if self.share else f"{float(f'{height:.3g}'):,g}"
-
-    def said(self, measured: Measured, best: float | None) -> str:
-        unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"
-        spread = f" ± {self.number(measured.std / self.per_unit)}" if measured.std is not None else ""
-        return f"{self.number(self.y(measured.mean, best))}{spread}{unit}, N = {measured.n}"
-
-
 def _add_line(
-    figure: go.Figure, cells: list[Cell], measure: str, tone: str, scale: Scale, show: _Show, best: float | None, shift: float
+    figure: go.Figure, cells: list[Cell], measure: str, tone: str, scale: Scale, show: Show, best: float | None, shift: float
 ) -> None:
     """One line: a band wherever neighbouring cells have a spread, each seed as a dot, the means, broken where one is missing."""
     name, method = style.plain(label(cells[0])), cells[0].method
@@ -328,7 +148,7 @@ def _add_line(
         )
     text = [
         f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}<br>{show.said(one, best) if one.n else ''}"
-        + (f"<br>missing: {_why(one)}" if one.missing else "")
+        + (f"<br>missing: {why_missing(one)}" if one.missing else "")
         for cell, one in zip(cells, measured)
     ]
     figure.add_trace(
@@ -355,7 +175,7 @@ def _add_band(figure: go.Figure, x: np.ndarray, mean: np.ndarray, std: np.ndarra
 
 
 def _add_level(
-    figure: go.Figure, measured: Measured, name: str, method: str, tone: str, scale: Scale, show: _Show, best: float | None
+    figure: go.Figure, measured: Measured, name: str, method: str, tone: str, scale: Scale, show: Show, best: float | None
 ) -> None:
     """A method that has no place on the axis: its mean and spread, all along."""
     if measured.mean is None:
@@ -401,14 +221,10 @@ def _add_missing(
             marker=_hollow(style.symbol(cell.method), tone, 6 if measured.n else 10),
             hovertemplate=(
                 f"{title(scale.axis)} {style.plain(said(scale.axis, cell.at[0]))}, "
-                f"{lacks}:<br>{_why(measured)}<extra>{name}</extra>"
+                f"{lacks}:<br>{why_missing(measured)}<extra>{name}</extra>"
             ),
         )
     )
-
-
-def _why(measured: Measured) -> str:
-    return style.plain(measured.why if len(measured.why) < 160 else f"{measured.why[:160]} …")
 
 
 def _hollow(symbol: str, tone: str, size: int) -> dict:
@@ -434,97 +250,3 @@ def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
             ),
         )
     )
-
-
-# -- Over two axes -------------------------------------------------------------------
-
-
-def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[float, float], *, drop: bool = False) -> go.Figure:
-    """One line's cells over two axes, as colours from the low to the high one of `ends`; what is missing says so."""
-    best_mean = next(iter(ablation.best(cells, measure).values()), None)
-    best = best_mean if drop else None
-    show = _Show.of(measure, (), drop)
-    columns, rows = (ablation.in_order(axis, [cell.at[k] for cell in cells]) for k, axis in enumerate(axes))
-    z = np.full((len(rows), len(columns)), np.nan)
-    hover = np.full(z.shape, "", dtype=object)
-    texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
-    figure = style.figure(
-        title={
-            "text": style.plain(label(cells[0])),
-            "subtitle": {"text": f"seeds a cell: {_n(cells, measure)}" if best_mean is not None else "no result yet"},
-        },
-        xaxis={"title": {"text": title(axes[0])}, **_ticks(axes[0], columns)},
-        yaxis={"title": {"text": title(axes[1])}, **_ticks(axes[1], rows), "showgrid": False},
-        uirevision=f"heat {measure} {drop} {' '.join(axes)}",
-    )
-    for cell in cells:
-        column, row = columns.index(cell.at[0]), rows.index(cell.at[1])
-        seen = cell.measured(measure)
-        where = ", ".join(f"{title(axis)} {style.plain(said(axis, at))}" for axis, at in zip(axes, cell.at))
-        why = f"missing: {_why(seen)}" if seen.missing else ""
-        if seen.n:
-            z[row, column] = show.y(seen.mean, best)
-            hover[row, column] = "<br>".join(filter(None, [where, show.said(seen, best), why]))
-            texts.append((column, row, show.number(z[row, column]), ""))
-        else:
-            texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
-    blue = style.PALETTE[0]
-    figure.add_trace(
-        go.Heatmap(
-            z=z,
-            zmin=ends[0],
-            zmax=ends[1],
-            xgap=2,
-            ygap=2,
-            customdata=hover,
-            hoverongaps=False,
-            reversescale=drop,
-            colorscale=[[0, style.faint(blue, 0.06)], [1, style.faint(blue, 0.65)]],
-            hovertemplate="%{customdata}<extra></extra>",
-            colorbar={
-                "title": {"text": show.axis_title, "side": "right", "font": {"size": 12}},
-                "ticksuffix": "%" if show.share and not drop else "",
-                "thickness": 12,
-                "outlinewidth": 0,
-            },
-        )
-    )
-    for there in (True, False):
-        of_kind = [word for word in texts if (word[3] == "") == there]
-        figure.add_trace(
-            go.Scatter(
-                x=[word[0] for word in of_kind],
-                y=[word[1] for word in of_kind],
-                text=[word[2] for word in of_kind],
-                mode="text",
-                showlegend=False,
-                customdata=[word[3] for word in of_kind],
-                hoverinfo="skip" if there else None,
-                hovertemplate=None if there else "%{customdata}<extra></extra>",
-            )
-        )
-    return figure
-
-
-def ends(cells: Sequence[Cell], measure: str, drop: bool) -> tuple[float, float]:
-    """The range of colours that all of an ablation's heat maps share."""
-    best = ablation.best(cells, measure)
-    show = _Show.of(measure, (), drop)
-    heights = [
-        show.y(mean, best[cell.line] if drop else None) for cell in cells if (mean := cell.measured(measure).mean) is not None
-    ]
-    return (min(heights), max(heights)) if heights else (0.0, 1.0)
-
-
-def _ticks(axis: str, places: Sequence[Any]) -> dict:
-    return {
-        "tickvals": list(range(len(places))),
-        "ticktext": [_tick(axis, place) for place in places],
-        "range": [-0.5, len(places) - 0.5],
-        "constrain": "domain",
-        "ticks": "",
-    }
-
-
-def _tick(axis: str, place: Any) -> str:
-    return style.plain(said(axis, place)).replace(", ", ",<br>")

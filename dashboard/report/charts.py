@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from dashboard import embeddings, tables, words
-from dashboard.figures import ablation as ablations
-from dashboard.figures import curves, embedding, labels, probe, style
+from dashboard.figures import axes, curves, embedding, heat, labels, probe, style
+from dashboard.figures.ablation import against, label
 from sslcore.analysis import ablation
 from sslcore.analysis.summary import number
 from sslcore.experiment import Experiment, Run
@@ -163,31 +163,31 @@ def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
 def varied(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, list[Chart]]]:
     """(title, charts) of what varies beside the method and the seed: MAX_AXES settings, and the first two of them together."""
     entries = ablation.entries(experiment, runs)
-    axes = ablation.axes(entries)[:MAX_AXES]
+    varying = ablation.axes(entries)[:MAX_AXES]
     rule = ablation.learning_rate_rule(entries)
     found = []
-    for axis in axes:
+    for axis in varying:
         cells = ablation.cells(entries, [axis])
-        named = f"against {ablations.title(axis)}, a line a method with its spread over seeds"
-        drop = ablations.against(cells, axis, "linear", drop=True).update_layout(title_text="Linear probe, as drop from the best")
+        named = f"against {axes.title(axis)}, a line a method with its spread over seeds"
+        drop = against(cells, axis, "linear", drop=True).update_layout(title_text="Linear probe, as drop from the best")
         height = 360 + LEGEND * (len(ablation.lines(cells)) - 1) + 16 * len(rule)
         charts = [
-            Chart(ablations.against(cells, axis, "linear", notes=rule), f"{axis}-linear", f"Linear probe {named}", height),
+            Chart(against(cells, axis, "linear", notes=rule), f"{axis}-linear", f"Linear probe {named}", height),
             Chart(drop, f"{axis}-drop", f"Drop of the linear probe from its best {named}", height),
-            Chart(ablations.against(cells, axis, "knn"), f"{axis}-knn", f"kNN {named}", height),
-            Chart(ablations.against(cells, axis, "seconds"), f"{axis}-seconds", f"Training time {named}", 320),
+            Chart(against(cells, axis, "knn"), f"{axis}-knn", f"kNN {named}", height),
+            Chart(against(cells, axis, "seconds"), f"{axis}-seconds", f"Training time {named}", 320),
         ]
-        found.append((f"Against {ablations.title(axis)}", charts))
-    two = [axis for axis in axes if axis != ablation.NEGATIVES][:2]  # negatives follow other settings
+        found.append((f"Against {axes.title(axis)}", charts))
+    two = [axis for axis in varying if axis != ablation.NEGATIVES][:2]  # negatives follow other settings
     if len(two) == 2:
         cells = [cell for cell in ablation.cells(entries, two) if None not in cell.at]
-        ends = ablations.ends(cells, "linear", False)
-        title = " and ".join(map(ablations.title, two))
+        ends = heat.ends(cells, "linear", False)
+        title = " and ".join(map(axes.title, two))
         charts = [
             Chart(
-                ablations.heat(own, two, "linear", ends),
+                heat.heat(own, two, "linear", ends),
                 f"heat-{k}",
-                f"Heat map of the linear probe over {title} for {ablations.label(own[0])}",
+                f"Heat map of the linear probe over {title} for {label(own[0])}",
                 340,
             )
             for k, own in enumerate(ablation.lines(cells).values())

@@ -4,8 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import access, change, forms, link, tables, words
-from dashboard.figures import ablation as figures
-from dashboard.figures import style
+from dashboard.figures import heat, style
+from dashboard.figures.ablation import against, label
+from dashboard.figures.axes import heading, said, title
+from dashboard.figures.measures import COSTS, MEASURES
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
@@ -52,19 +54,14 @@ if not axes:
 # -- What the reader chooses ------------------------------------------------------------------
 
 
-def say_axis(axis: str) -> str:
-    words = figures.title(axis)
-    return words[0].upper() + words[1:]
-
-
 with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     axis = (
         st.selectbox(
             "Against",
             axes,
             index=None,
-            format_func=say_axis,
-            placeholder=say_axis(axes[0]),
+            format_func=heading,
+            placeholder=heading(axes[0]),
             key="ablations_axis",
             bind="query-params",
             width=240,
@@ -73,8 +70,8 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
     )
     measure = st.selectbox(
         "Measure",
-        list(figures.MEASURES),
-        format_func=lambda name: figures.MEASURES[name].title,
+        list(MEASURES),
+        format_func=lambda name: MEASURES[name].title,
         key="ablations_measure",
         bind="query-params",
         width=150,
@@ -97,7 +94,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
             "Heat map with",
             others,
             index=None,
-            format_func=say_axis,
+            format_func=heading,
             placeholder="none",
             key="ablations_second",
             bind="query-params",
@@ -106,7 +103,7 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         if others
         else None
     )
-    drop = reading == DROP and figures.MEASURES[measure].share
+    drop = reading == DROP and MEASURES[measure].share
     curves = [curve for curve in ablation.published() if curve.axis == axis]
     laid_under = st.toggle(
         "Published curves",
@@ -143,25 +140,25 @@ def draw() -> None:
     data = pd.DataFrame(ablation.records(cells, [axis]))
     rule = ablation.learning_rate_rule(entries)
     under = curves if laid_under else []
-    figure = figures.against(cells, axis, measure, drop=drop, published=under, notes=rule)
+    figure = against(cells, axis, measure, drop=drop, published=under, notes=rule)
     plot(
         figure,
         key="ablations_main",
         height=CHART + 16 * len(rule) + 20 * len(under),
         data=data,
-        alt=f"{figures.MEASURES[measure].title} against {figures.title(axis)}, a line a method with its spread over seeds",
+        alt=f"{MEASURES[measure].title} against {title(axis)}, a line a method with its spread over seeds",
     )
     st.caption(_reading(cells))
     if second:
         draw_heat(entries, rule)
     with st.grid(2, min_column_width=340, gap="medium"):
-        for name, cost in figures.COSTS.items():
+        for name, cost in COSTS.items():
             plot(
-                figures.against(cells, axis, name),
+                against(cells, axis, name),
                 key=f"ablations_{name}",
                 height=COST,
                 data=data,
-                alt=f"{cost.title} against {figures.title(axis)}, a line a method",
+                alt=f"{cost.title} against {title(axis)}, a line a method",
             )
     draw_missing(entries)
     draw_table([axis, second] if second else [axis], entries)
@@ -169,37 +166,34 @@ def draw() -> None:
 
 def _reading(cells: list[ablation.Cell]) -> str:
     """How to read the chart, in words."""
-    shown = figures.MEASURES[measure]
-    said = [f"{shown.title}: {shown.how}."]
+    shown = MEASURES[measure]
+    told = [f"{shown.title}: {shown.how}."]
     if drop:
-        said.append("0 is the highest mean of a line itself; a single seed may lie above it.")
+        told.append("0 is the highest mean of a line itself; a single seed may lie above it.")
     level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:
         whose = "its" if len(level) == 1 else "each one's"
-        said.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
+        told.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
     if drop and laid_under and curves:
-        said.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
-    return words.plain(" ".join(said))
+        told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
+    return words.plain(" ".join(told))
 
 
 def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
     cells = [cell for cell in ablation.cells(entries, [axis, second]) if None not in cell.at]
-    st.subheader(f"{figures.MEASURES[measure].title}: {figures.title(axis)} and {figures.title(second)}")
+    st.subheader(f"{MEASURES[measure].title}: {title(axis)} and {title(second)}")
     absent = [style.title(method) for method in ablation.by_method(entries) if method not in {cell.method for cell in cells}]
     st.caption(words.plain(". ".join([*rule, *([f"One of the two does not apply to {' and '.join(absent)}"] if absent else [])])))
-    ends = figures.ends(cells, measure, drop)
+    ends = heat.ends(cells, measure, drop)
     data = pd.DataFrame(ablation.records(cells, [axis, second]))
     with st.grid(3, min_column_width=340, gap="medium"):
         for k, own in enumerate(ablation.lines(cells).values()):
             plot(
-                figures.heat(own, [axis, second], measure, ends, drop=drop),
+                heat.heat(own, [axis, second], measure, ends, drop=drop),
                 key=f"ablations_heat_{k}",
                 height=HEAT,
                 data=data,
-                alt=(
-                    f"Heat map of {figures.MEASURES[measure].title} over {figures.title(axis)} and {figures.title(second)} for "
-                    f"{figures.label(own[0])}"
-                ),
+                alt=(f"Heat map of {MEASURES[measure].title} over {title(axis)} and {title(second)} for {label(own[0])}"),
             )
 
 
@@ -207,10 +201,10 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
     st.subheader("The grid")
     rows = []
     for cell in ablation.cells(entries, along):
-        row = {"method": figures.label(cell), **{figures.title(name): figures.said(name, at) for name, at in zip(along, cell.at)}}
+        row = {"method": label(cell), **{title(name): said(name, at) for name, at in zip(along, cell.at)}}
         for name in ("linear", "knn"):
             accuracy = cell.measured(name)
-            row[figures.MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std)
+            row[MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std)
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
         lacks = cell.measured(measure)
         rows.append(

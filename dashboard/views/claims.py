@@ -6,8 +6,9 @@ import streamlit as st
 
 from dashboard import access, change, link, words
 from dashboard.claims import form
-from dashboard.figures import ablation as curves
 from dashboard.figures import claims as figures
+from dashboard.figures.ablation import against
+from dashboard.figures.axes import heading, title
 from dashboard.plot import plot
 from sslcore import plan
 from sslcore.analysis import ablation, claims
@@ -126,9 +127,11 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
                 )
             if claim.axis and verdict.steps:
                 axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
-                title = curves.title(axis)
                 link.page_link(
-                    "ablations", "See the ablation", experiment=experiment.name, ablations_axis=title[0].upper() + title[1:]
+                    "ablations",
+                    "See the ablation",
+                    experiment=experiment.name,
+                    ablations_axis=heading(axis),
                 )
             if not claim.axis and verdict.steps:
                 link.page_link("evidence", "See the evidence", experiment=experiment.name)
@@ -150,10 +153,10 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     cells = [replace(cell, rest=() if len(own) == 1 else cell.rest) for own in lines.values() for line in own for cell in line]
     if cells:
         plot(
-            curves.against(cells, axis, claim.parts[0].measure),
+            against(cells, axis, claim.parts[0].measure),
             key=f"claims_curve_{k}",
             height=CHART + 20,
-            alt=f"Accuracy against {curves.title(axis)}, a line a method",
+            alt=f"Accuracy against {title(axis)}, a line a method",
         )
 
 

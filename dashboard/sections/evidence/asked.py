@@ -9,8 +9,8 @@ import streamlit as st
 
 from dashboard import tables
 from dashboard.figures import probe, style
-from dashboard.figures.ablation import said as say_value
-from dashboard.figures.ablation import title as say_setting
+from dashboard.figures.axes import said as say_value
+from dashboard.figures.axes import title as say_setting
 from sslcore.analysis import pairs
 from sslcore.analysis.pairs import Pair
 from sslcore.config import varying

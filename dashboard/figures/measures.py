@@ -1,0 +1,86 @@
+"""What an ablation measures: its names, its units, and how a value is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dashboard import words
+from dashboard.figures import style
+from sslcore.analysis.ablation import Cell, Measured
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a column of summary.NUMBERS is said."""
+
+    title: str
+    unit: str
+    how: str  # it is obtained
+    share: bool = False  # an accuracy, shown as a percentage; it can also be read as a drop from the best
+
+
+MEASURES = {
+    "linear": Measure("Linear probe", "accuracy", "on h, frozen; all test images", share=True),
+    "knn": Measure("kNN", "accuracy", "on h, by cosine; all test images", share=True),
+    "effective_rank": Measure("Effective rank", "dimensions", "of h scaled to unit length; 1 is collapse"),
+    "alignment": Measure(
+        "Alignment",
+        "squared distance",
+        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1",
+    ),
+    "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
+}
+COSTS = {
+    "seconds": Measure("Training time", "", "evaluation left out"),
+    "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
+}
+
+
+@dataclass(frozen=True)
+class Show:
+    """How a measure's values become heights, and how they are said."""
+
+    axis_title: str
+    per_unit: float  # what a value is divided by
+    drop: bool
+    share: bool
+    digits: str  # d3's format
+
+    @classmethod
+    def of(cls, measure: str, values: Sequence[float], drop: bool) -> "Show":
+        if drop:
+            return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
+        if measure == "seconds":
+            return cls(*words.time_unit(max(values, default=0.0)), False, False, ",.3~r")
+        if measure == "peak_memory_bytes":
+            return cls("GB", 1e9, False, False, ",.3~r")
+        own = MEASURES[measure]
+        return cls(own.unit, 0.01 if own.share else 1.0, False, own.share, ".1f" if own.share else ",.3~r")
+
+    def y(self, value: float, best: float | None) -> float:
+        return (value if best is None else best - value) / self.per_unit
+
+    def layout(self) -> dict:
+        """Drops hang from 0, the best, at the top."""
+        accuracies = {"ticksuffix": "%", "minallowed": 0, "maxallowed": 100}
+        how = {"autorange": "reversed"} if self.drop else accuracies if self.share else {}
+        return {"title": {"text": self.axis_title}, **how, "rangemode": "normal" if self.share else "tozero"}
+
+    def number(self, height: float) -> str:
+        """As `digits` say it, in Python."""
+        return f"{height:.1f}" if self.share else f"{float(f'{height:.3g}'):,g}"
+
+    def said(self, measured: Measured, best: float | None) -> str:
+        unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"
+        spread = f" ± {self.number(measured.std / self.per_unit)}" if measured.std is not None else ""
+        return f"{self.number(self.y(measured.mean, best))}{spread}{unit}, N = {measured.n}"
+
+
+def n_seeds(cells: Sequence[Cell], measure: str) -> str:
+    """How many seeds the cells have that have any: N = 3, or N = 2 to 3."""
+    counts = sorted({n for cell in cells if (n := cell.measured(measure).n)} or {0})
+    return f"N = {counts[0]}" if len(counts) == 1 else f"N = {counts[0]} to {counts[-1]}"
+
+
+def why_missing(measured: Measured) -> str:
+    """Why a cell lacks some of its seeds, not at any length."""
+    return style.plain(measured.why if len(measured.why) < 160 else f"{measured.why[:160]} …")
