@@ -249,7 +249,7 @@ def transfer(args: argparse.Namespace) -> int:
         weights.check(run)
     for number, run in enumerate(runs, start=1):
         print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
-        measured = transfer.transfer(run, transfer.labelled(args.to, run.config.image_size, report))
+        measured = transfer.transfer(run, args.to, transfer.labelled(args.to, run.config.image_size, report))
         transfer.keep(run, args.to, measured)
         numbers = measured["linear"]["accuracy"], measured["knn"]["accuracy"], measured["random_encoder"]["linear"]
         print("{}: linear {:.1%}, kNN {:.1%}; untrained encoder, linear {:.1%}".format(run.id, *numbers), flush=True)

@@ -35,6 +35,8 @@ def read(preset: str) -> Spec:
     """
     path = presets().get(preset, Path(preset))
     try:
+        if path.exists() and not path.is_file():  # a device would never end
+            raise OSError
         content = yaml_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         raise ValueError(f"{preset}: neither a preset ({', '.join(presets())}) nor a readable YAML file") from None
@@ -244,6 +246,18 @@ def unprobed(info: datasets.Info) -> str:
     return ""
 
 
+def out_of_reach(info: datasets.Info, dataset: str) -> str:
+    """What is to be said of test images whose class has no training image; empty where there are none."""
+    if not info.untrained:
+        return ""
+    names = ", ".join(itertools.islice(info.untrained, 5)) + (", ..." if len(info.untrained) > 5 else "")
+    lost = sum(info.untrained.values())
+    return (
+        f"{dataset} has no training image of {names}: {lost} of {info.test} test images cannot be got right, so that no "
+        f"accuracy can be above {1 - lost / info.test:.1%}"
+    )
+
+
 def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[str]]:
     """(problems by setting, warnings) of one config against what a data set has."""
     problems, warnings = {}, []
@@ -258,13 +272,8 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
             f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
             "folder of bare images)"
         )
-    if unseen := info.untrained:
-        names = ", ".join(itertools.islice(unseen, 5)) + (", ..." if len(unseen) > 5 else "")
-        lost = sum(unseen.values())
-        warnings.append(
-            f"{config.dataset} has no training image of {names}: {lost} of {info.test} test images cannot be got right, so "
-            f"that no accuracy can be above {1 - lost / info.test:.1%}"
-        )
+    if lost := out_of_reach(info, config.dataset):
+        warnings.append(lost)
     if info.classes and config.evaluate.knn_k > info.train:
         problems["evaluate.knn_k"] = (
             f"{config.evaluate.knn_k} neighbours are more than the {info.train} training images; choose fewer"

@@ -409,6 +409,12 @@ def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, conten
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "nowhere", "."])
+def test_a_preset_is_a_name_or_a_file_and_nothing_that_never_ends(name):
+    with pytest.raises(ValueError, match="neither a preset"):
+        plan.read(name)
+
+
 def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
     (tmp_path / "p.yaml").write_text("by_method: {moco: &own {epochs: 1, seed: 3}, byol: {<<: *own, epochs: 2}}")
     assert plan.read(str(tmp_path / "p.yaml")).by_method["byol"] == {"epochs": 2, "seed": 3}

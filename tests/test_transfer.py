@@ -57,6 +57,15 @@ def test_nothing_is_probed_with_too_little(run, tmp_path, capsys, train, test, w
         launched.start(run.experiment, str(tmp_path / "few.npz"), [run])
 
 
+def test_classes_that_no_probe_can_name_are_told_beside_the_number(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    rare = tmp_path / "rare.npz"
+    np.savez(rare, x_train=images[:8], y_train=[0, 1] * 4, x_test=images[8:], y_test=[0, 1, 2, 2])
+    assert transfer(run, "--to", str(rare)) == 0
+    told = run.results()["transfer"][str(rare)]["protocol"]
+    assert "2 of 4 test images cannot be got right" in told and "above 50.0%" in told
+
+
 def test_what_cannot_be_transferred_is_one_line_and_changes_nothing(run, capsys):
     before = run.results_file.read_bytes()
     assert transfer(run, "--to", "nowhere") == 2

@@ -24,8 +24,11 @@ def labelled(dataset: str, image_size: int, report: Report | None = None) -> Dat
     return data
 
 
-def transfer(run: Run, data: Data) -> dict:
-    """An entry of results.json's `transfer`. Raises ValueError where the run has no encoder that can be read."""
+def transfer(run: Run, dataset: str, data: Data) -> dict:
+    """An entry of results.json's `transfer`; `data` is what `labelled` read of the data set.
+
+    Raises ValueError where the run has no encoder that can be read.
+    """
     only = {"labels": False, "heads": False}
     config = run.config.model_copy(update={"evaluate": run.config.evaluate.model_copy(update=only)})
     device = pick_device(config)
@@ -37,7 +40,7 @@ def transfer(run: Run, data: Data) -> dict:
         "knn": results["knn"],
         "random_encoder": results["baselines"]["random_encoder"],
         "pixels": results["baselines"]["pixels"],
-        "protocol": PROTOCOL,
+        "protocol": "; ".join(filter(None, [PROTOCOL, plan.out_of_reach(datasets.info_of(data, dataset), dataset)])),
     }
 
 
@@ -55,7 +58,7 @@ def again(run: Run, said: dict, pulse) -> dict:
     entries = {}
     for dataset, before in said.items():
         try:
-            entries[dataset] = transfer(run, labelled(dataset, run.config.image_size))
+            entries[dataset] = transfer(run, dataset, labelled(dataset, run.config.image_size))
         except ValueError as error:
             pulse.warn(f"transfer is kept as it was: {error}")
             entries[dataset] = before
