@@ -53,10 +53,9 @@ def quality(config: RunConfig) -> float:
 
 def status(run: Run, state: str, **changes):
     now = time.time()
-    ended = None if state in ACTIVE else now
-    return run.recorded_status().model_copy(
-        update={"state": state, "attempt": 1, "slot": "cpu", "started_at": now - 100, "ended_at": ended, **changes}
-    )
+    here = {"host": os.uname().nodename, "slot": "cpu"}
+    times = {"started_at": now - 100, "ended_at": None if state in ACTIVE else now}
+    return run.recorded_status().model_copy(update={"state": state, "attempt": 1, **here, **times, **changes})
 
 
 def running(run: Run, steps: int = 100) -> None:

@@ -223,6 +223,7 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
     assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)
     assert ablation.seconds_to_run(both, both) is None
+    assert ablation.seconds_to_run(both, [replace(one, imported=True) for one in measured]) is None, "another machine's speed"
     gone = replace(both[0], config=both[0].config.model_copy(update={"dataset": "/no/such/folder"}))
     assert ablation.seconds_to_run([gone], measured) is None
 

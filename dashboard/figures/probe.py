@@ -177,8 +177,9 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blue = style.PALETTE[0]
     places, ticks = list(range(len(classes))), [style.short(name) for name in classes]
-    if len(classes) > MAX_CLASSES:  # they would overlap; the tooltips name both
-        places, ticks = [], []
+    gap = 1
+    if len(classes) > MAX_CLASSES:  # names would overlap, which the tooltips tell, and gaps would be much of the picture
+        places, ticks, gap = [], [], 0
     names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
     return style.figure(
         title={"text": style.plain(title), "subtitle": {"text": "counts are in the tooltips"}},
@@ -198,8 +199,8 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             z=shares,
             zmin=0,
             zmax=1,
-            xgap=1,
-            ygap=1,
+            xgap=gap,
+            ygap=gap,
             customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
             colorbar={

@@ -48,6 +48,7 @@ class Entry:
     error: str | None
     numbers: Mapping[str, float | None]  # by summary.NUMBERS
     measured: bool = False  # whether it has results that can be read
+    imported: bool = False  # trained on a machine of others
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -77,7 +78,17 @@ def made(run: Run) -> Entry | None:
         return None
     status, results = run.status(), run.results()
     numbers = {name: number(results, where) for name, where in NUMBERS.items()}
-    return Entry(run.path.parent.name, run.name, config, status.state, status.progress, status.error, numbers, bool(results))
+    return Entry(
+        run.path.parent.name,
+        run.name,
+        config,
+        status.state,
+        status.progress,
+        status.error,
+        numbers,
+        measured=bool(results),
+        imported=status.host is None,
+    )
 
 
 def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
@@ -408,12 +419,12 @@ def to_run(entries: Iterable[Entry], experiment: str) -> list[Entry]:
 
 def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
     """Estimated seconds of training, one run after the other; None where none of `entries` has the image size and encoder of
-    one that is missing and a measured speed, or a data set is not here.
+    one that is missing and a speed that was measured here, or a data set is not here.
 
     The images that are left to see, by the images a second of the finished runs that are most alike: in method, then batch
     size.
     """
-    measured = [entry for entry in entries if entry.numbers["images_per_second"]]
+    measured = [entry for entry in entries if entry.numbers["images_per_second"] and not entry.imported]
     total = 0.0
     for entry in missing:
         speeds: dict[tuple, list[float]] = {}

@@ -6,6 +6,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard import draft, words
 from sslcore import plan
 from sslcore.analysis.summary import number
+from sslcore.archive import as_imported
 from sslcore.experiment import Store
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
@@ -50,6 +51,9 @@ def test_the_form_tells_what_training_would_take_where_like_runs_have_finished()
     assert f"About {words.duration(3 * 8 * 2560 / speed)} of training, one run after another" in texts(open_page("new"))
     large = {name: config.model_copy(update={"encoder": "resnet18"}) for name, config in wanted.items()}
     assert draft.expected_seconds(Store(), large) is None, "no run with this encoder"
+    for run in experiment.runs():
+        run.write_status(as_imported(run.status()))
+    assert draft.expected_seconds(Store(), wanted) is None, "no run of this machine"
 
 
 def test_one_method_can_have_a_setting_for_itself():
