@@ -76,6 +76,7 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
     if (
         h.ndim != 2
         or h.dtype.kind not in "fiu"
+        or not (np.abs(h) < np.finfo(np.float32).max).all()
         or any(part.dtype.kind not in "iu" for part in (index, label, prediction))
         or any(part.shape != (len(h),) for part in (index, label, prediction, train))
         or len(np.unique(index)) != len(h)
@@ -89,10 +90,9 @@ def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
         rows = pd.read_parquet(run.umap_file, columns=["x", "y", "index", "epoch"])
     except Exception:  # missing, torn or foreign
         return {}
-    epochs = {int(epoch): part for epoch, part in rows.groupby("epoch")}
-    return {
-        epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in epochs.items() if np.array_equal(part["index"], index)
-    }
+    own = {int(epoch): part for epoch, part in rows.groupby("epoch") if np.array_equal(part["index"], index)}
+    layouts = {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in own.items()}
+    return {epoch: layout for epoch, layout in layouts.items() if np.isfinite(layout).all()}
 
 
 def pca(run: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
 
 def heads(rows: Rows, results: Results) -> Table:
     """The classes, and how an image was changed, read from h and from z; a row a label."""
-    if not labels.has(results, "heads", "linear") and not labels.has(results, "heads", "forgets"):
+    if not labels.has(results, "heads", "linear") and not labels.forgotten(results):
         return []
     what = {"classes": "heads.linear", **{said: f"heads.forgets.{task}" for task, said in labels.TASKS.items()}}
     table: Table = []

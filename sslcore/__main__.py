@@ -11,6 +11,7 @@ from sslcore import commands
 from sslcore.commands import PROGRAM
 from sslcore.config import ConfigError
 from sslcore.launch import ENGINES
+from sslcore.notation import printable
 
 MANUAL = """\
 Train MoCo, SimCLR and BYOL on your images and keep what they learn as folders.
@@ -202,13 +203,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         lines = [str(error)]
     except RuntimeError as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     for line in lines:
-        print(f"{PROGRAM}: error: {' '.join(line.split())}", file=sys.stderr)
+        print(f"{PROGRAM}: error: {printable(line)}", file=sys.stderr)
     return 2
 
 

@@ -26,6 +26,7 @@ from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.files import check_place, replacing
 from sslcore.naming import LONGEST_NAME, slug
+from sslcore.notation import printable
 from sslcore.status import ACTIVE, State, Status
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
@@ -281,7 +282,7 @@ def _naming(name: str) -> Iterator[None]:
 
 def _line(error: Exception) -> str:
     text = first_problem(error) if isinstance(error, ValidationError) else str(error)
-    return "".join(filter(str.isprintable, " ".join(text.split())))[:300] or type(error).__name__
+    return printable(text)[:300] or type(error).__name__
 
 
 # -- In ------------------------------------------------------------------------

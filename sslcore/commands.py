@@ -18,7 +18,7 @@ from sslcore.config import OPTIONS, ConfigError, flatten, resolve
 from sslcore.experiment import Run, Store
 from sslcore.methods import METHODS
 from sslcore.naming import folder_name
-from sslcore.notation import axes_of, axes_words, pairs, settings_of, settings_words
+from sslcore.notation import axes_of, axes_words, pairs, printable, settings_of, settings_words
 from sslcore.status import ACTIVE, RESUMABLE
 
 PROGRAM = "python -m sslcore"
@@ -144,7 +144,7 @@ def status(args: argparse.Namespace) -> int:
         for name in ("experiment", "title", "runs"):
             table.add_column(name, overflow="fold")
         for experiment in store.experiments():
-            table.add_row(experiment.name, experiment.spec().title, progress.states(experiment.runs()))
+            table.add_row(experiment.name, printable(experiment.spec().title), progress.states(experiment.runs()))
     out = progress.console()
     if table.row_count:
         out.print(table)

@@ -120,6 +120,11 @@ def seconds_of(variable: str, default: float) -> float:
     raise ValueError(f"{variable}={text}: expected a number of seconds")
 
 
+def printable(text: str) -> str:
+    """As one line, without what would steer a terminal: escapes that colour it, clear it, or write to the clipboard."""
+    return "".join(filter(str.isprintable, " ".join(text.split())))
+
+
 # -- Writing -----------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS
 from sslcore.experiment import Experiment, Run
 from sslcore.launch.slurm import heard
+from sslcore.notation import printable
 from sslcore.status import ACTIVE, Status
 
 REFRESH_SECONDS = 0.5
@@ -101,7 +102,7 @@ def in_words(run: Run, status: Status) -> str:
     if says:
         return f"{status.state}: {says}"
     if status.state != "running":
-        return f"{status.state}: {' '.join(status.error.split())}" if status.error else status.state
+        return f"{status.state}: {printable(status.error)}" if status.error else status.state
     words = [status.stage or "starting"]
     if status.stage:
         rows = run.metrics()
@@ -154,7 +155,7 @@ def results(runs: Sequence[Run]) -> Table:
         table.add_column("state")
     for row in rows:
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
-        cells = [str(row[name]) for name in axes] + [str(len(row["seeds"]))] * seeds
+        cells = [printable(str(row[name])) for name in axes] + [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
         cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
@@ -163,7 +164,7 @@ def results(runs: Sequence[Run]) -> Table:
 
 def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
     for warning in warned(statuses):
-        out.print(f"warning: {warning}", soft_wrap=True, markup=False)
+        out.print(f"warning: {printable(warning)}", soft_wrap=True, markup=False)
 
 
 def percent(row: dict[str, Any], name: str) -> str:

@@ -20,7 +20,7 @@ class Linear(Part):
     ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
     per_class: dict[str, Share | None] | None = None  # None of a class without test images
     classes: list[str] | None = None
-    confusion: list[list[Annotated[int, Field(ge=0)]]] | None = None
+    confusion: list[list[Annotated[int, Field(ge=0, le=2**53)]]] | None = None
     protocol: str | None = None
 
     @model_validator(mode="after")

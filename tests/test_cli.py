@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -371,6 +372,21 @@ def test_what_runs_warned_of_stands_below_the_table(store, capsys):
         run.update_status(warnings=["it was [warm]"])
     assert main(["status", "photos"]) == 0
     assert capsys.readouterr().out.endswith("warning: byol-bs64-s0, moco-bs64-s0: it was [warm]\n")
+
+
+def test_nothing_that_a_folder_says_steers_the_terminal(store, capsys):
+    escapes = "\x1b]0;taken\x07\x1b[2J\x9b31mred"
+    experiment = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64)
+    with experiment.editing() as spec:
+        spec.title = escapes
+    (run,) = experiment.runs()
+    run.update_status(state="failed", error=escapes, warnings=[escapes])
+    for words in (["status"], ["status", "photos"], ["import", str(store.root)]):
+        main(words)
+        told = capsys.readouterr()
+        assert not re.search(r"[^\n -\ud7ff]|[\x7f-\x9f]", told.out + told.err)
+    main(["status"])
+    assert "red" in capsys.readouterr().out
 
 
 def test_what_is_given_in_place_of_an_experiment_or_a_value_is_told(store, capsys):

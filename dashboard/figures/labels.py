@@ -101,8 +101,8 @@ def heads(rows: Rows, results: Results) -> go.Figure:
 
 def forgets(rows: Rows, results: Results) -> go.Figure:
     """What h and z can tell of how an image was changed: a panel a task, with chance as a dashed line."""
-    told = {task: {run: part(result, "heads", "forgets", task) for run, result in results.items()} for task in TASKS}
-    tasks = [task for task in TASKS if any(told[task].values())]
+    tasks = forgotten(results)
+    told = {task: {run: part(result, "heads", "forgets", task) for run, result in results.items()} for task in tasks}
     figure = make_subplots(
         rows=-(-len(tasks) // 2),
         cols=min(2, len(tasks)),
@@ -151,6 +151,12 @@ def text(value: Any, *keys: str) -> str:
 def has(results: Results, *keys: str) -> bool:
     """Whether any run's results have this part."""
     return any(part(result, *keys[:-1]).get(keys[-1]) for result in results.values())
+
+
+def forgotten(results: Results) -> list[str]:
+    """The TASKS of which any run says how well h and z can tell them."""
+    answers = {task: [part(result, "heads", "forgets", task) for result in results.values()] for task in TASKS}
+    return [task for task, of in answers.items() if any(number(one, side) is not None for one in of for side in "hz")]
 
 
 def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int]) -> None:

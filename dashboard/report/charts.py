@@ -154,7 +154,7 @@ def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
                 180 + 46 * n_labels,
             )
         )
-    if labels.has(results, "heads", "forgets"):
+    if labels.forgotten(results):
         alt = "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
         charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels))
     return charts

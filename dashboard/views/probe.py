@@ -154,7 +154,7 @@ if "fine_tuning" not in few:
 # -- h and z -----------------------------------------------------------------------------------
 
 st.subheader("h against z", anchor="heads")
-if labels.has(probed, "heads", "linear") or labels.has(probed, "heads", "forgets"):
+if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
         if labels.has(probed, "heads", "linear"):
@@ -165,7 +165,7 @@ if labels.has(probed, "heads", "linear") or labels.has(probed, "heads", "forgets
                 alt="Accuracy of the linear probe of h and of z, for each method",
             )
     with grid.cell():
-        if labels.has(probed, "heads", "forgets"):
+        if labels.forgotten(probed):
             plot(
                 labels.forgets(rows, probed),
                 key="probe_forgets",

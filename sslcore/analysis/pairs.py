@@ -134,6 +134,7 @@ def predictions(run: Run) -> dict[str, np.ndarray] | None:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     alike = len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1
+    alike &= said["index"].size > 0
     return said if alike and all(values.dtype.kind in "iu" and (values >= 0).all() for values in said.values()) else None
 
 

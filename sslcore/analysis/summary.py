@@ -1,6 +1,5 @@
 """Run folders -> flat rows: one a run, or one a setting with mean and spread over its seeds."""
 
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +27,7 @@ NUMBERS = {  # column: where results.json has it
     "flops_per_image": "cost.flops_per_image",
     "energy_joules": "cost.energy_joules",
 }
+LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
 OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "device")
 
 
@@ -89,7 +89,7 @@ def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> Any
 
 
 def _number(value: Any) -> float | int | None:
-    return value if math.isfinite(as_float(value)) else None
+    return value if abs(as_float(value)) < LARGEST else None
 
 
 def _pair(value: Any) -> tuple[float | None, float | None]:

@@ -176,3 +176,15 @@ def test_results_that_nobody_can_rely_on_are_as_none_on_every_page():
             said = warning.value.replace("\\", "")
             assert "results.json cannot be read" in said and all(run.name in said for run in experiment.runs()[: len(odd)])
     assert "SimCLR" in report.html(experiment)
+
+
+@pytest.mark.parametrize("value", [1e308, 10**400], ids=["float", "integer"])
+def test_numbers_beyond_all_measure_are_as_none_on_every_page(value):
+    experiment = synthetic.store(Store().root, seeds=(0, 1), name="odd")
+    for run in experiment.runs():
+        parts = {"cost": ("seconds", "flops_per_image"), "geometry": ("alignment", "effective_rank")}
+        huge = {part: run.results()[part] | dict.fromkeys(names, value) for part, names in parts.items()}
+        write_json(run.results_file, run.results() | huge)
+    for page in sorted(path.stem for path in link.VIEWS.glob("*.py")):
+        open_page(page, experiment="odd")
+    assert "SimCLR" in report.html(experiment)

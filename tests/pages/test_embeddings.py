@@ -212,6 +212,8 @@ def test_what_is_read_is_what_was_written_and_again_after_a_change():
         {"prediction": np.array(["a"] * 60)},
         {"h": np.array(["a"] * 60)},
         {"h": np.array([["a", "b"]] * 60)},
+        {"h": np.full((60, 2), 1e300)},
+        {"h": np.full((60, 2), np.nan)},
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_in_words(change):
@@ -219,6 +221,16 @@ def test_arrays_that_do_not_fit_are_refused_in_words(change):
     np.savez(run.embeddings_file, **arrays(run) | change)
     with pytest.raises(ValueError, match=r"embeddings.npz .* makes it again"):
         embeddings.read(run)
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_layout_with_a_point_that_lies_nowhere_is_as_none(odd):
+    run = embedded(methods=("byol",)).runs()[0]
+    layout = pd.read_parquet(run.umap_file)
+    layout.loc[3, "x"] = odd
+    layout.to_parquet(run.umap_file)
+    assert not embeddings.read(run).umap
+    open_page("embeddings", experiment=run.experiment.name)
 
 
 def test_pickled_arrays_are_refused():

@@ -203,7 +203,14 @@ def test_results_from_elsewhere_do_not_take_the_page_down(results):
         clean(app.segmented_control(key="evidence_measure").set_value("knn").run())
 
 
-@pytest.mark.parametrize("change", [{"linear": lambda said: -said - 1}, {"knn": lambda said: said.astype(str)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"linear": lambda said: -said - 1},
+        {"knn": lambda said: said.astype(str)},
+        dict.fromkeys(("index", "label", "linear", "knn"), lambda said: said[:0]),
+    ],
+)
 def test_predictions_that_are_no_classes_are_as_none(change):
     run = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1)).runs()[0]
     with np.load(run.predictions_file) as kept:
@@ -211,6 +218,14 @@ def test_predictions_that_are_no_classes_are_as_none(change):
     np.savez(run.predictions_file, **said | {name: of(said[name]) for name, of in change.items()})
     assert pairs.predictions(run) is None
     open_page()
+
+
+def test_classes_of_any_number_are_counted_and_not_allotted():
+    for run in synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,)).runs():
+        with np.load(run.predictions_file) as kept:
+            said = dict(kept)
+        np.savez(run.predictions_file, **said | {name: said[name] + 2**40 for name in ("label", "linear", "knn")})
+    assert "right, MoCo wrong" in texts(open_page())
 
 
 # -- Figures

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from dashboard import questions, tables
+from dashboard import questions, report, tables
 from dashboard.figures import labels, probe, style
 from sslcore.experiment import Store
 from sslcore.files import write_json
@@ -95,13 +95,22 @@ def test_runs_without_them_say_how_to_measure_them():
 
 @pytest.mark.parametrize("part", ["label_efficiency", "fine_tuning", "heads", "transfer"])
 @pytest.mark.parametrize(
-    "odd", [7, "words", [1, None], {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5}]
+    "odd",
+    [
+        7,
+        "words",
+        [1, None],
+        {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5},
+        {"forgets": {"another task": {"h": 0.4, "z": 0.3}}},
+        {"forgets": [1]},
+    ],
 )
 def test_foreign_results_do_not_break_the_page(part, odd):
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=50)
     (run,) = experiment.runs()
     write_json(run.results_file, run.results() | {part: odd})
     open_page("probe", experiment=experiment.name)
+    assert "BYOL" in report.html(experiment)
 
 
 def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experiment):

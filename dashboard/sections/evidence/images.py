@@ -1,5 +1,6 @@
 """Where two of them differ: class by class, and the images that one gets right and the other wrong."""
 
+from collections import Counter
 from collections.abc import Callable
 from html import escape
 
@@ -92,7 +93,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
     def verdict(who: str, predicted: np.ndarray, label: int) -> str:
         """What one side's runs took an image for, as HTML; with several runs, how many were right and the commonest mistake."""
         right, wrong = int((predicted == label).sum()), predicted[predicted != label]
-        mistake = class_name(int(np.bincount(wrong).argmax())) if len(wrong) else class_name(label)
+        mistake = class_name(Counter(wrong.tolist()).most_common(1)[0][0] if len(wrong) else label)
         if n_runs == 1:
             return pictures.verdict(who, class_name(label), mistake)
         mark = pictures.RIGHT if 2 * right > n_runs else pictures.WRONG
