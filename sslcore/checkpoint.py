@@ -4,6 +4,7 @@ A new one takes the other's place when it is whole and on the disk. The other st
 finished, for the day when the newer turns out to be cut or damaged.
 """
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from sslcore import memory
+from sslcore.endings import Failed
 from sslcore.experiment import Run
 from sslcore.files import replacing
 
@@ -51,7 +53,8 @@ def exists(run: Run) -> bool:
 def read(run: Run) -> tuple[dict[str, Any], str]:
     """(what the latest whole checkpoint holds, on the CPU; what is to be said where that is not checkpoint.pt).
 
-    Raises ValueError, in words, where there is none that is whole, and what torch raises where there is no memory for it.
+    Raises ValueError, in words, where there is none that is whole, Failed where one cannot be read that may be, and what
+    torch raises where there is no memory for it.
     """
     wrong = []
     for file in (run.checkpoint_file, run.previous_checkpoint_file):
@@ -61,6 +64,8 @@ def read(run: Run) -> tuple[dict[str, Any], str]:
             except Exception as error:
                 if memory.is_out(error):
                     raise
+                if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a cut file makes zipfile ask for
+                    raise Failed(f"{file.name} cannot be read ({error}); it may be whole, and resume tries again") from error
                 wrong.append(f"{file.name} is damaged ({' '.join(str(error).split())[:200]})")
         else:
             wrong.append(f"{file.name} is missing")

@@ -7,3 +7,17 @@ class Failed(ValueError):
 
 class Stopped(Exception):
     """The run was asked to stop and has kept a checkpoint."""
+
+
+class Stoppable:
+    """What hears the request to stop, in signal handlers of the main thread."""
+
+    stop_requested = False
+    at_once = False  # nothing is lost: the training is over, and its checkpoint kept
+
+    def request_stop(self, *_: object) -> None:
+        """Raises Stopped in the midst of what is done, where that may be left so; else the training looks once a step."""
+        self.stop_requested = True
+        if self.at_once:
+            self.at_once = False  # once
+            raise Stopped

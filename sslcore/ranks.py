@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sslcore.endings import Failed, Stopped
+from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull
 
@@ -190,18 +190,14 @@ def in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class RankPulse:
+class RankPulse(Stoppable):
     """The pulse of a rank: the first one speaks to the holder of the run, and hears from it when to stop, for all."""
 
     def __init__(self, first: bool):
         self.first = first
-        self.stop_requested = False
         if first:
             signal.signal(STOP, self.request_stop)
             tell("pid", os.getpid())
-
-    def request_stop(self, *_: Any) -> None:
-        self.stop_requested = True
 
     def tell(self, what: str, *about: Any) -> None:
         if self.first:

@@ -63,6 +63,7 @@ def measure(training: Training, data: Data, run: Run, pulse, trained: bool, know
     """
     config, encoder = run.config, training.method.encoder
     pulse.stage("probe", PRETRAIN_SHARE)
+    pulse.at_once = distributed.world() == 1  # else the others would wait for this one
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)
@@ -70,6 +71,7 @@ def measure(training: Training, data: Data, run: Run, pulse, trained: bool, know
     if not distributed.leave():
         return
     check_stop(pulse)
+    pulse.at_once = True
     if config.evaluate.finetune_epochs and evaluation.labelled:
         tuned = labels.fine_tuning(config, data, training.views, encoder, lambda: check_stop(pulse))
         results |= {"fine_tuning": tuned, "fine_tuning_protocol": labels.FINE_TUNING_PROTOCOL}

@@ -37,6 +37,7 @@ from sslcore.stream import Resident, Streamed, fits
 CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
 STATISTICS_PIXELS = 50_000_000  # of images, from which their mean and spread are taken
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
+COLLAPSED = "the representation has collapsed"  # begins the warning
 
 
 def pick_device(config: RunConfig) -> torch.device:
@@ -67,6 +68,11 @@ def pick_precision(config: RunConfig, device: torch.device) -> torch.dtype:
     else:
         faster = torch.cpu.get_capabilities().get("amx_bf16", False) and config.encoder != "small"
     return torch.bfloat16 if faster else torch.float32
+
+
+def named(precision: torch.dtype) -> str:
+    """As config and environment.json have it: float32, bfloat16."""
+    return str(precision).removeprefix("torch.")
 
 
 def seed_everything(*words: int) -> None:
@@ -252,6 +258,7 @@ class Training:
                 "joules": self.meter.joules,
                 "peak_memory": self.peak_memory,
                 "trained_on": self.trained_on,
+                "precision": named(self.precision),
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "snapshots": self.snapshots,
@@ -261,7 +268,7 @@ class Training:
     def restore(self, run: Run) -> str:
         """Go on from the latest checkpoint that is whole. Returns what is to be said where that is not checkpoint.pt.
 
-        Raises Failed where there is none, or it is of another network.
+        Raises Failed where there is none, it is of another network, or it cannot be read.
         """
         try:
             kept, said = checkpoint.read(run)
@@ -270,10 +277,12 @@ class Training:
                 group |= {name: own[name] for name in ("fused",) if name in own}  # of this device, not of the one before
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
+            if self.config.precision == "auto":  # decided once, on the device where the run began
+                self.precision = getattr(torch, kept.get("precision", named(self.precision)))
             self.restore_cost(kept)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:
-            if memory.is_out(error):
+            if memory.is_out(error) or isinstance(error, Failed):
                 raise
             raise Failed(f"checkpoint.pt cannot be resumed ({error}); delete it to start this run again") from error
         if said:
@@ -296,13 +305,18 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
     it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept, where there is one.
     """
     config = training.config
-    evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     sample = datasets.sample(data, config.evaluate.sample)
     if distributed.agree(checkpoint.exists(run)):
+        usual = training.precision
         for own_turn in distributed.turns():
             if own_turn and (said := training.restore(run)):
                 pulse.say(said)
         pulse.say(f"resumed after step {training.step} of {training.total}")
+        if training.precision != usual:
+            pulse.say(
+                f"goes on in {named(training.precision)}, as it began; on this device it would have begun in {named(usual)}"
+            )
+    evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.first():
         run.keep_metrics_until(training.step)
     if config.evaluate.snapshots and training.step == 0:
@@ -319,7 +333,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
         if distributed.first() and (training.compiled or training.graph):
             environment.keep(run, training, data)  # which says so
     journal = Journal(training, run, pulse)
-    warn_of_collapse = collapse_watch(pulse)
+    warn_of_collapse = collapse_watch(run, pulse)
     saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS
 
     while training.step < training.total:
@@ -384,16 +398,16 @@ def make_ready(training: Training, pulse) -> None:
     training.seconds += time.monotonic() - began
 
 
-def collapse_watch(pulse) -> Callable[[dict[str, float]], None]:
-    """Warns, once, when h has lost its variety: all images then look the same to the encoder."""
-    warned = False
+def collapse_watch(run: Run, pulse) -> Callable[[dict[str, float]], None]:
+    """Warns, once a run, when h has lost its variety: all images then look the same to the encoder."""
+    warned = any(words.startswith(COLLAPSED) for words in run.recorded_status().warnings)
 
     def check(seen: dict[str, float]) -> None:
         nonlocal warned
         if not warned and (seen["effective_rank"] < COLLAPSED_RANK or seen["std"] < COLLAPSED_STD):
             warned = True
             pulse.warn(
-                f"the representation has collapsed: effective rank {seen['effective_rank']:.2f} (floor {COLLAPSED_RANK}), "
+                f"{COLLAPSED}: effective rank {seen['effective_rank']:.2f} (floor {COLLAPSED_RANK}), "
                 f"std {seen['std']:.2g} (floor {COLLAPSED_STD}). Nearly all images get the same h; "
                 "try a lower learning_rate, or for BYOL a momentum between 0.9 and 0.999"
             )

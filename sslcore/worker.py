@@ -4,6 +4,7 @@ Holds the run, tells its status while it lives, and records how it ended. torch 
 imported only after the status says that the run has started.
 """
 
+import _thread
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.endings import Failed, Stopped
+from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
@@ -28,12 +29,11 @@ RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full di
 PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
 
-class Pulse:
+class Pulse(Stoppable):
     """Tells the run's status while this process holds it, and hears the request to stop."""
 
     def __init__(self, run: Run, claim: Claim | None = None, evaluate_only: bool = False):
         self.run, self.claim = run, claim
-        self.stop_requested = False
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.status()
         self.again = evaluate_only and self.status.state == "finished"  # which it was, and stays
@@ -61,16 +61,21 @@ class Pulse:
             started_at=now,
             ended_at=None,
             error=None,
-            warnings=[words for words in self.status.warnings if not words.startswith(NOT_AGAIN)] if self.again else [],
+            warnings=[words for words in self.status.warnings if not words.startswith(NOT_AGAIN)] if self.goes_on() else [],
         )
         self.beating.start()
+
+    def goes_on(self) -> bool:
+        """Whether what was warned of is true of what comes, too."""
+        return self.again or self.run.checkpoint_file.exists() or self.run.previous_checkpoint_file.exists()
 
     def beat(self) -> None:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
         written = time.monotonic()
         while not self.silent.wait(HEARTBEAT_SECONDS):
-            if self.run.stopping(self.status):  # the agent tells it sooner, where it is on this machine
+            if self.run.stopping(self.status) and not self.stop_requested:  # the agent tells it sooner, where it is here
                 self.stop_requested = True
+                _thread.interrupt_main(signal.SIGTERM)  # whose handler it is
             try:
                 self.write()
                 self.claim.touch()
@@ -144,7 +149,10 @@ class Pulse:
         """A line for log.txt, and for the terminal where the run is in the foreground."""
         line = f"{time.strftime('%H:%M:%S')} {words}"
         with room_for(self.run.log_file):
-            print(line, flush=True)
+            try:
+                print(line, flush=True)
+            except BrokenPipeError:  # nobody reads any more; log.txt has it all the same
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self.logged_already():
                 with self.run.log_file.open("a", encoding="utf-8") as log:
                     log.write(line + "\n")
@@ -193,14 +201,14 @@ def main(run: Run, evaluate_only: bool = False) -> int:
 def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) -> int:
     pulse = Pulse(run, claim, evaluate_only)
 
-    def request_stop(signum: int, frame: Any) -> None:
-        pulse.stop_requested = True
-
     def make_room(signum: int, frame: Any) -> None:
-        pulse.stop_requested = pulse.requeued = True
+        pulse.requeued = True
+        pulse.request_stop()
 
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, request_stop)
+        signal.signal(name, pulse.request_stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else the end of its terminal is nothing to it, as nohup has it
+        signal.signal(signal.SIGHUP, pulse.request_stop)
     if job()["job_id"]:
         signal.signal(signal.SIGUSR1, make_room)
     run.sweep()
@@ -233,6 +241,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
 
 def last_words(pulse: Pulse, code: int, words: str, state: State, error: str | None = None) -> int:
     """Record how the run ended, as far as its folder takes it: gone or read-only, it is told as interrupted."""
+    pulse.at_once = False  # the end is not left in its midst
     try:
         pulse.end(state, error)
     except OSError as error:

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sslcore import plan
+from sslcore import launch, plan
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
@@ -176,6 +176,15 @@ def test_a_run_that_is_named_twice_is_taken_once(store, capsys, monkeypatch):
     monkeypatch.setattr("sslcore.worker.main", lambda run, evaluate_only: 0)
     assert main(["evaluate", "photos", run.id]) == 0
     assert capsys.readouterr().out == f"{run.id}: evaluating, run 1 of 1\n"
+
+
+def test_a_run_that_somebody_else_has_resumed_meanwhile_is_left_as_it_stands(store, nothing_starts, monkeypatch):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64).runs()
+    run.update_status(state="stopped")
+    monkeypatch.setattr(Run, "check_goes_on", lambda run: run.update_status(state="finished"))
+    with pytest.raises(ValueError, match="is finished"):
+        launch.resume(run)
+    assert run.recorded_status().state == "finished"
 
 
 def test_a_queued_run_is_not_taken_from_its_engine_by_a_resume(store, capsys, nothing_starts):

@@ -5,6 +5,7 @@ at hand and has trained the undisturbed run, so that a start takes no seconds.
 """
 
 import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -490,6 +491,21 @@ def test_of_two_checkpoints_the_one_that_is_whole_is_used(digits, undisturbed, h
     kept = checkpoint.read(run)[0]
     assert all(same(kept[name], undisturbed["checkpoint.pt"][name]) for name in ("step", "method", "optimizer", "snapshots"))
     assert same([faults.untimed(row) for row in run.metrics()], undisturbed["metrics.jsonl"])
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(digits, monkeypatch, number):
+    run = make_run("unread", digits)
+    stop_at(run, 4, 8)
+    before = {file.name: file.read_bytes() for file in run.files() if file.exists()}
+
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched, pytest.raises(Failed, match="may be whole, and resume tries again"):
+        patched.setattr(checkpoint, "_whole", refused)
+        stop_at(run, 10)
+    assert all((run.path / name).read_bytes() == content for name, content in before.items() if name.startswith("checkpoint"))
 
 
 def test_where_both_checkpoints_are_damaged_nothing_is_overwritten(digits):

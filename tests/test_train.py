@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from sslcore import datasets, launch, memory, plan, weights, worker
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
+from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.stages import cost, work
-from sslcore.train import Training, pick_device, pick_precision, pretrain
+from sslcore.train import Training, collapse_watch, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
 from tests.waiting import until
 
@@ -85,6 +86,18 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(shapes, settings)
     for name, value in expected.items():  # queue, target and bank included
         assert torch.equal(value, resumed[name]), name
     assert untimed(parts) == untimed(whole)
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
+    whole, parts = make_run("whole", shapes), make_run("parts", shapes)
+    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.bfloat16)
+    expected = train(whole).method.state_dict()
+    with pytest.raises(Stopped):
+        train(parts, StopsAt(parts, 0.4))
+    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.float32)  # of another node
+    resumed = train(parts).method.state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+    assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
 
 
 def test_other_seeds_give_other_weights_and_the_same_seed_the_same(shapes):
@@ -164,6 +177,17 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     pretrain(training, data, run, pulse)
     (warning,) = run.recorded_status().warnings  # once, not once an epoch
     assert "collapsed" in warning and "effective rank 1.0" in warning
+    again = Pulse(run)  # what goes on from the checkpoint keeps it, and does not say it anew
+    again.start()
+    again.hush()
+    collapse_watch(run, again)({"effective_rank": 1.5, "std": 0.01})
+    assert run.recorded_status().warnings == [warning]
+    run.checkpoint_file.unlink()
+    run.previous_checkpoint_file.unlink(missing_ok=True)
+    anew = Pulse(run)
+    anew.start()
+    anew.hush()
+    assert run.recorded_status().warnings == []
 
 
 def test_equal_weights_are_written_as_equal_bytes(shapes):
@@ -394,6 +418,24 @@ class DiesIn(Pulse):
             raise Stopped
 
 
+def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(shapes, monkeypatch):
+    run = make_run("r", shapes, epochs=1)
+
+    def asked(*_):
+        signal.raise_signal(signal.SIGTERM)  # in the midst of the probe
+        raise AssertionError("the probe went on")
+
+    monkeypatch.setattr(FinalEvaluation, "linear", asked)
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        assert worker.main(run) == worker.STOPPED
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+    status = run.status()
+    assert (status.state, status.stage) == ("stopped", "probe") and run.checkpoint_file.exists() and not run.results_file.exists()
+
+
 def test_until_all_is_measured_again_all_stays_as_it_was(shapes):
     run = make_run("r", shapes, epochs=1)
     with pytest.raises(Stopped):
@@ -485,6 +527,20 @@ def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured
     assert told.returncode == worker.BAD_INPUT and "would begin anew" in told.stderr
     assert measured.recorded_status().state == "interrupted" and measured.results() == {"linear": {"accuracy": 0.5}}
     assert launch.complete(measured.experiment, ["run"]) == [], "neither when a grid is completed"
+
+
+@pytest.mark.parametrize("how", ["hangup", "pipe"])
+def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
+    run = make_run("r", shapes, epochs=40 if how == "hangup" else 1)
+    process = subprocess.Popen([sys.executable, "-m", "sslcore", "train", run.id], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    if how == "hangup":
+        until(lambda: len(run.metrics()) > 3)
+        process.send_signal(signal.SIGHUP)
+    process.stdout.close()
+    assert process.wait(240) == (worker.STOPPED if how == "hangup" else worker.FINISHED)
+    assert run.status().state == ("stopped" if how == "hangup" else "finished") and run.checkpoint_file.exists()
+    assert ("stopped" if how == "hangup" else "finished") in run.log_tail()
 
 
 def test_only_one_process_trains_a_run(shapes):

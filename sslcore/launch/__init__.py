@@ -201,12 +201,11 @@ def trained_by(status: Status) -> str:
 
 def _queue(run: Run, engine: str) -> Status:
     """Record an ended run as queued for an engine; returns the status that it had."""
-    status = run.status()
-    if status.state not in RESUMABLE:
-        raise ValueError(f"{run.id} is {status.state}: only {', '.join(RESUMABLE)} runs can be resumed")
+    check_ended(run, run.status())
     run.check_goes_on()  # told now, not by the agent
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
+            check_ended(run, status := run.status())  # which may be another one by now
             run.update_status(
                 state="queued",
                 queued_at=time.time(),
@@ -227,6 +226,12 @@ def _queue(run: Run, engine: str) -> Status:
     except BlockingIOError:
         raise ValueError(f"{run.id} is still held by a process; try again when that has ended") from None
     return status
+
+
+def check_ended(run: Run, status: Status) -> None:
+    """Raises ValueError, in words, where a run cannot be resumed from where it stands."""
+    if status.state not in RESUMABLE:
+        raise ValueError(f"{run.id} is {status.state}: only {', '.join(RESUMABLE)} runs can be resumed")
 
 
 def _to_slurm(again: Sequence[Run], added: Sequence[Run] = ()) -> None:

@@ -80,6 +80,8 @@ def how_it_ended(watch: Watch) -> tuple[str, str | None]:
     if watch.asked_to_stop is not None:
         if code == -signal.SIGTERM:
             return "stopped", None  # while it was still starting: it has nothing to keep
+        if watch.run.recorded_status().stage in ("probe", "embed"):
+            return "stopped", None  # the training is over, and kept
         return "interrupted", f"Stopped as asked, but before it could write a checkpoint.{last}"
     if code is not None and code < 0:
         name = signal.Signals(-code).name
