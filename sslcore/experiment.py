@@ -130,7 +130,7 @@ class Run:
             return Status.model_validate(json.loads(self.status_file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return Status(state="interrupted", error="status.json is missing")
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return Status(state="interrupted", error="status.json could not be read")
 
     def status(self) -> Status:

@@ -133,7 +133,7 @@ def read_json(path: Path) -> Any | None:
     """The file's value, or None where it is missing or torn."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -149,7 +149,7 @@ def logged_rows(content: bytes) -> list[dict[str, Any]]:
     for line in content.decode(errors="replace").splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict) and isinstance(row.get("step", 0), (int, float)):
             rows.append(row)

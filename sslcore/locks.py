@@ -76,7 +76,7 @@ def process_is(pid: int | None, started: float | None) -> bool:
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
+    except (ValueError, OverflowError, psutil.Error):  # the first two of a number that no process can have
         return False
 
 

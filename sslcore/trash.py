@@ -1,5 +1,6 @@
 """The store's trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -44,7 +45,12 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
         folder.chmod(0o755)
         kept = folder / thing.path.relative_to(store.root)
         kept.parent.mkdir(exist_ok=True)
-        return thing.path.rename(kept)
+        thing.path.rename(kept)
+        if kept.is_symlink():  # where it pointed to, from wherever it lies
+            target = os.path.join(thing.path.parent, os.readlink(kept))
+            kept.unlink()
+            kept.symlink_to(os.path.normpath(target))
+        return kept
 
 
 def contents(store: Store) -> list[Discarded]:

@@ -335,6 +335,20 @@ def test_what_is_discarded_can_be_moved_back(store, run):
     assert store.experiments() == []
 
 
+def test_an_experiment_that_is_a_link_comes_back_from_the_trash(store, run, tmp_path):
+    run.experiment.path.rename(tmp_path / "elsewhere")
+    (store.root / "e").symlink_to(os.path.relpath(tmp_path / "elsewhere", store.root))
+    trash.discard(store, store.experiment("e"))
+    (lost,) = trash.contents(store)
+    assert trash.restore(store, lost).runs()[0].config == run.config and (tmp_path / "elsewhere").is_dir()
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 10**30])
+def test_a_number_that_no_process_has_is_a_process_that_is_gone(run, pid):
+    run.write_status(Status(state="running", host=os.uname().nodename, pid=pid, pid_started=1.0))
+    assert run.status().state == "interrupted"
+
+
 def test_the_trash_gives_back_runs_and_experiments_as_they_were(store, run):
     files, config = {path.name: path.read_bytes() for path in run.path.iterdir()}, run.config
     trash.discard(store, run)

@@ -437,10 +437,11 @@ def test_a_folder_that_became_read_only_ends_the_run_and_is_not_believed(digits,
 
 def damaged(file: Path, how: str) -> None:
     content = file.read_bytes()
-    file.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "garbage": b"\xff\x00{]", "other": b"[1]"}[how])
+    kinds = {"cut": content[: len(content) // 2], "empty": b"", "garbage": b"\xff\x00{]", "other": b"[1]", "deep": b"[" * 100_000}
+    file.write_bytes(kinds[how])
 
 
-@pytest.mark.parametrize("how", ["cut", "empty", "garbage", "other"])
+@pytest.mark.parametrize("how", ["cut", "empty", "garbage", "other", "deep"])
 def test_torn_json_is_told_as_such_and_mended(digits, how, monkeypatch, capsys):
     monkeypatch.setattr("sslcore.launch.start", lambda store: None)
     configs = {"moco-bs16-s0": resolve({**faults.SETTINGS, "dataset": digits, "method": "moco"})}
@@ -459,6 +460,10 @@ def test_torn_json_is_told_as_such_and_mended(digits, how, monkeypatch, capsys):
         launch.resume(Run(run.path))
     launch.complete(experiment)  # writes the config anew, and queues the run
     assert Run(run.path).config == configs[run.name] and run.status().state == "queued"
+
+    run.config_file.unlink()
+    launch.complete(experiment)  # and the one that is gone
+    assert Run(run.path).config == configs[run.name]
 
     damaged(experiment.spec_file, how)
     assert experiment.spec().question == "experiment.json could not be read"

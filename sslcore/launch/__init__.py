@@ -253,11 +253,14 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     """Queue what an experiment's grid lacks, or of that the runs named; returns what was queued.
 
     Runs that were planned and never made are made; those that were stopped, interrupted or failed are resumed. A
-    config.json that cannot be read is written anew. Slurm trains them, as one more array, if it has trained any run of
+    config.json that is gone or cannot be read is written anew. Slurm trains them, as one more array, if it has trained any run of
     the experiment, unless an engine is given. Raises ValueError, in words, where that cannot be done, and RuntimeError
     where Slurm does not answer.
     """
     planned = plan.plan(experiment.read_spec())
+    for name in planned.configs:  # folders that have lost theirs
+        if (experiment.path / name).is_dir() and not experiment.run(name).exists() and (names is None or name in names):
+            give_config(experiment.run(name), planned.configs[name])
     made = [run for run in experiment.runs() if names is None or run.name in names]
     there = {run.name for run in experiment.runs()}
     new = {name: config for name, config in planned.configs.items() if name not in there and (names is None or name in names)}
@@ -265,8 +268,7 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
         raise ConfigError(planned.problems)
     for run in made:
         if run.name in planned.configs and not readable(run):
-            with run.hold():
-                write_json(run.config_file, planned.configs[run.name].model_dump())
+            give_config(run, planned.configs[run.name])
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
         engine = "slurm"
@@ -284,6 +286,11 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     if queued or any(run.recorded_status().state == "queued" for run in made):
         start(experiment.store)
     return queued
+
+
+def give_config(run: Run, config: RunConfig) -> None:
+    with run.hold():
+        write_json(run.config_file, config.model_dump())
 
 
 def readable(run: Run) -> bool:

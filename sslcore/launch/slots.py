@@ -5,10 +5,11 @@ lock is inherited by every process of the run, so the kernel frees it when the
 last of them is gone, and no agent's death books a device twice.
 """
 
-import functools
+import math
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from sslcore.experiment import Store
 from sslcore.locks import taken
 
 HOST = socket.gethostname()
+ASK_AGAIN_SECONDS = 60.0
+TRIES = 3
 
 
 def folder(store: Store) -> Path:
@@ -41,15 +44,29 @@ class Device:
 CPU = Device("cpu", f"CPU, {os.cpu_count()} cores", "")
 
 
-@functools.cache
+_listed: list[str] = []  # what nvidia-smi has answered, once it has
+_refused_at = -math.inf  # when it last did not, monotonic
+
+
 def gpus() -> tuple[Device, ...]:
-    """The GPUs that `nvidia-smi` lists, as far as CUDA_VISIBLE_DEVICES lets us see them."""
-    query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return visible_gpus(answer, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    """The GPUs that `nvidia-smi` lists, as far as CUDA_VISIBLE_DEVICES lets us see them.
+
+    Where it is there and fails, for its driver may just be waking up, it is asked again, three times at once and then
+    once a minute; until it answers there are none.
+    """
+    global _refused_at
+    if not _listed and time.monotonic() - _refused_at > ASK_AGAIN_SECONDS:
+        for _ in range(TRIES):
+            try:
+                query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
+                _listed.append(subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout)
+                break
+            except FileNotFoundError:
+                _listed.append("")
+                break
+            except (OSError, subprocess.SubprocessError):
+                _refused_at = time.monotonic()
+    return visible_gpus(_listed[0], os.environ.get("CUDA_VISIBLE_DEVICES")) if _listed else ()
 
 
 def visible_gpus(listing: str, visible: str | None) -> tuple[Device, ...]:
