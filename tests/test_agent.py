@@ -20,9 +20,8 @@ from sslcore import launch
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
-from sslcore.launch import slots as slots_module
 from sslcore.launch.agent import Agent
-from sslcore.launch.slots import folder, holder, visible_gpus
+from sslcore.launch.slots import TRIES, folder, gpus, holder, visible_gpus
 from sslcore.locks import process_is
 from sslcore.status import Status
 from tests.waiting import until
@@ -490,19 +489,20 @@ def test_gpus_are_those_that_cuda_may_see(visible, expected):
 
 
 def test_a_driver_that_fails_once_is_asked_again(tmp_path, monkeypatch):
-    for name in ("_listed", "_refused_at"):
-        monkeypatch.setattr(slots_module, name, [] if name == "_listed" else -math.inf)
+    kept = gpus.__globals__
+    monkeypatch.setitem(kept, "_listed", [])
+    monkeypatch.setitem(kept, "_refused_at", -math.inf)
     (asked, answers), tool = (tmp_path / name for name in ("asked", "answers")), tmp_path / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\necho >> {asked}\ntest -e {answers} && echo '0, GPU-aa, Card A'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert slots_module.gpus() == () == slots_module.gpus()
-    assert len(asked.read_text()) == slots_module.TRIES, "not asked again at once"
+    assert gpus() == () == gpus()
+    assert len(asked.read_text()) == TRIES, "not asked again at once"
     answers.touch()
-    monkeypatch.setattr(slots_module, "ASK_AGAIN_SECONDS", 0.0)
-    assert [gpu.visible for gpu in slots_module.gpus()] == ["GPU-aa"] == [gpu.visible for gpu in slots_module.gpus()]
-    assert len(asked.read_text()) == slots_module.TRIES + 1, "an answer is kept"
+    monkeypatch.setitem(kept, "ASK_AGAIN_SECONDS", 0.0)
+    assert [gpu.visible for gpu in gpus()] == ["GPU-aa"] == [gpu.visible for gpu in gpus()]
+    assert len(asked.read_text()) == TRIES + 1, "an answer is kept"
 
 
 def test_a_part_of_a_gpu_is_a_device():
