@@ -220,6 +220,10 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     assert ablation.seconds_to_run([entry(method="byol", epochs=1, batch_size=32, linear=None)], measured) == pytest.approx(
         images / 300
     )
+    odd = [*measured, entry(method="byol", speed=210.0), entry(method="byol", speed=1000.0)]
+    assert ablation.seconds_to_run([entry(method="byol", epochs=1, linear=None)], odd) == pytest.approx(images / 210), (
+        "the median"
+    )
     both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
     assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)
     assert ablation.seconds_to_run(both, both) is None
@@ -291,6 +295,19 @@ def test_a_line_has_every_seed_its_mean_and_its_band():
     assert "the rule" in subtitle and "N = 2" in subtitle and "standard deviation" in subtitle
 
 
+def test_a_point_tells_its_mean_its_spread_and_its_seeds_in_the_units_of_its_axis():
+    cells = ablation.cells(GRID, ["batch_size"])
+    (line,) = (t for t in traces(figures.against(cells, "batch_size", "linear"), "BYOL") if t.error_y.array is not None)
+    assert line.text[0] == "batch size 16<br>51.0 ± 1.4 %, N = 2"
+    heavy = [
+        replace(e, numbers=e.numbers | {"peak_memory_bytes": (2 + e.config.seed) * 1e9, "seconds": 600.0 * (90 + e.config.seed)})
+        for e in GRID
+    ]
+    for measure, unit, height in (("peak_memory_bytes", "GB", 3), ("seconds", "hours", 91 / 6)):
+        figure = figures.against(ablation.cells(heavy, ["batch_size"]), "batch_size", measure)
+        assert figure.layout.yaxis.title.text == unit and means(figure, "BYOL")[1] == pytest.approx([height] * 3, abs=1e-5)
+
+
 def test_with_one_seed_there_is_no_band_and_the_chart_says_so():
     figure = figures.against(ablation.cells(GRID[::2], ["batch_size"]), "batch_size", "linear")
     assert not [t for t in traces(figure) if t.fill or t.mode == "lines"]
@@ -325,6 +342,7 @@ def test_a_spread_whose_neighbours_have_none_is_a_bar_that_stands_aside_of_other
         assert f"; {drawn}: ±" in figure.layout.title.subtitle.text
         moco, byol = bars(figure).values()
         assert bool(moco) == bool(byol) == ("bar" in drawn)
+        assert all(bar == pytest.approx(100 * np.std([0.5, 0.6], ddof=1)) for bar in moco.values())
         for left, right in zip(moco, byol):
             assert 0 < right - left < 0.25 * left, "aside, and still at its place"
 
@@ -382,6 +400,10 @@ def test_a_drop_is_counted_from_the_lines_own_best_and_published_curves_lie_unde
     assert means(drop, "BYOL")[1] == [20, 10, 0] and drop.layout.yaxis.autorange == "reversed"
     laid = [t for t in traces(drop) if t.name and "published" in t.name]
     assert len(laid) == len(curves) and all("et al." in t.hovertemplate and t.line.dash for t in laid)
+    for curve, trace in zip(curves, laid):
+        points = 100 * np.array(list(curve.points.values()))
+        np.testing.assert_allclose(trace.y, points.max() - points)
+        assert list(trace.text) == [f"{accuracy:.1f} %" for accuracy in points]
     assert not [
         t for t in traces(figures.against(cells, "batch_size", "linear", published=curves)) if t.name and "published" in t.name
     ]
@@ -431,6 +453,7 @@ def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
     assert sorted(values.text) == ["0.0", "10.0", "20.0"]
     drop = heat.heat(cells, ["batch_size", "head.kind"], "linear", heat.ends(cells, "linear", True), drop=True)
     assert np.nanmin(drop.data[0].z) == 0 and np.nanmax(drop.data[0].z) == pytest.approx(20)
+    assert drop.data[0].reversescale and not shades.reversescale, "the best is the strongest colour in both"
 
 
 @settings(deadline=None, max_examples=40)
@@ -451,6 +474,11 @@ def test_any_grid_can_be_drawn(entries, measure, drop):
             cell.measured(measure).missing and cell.at[0] is not None for cell in cells
         )
         figure.to_json()
+
+
+def test_records_tell_the_learning_rate_as_it_was_scaled():
+    cells = ablation.cells([entry(batch_size=512, learning_rate=0.1, lr_scaling="linear")], ["batch_size"])
+    assert [record["peak_learning_rate"] for record in ablation.records(cells, ["batch_size"])] == [pytest.approx(0.2)]
 
 
 def test_records_hold_every_run_once_with_what_tells_it_apart():

@@ -7,7 +7,7 @@ import torch
 import torchvision.transforms.v2.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare, ks_2samp
+from scipy.stats import binomtest, chisquare, ks_2samp
 from skimage.data import astronaut
 from torchvision.transforms import v2
 
@@ -170,6 +170,17 @@ def test_every_image_draws_its_own_parameters_and_each_call_new_ones():
     again = augment.draw(photo(64), Augment())
     flat = torch.cat([views, again]).flatten(1)
     assert len(torch.unique(flat, dim=0)) == 128
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [({"flip": 0.5}, 0.5), ({"grayscale": 0.3}, 0.3), ({"blur": 0.5}, 0.5), ({"solarize": 0.2}, 0.2), ({"jitter": 0.4}, 0.8)],
+)
+def test_every_image_tosses_its_own_coin(settings, share):
+    torch.manual_seed(0)
+    views = augment.draw(photo(500), Augment(**NONE | settings), second=True)
+    moved = int(((views - augment.to_float(photo())).abs().amax((1, 2, 3)) > 1e-4).sum())
+    assert binomtest(moved, 500, share).pvalue > 1e-3
 
 
 def test_the_seed_decides_the_views():

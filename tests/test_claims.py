@@ -9,7 +9,7 @@ import yaml
 
 from sslcore import plan
 from sslcore.analysis import ablation, claims
-from sslcore.analysis.claims import Claim, Evidence, judge
+from sslcore.analysis.claims import Claim, Evidence, along, judge
 from sslcore.analysis.claims.evidence import kinds
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.summary import NUMBERS
@@ -138,6 +138,90 @@ def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
     )
 
 
+def test_the_best_place_is_chosen_for_each_seed_by_the_other_seeds():
+    """Else luck alone would make the best of several places better than any one of them."""
+    curve = {0: {16: 0.5, 64: 0.6, 256: 0.9}, 1: {16: 0.5, 64: 0.8, 256: 0.6}, 2: {16: 0.5, 64: 0.8, 256: 0.7}}
+    assert along.best_by_others(curve, [16, 64, 256]) == {0: 0.6, 1: 0.6, 2: 0.7}
+    assert along.best_by_others({0: curve[0]}, [16, 64, 256]) == {0: 0.9}, "alone it chooses for itself"
+
+
+def test_a_drop_is_from_the_start_to_the_smallest_place_or_to_the_mean_of_those_that_are_named():
+    curve = {0: {16: 0.5, 64: 0.6, 256: 0.9}, 1: {16: 0.4, 64: 0.7, 256: 0.8}}
+    assert along.drop(curve, 256) == pytest.approx({0: 0.4, 1: 0.4})
+    assert along.drop(curve, 256, [16, 64]) == pytest.approx({0: 0.35, 1: 0.25})
+    assert along.drop(curve, 64, [256]) == pytest.approx({0: -0.3, 1: -0.1})
+
+
+def test_gains_are_compared_by_doublings():
+    """Two points over two doublings, then 0.9 points over one: 0.1 points a doubling are between them."""
+    levels = {16: 0.60, 64: 0.62, 128: 0.629}
+    runs = entries(keyed("batch_size", levels), {"byol": [{"batch_size": size} for size in levels]}, noise=1e-5)
+    saturating = {"rule": "gain_then_saturates", "axis": "batch_size", "method": "byol"}
+    gain, bend = judge(claim(saturating), runs).steps
+    assert (gain.difference.mean, bend.difference.mean) == pytest.approx((0.02, 0.001), abs=1e-4)
+
+
+def test_a_last_step_that_may_be_a_gain_is_no_saturation_though_its_mean_is_none():
+    runs = entries(keyed("moco.queue_size", {16: 0.3, 64: 0.5, 256: 0.7, 1024: 0.7}), {"moco": QUEUES}, noise=1e-4)
+    for entry in runs.entries:
+        if entry.config.moco.queue_size == 1024:
+            entry.numbers["linear"] += {0: -0.03, 1: 0.02, 2: -0.01, 3: 0.02}[entry.config.seed]
+    found = judge(claim(SATURATES), runs)
+    assert found.word == "undecided" and "MoCo gains −0.0 points" in found.reason.replace("+0.0", "−0.0")
+
+
+def test_where_the_halves_of_an_axis_lie():
+    """Of four places the third ends the first half; of the momenta, one that does not move is in neither half."""
+    levels = {16: 0.5, 64: 0.6, 256: 0.66, 1024: 0.66}
+    gain, bend = judge(claim(SATURATES), entries(keyed("moco.queue_size", levels), {"moco": QUEUES})).steps
+    assert gain.says == "MoCo gains from 16 to 256 negatives" and bend.says.endswith("there than from 256 to 1024")
+    moving = keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8})
+    (step,) = judge(claim(SLOW), entries(moving, {"moco": momenta("moco")})).steps
+    assert step.says == "MoCo is better with a slow momentum (0.99) than with a fast one (0, 0.9)"
+    assert step.difference.mean == pytest.approx(0.1, abs=0.01)
+
+
+def test_knns_gain_is_counted_from_the_untrained_encoders_knn():
+    levels = {0: 0.32, 0.9: 0.6, 0.99: 0.7, 1: 0.4}
+    runs = entries(keyed("byol.momentum", levels), {"byol": momenta("byol")})
+    for entry in runs.entries:
+        entry.numbers["random_linear"] = 0.0
+    found = judge(claim({**FAILS, "measure": "knn"}), runs)
+    assert found.word == "supported" and found.steps[0].difference.mean == pytest.approx(0.5 * 0.4 - 0.02, abs=0.01)
+
+
+def test_methods_are_averaged_over_the_seeds_that_all_have():
+    runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS, "byol": HEADS})
+    lacks = [entry for entry in runs.entries if entry.config.method == "moco" or entry.config.seed > 0]
+    found = judge(claim(AHEAD), Evidence(lacks, []))
+    assert found.word == "supported" and {step.difference.seeds for step in found.steps} == {3}
+
+
+def test_a_seed_that_lacks_a_line_has_no_part_in_the_mean_over_lines():
+    """At twice the learning rate all is 10 points better; seed 3 was trained at one rate alone."""
+    settings = [size | {"learning_rate": rate} for rate in (0.1, 0.2) for size in BATCHES]
+    runs = entries(lambda method, settings: settings["learning_rate"], {"byol": settings}, noise=0)
+    rest = [entry for entry in runs.entries if entry.config.seed < 3 or entry.config.learning_rate == 0.1]
+    curve = Evidence(rest, []).curve("batch_size", "byol", "linear")
+    assert list(curve) == [0, 1, 2] and all(of == pytest.approx(dict.fromkeys((16, 64, 256), 0.15)) for of in curve.values())
+
+
+def test_a_seed_that_lacks_a_place_is_on_no_curve():
+    runs = entries(losing(byol=0.01), {"byol": BATCHES})
+    rest = [entry for entry in runs.entries if (entry.config.seed, entry.config.batch_size) != (1, 64)]
+    curve = Evidence(rest, []).curve("batch_size", "byol", "linear")
+    assert list(curve) == [0, 2, 3] and all(list(of) == [16, 64, 256] for of in curve.values())
+
+
+def test_a_step_that_cannot_be_tested_is_no_comparison():
+    runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"byol": HEADS}, noise=0)
+    for entry in runs.entries:
+        if entry.config.head.kind == "linear":
+            entry.numbers["linear"] += 0.01 * entry.config.seed
+    steps = judge(claim(AHEAD), runs).steps
+    assert [step.p is None for step in steps] == [False, True] and {step.comparisons for step in steps} == {1}
+
+
 def test_what_is_missing_is_told_by_its_values():
     two = judge(claim(SENSITIVE), entries(losing(simclr=0.05, moco=0.02, byol=0.005), dict.fromkeys(THREE, BATCHES[1:])))
     assert two.word == "undecided" and "2 distinct values of batch size" in two.reason
@@ -251,6 +335,35 @@ def test_cost_order_by_what_results_say(tmp_path):
         "the same in few seeds is no proof of what chance has a part in"
     )
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
+
+
+def test_costs_are_those_of_the_first_evaluation_at_the_lower_of_the_two_highest_accuracies(tmp_path):
+    """SimCLR's best is 65 %, before it falls again; MoCo, a little below it at 20 seconds, is there at 30."""
+    looks = {  # kNN, seconds, images seen; and seconds and joules of rows between
+        "moco": ([(0.4, 10, 100), (0.645, 20, 200), (0.7, 30, 300)], [(25, 1000), (35, 2000)]),
+        "simclr": ([(0.5, 40, 100), (0.65, 80, 200), (0.5, 120, 300)], [(70, 5000), (90, 7000)]),
+    }
+    flops = {"moco": 1e7, "simclr": 3e7, "byol": 2e7}
+    evidence = stored(tmp_path, lambda method, seed: {"cost": {"flops_per_image": flops[method]}})
+    for run in evidence.runs:
+        seen, joules = looks.get(run.config.method, ([], []))
+        rows = [dict(zip(("knn", "seconds", "images_seen"), look)) for look in seen] + [
+            {"seconds": seconds, "joules": taken} for seconds, taken in joules
+        ]
+        rows = [{"step": k + 1} | row for k, row in enumerate(sorted(rows, key=lambda row: row["seconds"]))]
+        run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds", "operations", "energy"]}
+    steps = judge(claim(rule), evidence).steps
+    assert [step.difference.mean for step in steps] == pytest.approx([math.log(80 / 30), math.log(2), math.log(5)])
+    assert "(2.67 times, untested: the difference is the same in all 3 seeds" in steps[0].sentence
+
+
+def test_a_cost_of_one_seed_proves_nothing(tmp_path):
+    evidence = stored(tmp_path, lambda method, seed: {"cost": {"peak_memory_bytes": 1e8 * len(method)}})
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["memory"]}
+    assert judge(claim(rule), evidence).word == "supported", "the same in several seeds"
+    one = Evidence([], [run for run in evidence.runs if run.config.seed == 0])
+    assert judge(claim(rule), one).word == "undecided"
 
 
 def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_different_epochs(tmp_path):

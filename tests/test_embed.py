@@ -229,6 +229,21 @@ def test_points_travel_less_than_between_layouts_that_are_only_laid_over_each_ot
         assert faithfulness(x, layouts[epoch]) > faithfulness(x, alone[epoch]) - 0.01
 
 
+def test_each_epochs_layout_starts_from_that_of_the_epoch_after_it(monkeypatch):
+    rng, begun = np.random.default_rng(0), []
+    last, *own = rng.normal(size=(4, 8, 2)).astype(np.float32)
+
+    def made(h, start):
+        begun.append((int(h[0, 0]), start))
+        return own.pop()
+
+    monkeypatch.setattr(embed, "layout_once", made)
+    layouts = umap_layouts(last, {epoch: np.full((8, 3), epoch, np.float16) for epoch in (2, 0, 1)})
+    assert [epoch for epoch, _ in begun] == [2, 1, 0] and list(layouts) == [0, 1, 2]
+    for (_, start), after in zip(begun, (last, layouts[2], layouts[1])):
+        np.testing.assert_array_equal(start, after)
+
+
 def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes):
     settings = {"method": "byol", "evaluate.snapshots": 2, "epochs": 5}
     whole, parts, plain = (
@@ -255,6 +270,19 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
     expected = train(plain).method.state_dict()  # looking at h changes nothing in what is learnt
     assert all(torch.equal(value, expected[name]) for name, value in trained.method.state_dict().items())
     assert read_snapshots(plain) == {} and not plain.snapshots_file.exists()
+
+
+def test_the_sample_has_the_predictions_that_the_probe_makes_of_the_same_images(shapes):
+    run = make_run("predicted", shapes, method="simclr", epochs=1)
+    training, data = train(run), datasets.load(shapes, 16)
+    evaluation = FinalEvaluation(run.config, data, training.views, torch.float32)
+    untrained = initial(run.config, len(data.x_train), 3).encoder
+    _, probe, said = evaluation.results(training.method.encoder, untrained)
+    evaluation.embed(training.method.encoder, probe, run, {})
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        of_test = kept["index"][~kept["train"]]
+        assert len(of_test) == 24 and np.array_equal(kept["prediction"][~kept["train"]], said["linear"][of_test - 96])
+        assert np.array_equal(kept["label"], data.labels(kept["index"])) and len(set(kept["prediction"].tolist())) > 1
 
 
 def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes):

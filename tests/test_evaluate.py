@@ -21,8 +21,9 @@ from sslcore.evaluate import probe as probe_module
 from sslcore.evaluate.embed import faithfulness, umap_layout
 from sslcore.evaluate.features import features
 from sslcore.evaluate.final import FinalEvaluation, shortened
-from sslcore.evaluate.geometry import alignment, effective_rank, spread, uniformity
+from sslcore.evaluate.geometry import alignment, effective_rank, geometry, spread, uniformity
 from sslcore.evaluate.knn import knn_predict
+from sslcore.evaluate.online import OnlineEvaluation
 from sslcore.evaluate.probe import fit_probe, minimise, score
 
 
@@ -154,6 +155,57 @@ def test_evaluation_leaves_weights_buffers_and_mode_bit_identical(shapes, traini
     )
 
 
+def blind(encoder: torch.nn.Module) -> torch.nn.Module:
+    """The encoder, made to say the same of every image."""
+    with torch.no_grad():
+        encoder.conv1.weight.zero_()
+    return encoder
+
+
+def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+    data = datasets.load(shapes, 16)
+    evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
+    torch.manual_seed(0)
+    sees, blinded = build_encoder("small", 16), blind(build_encoder("small", 16))
+    for trained, untrained in ((sees, blinded), (blinded, sees)):
+        results, _, _ = evaluation.results(trained, untrained)
+        alone, _, _ = evaluation.results(untrained, untrained)
+        baseline = results["baselines"]["random_encoder"]
+        assert baseline == {name: alone[name]["accuracy"] for name in ("knn", "linear")}
+        assert abs(baseline["linear"] - results["linear"]["accuracy"]) > 0.2, "the two can be told apart"
+    (train, test), _ = evaluation.pixels()
+    np.testing.assert_allclose(train.numpy(), data.x_train.transpose(0, 3, 1, 2).reshape(96, -1) / 255, rtol=1e-6)
+    pixels = knn_predict(train, evaluation.y_train, test, config.evaluate.knn_k, config.evaluate.knn_temperature, 3).numpy()
+    assert results["baselines"]["pixels"]["knn"] == (pixels == data.y_test).mean()
+
+
+def test_while_training_every_run_is_measured_on_the_same_images_and_views(shapes):
+    data, encoder, seen = datasets.load(shapes, 16), build_encoder("small", 16), []
+    for seed in (0, 1):
+        settings = {"evaluate.knn_train": 40, "evaluate.sample": 20, "evaluate.knn_k": 3, "augment.solarize": 1.0}
+        config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "seed": seed, **settings})
+        evaluation = OnlineEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
+        assert np.array_equal(np.asarray(evaluation.x_queries), data.x_test[evaluation.queries]), "test images"
+        assert np.array_equal(np.asarray(evaluation.x_neighbours), data.x_train[evaluation.neighbours])
+        for _ in range(2):
+            torch.rand(seed + 1)
+            seen.append((evaluation.neighbours.tolist(), evaluation.queries.tolist(), evaluation(encoder)))
+    assert all(one == seen[0] for one in seen)
+
+
+def test_geometry_is_measured_on_a_first_and_a_second_view(shapes):
+    """With solarization alone, which the second view has and the first has not."""
+    off = {"crop_min": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "grayscale": 0.0, "blur": 0.0}
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8} | {f"augment.{name}": off[name] for name in off})
+    data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
+    alignments = []
+    for share in (0.0, 1.0):
+        views = Views(config.augment.model_copy(update={"solarize": share}), [0.5] * 3, [0.25] * 3)
+        alignments.append(OnlineEvaluation(config, data, views, torch.float32).geometry(encoder)["alignment"])
+    assert alignments[0] == pytest.approx(0, abs=1e-6) and alignments[1] > 1e-3
+
+
 def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval(shapes):
     config = resolve(
         {
@@ -207,7 +259,19 @@ def test_geometry_at_its_extremes():
     assert effective_rank(same) == pytest.approx(1, abs=1e-2)
     assert 28 < effective_rank(spread_out) <= 32
     assert spread(same) == pytest.approx(0, abs=1e-6)
+    assert spread(torch.linspace(-1, 1, 32).repeat(400, 1)) == pytest.approx(0, abs=1e-6), "over images, not within one"
     assert spread(spread_out) == pytest.approx(1, abs=0.02)
+
+
+def test_each_measure_of_geometry_stands_under_its_name_and_is_of_the_first_view():
+    torch.manual_seed(0)
+    h1, h2 = torch.randn(60, 8), torch.randn(60, 8) * torch.linspace(0, 3, 8)
+    assert geometry(h1, h2) == {
+        "alignment": alignment(h1, h2),
+        "uniformity": uniformity(h1),
+        "effective_rank": effective_rank(h1),
+        "std": spread(h1),
+    }
 
 
 def test_an_encoder_that_says_nothing_has_collapsed():

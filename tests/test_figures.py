@@ -142,6 +142,24 @@ def test_on_one_axis_of_time_every_chance_level_ends_where_its_curves_do(rows):
         assert ends[style.faint(style.colour(method), 0.8)] == pytest.approx(last, rel=0.1)
 
 
+def test_long_trainings_are_laid_out_in_a_longer_unit_at_their_own_times(rows):
+    (curve,) = of(rows, run="byol-bs256-s0")
+    places = curve.logged.places | {"seconds": 60 * curve.logged.places["seconds"]}
+    slow = dataclasses.replace(curve, logged=tables.Logged(places, curve.logged.values))
+    figure = curves.loss((slow,), "seconds")
+    assert figure.layout.xaxis.title.text == "training time, minutes"
+    _, seconds, _ = curve.pairs("loss", "seconds")  # as many minutes now
+    np.testing.assert_allclose(figure.data[0].x, seconds, rtol=1e-5)
+    (chance,) = (trace for trace in figure.data if trace.text)
+    assert list(chance.x) == pytest.approx([0, seconds[-1]]) and list(chance.y) == [synthetic.LOSS["byol"][0]] * 2
+
+
+def test_an_accuracys_deviation_is_told_in_percent_and_a_losses_as_a_number(rows):
+    for figure, told in ((curves.metric(rows, "knn"), ".1%"), (curves.loss(of(rows, method="byol")), ".3~g")):
+        (mean, *_) = (trace for trace in figure.data if trace.customdata is not None)
+        assert f"± %{{customdata[0]:{told}}}" in mean.hovertemplate
+
+
 def test_smoothing_is_unbiased_and_keeps_what_was_logged(experiment, rows):
     assert np.allclose(curves.smoothed(np.full(50, 3.0), 0.9), 3.0)
     one = of(rows, run="byol-bs256-s0")
@@ -261,6 +279,21 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(byol[0]["linear_low"])
 
 
+def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interval(experiment):
+    byol = [row for row in tables.summary(experiment.runs()) if row["method"] == "byol"]
+    figure = probe.accuracy(byol)
+    called = {trace.hovertemplate.split("<extra>")[1][: -len("</extra>")]: trace for trace in figure.data if trace.hovertemplate}
+    dots = {name: called[f"BYOL, {name}"] for name in ("linear probe", "kNN")}
+    for name, column, own in (("linear probe", "linear", "random_linear"), ("kNN", "knn", "random_knn")):
+        tick = called[f"untrained encoder, {name}"]
+        assert tick.x[0] == pytest.approx(np.mean([row[own] for row in byol])) and tick.y[0] == dots[name].y[0]
+        std = np.std([row[column] for row in byol], ddof=1)
+        assert f"± {100 * std:.1f} % over 3 seeds" in dots[name].hovertemplate
+    assert dots["linear probe"].y[0] < dots["kNN"].y[0] and figure.layout.yaxis.autorange == "reversed", "the upper line"
+    alone = [trace.hovertemplate for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None]
+    assert len(alone) == 1 and "linear probe" in alone[0], "of one run, kNN has no interval"
+
+
 def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
     summary = tables.summary(experiment.runs())
     many = {row["run"]: {f"class {k}": k / 100 if row["method"] == "byol" else 0.0 for k in range(100)} for row in summary}
@@ -289,6 +322,7 @@ def test_confusion_shares_sum_to_one_and_counts_are_told():
     figure = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
     assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
     assert probe.confusion(np.eye(100), [f"class {k}" for k in range(100)], "run").layout.xaxis.ticktext == ()
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true"), "rows are the truth"
     heat = figure.data[0]
     assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]])
     assert heat.customdata[0][1] == ("a", "b", 2) or list(heat.customdata[0][1]) == ["a", "b", 2]

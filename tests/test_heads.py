@@ -54,6 +54,38 @@ def test_changes_stay_images_and_differ(changes):
     assert torch.equal(changed[0], x)
 
 
+def test_each_change_is_what_the_protocol_calls_it():
+    red = torch.tensor([0.8, 0.2, 0.2]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    half, saturated, turned = (change(red)[0, :, 0, 0] for change in OF_COLOUR["colour"][1:])
+    gray = 0.2989 * 0.8 + (0.587 + 0.114) * 0.2
+    torch.testing.assert_close(half, torch.tensor([0.4, 0.1, 0.1]))
+    torch.testing.assert_close(saturated, (2 * torch.tensor([0.8, 0.2, 0.2]) - gray).clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(turned, torch.tensor([0.2, 0.8, 0.8]))  # cyan
+    torch.testing.assert_close(OF_COLOUR["grayscale"][1](red), torch.full((1, 3, 2, 2), gray), atol=1e-4, rtol=0)
+    x = torch.tensor([[0.1, 0.2], [0.3, 0.4]]).expand(1, 3, 2, 2)
+    assert OF_ORIENTATION["flip"][1](x)[0, 0].flatten().tolist() == pytest.approx([0.2, 0.1, 0.4, 0.3])  # left and right
+    rotated = [change(x)[0, 0].flatten().tolist() for change in OF_ORIENTATION["rotation"]]
+    quarters = [[0.1, 0.2, 0.3, 0.4], [0.2, 0.4, 0.1, 0.3], [0.4, 0.3, 0.2, 0.1], [0.3, 0.1, 0.4, 0.2]]
+    assert rotated == [pytest.approx(quarter) for quarter in quarters]
+
+
+def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images():
+    data = datasets.load("digits", 8)
+    told = forgets(nn.Flatten(), nn.Identity(), data, 1500, views(), torch.float32)
+    test = len(data.x_test)
+    assert test < 750 and all((task["n_train"], task["n_test"]) == (1500 - test, test) for task in told.values())
+
+
+def test_the_classes_are_read_from_what_the_head_says(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.sample": 32})
+    evaluation = FinalEvaluation(config, datasets.load(shapes, 16), views(), torch.float32)
+    torch.manual_seed(0)
+    encoder, silent = build_encoder("small", 16), nn.Linear(256, 8)
+    nn.init.zeros_(silent.weight)
+    heads = evaluation.results(encoder, encoder, silent)[0]["heads"]["linear"]
+    assert heads["h"] > 0.6 and heads["z"] == pytest.approx(1 / 3, abs=0.01), "a silent head leaves chance"
+
+
 @pytest.mark.parametrize("kind", ["mlp", "linear", "none"])
 def test_encoder_and_head_stay_bit_identical_and_z_is_measured(shapes, kind):
     config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "head.kind": kind, "evaluate.sample": 64})

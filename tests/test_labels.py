@@ -10,7 +10,9 @@ from sslcore import datasets
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.encoders import build_encoder
+from sslcore.evaluate import labels as labels_module
 from sslcore.evaluate.labels import DRAWS, draw, fine_tuning, label_efficiency, supervised
+from sslcore.train import Training
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.sampled_from(list(DRAWS)), st.integers(0, 4))
@@ -42,6 +44,27 @@ def test_more_labels_tell_more_and_noise_stays_at_chance():
     assert rows[0]["accuracy"] < rows[1]["accuracy"] and rows[0]["std"] > 0
     assert rows[2] == {"fraction": 1.0, "n": 800, "accuracy": 0.9, "std": None, "draws": 1, "random_encoder": 0.25}
     assert all(abs(row["random_encoder"] - 0.25) < 0.12 for row in rows)
+
+
+def test_with_few_labels_mean_and_sample_deviation_are_over_draws_of_different_images(monkeypatch):
+    seen, told = [], iter([0.1, 0.2, 0.3, 0.4, 0.6, *[0.05] * 5, 0.5, 0.6, 0.8, *[0.25] * 3])
+    monkeypatch.setattr(labels_module, "accuracy", lambda h, *rest: seen.append(tuple(h[:, 0].tolist())) or next(told))
+    h, y = torch.arange(300.0).unsqueeze(1), torch.arange(300) % 2
+    few, more, _ = label_efficiency((h, h, 0.9), (h, h, 0.3), y, np.zeros(300), 2)
+    assert (few["accuracy"], more["accuracy"]) == pytest.approx((0.32, 1.9 / 3))
+    assert (few["std"], more["std"]) == pytest.approx(
+        (np.std([0.1, 0.2, 0.3, 0.4, 0.6], ddof=1), np.std([0.5, 0.6, 0.8], ddof=1))
+    )
+    assert (few["random_encoder"], more["random_encoder"]) == pytest.approx((0.05, 0.25))
+    assert len(set(seen)) == 8 and seen[:5] == seen[5:10], "both encoders are asked on the same draws"
+
+
+def test_fine_tuning_normalises_by_the_channels_of_all_training_images(shapes, monkeypatch):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "evaluate.finetune_epochs": 1, "device": "cpu"})
+    views, seen, step = Views(config.augment, [0.5] * 3, [0.25] * 3), [], Training.take_step
+    monkeypatch.setattr(Training, "take_step", lambda training: seen.append(training.views) or step(training))
+    fine_tuning(config, datasets.load(shapes, 16), views, build_encoder("small", 16), lambda: None)
+    assert seen and all(used is views for used in seen)
 
 
 def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_every_share(shapes):

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslcore.config import resolve
 from sslcore.encoders import SplitBatchNorm2d
-from sslcore.losses import normalised
+from sslcore.losses import byol_regression, info_nce, info_nce_in_batch, normalised, nt_xent
 from sslcore.methods import METHODS, Entry, load
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import cosine_momentum
@@ -96,6 +96,36 @@ def test_the_key_encoder_follows_slowly_and_takes_no_gradient():
     for old, new, now in zip(old_key.parameters(), method.key_encoder.parameters(), query.parameters()):
         torch.testing.assert_close(new, 0.9 * old + 0.1 * now, atol=1e-5, rtol=1e-5)
     assert all(p.grad is None for p in method.key_encoder.parameters())
+
+
+def test_the_key_head_follows_as_slowly_as_its_encoder():
+    method = build("moco", **{"moco.momentum": 0.9})
+    before = deepcopy(method.key_head)
+    with torch.no_grad():
+        for parameter in method.head.parameters():
+            parameter.add_(1.0)
+    method.after_step((torch.randn(8, 16), torch.randn(8, 16)), some_batch(), 1, 10)
+    for old, new in zip(before.parameters(), method.key_head.parameters()):
+        torch.testing.assert_close(new, old + 0.1, atol=1e-5, rtol=1e-5)  # both heads began alike
+
+
+@pytest.mark.parametrize("negatives", ["queue", "batch"])
+def test_a_symmetric_loss_is_the_mean_of_both_directions_at_the_runs_temperature(negatives):
+    method = build("moco", **{"moco.negatives": negatives, "moco.symmetric": True, "moco.temperature": 0.35}).eval()
+    view1, view2 = views()
+    (k1,), (k2,) = method.keys(view1), method.keys(view2)
+    directions = (method.query(view1), k2), (method.query(view2), k1)
+    if negatives == "queue":
+        expected = sum(info_nce(q, k, method.queue, 0.35) for q, k in directions) / 2
+    else:
+        expected = sum(info_nce_in_batch(q, k, 0.35) for q, k in directions) / 2
+    torch.testing.assert_close(method.loss(method.embed(view1, view2), some_batch()), expected)
+
+
+def test_the_dictionary_begins_with_keys_of_length_one():
+    for more, name in (({}, "queue"), ({"moco.negatives": "memory_bank", "moco.queue_size": 16}, "bank")):
+        lengths = getattr(build("moco", **more), name).norm(dim=1)
+        torch.testing.assert_close(lengths, torch.ones_like(lengths))
 
 
 def test_the_shuffled_keys_come_back_in_their_own_order():
@@ -184,6 +214,21 @@ def test_memory_bank_moves_only_the_entries_of_the_batch():
     torch.testing.assert_close(method.bank.norm(dim=1), torch.ones(IMAGES))
 
 
+def test_a_memory_banks_positives_are_the_images_own_entries_and_its_negatives_all_others():
+    method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": IMAGES - 8, "moco.temperature": 0.3})
+    batch, q = Batch(torch.randperm(IMAGES)[:8], None), torch.randn(8, 16)
+    others = [image for image in range(IMAGES) if image not in batch.indices]
+    expected = info_nce(q, method.bank[batch.indices], method.bank[others], 0.3)
+    torch.testing.assert_close(method.loss((q,), batch), expected)
+
+
+def test_a_memory_banks_entry_moves_half_way_to_its_query_however_long_that_is():
+    method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": 16})
+    before, q = method.bank.clone(), torch.randn(8, 16)
+    method.after_step((7 * q,), some_batch(), 1, 10)
+    torch.testing.assert_close(method.bank[:8], normalised(before[:8] + normalised(q)))
+
+
 def test_end_to_end_negatives_send_gradient_through_the_keys():
     method = build("moco", **{"moco.negatives": "batch"})
     _, k = method.embed(*views())
@@ -200,7 +245,26 @@ def test_simclr_sends_both_views_through_the_encoder_at_once():
     assert seen == [16]
 
 
+def test_simclrs_partners_are_two_views_of_an_image_at_the_runs_temperature_and_number_of_negatives():
+    method = build("simclr", **{"simclr.temperature": 0.15, "simclr.negatives": 3}).eval()
+    view1, view2 = views()
+    z1, z2 = (method.head(method.encoder(view)) for view in (view1, view2))
+    torch.manual_seed(0)
+    expected = nt_xent(z1, z2, 0.15, 3)
+    torch.manual_seed(0)
+    torch.testing.assert_close(method.loss(method.embed(view1, view2), some_batch()), expected)
+
+
 # -- BYOL
+
+
+def test_byol_predicts_from_each_view_the_target_of_the_other():
+    method = build("byol").eval()
+    view1, view2 = views()
+    p1, p2 = (method.predictor(method.head(method.encoder(view))) for view in (view1, view2))
+    t1, t2 = (method.target_head(method.target_encoder(view)) for view in (view1, view2))
+    expected = byol_regression(p1, t2) + byol_regression(p2, t1)
+    torch.testing.assert_close(method.loss(method.embed(view1, view2), some_batch()), expected)
 
 
 def test_byol_passes_one_view_at_a_time_and_its_target_takes_no_gradient():
@@ -240,6 +304,24 @@ def test_the_targets_batch_norm_keeps_statistics_of_its_own():
 
 
 # -- All
+
+
+@pytest.mark.parametrize(("method", "norms"), [("moco", 0), ("simclr", 1), ("byol", 2)])
+def test_the_heads_have_batch_norm_where_the_papers_have_it(method, norms):
+    """SimCLR's head, BYOL's head and predictor; MoCo's head has none."""
+    made = build(method)
+    heads = [made.head, getattr(made, "predictor", torch.nn.Identity())]
+    assert sum(isinstance(module, torch.nn.BatchNorm1d) for head in heads for module in head.modules()) == norms
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol", "supervised"])
+def test_the_chance_level_is_the_loss_of_rows_that_tell_nothing_apart(method):
+    made, alike = build(method, **{"moco.queue_size": 20}), torch.ones(8, 16)
+    if method == "moco":
+        made.queue.copy_(normalised(torch.ones(20, 16)))
+    unrelated = torch.eye(8, 16), torch.eye(8, 16).roll(8, 1)
+    rows = {"byol": (*unrelated, *unrelated), "supervised": (torch.zeros(8, 3),)}.get(method, (alike, alike))
+    assert made.chance_loss() == pytest.approx(float(made.loss(rows, some_batch())), rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["moco", "simclr", "byol", "supervised"])

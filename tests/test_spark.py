@@ -12,6 +12,13 @@ from dashboard.figures import spark, style
 CURVE = st.integers(0, 200).flatmap(lambda n: arrays(float, n, elements=st.floats(0, 1)))
 
 
+def test_a_run_that_is_half_way_has_a_line_half_across():
+    whole, half = np.arange(1.0, 21.0), np.arange(1.0, 11.0)
+    drawn = ET.fromstring(spark.lines([("moco", whole, whole / 20), ("byol", half, half / 40)], end=20.0)).findall("{*}polyline")
+    ends = [float(line.get("points").split()[-1].split(",")[0]) for line in drawn]
+    assert ends == [spark.WIDTH - 2, spark.WIDTH / 2]
+
+
 @given(st.lists(CURVE, min_size=1, max_size=4).filter(lambda curves: any(map(len, curves))))
 def test_every_curve_lies_within_the_picture_and_rises_where_accuracy_does(accuracies):
     methods = ["moco", "simclr", "byol", "supervised"]

@@ -79,6 +79,17 @@ def test_the_interval_over_images_is_newcombes():
     assert (made.low, made.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
+def test_the_correlation_in_newcombes_interval_is_corrected_for_continuity():
+    """His phi: what the diagonal has beyond the other one, less n / 2, where both networks are right and wrong together."""
+    n, made = 60, over_images(*right(40, 5, 3, 12))
+    (low_a, high_a), (low_b, high_b) = (scipy.stats.binomtest(k, n).proportion_ci(method="wilson") for k in (45, 43))
+    phi = (40 * 12 - 5 * 3 - n / 2) / (45 * 15 * 43 * 17) ** 0.5
+    a, b = 45 / n, 43 / n
+    below = (a - low_a) ** 2 - 2 * phi * (a - low_a) * (high_b - b) + (high_b - b) ** 2
+    above = (high_a - a) ** 2 - 2 * phi * (high_a - a) * (b - low_b) + (b - low_b) ** 2
+    assert (made.low, made.high) == pytest.approx((a - b - below**0.5, a - b + above**0.5), abs=1e-9)
+
+
 @given(st.integers(0, 300), st.integers(1, 300))
 def test_wilsons_interval_is_scipys(right, n):
     right = min(right, n)
@@ -118,6 +129,11 @@ def test_holm_never_makes_a_pair_more_certain_and_keeps_the_order(p):
     tested = [(one, other) for one, other in zip(p, adjusted) if one is not None]
     assert all(one <= other <= 1 for one, other in tested)
     assert [other for _, other in sorted(tested)] == sorted(other for _, other in tested)
+
+
+def test_what_was_not_tested_is_no_comparison_and_a_p_at_the_level_tells_nothing_apart():
+    assert holm([0.04, None, 0.01, None]) == [0.04, None, 0.02, None]
+    assert told_apart(0.0499) and not told_apart(0.05) and not told_apart(None)
 
 
 # -- At the stated rates
@@ -345,6 +361,37 @@ def test_runs_laid_beside_are_no_further_settings(tmp_path):
     assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.1)
 
 
+def test_runs_of_one_experiment_meet_each_other_before_those_laid_beside(tmp_path):
+    """In whatever order they are given: theirs, at 10 points more, would turn a difference of 2 points into one of 8."""
+
+    def runs(name, level):
+        spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "seed": [0, 1]})
+        made = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
+        for run in made:
+            accuracy = level + (0.02 + 0.001 * run.config.seed) * (run.config.method == "byol")
+            write_json(run.results_file, {"linear": {"accuracy": accuracy}})
+        return made
+
+    mine, theirs = runs("mine", 0.5), runs("theirs", 0.6)
+    moco = [run for run in (*theirs, *mine) if run.config.method == "moco"]
+    byol = [run for run in (*mine, *theirs) if run.config.method == "byol"]
+    matches = pairs.matched(byol, moco, [])
+    assert pairs.differences(matches, "linear") == pytest.approx({0: 0.02, 1: 0.021})
+    assert pairs.differences(pairs.matched(moco, byol, []), "linear") == pytest.approx({0: -0.02, 1: -0.021})
+
+
+def test_a_pair_that_could_not_be_tested_is_none_of_the_comparisons_that_are_allowed_for(tmp_path):
+    """Two seeds of three methods; BYOL's differences from SimCLR are the same in both."""
+    worth = {"moco": (0.50, 0.53), "simclr": (0.52, 0.535), "byol": (0.54, 0.555)}
+    runs = grid(tmp_path, {"method": list(worth), "seed": [0, 1]}, lambda config: worth[config.method][config.seed])
+    found = compared(runs)
+    assert [pair.p is None for pair in found].count(True) == 1
+    for pair in found:
+        if pair.p is not None:
+            assert pair.sentence == sentence(str(pair.a), str(pair.b), pair.difference, pair.p, 2)
+            assert pair.p >= pair.difference.p and pair.p <= 2 * pair.difference.p
+
+
 def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
     spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
     runs = Store(tmp_path).create("recipes", spec, plan(spec).configs).runs()
@@ -358,6 +405,13 @@ def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
     assert not pairs.unpaired({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")
 
 
+def test_accuracies_on_two_data_sets_are_not_held_against_each_other(tmp_path):
+    axes = {"dataset": ["photos", "digits"], "image_size": [16], "seed": [0, 1]}
+    runs = grid(tmp_path, axes, lambda config: 0.5 + config.seed / 10)
+    groups = pairs.contestants(runs, "dataset")
+    assert set(groups) == {"photos", "digits"} and not pairs.compare(groups, {one: one for one in groups}, [], "linear")
+
+
 def test_another_methods_setting_keeps_nobody_apart(tmp_path):
     runs = grid(
         tmp_path,
@@ -368,6 +422,28 @@ def test_another_methods_setting_keeps_nobody_apart(tmp_path):
     assert pair.settings == 2  # each K of MoCo against the one BYOL of that seed
     (pair,) = compared(runs, by="moco.queue_size")
     assert {run.config.method for of in pair.matches.values() for match in of for run in match} == {"moco"}
+
+
+def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_path):
+    """SimCLR is wrong everywhere; which of four images BYOL's kNN gets right, two of either class, is below."""
+    right = {(0, 64): [1, 1, 1, 1], (0, 256): [1, 1, 0, 0], (1, 64): [1, 0, 1, 0], (1, 256): [1, 0, 0, 0]}
+    axes = {"method": ["simclr", "byol"], "batch_size": [64, 256], "seed": [0, 1]}
+    runs = grid(tmp_path, axes, lambda config: 0.5 + 0.1 * (config.method == "byol") + 0.01 * config.seed)
+    label = np.array([0, 0, 1, 1])
+    for run in runs:
+        knn = np.where(right[run.config.seed, run.config.batch_size], label, 2) if run.config.method == "byol" else label + 1
+        np.savez(run.predictions_file, index=np.arange(4), label=label, linear=np.full(4, 3), knn=knn)
+    (pair,) = compared(sorted(runs, key=lambda run: run.config.method == "byol"))
+    assert all((a.config.method, b.config.method) == (pair.a, pair.b) for of in pair.matches.values() for a, b in of)
+    told = pairs.said(pair.matches, "knn")
+    assert pair.a == "byol" and told.right_a.tolist() == [4, 2, 2, 1] and not told.right_b.any()
+    of_class = pairs.by_class(told)
+    assert [(one.mean, one.seeds) for one in of_class.values()] == [(pytest.approx(0.75), 2), (pytest.approx(0.375), 2)]
+
+
+def test_a_seed_counts_where_all_of_its_pairs_have_the_number():
+    matches = {0: [(1, 2), (3, 4)], 1: [(5, 6), (7, 8)], 2: [(9, 10)]}
+    assert pairs.by_seed(matches, lambda a, b: None if a == 7 else a * b) == {0: 7.0, 2: 90.0}
 
 
 def test_runs_that_have_nothing_in_common_are_not_compared(tmp_path):
@@ -383,6 +459,17 @@ def test_one_seed_is_tested_on_the_images(tmp_path, measure):
     expected = pairs.accuracy(groups[pair.a][0], measure) - pairs.accuracy(groups[pair.b][0], measure)
     assert pair.difference.test == "images" and pair.difference.images == 500
     assert pair.difference.mean == pytest.approx(expected)
+
+
+def test_the_test_on_images_takes_the_predictions_of_its_own_measure(tmp_path):
+    """The two linear probes are always right; of the kNN, BYOL's is right on three images of four, and MoCo's on one."""
+    runs = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20).runs()
+    label, right = np.zeros(4, int), {"moco": [0, 1, 1, 1], "byol": [0, 0, 0, 1]}
+    for run in runs:
+        np.savez(run.predictions_file, index=np.arange(4), label=label, linear=label, knn=right[run.config.method])
+    byol, moco = (next(run for run in runs if run.config.method == method) for method in ("byol", "moco"))
+    assert pairs.over_images_of(byol, moco, "knn").mean == pytest.approx(0.5)
+    assert pairs.over_images_of(byol, moco, "linear").mean == 0
 
 
 def test_one_seed_that_cannot_be_tested_says_why(tmp_path):

@@ -34,6 +34,17 @@ def test_curves_are_the_metrics_of_the_folder(experiment):
             np.testing.assert_array_equal(found, column(run, name)[measured])
 
 
+def test_a_curve_goes_by_step_in_whatever_order_its_rows_stand(experiment):
+    run = experiment.runs()[0]
+    lines = run.metrics_file.read_text().splitlines(keepends=True)
+    (whole,) = tables.curves([run])
+    expected = whole.pairs("knn", "epoch")
+    run.metrics_file.write_text("".join(lines[::-1]))
+    (turned,) = tables.curves([run])
+    for one, other in zip(turned.pairs("knn", "epoch"), expected):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_torn_line_is_skipped_wherever_it_is(experiment):
     run = experiment.runs()[0]
     before = len(tables.logged(run))

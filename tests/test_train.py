@@ -21,6 +21,8 @@ from sslcore.endings import Failed, Stopped
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.journal import Journal
+from sslcore.optim import learning_rate
 from sslcore.stages import cost, work
 from sslcore.train import Training, collapse_watch, pick_device, pick_precision, pretrain
 from sslcore.worker import Pulse
@@ -120,6 +122,79 @@ def test_rows_hold_what_the_screen_needs(shapes):
     assert [r["seconds"] for r in logged] == sorted(r["seconds"] for r in logged)
 
 
+class Hears(Pulse):
+    """Remembers how far the training said it was, and how many seconds were left."""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self.heard: list[tuple[float, float]] = []
+
+    def training(self, share: float, seconds_left: float) -> None:
+        self.heard.append((share, seconds_left))
+
+
+def test_rows_tell_images_speed_and_learning_rate_as_they_were(shapes):
+    run = make_run("exact", shapes, method="simclr", warmup_epochs=1)
+    train(run, pulse := Hears(run))
+    rows, steps = [row for row in run.metrics() if "loss" in row], np.arange(1, 19)
+    assert [row["images_seen"] for row in rows] == (16 * steps).tolist()
+    assert [row["epoch"] for row in rows] == pytest.approx(steps / 6)
+    peak = run.config.peak_learning_rate
+    assert [row["learning_rate"] for row in rows] == pytest.approx([learning_rate(step - 1, 18, 6, peak) for step in steps])
+    taken = np.diff([row["seconds"] for row in rows])
+    np.testing.assert_allclose([row["images_per_second"] for row in rows[1:]], 16 / taken, rtol=1e-6)
+    assert [share for share, _ in pulse.heard] == pytest.approx(steps / 18)
+    assert pulse.heard[0][1] > 0 and pulse.heard[-1][1] == 0, "nothing is left at the end"
+
+
+def test_z_has_no_spread_where_all_images_get_the_same_and_much_where_they_lie_apart(shapes):
+    run = make_run("spread", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    journal = Journal(training, run, Pulse(run))
+    told = []
+    for z in (torch.tensor([[3.0, -4.0]]).repeat(16, 1), torch.tensor([[2.0, 0.0], [-3.0, 0.0]]).repeat(8, 1)):
+        training.step += 1
+        journal.note(torch.ones(()), z)
+        told += [row["std_z"] for row in journal.read_out(wait=True)]
+    assert told == pytest.approx([0, (16 / 15) ** 0.5 / 2], abs=1e-6)
+
+
+def small_training(shapes: str, **settings) -> Training:
+    return Training(resolve({"dataset": shapes, **SMALL, **settings}), datasets.load(shapes, 16), torch.device("cpu"))
+
+
+def test_every_epoch_of_every_seed_takes_all_images_in_an_order_of_its_own(shapes):
+    orders = [small_training(shapes, seed=seed).order_of(epoch).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(96)) for order in orders) and len(set(map(tuple, orders))) == 4
+    assert small_training(shapes, seed=1).order_of(1).tolist() == orders[3]
+
+
+def test_every_step_of_every_seed_draws_anew(shapes):
+    drawn = []
+    for seed in (0, 1):
+        training = small_training(shapes, seed=seed)
+
+        def noted(images, batch, passes=training.passes):
+            drawn.append(float(torch.rand(1)))
+            return passes(images, batch)
+
+        training.passes = noted
+        for _ in range(3):
+            training.take_step()
+    assert len(set(drawn)) == 6
+
+
+def test_of_the_two_views_the_second_alone_is_solarized(shapes):
+    off = {"crop_min": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "grayscale": 0.0, "blur": 0.0, "solarize": 1.0}
+    training, seen = small_training(shapes, **{f"augment.{name}": value for name, value in off.items()}), []
+    training.backward = lambda view1, view2, batch: seen.extend((view1, view2))
+    images = torch.from_numpy(np.array(datasets.load(shapes, 16).x_train[:16]))
+    training.passes(images, None)
+    plain = training.views.plain(images)
+    torch.testing.assert_close(seen[0], plain)
+    assert (seen[1] - plain).abs().amax((1, 2, 3)).min() > 0.1, "every second view"
+
+
 @pytest.mark.parametrize("method", ["moco", "simclr", "byol"])
 def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, method):
     run = make_run(method, shapes, method=method, epochs=8, batch_size=24)
@@ -188,6 +263,33 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     anew.start()
     anew.hush()
     assert run.recorded_status().warnings == []
+
+
+@pytest.mark.parametrize(("rank", "std", "warned"), [(1.9, 0.5, 1), (20.0, 0.04, 1), (2.1, 0.06, 0)])
+def test_either_sign_of_a_collapse_is_enough_to_warn(shapes, rank, std, warned):
+    run = make_run("watched", shapes)
+    watch = collapse_watch(run, pulse := Pulse(run))
+    for _ in range(3):
+        watch({"effective_rank": rank, "std": std})
+    assert len(pulse.status.warnings) == warned, "once"
+
+
+def test_the_last_epoch_is_measured_whether_or_not_its_number_divides(shapes):
+    run = make_run("last", shapes, **{"evaluate.knn_every": 2})
+    train(run)
+    assert [row["epoch"] for row in run.metrics() if "knn" in row] == [2, 3]
+
+
+def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatch):
+    run = make_run("clock", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    clock = iter([100.0, 103.0, 150.0, 154.0])
+    monkeypatch.setattr("sslcore.journal.time.monotonic", lambda: next(clock))
+    journal = Journal(training, run, Pulse(run))  # at 100
+    with journal.paused():  # from 103 to 150
+        pass
+    journal.lap()  # at 154
+    assert training.seconds == 7
 
 
 def test_equal_weights_are_written_as_equal_bytes(shapes):

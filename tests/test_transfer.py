@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sslcore import datasets
+from sslcore import datasets, weights
 from sslcore.__main__ import main
 from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device, holder
+from sslcore.train import Training
 from tests.test_train import keep_untrained_encoder, make_run
 
 
@@ -42,6 +43,17 @@ def test_an_encoder_is_probed_on_other_images_and_nothing_else_changes(run, caps
     assert 0.2 < digits["knn"]["accuracy"] <= 1 and "channel statistics of the run's own" in digits["protocol"]
     assert all(torch.equal(value, before[name]) for name, value in load_file(run.encoder_file).items())
     assert f"{digits['linear']['accuracy']:.1%}" in capsys.readouterr().out
+
+
+def test_what_is_probed_is_the_runs_encoder_and_the_untrained_one_stands_beside_it(run):
+    training = Training(run.config, datasets.load(run.config.dataset, 16), torch.device("cpu"))
+    with torch.no_grad():
+        training.method.encoder.conv1.weight.zero_()  # says the same of every image
+    weights.write(run, run.config, training.method.encoder, training.views)
+    assert transfer(run, "--to", "digits") == 0
+    digits = run.results()["transfer"]["digits"]
+    assert max(digits["linear"]["accuracy"], digits["knn"]["accuracy"]) < 0.2
+    assert min(digits["random_encoder"]["linear"], digits["random_encoder"]["knn"], digits["pixels"]["knn"]) > 0.3
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,8 @@ def test_every_sets_defaults_resolve_without_a_warning(tmp_path):
     for dataset in [*datasets.NAMES, str(folder), array]:
         config = resolve({"dataset": dataset, "method": "moco"})
         assert check(config) == ({}, [])
+    train = datasets.info(array).train
+    assert train / 4 < resolve({"dataset": array}).moco.queue_size <= train / 2, "no key is older than an epoch"
     assert resolve({"dataset": array}).image_size == 28
     assert resolve({"dataset": array}).augment.grayscale == 0
     assert resolve({"dataset": "svhn"}).augment.flip == 0

@@ -1,5 +1,6 @@
 """The Claims and Methods pages as a reader drives them, without a browser."""
 
+import math
 import re
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from dashboard.claims import form
 from dashboard.figures import claims as figures
+from dashboard.figures import style
 from sslcore.analysis import claims
 from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import over_seeds
@@ -94,6 +96,19 @@ def test_the_forest_fills_what_is_told_apart():
     assert list(trace.marker.symbol) == ["circle", "circle-open", "circle-open"]
     assert list(trace.x) == pytest.approx([11, 3.667, 10], abs=1e-3) and trace.error_x.array[2] is None
     assert "<i>" not in str(figures.forest(steps).layout.yaxis.ticktext)
+
+
+def test_the_forest_of_ratios_names_them_where_their_logarithms_lie():
+    steps = [Step("a", over_seeds([0.5, 0.6, 0.7]), ratio=True, p=0.01), Step("b", over_seeds([-0.1, 0.0, 0.1]), ratio=True)]
+    figure = figures.forest(steps)
+    (trace,) = figure.data
+    assert list(trace.x) == pytest.approx([0.6, 0], abs=1e-9)
+    assert dict(zip(trace.y, trace.text)) == {1: style.plain(steps[0].sentence), 0: style.plain(steps[1].sentence)}
+    assert list(figure.layout.yaxis.tickvals) == [1, 0], "the first stands on top"
+    low, high = figure.layout.xaxis.range
+    for at, told in zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext):
+        assert at == pytest.approx(math.log(float(told)), abs=0.01) and low <= at <= high
+    assert "1" in figure.layout.xaxis.ticktext
 
 
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):

@@ -250,6 +250,26 @@ def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
     assert "<b>" not in figure.to_json() and list(figure.data[0].x) == pytest.approx([4, 6])
 
 
+def test_an_interval_reaches_as_far_to_either_side_as_it_was_computed():
+    """Those of two networks on their test images are not symmetric."""
+    uneven = stats.Difference(0.05, 0.04, 0.08, 0.01, "images", 1)
+    (mark,) = evidence.differences([evidence.Row("A − B", uneven, True, "#0072b2", "")], "t", "s", "points").data
+    assert (mark.error_x.arrayminus[0], mark.error_x.array[0]) == pytest.approx((1, 3))
+    point = evidence.Point("a", "byol", "#009e73", 90.0, 0.5, 1, low=0.4, high=0.7)
+    mark = evidence.cost([point], "Accuracy", "s").data[-1]
+    assert (mark.error_y.arrayminus[0], mark.error_y.array[0]) == pytest.approx((0.1, 0.2))
+
+
+def test_costs_and_their_spread_are_laid_out_in_the_axiss_unit():
+    points = [
+        evidence.Point(str(cost), "byol", "#009e73", cost, worth, 2, cost_std=30.0) for cost, worth in ((90.0, 0.5), (180.0, 0.7))
+    ]
+    line, *marks = evidence.cost(points, "Accuracy", "minutes", 60.0).data
+    assert list(line.x) == [1.5, 3] and [mark.x[0] for mark in marks] == [1.5, 3]
+    assert line.line.shape == "hv", "what costs less than the next point is worth no more than the one before"
+    assert [mark.error_x.array[0] for mark in marks] == [0.5, 0.5]
+
+
 def test_the_pareto_line_joins_what_none_beats():
     points = [
         evidence.Point(name, "byol", style.colour("byol"), cost, worth, 1)

@@ -40,6 +40,14 @@ def test_few_labels_are_means_over_seeds_with_the_untrained_encoder_in_grey(expe
     np.testing.assert_allclose(lines[2].error_y.array, np.std(expected, axis=0, ddof=1))
 
 
+def test_few_labels_of_a_single_run_have_the_spread_over_its_draws(experiment):
+    rows, results = drawn(experiment)
+    alone = [row for row in rows if row["seed"] == 0]
+    *_, byol = labels.few_labels(alone, results, "label_efficiency").data
+    assert list(byol.x) == [0.01, 0.1, 1] and list(byol.error_y.array) == [0.03, 0.01, 0]
+    assert [tuple(told) for told in byol.customdata] == [(3, 1), (1, 1), (0, 1)], "in percent, N = 1"
+
+
 def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts_once(experiment):
     rows, results = drawn(experiment)
     worth = {row["run"]: 0.2 + 0.1 * row["seed"] for row in rows}
@@ -64,6 +72,7 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     moco = [result["heads"]["linear"] for name, result in results.items() if name.startswith("moco")]
     np.testing.assert_allclose(pair.x, [np.mean([m["z"] for m in moco]), np.mean([m["h"] for m in moco])])
     assert list(pair.marker.symbol) == ["circle-open", "circle"]
+    assert [told[0] for told in pair.text] == ["z", "h"]
     assert sorted(shape.x0 for shape in labels.forgets(rows, results).layout.shapes) == [0.25, 0.25, 0.5, 0.5]
 
 
