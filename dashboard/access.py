@@ -142,7 +142,7 @@ def rights_of(user: Mapping[str, Any]) -> Rights:
     if not user.get("is_logged_in"):
         return Rights("", False, False, "Log in to see the experiments.")
     who = user.get("email")
-    if not isinstance(who, str) or "@" not in who or user.get("email_verified") is False:
+    if not isinstance(who, str) or "@" not in who or user.get("email_verified", True) not in (True, "true"):
         return Rights(
             str(user.get("sub") or ""),
             False,

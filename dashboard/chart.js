@@ -5,7 +5,7 @@
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //
 //   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, least: 1 / 2, name: "file name", csv: "..." or null },
-//        { Plotly: window.Plotly, thumbnail: (dataset, index) => address of the image (a data: URI will do) or null })
+//        { Plotly: window.Plotly, thumbnail: ({ dataset, of }, index) => address of the image (a data: URI will do) or null })
 //
 // and again whenever the theme changes. `undraw(div)` frees what it holds. Charts in sight are drawn first, others when
 // nothing else is to be done.
@@ -227,7 +227,7 @@ function indexOf(point) {
 // The image of the first hovered point below its label, or wherever else there is room.
 function showThumbnail(state, event) {
   const point = event.points.find(point => indexOf(point) !== null)
-  const address = point && state.thumbnail?.(point.data.meta.dataset, indexOf(point))
+  const address = point && state.thumbnail?.(point.data.meta, indexOf(point))
   if (!address) return hideThumbnail(state)
   const image = new Image() // a new one each time: the last image must never stand beside this point
   image.alt = `image ${indexOf(point)}`
@@ -566,7 +566,8 @@ const latest = new WeakMap() // .chart node -> what Streamlit last said of it: a
 export default function ({ data, parentElement, setStateValue }) {
   const node = parentElement.querySelector(".chart")
   const pick = data.select ? picked => setStateValue("picked", picked) : null
-  const thumbnail = (dataset, index) => `${data.thumbnails}/${encodeURIComponent(dataset)}/${index}.png`
+  const thumbnail = ({ dataset, of }, index) =>
+    `${data.thumbnails}/${encodeURIComponent(dataset)}/${index}.png?of=${encodeURIComponent(of)}`
   latest.set(node, data)
   if (inSight(node)) urgent.add(node)
   awaited.add(node)

@@ -14,8 +14,9 @@ from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
 from sslcore.experiment import Run, Spec, Store
-from sslcore.notation import axes_of, axes_words, settings_of, settings_words
+from sslcore.notation import axes_of, axes_words, option_words, settings_of, settings_words
 
+LARGEST = 10**15  # whole number that a field can show
 MAX_SEEDS = 20
 LATEST = 100  # runs whose speed is looked at
 
@@ -54,7 +55,7 @@ def from_clone(store: Store, name: str) -> Start:
     """A copy of EXPERIMENT, or of EXPERIMENT/RUN alone. Raises ValueError where there is none, or none that a form can show."""
     runs = store.find(name)
     if "/" not in name.strip("/"):
-        experiment = store.experiment(name)
+        experiment = runs[0].experiment
         start = Start(experiment.spec().model_copy(update={"created": None, "command": None}), str(experiment.spec_file))
         for option, values in (("method", start.methods), ("dataset", [start.dataset]), ("seed", start.seeds)):
             for value in values:
@@ -108,8 +109,8 @@ class Asked:
             method, _, setting = word.partition(":")
             own.setdefault(method, []).append(setting)
         seeds = params.get("seeds", [None])[0]
-        if seeds is not None and not (seeds.isdecimal() and 1 <= int(seeds) <= MAX_SEEDS):
-            raise ConfigError({"seeds": f"must be a number from 1 to {MAX_SEEDS}, not {seeds!r}"})
+        if seeds is not None and not (seeds.isdecimal() and len(seeds) < 9 and 1 <= int(seeds) <= MAX_SEEDS):
+            raise ConfigError({"seeds": f"must be a number from 1 to {MAX_SEEDS}, not {seeds[:20]!r}"})
         axes = axes_of(given["vary"]) if "vary" in params else None
         check_names(axes or {})
         return cls(
@@ -124,7 +125,10 @@ class Asked:
 
 def _valid(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, each in the option's own type. Raises ConfigError."""
-    return {name: get(resolve({name: value}), name) for name, value in settings.items()}
+    found = {name: get(resolve({name: value}), name) for name, value in settings.items()}
+    if huge := [name for name, value in found.items() if isinstance(value, int) and value > LARGEST]:
+        raise ConfigError({huge[0]: f"must be at most {LARGEST:,}"})
+    return found
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,9 @@ class Draft:
         if self.start.source is None or any(self.by_method.values()) or self.question != self.start.spec.question:
             return (
                 f"cat > {name}.yaml <<'END'\n{_yaml(self.spec())}END\n"
-                f"{_shell('launch', f'{name}.yaml', '--name', name, '--title', self.title, *more)}"
+                f"{_shell('launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"
             )
-        words = [self.start.source, "--name", name, "--title", self.title]
+        words = [self.start.source, "--name", name, *option_words("--title", self.title)]
         if self.settings:
             words += ["--set", *settings_words(self.settings)]
         if self.axes:

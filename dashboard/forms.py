@@ -1,5 +1,6 @@
 """Options of the config model as fields of a form: label, widget, bounds and help all come from `sslcore.config`."""
 
+import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -200,12 +201,14 @@ def problem(box: Any, problems: Mapping[str, str], name: str) -> None:
 
 def typed(values: list[Any]) -> str:
     """The values of an axis as a reader would type them: the opposite of `values`."""
-    return ", ".join(repr(value) if isinstance(value, float) else say(value) for value in values)
+    said = [repr(value) if isinstance(value, float) else say(value) for value in values]
+    return ", ".join('"{}"'.format(one.replace('"', '""')) if set(one) & set(',"') else one for one in said)
 
 
 def values(text: str, name: str) -> list[Any]:
-    """The values typed for an axis, such as "64, 128, 256"; what cannot be read stays text for the config to refuse."""
-    found = [_value(part.strip(), shape(name)) for part in text.split(",") if part.strip()]
+    """The values typed for an axis, such as 64, 128 or "a, b", c; what cannot be read stays text for the config to refuse."""
+    parts = next(csv.reader([text], skipinitialspace=True), [])
+    found = [_value(part.strip(), shape(name)) for part in parts if part.strip()]
     return [datasets.canonical(value) for value in found] if name == "dataset" else found
 
 

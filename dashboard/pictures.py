@@ -1,7 +1,8 @@
 """Images of a data set in rows, with what each run says of them. Everything that comes from folders is escaped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 from dashboard.routes import THUMBNAILS_URL
@@ -20,9 +21,9 @@ STYLE = """<style>
 </style>"""
 
 
-def picture(dataset: str, index: int, alt: str, lines: Sequence[str]) -> str:
-    """One image with lines of HTML below it. `alt` is plain text."""
-    source = f"{THUMBNAILS_URL}/{quote(dataset, safe='')}/{int(index)}.png"
+def picture(seen: Mapping[str, Any], index: int, alt: str, lines: Sequence[str]) -> str:
+    """One image with lines of HTML below it. `seen`: a run's images, as `tables.identity` has them; `alt` is plain text."""
+    source = f"{THUMBNAILS_URL}/{quote(seen['dataset'], safe='')}/{int(index)}.png?of={quote(seen['of'], safe='')}"
     below = "".join(f"<div>{line}</div>" for line in lines)
     return f'<div role="listitem"><img src="{source}" alt="{escape(alt)}" loading="lazy" width="72" height="72">{below}</div>'
 

@@ -79,21 +79,22 @@ def _gzipped(file: Path, before: bytes = b"") -> bytes:
 
 
 def thumbnail(request: Request) -> Response:
-    """/thumb/<data set, URL-quoted>/<index>.png: one image, at the size at which a run of the store sees it.
+    """/thumb/<data set, URL-quoted>/<index>.png?of=<checksum>: one image, at the size at which a run of the store sees it.
 
-    From an experiment's sample sheet, smaller, where the data set is not on this machine.
+    From an experiment's sample sheet, smaller, where the data set is not on this machine, or is not the one of this
+    checksum any more; "" where the run's is not on record.
     404 for a data set that no run of the store uses: a link must not open any path of this machine.
     """
-    dataset, index = request.path_params["dataset"], request.path_params["index"]
+    dataset, index, checksum = *(request.path_params[name] for name in ("dataset", "index")), request.query_params.get("of", "")
     store = Store()
     sizes = _sizes(store.root, int(time.monotonic() / KEPT_SECONDS)).get(dataset) or tables.image_sizes(store).get(dataset)
     if sizes and index.isascii() and index.isdecimal() and len(index) < 16:
         for size in sizes:
             with suppress(ValueError, IndexError):
-                return _png(datasets.thumbnail(dataset, int(index), size))
+                return _png(datasets.thumbnail(dataset, int(index), size, checksum))
         for experiment in store.experiments():
             with suppress(ValueError, IndexError):
-                return _png(_from_sheet(experiment, dataset, int(index)))
+                return _png(_from_sheet(experiment, dataset, int(index), checksum))
     return PlainTextResponse("no such image", status_code=404)
 
 
@@ -111,11 +112,11 @@ def _png(image: Image.Image) -> Response:
     )
 
 
-def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image:
+def _from_sheet(experiment: Experiment, dataset: str, index: int, checksum: str) -> Image.Image:
     """An image of the experiment's sample sheet, whose k-th tile is of the k-th index in its runs' embeddings.npz.
 
     Raises ValueError where it is not there, or not for sure: where the sheet may be of another data set of that file
-    name, or of another sample, since the runs differ in it.
+    name, of another sample or of other images under that name, since the runs differ in it.
     """
     file = experiment.sample_sheet(dataset)
     runs = [
@@ -123,7 +124,9 @@ def _from_sheet(experiment: Experiment, dataset: str, index: int) -> Image.Image
     ]
     embedded = [run.embeddings_file for run in runs if run.embeddings_file.is_file()]
     samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}
-    if not (file.is_file() and embedded and len(samples) == 1 and runs[0].config.dataset == dataset):
+    seen = {(run.config.image_size, str(of)) for run in runs if (of := run.images().get("checksum"))}
+    alike = len(samples) == 1 and len(seen) == len({size for size, _ in seen}) and checksum in ("", *(of for _, of in seen))
+    if not (file.is_file() and embedded and alike and runs[0].config.dataset == dataset):
         raise ValueError(f"{experiment.name} has no thumbnails of {dataset}")
     sheet, places = _sheet(file, stamp(file), embedded[0], stamp(embedded[0]))
     if index not in places:

@@ -8,7 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from sslcore import datasets
 from sslcore.config import RunConfig
+from sslcore.notation import settings_words
 
 LIMIT_SECONDS = 600  # a data set may have to be downloaded first
 
@@ -19,7 +21,8 @@ def draw(config: RunConfig) -> Path:
     Raises ValueError, in one line, where it cannot be drawn.
     """
     settings = settings_of(config)
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    seen = json.dumps([settings, datasets.fingerprint(config.dataset)], sort_keys=True)
+    key = hashlib.sha256(seen.encode(errors="surrogateescape")).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"triptych-views-{os.getuid()}" / f"{key}.webp"
     if path.is_file():
         return path
@@ -27,8 +30,7 @@ def draw(config: RunConfig) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         drawn = Path(folder) / "views.webp"
         command = [sys.executable, "-m", "sslcore", "views", "--out", str(drawn)]
-        for name, value in settings.items():
-            command += ["--set", f"{name}={json.dumps(value)}"]
+        command += ["--set", *settings_words(settings)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, cwd=Path(__file__).parents[1])
         except subprocess.TimeoutExpired:

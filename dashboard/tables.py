@@ -186,6 +186,11 @@ def config(run: Run) -> RunConfig | None:
         return None
 
 
+def identity(run: Run) -> dict[str, str]:
+    """By which the thumbnails of a run's images are known: its data set, and their checksum where that is on record."""
+    return {"dataset": run.config.dataset, "of": str(run.images().get("checksum", ""))}
+
+
 def image_sizes(store: Store) -> dict[str, list[int]]:
     """Data set -> the image sizes, largest first, at which runs of the store use it."""
     sizes: dict[str, set[int]] = {}

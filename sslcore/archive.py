@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -39,6 +39,7 @@ RUN_FILES = {path.name for path in Run(Path()).files()}
 WEIGHTS = {path.name for path in (Run(Path()).checkpoint_file, Run(Path()).previous_checkpoint_file, Run(Path()).encoder_file)}
 
 MAX_FILES = 50_000
+LONGEST_ENTRY = 1000  # bytes of a file in the list of those inside, of which its name is most
 MAX_BYTES = 50_000_000_000  # unpacked
 MAX_TEXT = 1_000_000  # of a spec, a config or a status
 CHUNK = 1 << 20
@@ -170,19 +171,32 @@ def look(file: Path | str | BinaryIO) -> Contents:
 def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
     name = "the file" if hasattr(file, "read") else Path(file).name
     try:
+        check_directory(file)
         archive = zipfile.ZipFile(file)
     except FileNotFoundError:
         raise ValueError(f"{file}: there is no such file") from None
+    except TooMany:
+        raise
     except Exception as error:
         raise ValueError(f"{name} is not a zip file that can be read: {_line(error)}") from None
     with archive:
         yield archive
 
 
+class TooMany(ValueError):
+    """More files inside than an experiment has."""
+
+
+def check_directory(file: Path | str | BinaryIO) -> None:
+    """Raises TooMany where the list of the files inside is longer than any experiment's: zipfile would read it whole."""
+    with nullcontext(file) if hasattr(file, "read") else open(file, "rb") as opened:
+        end = zipfile._EndRecData(opened)  # where the list lies, as ZipFile itself looks for it
+    if end and (end[zipfile._ECD_ENTRIES_TOTAL] > MAX_FILES or end[zipfile._ECD_SIZE] > MAX_FILES * LONGEST_ENTRY):
+        raise TooMany(f"there are {end[zipfile._ECD_ENTRIES_TOTAL]:,} files inside; an experiment has at most {MAX_FILES:,}")
+
+
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The files inside by their names, all of which are an experiment's. Raises ValueError for any other."""
-    if len(archive.infolist()) > MAX_FILES:
-        raise ValueError(f"there are {len(archive.infolist()):,} files inside; an experiment has at most {MAX_FILES:,}")
     if min((info.header_offset for info in archive.infolist()), default=0):  # the directory found is that of an .npz within it
         raise ValueError("the file is cut short, or something stands before its first byte: have it sent again")
     members: dict[str, zipfile.ZipInfo] = {}

@@ -18,7 +18,7 @@ from sslcore.config import OPTIONS, ConfigError, flatten, resolve
 from sslcore.experiment import Run, Store
 from sslcore.methods import METHODS
 from sslcore.naming import folder_name
-from sslcore.notation import axes_of, axes_words, pairs, printable, settings_of, settings_words
+from sslcore.notation import axes_of, axes_words, option_words, pairs, printable, settings_of, settings_words
 from sslcore.status import ACTIVE, RESUMABLE
 
 PROGRAM = "python -m sslcore"
@@ -87,7 +87,7 @@ def again(args: argparse.Namespace, settings: dict[str, Any], axes: dict[str, li
 
     preset = args.preset if args.preset in plan.presets() else str(Path(args.preset).resolve())
     words = [*PROGRAM.split(), "launch", preset]
-    words += [word for flag in ("name", "title") if getattr(args, flag) for word in (f"--{flag}", getattr(args, flag))]
+    words += [word for flag in ("name", "title") if (value := getattr(args, flag)) for word in option_words(f"--{flag}", value)]
     words += ["--set", *settings_words(settings)] if settings else []
     words += ["--vary", *axes_words(axes)] if axes else []
     words += ["--engine", args.engine] if args.engine != "local" else []

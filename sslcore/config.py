@@ -304,13 +304,13 @@ WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested (or already dotted) settings as {dotted name: value}."""
+    """Nested (or already dotted) settings as {dotted name: value}. Raises ConfigError for one that is given in both ways."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
+        inner = flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        if twice := flat.keys() & inner.keys():
+            raise ConfigError({sorted(twice)[0]: "given twice"})
+        flat |= inner
     return flat
 
 

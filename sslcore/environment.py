@@ -87,15 +87,9 @@ def identity(config: RunConfig, data: Data) -> dict[str, Any]:
     }
 
 
-def images_of(run: Run) -> dict[str, Any]:
-    """The identity of the images that a run was trained on; {} where that is not on record."""
-    said = (run.environment() or {}).get("data")
-    return said if isinstance(said, dict) else {}
-
-
 def other_images(run: Run, data: Data) -> str:
     """What is to be said where the run was trained on other images than `data`; empty where it was not, as far as is known."""
-    before, now = images_of(run), identity(run.config, data)
+    before, now = run.images(), identity(run.config, data)
     if before.get("checksum", data.checksum) == data.checksum:
         return ""
     counts = [f"{of.get('train')} images for training and {of.get('test')} for testing" for of in (before, now)]
@@ -108,7 +102,7 @@ def stranger(run: Run, data: Data) -> Run | None:
     own = identity(run.config, data)
     same = [own[name] for name in ("dataset", "image_size")]
     for other in run.experiment.runs():
-        its = images_of(other)
+        its = other.images()
         if [its.get(name) for name in ("dataset", "image_size")] == same and its.get("checksum") != data.checksum:
             return other
     return None

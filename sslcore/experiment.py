@@ -229,6 +229,11 @@ class Run:
     def environment(self) -> dict[str, Any] | None:
         return read_object(self.environment_file)
 
+    def images(self) -> dict[str, Any]:
+        """Which images it was trained on: dataset, image_size, counts and checksum; {} where that is not on record."""
+        said = (self.environment() or {}).get("data")
+        return said if isinstance(said, dict) else {}
+
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
         try:

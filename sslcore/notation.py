@@ -12,16 +12,16 @@ import yaml
 
 from sslcore.config import ConfigError
 
-BOOLEAN = "tag:yaml.org,2002:bool"
+BOOLEAN, INTEGER, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 
 # -- Reading -----------------------------------------------------------------------
 
 
 class Plain(yaml.SafeLoader):
-    """YAML as settings are written: on, off, yes and no are words, and a key that is given twice is refused."""
+    """YAML as settings are written: on, off, yes and no are words, 010 is ten, and a key that is given twice is refused."""
 
     yaml_implicit_resolvers = {
-        letter: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag not in (BOOLEAN, INTEGER, FLOAT)]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -36,6 +36,12 @@ class Plain(yaml.SafeLoader):
 
 
 Plain.add_implicit_resolver(BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+Plain.add_implicit_resolver(INTEGER, re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
+Plain.add_implicit_resolver(
+    FLOAT,
+    re.compile(r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
+    list("-+0123456789."),
+)
 
 
 def yaml_of(text: str) -> Any:
@@ -94,7 +100,7 @@ def settings_of(words: Iterable[str]) -> dict[str, Any]:
     settings = {}
     for key, text in pairs(words, "--set").items():
         try:
-            settings[key] = value_of(text)
+            settings[key] = text if _literal(key, text) else value_of(text)
         except ValueError as error:
             raise ConfigError({key: str(error)}) from None
     return settings
@@ -105,10 +111,18 @@ def axes_of(words: Iterable[str], flag: str = "--vary") -> dict[str, list[Any]]:
     axes = {}
     for key, text in pairs(words, flag).items():
         try:
-            axes[key] = value_of(text if text.startswith("[") else f"[{text}]")
+            if _literal(key, text):
+                axes[key] = [part.strip() for part in text.split(",") if part.strip()]
+            else:
+                axes[key] = value_of(text if text.startswith("[") else f"[{text}]")
         except ValueError as error:
             raise ConfigError({key: str(error)}) from None
     return axes
+
+
+def _literal(key: str, text: str) -> bool:
+    """Whether a text is meant as it stands: a path may hold what YAML takes for a comment or a key. In quotes it is YAML."""
+    return key == "dataset" and not re.search(r"""(^|,)\s*["'[]""", text)
 
 
 def seconds_of(variable: str, default: float) -> float:
@@ -135,7 +149,12 @@ def settings_words(settings: Mapping[str, Any]) -> list[str]:
 
 def axes_words(axes: Mapping[str, list[Any]]) -> list[str]:
     """What --vary takes for these axes: the opposite of `axes_of`."""
-    return [f"{name}={_list(values)}" for name, values in axes.items()]
+    return [f"{name}={_list(name, values)}" for name, values in axes.items()]
+
+
+def option_words(flag: str, value: str) -> list[str]:
+    """What gives an option its value: --title=-x, since a word that begins with a dash would be an option of its own."""
+    return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
 def _scalar(value: Any) -> str:
@@ -143,10 +162,10 @@ def _scalar(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True).removesuffix("...\n").strip()
 
 
-def _list(values: list[Any]) -> str:
+def _list(name: str, values: list[Any]) -> str:
     """64,256, or [a list] where a value has a comma or a bracket of its own."""
     short = ",".join(map(_scalar, values))
     with suppress(ConfigError):
-        if axes_of([f"a={short}"]) == {"a": values}:
+        if axes_of([f"{name}={short}"]) == {name: values}:
             return short
     return _scalar(values)

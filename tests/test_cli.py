@@ -25,7 +25,7 @@ from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
-from sslcore.notation import axes_of, seconds_of, settings_of, value_of
+from sslcore.notation import axes_of, axes_words, seconds_of, settings_of, settings_words, value_of
 from tests import synthetic
 from tests.waiting import until
 
@@ -336,10 +336,28 @@ def test_any_settings_survive_the_shell(settings, axes):
         ("none", "none"),
         ("/a/b c", "/a/b c"),
         ("1.2.3", "1.2.3"),
+        ("010", 10.0),  # not YAML's octal 8
+        ("08", 8.0),
+        ("1:30", "1:30"),  # nor ninety
+        ("0x10", "0x10"),
+        ("1_000", 1000),
     ],
 )
 def test_values_are_what_a_reader_would_take_them_for(text, value):
     assert value_of(text) == value and type(value_of(text)) is type(value)
+
+
+@pytest.mark.parametrize("path", ["/tmp/a b #1", "/tmp/a: b", "/tmp/*", "/tmp/it's", "/tmp/010", "{x}", "/tmp/😀"])
+def test_a_data_set_is_the_path_that_was_typed(path):
+    assert settings_of([f"dataset={path}"]) == {"dataset": path} == settings_of(settings_words({"dataset": path}))
+    assert axes_of([f"dataset={path},digits"]) == {"dataset": [path, "digits"]}
+    for paths in ([path, "digits"], ["/a, b", path]):
+        assert axes_of(axes_words({"dataset": paths})) == {"dataset": paths}
+
+
+def test_a_title_may_begin_with_a_dash():
+    args = parser().parse_args(["launch", "photos", "--title=-x"])
+    assert parser().parse_args(shlex.split(again(args, {}, {}))[3:]).title == "-x"
 
 
 def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing_starts):

@@ -54,6 +54,11 @@ def test_settings_may_be_nested_or_dotted(nested):
     assert resolve(nested).moco.momentum == 0.5
 
 
+def test_a_setting_that_is_given_in_both_ways_is_refused():
+    with pytest.raises(ConfigError, match=r"moco\.momentum: given twice"):
+        resolve({"moco": {"momentum": 0.5}, "moco.momentum": 0.6})
+
+
 @given(st.dictionaries(names, st.integers()))
 def test_nest_and_flatten_are_opposites(flat):
     assert flatten(nest(flat)) == flat

@@ -38,13 +38,13 @@ def images(figure):
 @pytest.mark.parametrize("highlight", [(), ("thing 3", "thing 7")])
 def test_every_image_is_drawn_once_at_its_place_whatever_the_colours(by, highlight):
     frame = points()
-    figure = panel(frame, by, classes=CLASSES, highlight=highlight, dataset="photos")
+    figure = panel(frame, by, classes=CLASSES, highlight=highlight, seen={"dataset": "photos", "of": "1a"})
     drawn = {int(i): (float(x), float(y)) for trace in images(figure) for i, x, y in zip(trace.customdata, trace.x, trace.y)}
     assert sum(len(trace.x) for trace in images(figure)) == len(frame) == len(drawn)
     assert drawn == {
         i: (pytest.approx(x, abs=1e-4), pytest.approx(y, abs=1e-4)) for i, x, y in zip(frame["index"], frame["x"], frame["y"])
     }
-    assert all(trace.meta == {"dataset": "photos"} for trace in images(figure))
+    assert all(trace.meta == {"dataset": "photos", "of": "1a"} for trace in images(figure))
 
 
 @pytest.mark.parametrize("by", ["class", "predicted", "split", "probe"])
@@ -145,7 +145,7 @@ def test_text_from_a_folder_is_never_markup():
 
 
 def test_10000_points_are_sent_as_arrays():
-    assert len(panel(points(10_000), classes=CLASSES, dataset="photos").to_json(validate=False)) < 500_000
+    assert len(panel(points(10_000), classes=CLASSES, seen={"dataset": "photos", "of": "1a"}).to_json(validate=False)) < 500_000
 
 
 def test_without_labels_all_points_are_still_there():

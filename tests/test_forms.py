@@ -72,6 +72,8 @@ def test_values_of_an_axis():
     assert forms.values("yes, no", "moco.symmetric") == [True, False]
     assert forms.values("none, 16", "simclr.negatives") == [None, 16]
     assert forms.values(" , ", "batch_size") == []
+    for paths in (["/a, b", "digits"], ['/say "hi", you', "/c"], ["/it's"]):
+        assert forms.values(forms.typed(paths), "dataset") == paths
     assert forms.values("many", "batch_size") == ["many"]  # for the config to refuse, in words
     assert "batch_size" in plan.plan(Spec(axes={"batch_size": ["many"]})).problems
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from dashboard import strip
@@ -27,5 +28,12 @@ def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_
     path = strip.draw(config)
     drawn = path.stat().st_mtime_ns
     assert strip.draw(config) == path and path.stat().st_mtime_ns == drawn
+    own = tmp_path / "own 😀 #1.npz"
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    np.savez(own, x_train=images)
+    changed = config.model_copy(update={"dataset": str(own)})
+    before = strip.draw(changed)
+    np.savez(own, x_train=255 - images)
+    assert strip.draw(changed) != before, "other images under the same path"
     with pytest.raises(ValueError, match="no/such"):
         strip.draw(config.model_copy(update={"dataset": "/no/such"}))

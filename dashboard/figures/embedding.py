@@ -20,6 +20,7 @@ FIXED = {  # category: (colour, symbol) of what is no class
 }
 OTHERS = style.faint(style.NEUTRAL, 0.35)
 CHIP, CHIP_TEXT = "rgba(28,32,36,0.7)", "#ffffff"  # names on the points: legible over any colour, in light and dark
+NOWHERE = {"dataset": "", "of": ""}  # of images without thumbnails
 
 PANEL, LINE = 280, 19  # pixels: about the side of a panel on a page of three or four, and the height of a name
 SHIFTS = sorted(
@@ -45,7 +46,7 @@ def panel(
     *,
     classes: Sequence[str] = (),
     highlight: Sequence[str] = (),
-    dataset: str = "",
+    seen: Mapping[str, str] = NOWHERE,
     title: str = "",
     subtitle: str = "",
     axes: tuple[str, str] = ("", ""),
@@ -83,7 +84,7 @@ def panel(
     for name, colour, symbol, group in groups:
         if len(group):
             known = style.plain(name) if by == "class" and group is not grey else ""
-            _add_points(figure, group, style.plain(name), known, colour, symbol, len(points), dataset, selected)
+            _add_points(figure, group, style.plain(name), known, colour, symbol, len(points), seen, selected)
     if selected is not None:  # by which the chart sees that the page knows what is selected, be it nothing
         figure.add_trace(go.Scatter(x=[None], y=[None], selectedpoints=[], showlegend=False, hoverinfo="skip"))
     named = {name: looked[0] for name, looked in looks(classes, highlight).items()}
@@ -110,7 +111,7 @@ def _add_points(
     colour: str,
     symbol: str,
     n: int,
-    dataset: str,
+    seen: Mapping[str, str],
     selected: Collection[int] | None,
 ) -> None:
     """`known`: the class of the whole group, "" for one of several classes; what is known once is not sent for every point."""
@@ -122,7 +123,7 @@ def _add_points(
             x=group["x"].to_numpy(np.float32),
             y=group["y"].to_numpy(np.float32),
             customdata=index,
-            meta={"dataset": dataset},
+            meta=seen,
             mode="markers",
             name=name,
             text=_told(group, bool(known)),

@@ -224,7 +224,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
         figure = embedding.panel(
             points,
             classes=names or sorted(set(points["class"])),
-            dataset=run.config.dataset,
+            seen=tables.identity(run),
             title=title,
             subtitle=_faithful(run),
         )

@@ -12,7 +12,7 @@ const sheets = new Map(
 )
 
 // The tile of an image, cut out of its data set's sheet.
-function tileOf(dataset, index) {
+function tileOf({ dataset }, index) {
   const sheet = sheets.get(dataset)
   const k = sheet?.places.get(index)
   if (k === undefined || !sheet.image.complete) return null

@@ -180,6 +180,12 @@ def _moment(seconds: float) -> int:
     return int(time.monotonic() / seconds)
 
 
+def fingerprint(dataset: str) -> object:
+    """What changes with the files of a data set, as far as names, sizes and times tell. Raises ValueError as `info` does."""
+    with _naming(dataset):
+        return _kind(canonical(dataset)).fingerprint(canonical(dataset))
+
+
 def defaults(dataset: str) -> dict[str, Any]:
     """Dotted settings suited to a data set; {} for one that cannot be used. Never raises.
 
@@ -273,13 +279,16 @@ def tile(sheet: Image.Image, k: int) -> Image.Image:
     return sheet.crop((x, y, x + side, y + side))
 
 
-def thumbnail(dataset: str, index: int, image_size: int) -> Image.Image:
+def thumbnail(dataset: str, index: int, image_size: int, checksum: str = "") -> Image.Image:
     """One image of a data set that is already decoded at this size, or comes with the installation; reads that image alone.
 
-    Raises ValueError where the set is unknown or not yet decoded, IndexError where it has no such image.
+    Raises ValueError where the set is unknown, not yet decoded or not the one of this checksum, IndexError where it has no
+    such image.
     """
     with _naming(dataset):
         data = _opened(canonical(dataset), _checked(image_size), cache.home(), _moment(60))
+        if checksum and data.checksum != checksum:
+            raise ValueError("other images, or other labels, lie there by now")
     return Image.fromarray(data.images([index])[0])
 
 

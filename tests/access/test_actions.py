@@ -68,6 +68,7 @@ READING = {
     "spec",
     "run",
     "files",
+    "images",
     "exists",
     "sample_sheet",
     "whole",

@@ -16,6 +16,7 @@ from dashboard.routes import CARTESIAN_FILE, CARTESIAN_URL, CHART_URL, EAGERLY, 
 from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from tests.browser.conftest import ROOT
 
 
@@ -71,6 +72,29 @@ def test_thumbnail_is_the_image_of_that_index(app, shapes):
     assert get(f"{address}/99999.png")[0] == 404
     for index in ("-1", "1.5", "٣", "9" * 15, "9" * 5000):
         assert get(f"{address}/{quote(index)}.png")[0] == 404
+
+
+def test_thumbnails_are_of_the_images_that_the_run_has_seen(app, tmp_path):
+    """A folder of that path may hold others by now, here or on a teammate's machine."""
+    dataset, label = str(tmp_path / "own.npz"), np.zeros(8, int)
+
+    def lie(value: int) -> str:
+        images = np.full((8, 16, 16, 3), value, np.uint8)
+        np.savez(dataset, x_train=images, y_train=label + np.arange(8) % 2, x_test=images, y_test=label)
+        return datasets.load(dataset, 16).checksum
+
+    before, now = lie(50), lie(200)
+    experiment = Store(app.store).create("changed", Spec(), {"run": resolve({"dataset": dataset, "image_size": 16})})
+    (run,) = experiment.runs()
+    address = f"{app.url}/thumb/{quote(dataset, safe='')}/3.png"
+    write_json(run.environment_file, {"data": {"dataset": dataset, "image_size": 16, "checksum": before}})
+    assert now != before and get(f"{address}?of={before}")[0] == 404
+    datasets.sheet(np.full((16, 16, 16, 3), 50, np.uint8)).save(experiment.sample_sheet(dataset), "WEBP", quality=100)
+    np.savez(run.embeddings_file, index=np.arange(16))
+    status, _, body = get(f"{address}?of={before}")  # from the sheet
+    assert status == 200 and abs(np.median(Image.open(io.BytesIO(body))) - 50) < 8
+    for today in (f"{address}?of={now}", address):
+        assert abs(np.median(Image.open(io.BytesIO(get(today)[2]))) - 200) < 8
 
 
 def test_thumbnail_of_a_data_set_that_is_elsewhere_is_its_tile(app):

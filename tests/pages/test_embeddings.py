@@ -27,7 +27,7 @@ def strips(app) -> dict[str, list[int]]:
     """What each list of pictures is called -> the indices of its images."""
     bodies = [element.proto.body for element in app.get("html")]
     return {
-        re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png", body)]
+        re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png\?of=", body)]
         for body in bodies
     }
 
@@ -50,7 +50,7 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
         for k in pick:
             at = int(np.flatnonzero(kept["index"] == k)[0])
             label, guess = (synthetic.CLASSES[kept[name][at]] for name in ("label", "prediction"))
-            card = re.search(rf'/{k}\.png" alt="image {k}, {label}".*?(?=role="listitem"|$)', body)[0]
+            card = re.search(rf'/{k}\.png\?of=" alt="image {k}, {label}".*?(?=role="listitem"|$)', body)[0]
             assert (f"✓ {title}<" in card) if label == guess else (f"✗ {title}: {guess}<" in card)
             assert f">{k} · {'train' if kept['train'][at] else 'test'}<" in card
     app.button[0].click().run()

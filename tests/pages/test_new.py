@@ -200,6 +200,8 @@ def plan_of(app: AppTest) -> list:
         {"set": "epochs=many"},
         {"set": "nonsense=1"},
         {"seeds": "1000"},
+        {"seeds": "9" * 5000},
+        {"set": f"simclr.negatives=1{'0' * 400}"},
         {"own": "byol:epochs"},
         {"vary": "=1"},
         {"set": "epochs=["},
@@ -209,6 +211,11 @@ def test_a_link_that_asks_for_nonsense_is_a_message(params):
     app = open_page("new", new_preset="quick", **params)
     assert "left out" in app.warning[0].value
     assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
+
+
+def test_a_copy_is_of_the_experiment_that_was_found():
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), epochs=9)
+    assert clean(open_page("new", clone="Photos")).number_input(key="new_set_epochs").value == 9
 
 
 @pytest.mark.parametrize("name", ["nothing", "../..", "photos/nothing"])

@@ -21,13 +21,18 @@ class Asked:
     runs: Mapping[str, Run]
     shown: Mapping[str, Embedding]
     titles: Mapping[str, str]
-    dataset: str
     classes: Sequence[str]  # their names
     layout: str  # "UMAP" or "PCA"
     by: str  # of BY
     oracle: tuple[str, Embedding] | None  # the run whose predictions are the colours
     highlight: Sequence[str]  # the classes that alone have a colour; none: all
     epoch: int | None  # None: the last
+
+    @cached_property
+    def seen(self) -> dict[str, str]:
+        """By which their images are known, see `tables.identity`: the first run's of those whose checksum is on record."""
+        known = [tables.identity(self.runs[name]) for name in self.shown]
+        return next((one for one in known if one["of"]), known[0])
 
     @cached_property
     def labels(self) -> dict[int, str]:
@@ -72,7 +77,7 @@ def ask(runs: Mapping[str, Run], called: Mapping[str, str]) -> Asked:
     if by != "split" and not any((own.label >= 0).any() for own in shown.values()):
         st.caption("These images have no labels, so they are coloured by train or test.")
         by, oracle = "split", None
-    return Asked(runs, shown, titles, dataset, classes, layout, by, oracle, highlight, epoch)
+    return Asked(runs, shown, titles, classes, layout, by, oracle, highlight, epoch)
 
 
 def _dataset(datasets: list[str]) -> str:

@@ -32,7 +32,7 @@ def show(asked: Asked) -> None:
         return
     label = asked.labels[image]
     said = [f'<b>{escape(label) or "image"}</b> <span class="aside">{image}</span>']
-    own = pictures.picture(asked.dataset, image, f"image {image}, {label or 'no label'}", said)
+    own = pictures.picture(asked.seen, image, f"image {image}, {label or 'no label'}", said)
     st.html(pictures.row([own], "The image"))
     for name in asked.titles:
         _show_nearest(asked, name, image)
@@ -54,7 +54,7 @@ def _show_nearest(asked: Asked, name: str, image: int) -> None:
     st.markdown(f"**{words.plain(asked.titles[name])}**" + (f": {same} of {len(near)} share its label" if label else ""))
     cards = [
         pictures.picture(
-            asked.dataset,
+            asked.seen,
             index,
             f"image {index}, {other or 'no label'}, cosine {cosine:.2f}",
             [pictures.same(label, other), f'<span class="aside">{index} · {cosine:.2f}</span>'],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import embeddings, words
+from dashboard import embeddings, tables, words
 from dashboard.figures import embedding as figure
 from dashboard.plot import plot
 from dashboard.sections.embeddings.asked import BY, Asked
@@ -85,7 +85,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         column,
         classes=asked.classes,
         highlight=asked.highlight,
-        dataset=asked.dataset,
+        seen=tables.identity(asked.runs[name]),
         title=asked.titles[name],
         subtitle=said,
         axes=axes,

@@ -50,7 +50,7 @@ def _card(asked: Asked, image: int) -> str:
     label = asked.labels[image]
     side = "train" if image in asked.trained_on else "test"
     return pictures.picture(
-        asked.dataset,
+        asked.seen,
         image,
         f"image {image}, {label or 'no label'}",
         [

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from dashboard import embeddings, pictures, words
+from dashboard import embeddings, pictures, tables, words
 from dashboard.figures import evidence, style
 from dashboard.plot import plot
 from dashboard.sections.evidence.asked import Asked
@@ -37,7 +37,7 @@ def show(asked: Asked) -> None:
         return classes[label] if 0 <= label < len(classes) else f"class {label}"
 
     _show_classes(asked, pair, said, class_name)
-    _show_images(asked, pair, said, class_name, run.config.dataset)
+    _show_images(asked, pair, said, class_name, tables.identity(run))
 
 
 def _pick(asked: Asked) -> Pair:
@@ -86,7 +86,7 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
     )
 
 
-def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str], dataset: str) -> None:
+def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str], seen: dict[str, str]) -> None:
     a, b = asked.names[pair.a], asked.names[pair.b]
     n_runs = len(said.seed)
 
@@ -106,7 +106,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
             verdict(a, said.a[:, k], label),
             verdict(b, said.b[:, k], label),
         ]
-        return pictures.picture(dataset, index, f"test image {index}, {class_name(label)}", lines)
+        return pictures.picture(seen, index, f"test image {index}, {class_name(label)}", lines)
 
     ahead = said.right_a - said.right_b  # (N,) trainings
     for better, worse, order in ((a, b, -ahead), (b, a, ahead)):
