@@ -566,7 +566,7 @@ const latest = new WeakMap() // .chart node -> what Streamlit last said of it: a
 export default function ({ data, parentElement, setStateValue }) {
   const node = parentElement.querySelector(".chart")
   const pick = data.select ? picked => setStateValue("picked", picked) : null
-  const thumbnail = ({ dataset, of }, index) =>
+  const thumbnail = ({ dataset, of = "" }, index) =>
     `${data.thumbnails}/${encodeURIComponent(dataset)}/${index}.png?of=${encodeURIComponent(of)}`
   latest.set(node, data)
   if (inSight(node)) urgent.add(node)
