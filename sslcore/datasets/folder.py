@@ -8,6 +8,7 @@ A class folder's own subfolders count as part of it. Hidden files and folders ar
 """
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,19 @@ def source(path: str, report: Report | None = None) -> Source:
         files, labels = [files[i] for i in order], labels[order]
     else:
         files, n = train.files + test.files, len(train.files)
-        classes = tuple(sorted({*train.classes, *test.classes}))
+        classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
-    return Source(files, n, labels if classes else None, classes, tuple(left_out))
+    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out))
+
+
+def _named(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes after their folders. Raises ValueError where two would have one name."""
+    names = tuple(map(spelled, classes))
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"two class folders would both be called {twice[0]}, one for bytes that are no UTF-8; rename one of them"
+        )
+    return names
 
 
 def _halves(whole: Part, root: Path) -> tuple[Part, Part | None, list[str]]:
@@ -110,7 +121,7 @@ def _scan(root: Path) -> Part:
     for entry in _entries(root, budget):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget):
-                part.classes[spelled(entry.name)] = files
+                part.classes[entry.name] = files
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part

@@ -148,6 +148,17 @@ def test_names_that_are_no_utf_8_can_be_written(tmp_path):
     write_json(tmp_path / "results.json", [data.classes, data.skipped])
 
 
+@pytest.mark.parametrize("halves", [False, True])
+def test_class_folders_that_would_have_one_name_are_refused(halves, tmp_path):
+    root = class_folders(tmp_path / "set", {"train/a": 4, "train/b": 4, "test/a": 4, "test/b": 4} if halves else {"a": 4, "b": 4})
+    first, second = (root / "train" / "a", root / "test" / "a") if halves else (root / "a", root / "b")
+    os.rename(first, os.fsencode(first.parent) + b"/\xff")
+    os.rename(second, second.parent / "\\xff")
+    with pytest.raises(ValueError) as error:
+        datasets.info(str(root))
+    one_line(error, "two class folders would both be called \\xff", "rename one")
+
+
 def test_links_in_a_circle_end(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 4, "b": 4})
     (root / "a" / "up").symlink_to(root)
