@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, spelled, split, untrained
+from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split, untrained
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
 MAX_ENTRIES = 3_000_000  # a path such as / is given up in seconds

@@ -5,12 +5,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")  # names of files end so
 MAX_PIXELS = 100_000_000  # a file that claims more is skipped, not decoded
+MAX_STRIP = 4_000_000  # pixels that are laid on white at a time; each of the copies that this takes has four bytes a pixel
 TEST_SHARE = 0.2
 
 Report = Callable[[str, float], None]  # what is being done, and which share of it is done
@@ -70,6 +73,13 @@ def spelled(path: str) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+@cache
+def formats() -> tuple[str, ...]:
+    """What IMAGES stand for, as Pillow calls it: a file of another kind is not opened, whatever its name (EPS is a program)."""
+    known = Image.registered_extensions()
+    return tuple({known[end]: None for end in IMAGES if end in known})  # JPEG has phones' MPO with it
+
+
 def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
     """One image as uint8 (size, size, 3): the shorter side is resized, the centre is kept.
 
@@ -79,11 +89,12 @@ def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
         if image.shape == (size, size, 3):
             return image
         return _fit(Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image), size)
-    with Image.open(image) as opened:
+    with Image.open(image, formats=formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than the {MAX_PIXELS:,} that are decoded")
         opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no larger than needed
-        return _fit(ImageOps.exif_transpose(opened), size)
+        ImageOps.exif_transpose(opened, in_place=True)
+        return _fit(opened, size)
 
 
 def _fit(image: Image.Image, size: int) -> np.ndarray:
@@ -96,9 +107,16 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    whole, rows = Image.new("RGB", image.size), max(1, MAX_STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        whole.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
+    return whole
 
 
 def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> list[np.ndarray | Exception]:

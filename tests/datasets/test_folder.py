@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from sslcore import datasets
 from sslcore.datasets import source
 from sslcore.files import write_json
-from tests.datasets.pictures import class_folders, one_line, save
+from tests.datasets.pictures import class_folders, noise, one_line, save
 
 quickly = settings(max_examples=40, deadline=None)
 
@@ -91,6 +91,40 @@ def test_transparent_pixels_are_white(tmp_path):
         (tmp_path / "set").mkdir(exist_ok=True)
         Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "set" / f"{i}.png")
     assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1]) == 255).all()
+
+
+def test_large_transparent_images_are_laid_on_white_strip_by_strip(tmp_path, monkeypatch):
+    composite, sizes = Image.alpha_composite, []
+    monkeypatch.setattr(Image, "alpha_composite", lambda under, over: sizes.append(over.size) or composite(under, over))
+    file = tmp_path / "a.png"
+    for image in (Image.fromarray(noise(50, 40, 4)), Image.fromarray(noise(50, 40)).convert("P")):
+        image.save(file, **({"transparency": 7} if image.mode == "P" else {}))
+        whole = source.decode(file, 16)
+        assert sizes == [(40, 50)]
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "MAX_STRIP", 600)
+            assert np.array_equal(source.decode(file, 16), whole)
+        assert sizes[1:] == [(40, 15), (40, 15), (40, 15), (40, 5)]
+        sizes.clear()
+
+
+def test_what_a_file_is_decides_and_not_its_name(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: started.append(given))
+    root = tmp_path / "set"
+    for i in range(4):
+        save(root / f"{i}.jpg", format="PNG")
+    save(root / "phone.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (40, 30))])
+    save(root / "program.jpg", format="EPS")
+    data = datasets.load(str(root), 16)
+    assert len(data.x_train) + len(data.x_test) == 5
+    assert started == [] and len(data.skipped) == 1 and "program.jpg: cannot identify image file" in data.skipped[0]
+    with Image.open(root / "phone.jpg") as phone:
+        assert phone.format == "MPO"
+
+
+def test_each_ending_stands_for_a_format():
+    assert [name for name in source.formats() if name != "AVIF"] == ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 
 
 def test_a_photo_taken_sideways_is_turned(tmp_path):
