@@ -58,7 +58,8 @@ MIN_SIZE, MAX_SIZE = 8, 1024
 SHEET_COLUMNS = 100
 SHEET_LIMIT = 16383  # pixels, WebP's largest side
 
-# Raises ValueError for a path that this process may not open; the dashboard has one.
+# Raises ValueError for a path that this process may not open, a data set's or what a link within it leads to; the dashboard
+# has one.
 check_path: Callable[[str], None] | None = None
 
 

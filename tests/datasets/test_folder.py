@@ -208,6 +208,42 @@ def test_linked_class_folders_count(tmp_path):
     assert datasets.info(str(root)).classes == ("a", "linked")
 
 
+@pytest.mark.parametrize(
+    "link", ["class folder", "below a class", "image", "loose image", "train", "by way of what may be opened"]
+)
+def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
+    secret = class_folders(tmp_path / "secret", {"a": 4, "b": 4})
+    roots = tmp_path / "roots"
+    shared = class_folders(roots / "shared", {"c": 4})
+    root = class_folders(roots / "set", {"train/a": 4, "test/a": 4} if link == "train" else {"a": 4, "b": 4})
+    (root / "a.txt").symlink_to(secret / "a" / "0.png")  # no image, as far as this set goes
+    (root / "c").symlink_to(shared / "c")
+    asked = []
+
+    def check(path: str) -> None:
+        asked.append(path)
+        if not f"{os.path.realpath(path)}/".startswith(f"{roots}/"):
+            raise ValueError("only files and folders within roots can be opened here")
+
+    monkeypatch.setattr(datasets, "check_path", check)
+    assert len(datasets.load(str(root), 16).x_train) > 0
+    assert str(shared / "c") in asked and not {str(root / "a"), str(root / "b"), str(secret / "a")} & set(asked)
+    place, goal = {
+        "class folder": (root / "z", secret / "a"),
+        "below a class": (root / "a" / "more", secret),
+        "image": (root / "a" / "z.png", secret / "a" / "0.png"),
+        "loose image": (root / "z.png", secret / "a" / "0.png"),
+        "train": (root / "train" / "b", secret / "b"),
+        "by way of what may be opened": (shared / "c" / "more", secret / "b"),
+    }[link]
+    place.symlink_to(goal)
+    datasets._info.cache_clear()
+    for read in (datasets.info, lambda path: datasets.load(path, 16), lambda path: datasets.thumbnail(path, 0, 16)):
+        with pytest.raises(ValueError) as error:
+            read(str(root))
+        one_line(error, str(root), f"{place.name} is a link that leads elsewhere, and only files and folders within roots")
+
+
 def test_loose_images_beside_class_folders_are_told(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
     save(root / "loose.png")
