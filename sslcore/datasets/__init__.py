@@ -97,6 +97,7 @@ class Data:
     y_test: np.ndarray | None
     classes: tuple[str, ...]  # () where there are no labels
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
+    remarks: tuple[str, ...] = ()  # what may be wrong with the images, in sentences
     caution: str = ""  # about intervals over the test images
     checksum: str = ""  # of the pixels, the labels, and which are for training
 
@@ -237,6 +238,7 @@ def _open(decoded: Path) -> Data:
         labels[n:] if has_labels else None,
         tuple(about["classes"]),
         tuple(about["skipped"]),
+        tuple(about.get("remarks", ())),  # an older version made none
         checksum=cache.checksum(about),
     )
 

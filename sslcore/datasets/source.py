@@ -80,9 +80,10 @@ def formats() -> tuple[str, ...]:
     return tuple({known[end]: None for end in IMAGES if end in known})  # JPEG has phones' MPO with it
 
 
-def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
+def decode(image: np.ndarray | Path, size: int, largest: list[int] | None = None) -> np.ndarray:
     """One image as uint8 (size, size, 3): the shorter side is resized, the centre is kept.
 
+    The largest value of a grey file with 16 bits a pixel, which is taken to use their full range, is added to `largest`.
     Raises whatever Pillow raises on a file that it cannot read, and ValueError on one that it should not.
     """
     if isinstance(image, np.ndarray):
@@ -92,8 +93,12 @@ def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
     with Image.open(image, formats=formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than the {MAX_PIXELS:,} that are decoded")
+        if opened.mode == "I" and opened.format not in ("PNG", "PPM"):  # of 16 bits in these two, as all that is called I;16
+            raise ValueError("pixels of 32 bits, or signed ones, have no known range")
         opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no larger than needed
         ImageOps.exif_transpose(opened, in_place=True)
+        if largest is not None and opened.mode.startswith("I"):
+            largest.append(int(np.asarray(opened).max()))
         return _fit(opened, size)
 
 
@@ -119,15 +124,16 @@ def _on_white(image: Image.Image) -> Image.Image:
     return whole
 
 
-def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> list[np.ndarray | Exception]:
-    """Each image decoded, in order; the exception where one could not be."""
+def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> tuple[list[np.ndarray | Exception], int | None]:
+    """Each image decoded, in order, the exception where one could not be; and the largest value of the 16-bit ones, if any."""
+    largest: list[int] = []
 
     def attempt(image: np.ndarray | Path) -> np.ndarray | Exception:
         try:
-            return decode(image, size)
+            return decode(image, size, largest)
         except Exception as error:  # a broken file raises nearly anything: OSError, SyntaxError, struct.error, ...
             return error
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters is raised
-        return list(pool.map(attempt, images))
+        return list(pool.map(attempt, images)), max(largest, default=None)

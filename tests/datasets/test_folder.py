@@ -86,6 +86,18 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1, 2]) == 128).all()
 
 
+def test_pixels_without_a_known_range_are_left_out(tmp_path):
+    (tmp_path / "set").mkdir()
+    for i, kind in enumerate((np.int32, np.float32)):
+        Image.fromarray(np.full((20, 20), 200, kind)).save(tmp_path / "set" / f"{i}.tif")
+    Image.fromarray(np.full((20, 20), 200, np.uint16)).save(tmp_path / "set" / "2.tif", tiffinfo={339: 2})  # signed
+    for i in range(10):
+        save(tmp_path / "set" / f"{i}.png")
+    why = sorted(line.partition("set/")[2] for line in datasets.load(str(tmp_path / "set"), 16).skipped)
+    of_integers = "pixels of 32 bits, or signed ones, have no known range"
+    assert why == [f"0.tif: {of_integers}", "1.tif: floating-point pixels have no known range", f"2.tif: {of_integers}"]
+
+
 def test_transparent_pixels_are_white(tmp_path):
     for i in range(2):
         (tmp_path / "set").mkdir(exist_ok=True)
