@@ -102,7 +102,7 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
 
 def _write(path: Path, source: Source, size: int, report: Report) -> None:
     total, skipped, count = len(source.images), {}, 0
-    blocks = whole_blocks(path, size)
+    blocks, digests = whole_blocks(path, size)
     (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
     images = path / "images.npy"
     with (
@@ -127,6 +127,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
             pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
             file.write(pixels)
             file.flush()
+            digests += _digests(pixels, size)
             blocks.append(
                 {
                     "upto": start + len(some),
@@ -158,7 +159,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "train": train,
         "classes": source.classes,
         "skipped": said,
-        "remarks": _darkness(blocks),
+        "remarks": [*_darkness(blocks), *_copies(digests, train, size, source.labels is not None)],
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
@@ -180,6 +181,25 @@ def _darkness(blocks: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _copies(digests: list[bytes], train: int, size: int, labelled: bool) -> list[str]:
+    """A remark where images are for testing that are for training, too."""
+    trained, tested = set(digests[:train]), digests[train:]
+    count = sum(digest in trained for digest in tested)
+    if not count:
+        return []
+    are = "is a training image" if count == 1 else "are training images"
+    return [
+        f"{count:,} of {len(tested):,} test images {are} too (the same pixels at {size} px)"
+        + ("; accuracies count them" if labelled else "")
+    ]
+
+
+def _digests(pixels: bytes, size: int) -> list[bytes]:
+    """Of each image, enough to tell it from all others."""
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, size * size * 3)
+    return [hashlib.sha256(image).digest()[:8] for image in images]
+
+
 def _header(file, count: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)})
 
@@ -198,19 +218,21 @@ def journal(path: Path) -> list[dict[str, Any]]:
     return blocks
 
 
-def whole_blocks(path: Path, size: int) -> list[dict[str, Any]]:
-    """Those of them whose pixels are there, from the first on."""
-    whole = []
+def whole_blocks(path: Path, size: int) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Those of them whose pixels are there, from the first on; and the digests of their images."""
+    whole, digests = [], []
     try:
         with (path / "images.npy").open("rb") as file:
             _skip_header(file)
             for block in journal(path):
-                if zlib.crc32(file.read(block["images"] * size * size * 3)) != block["crc"]:
+                pixels = file.read(block["images"] * size * size * 3)
+                if zlib.crc32(pixels) != block["crc"]:
                     break
                 whole.append(block)
+                digests += _digests(pixels, size)
     except (OSError, ValueError):
         pass
-    return whole
+    return whole, digests
 
 
 def sound(path: Path) -> bool:
