@@ -121,6 +121,8 @@ def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
                 raise Failed(f"dataset: {error}") from error
     for skipped in data.skipped:
         pulse.say(f"skipped {skipped}")
+    for remark in data.remarks:
+        pulse.warn(f"{config.dataset}: {remark}")
     problems, _ = plan.suits(config, datasets.info_of(data, config.dataset))  # some images may have turned out broken
     if problems:
         raise Failed(str(ConfigError(problems)))

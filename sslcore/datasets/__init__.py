@@ -58,7 +58,8 @@ MIN_SIZE, MAX_SIZE = 8, 1024
 SHEET_COLUMNS = 100
 SHEET_LIMIT = 16383  # pixels, WebP's largest side
 
-# Raises ValueError for a path that this process may not open; the dashboard has one.
+# Raises ValueError for a path that this process may not open, a data set's or what a link within it leads to; the dashboard
+# has one.
 check_path: Callable[[str], None] | None = None
 
 
@@ -96,6 +97,7 @@ class Data:
     y_test: np.ndarray | None
     classes: tuple[str, ...]  # () where there are no labels
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
+    remarks: tuple[str, ...] = ()  # what may be wrong with the images, in sentences
     caution: str = ""  # about intervals over the test images
     checksum: str = ""  # of the pixels, the labels, and which are for training
 
@@ -242,6 +244,7 @@ def _open(decoded: Path) -> Data:
         labels[n:] if has_labels else None,
         tuple(about["classes"]),
         tuple(about["skipped"]),
+        tuple(about.get("remarks", ())),  # an older version made none
         checksum=cache.checksum(about),
     )
 

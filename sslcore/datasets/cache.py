@@ -3,7 +3,7 @@
 $TRIPTYCH_DATA/decoded/<name>-<path's hash>-<size>px-<fingerprint>/
     images.npy    uint8 (N, S, S, 3), train first
     labels.npy    int64 (N,), where there are labels
-    about.json    how many are for training, the classes, the files that were skipped, sizes and checksums
+    about.json    how many are for training, the classes, the files that were skipped, remarks, sizes and checksums
 
 One process decodes, with a thread a core (Pillow works outside of Python's lock: processes were no faster); others that
 want the same set wait. What is decoded so far lies in a folder .part beside the others, with a line in its journal for
@@ -29,6 +29,7 @@ from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
+TWELVE_BITS = 4095  # as many cameras have, which write 16
 # Bytes; smaller files are checked against their checksums at every use, larger ones when their time differs.
 READ_THROUGH = 256 << 20
 WAIT_SECONDS = 0.2
@@ -101,7 +102,7 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
 
 def _write(path: Path, source: Source, size: int, report: Report) -> None:
     total, skipped, count = len(source.images), {}, 0
-    blocks = whole_blocks(path, size)
+    blocks, digests = whole_blocks(path, size)
     (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
     images = path / "images.npy"
     with (
@@ -117,7 +118,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         file.truncate()
         for start in range(blocks[-1]["upto"] if blocks else 0, total, BLOCK):
             report("decoding images", start / total)
-            some = decode_all(source.images[start : start + BLOCK], size, pool)
+            some, largest = decode_all(source.images[start : start + BLOCK], size, pool)
             failed = {
                 str(start + k): " ".join(str(e).split()) or type(e).__name__
                 for k, e in enumerate(some)
@@ -126,6 +127,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
             pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
             file.write(pixels)
             file.flush()
+            digests += _digests(pixels, size)
             blocks.append(
                 {
                     "upto": start + len(some),
@@ -133,6 +135,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
                     "images": len(some) - len(failed),
                     "crc": zlib.crc32(pixels),
                     "skipped": failed,
+                    "largest": largest,
                 }
             )
             lines.write(json.dumps(blocks[-1]) + "\n")
@@ -156,6 +159,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "train": train,
         "classes": source.classes,
         "skipped": said,
+        "remarks": [*_darkness(blocks), *_copies(digests, train, size, source.labels is not None)],
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
@@ -163,6 +167,37 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
     }
     (path / "about.json").write_text(json.dumps(about), encoding="utf-8")
     (path / "journal.jsonl").unlink()
+
+
+def _darkness(blocks: list[dict[str, Any]]) -> list[str]:
+    """A remark where the 16-bit images hold no more than 12 bits."""
+    largest = [block.get("largest", 65535) for block in blocks]  # nothing is known of a block that an older version decoded
+    value = max((number for number in largest if number is not None), default=65535)
+    if value > TWELVE_BITS:
+        return []
+    return [
+        f"no pixel of the 16-bit images is above {value:,}: they are taken to use the full range up to 65,535, and come out "
+        f"nearly black (at most {value // 257} of 255). Stretch them, or save them with 8 bits a pixel"
+    ]
+
+
+def _copies(digests: list[bytes], train: int, size: int, labelled: bool) -> list[str]:
+    """A remark where images are for testing that are for training, too."""
+    trained, tested = set(digests[:train]), digests[train:]
+    count = sum(digest in trained for digest in tested)
+    if not count:
+        return []
+    are = "is a training image" if count == 1 else "are training images"
+    return [
+        f"{count:,} of {len(tested):,} test images {are} too (the same pixels at {size} px)"
+        + ("; accuracies count them" if labelled else "")
+    ]
+
+
+def _digests(pixels: bytes, size: int) -> list[bytes]:
+    """Of each image, enough to tell it from all others."""
+    images = np.frombuffer(pixels, np.uint8).reshape(-1, size * size * 3)
+    return [hashlib.sha256(image).digest()[:8] for image in images]
 
 
 def _header(file, count: int, size: int) -> None:
@@ -183,19 +218,21 @@ def journal(path: Path) -> list[dict[str, Any]]:
     return blocks
 
 
-def whole_blocks(path: Path, size: int) -> list[dict[str, Any]]:
-    """Those of them whose pixels are there, from the first on."""
-    whole = []
+def whole_blocks(path: Path, size: int) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Those of them whose pixels are there, from the first on; and the digests of their images."""
+    whole, digests = [], []
     try:
         with (path / "images.npy").open("rb") as file:
             _skip_header(file)
             for block in journal(path):
-                if zlib.crc32(file.read(block["images"] * size * size * 3)) != block["crc"]:
+                pixels = file.read(block["images"] * size * size * 3)
+                if zlib.crc32(pixels) != block["crc"]:
                     break
                 whole.append(block)
+                digests += _digests(pixels, size)
     except (OSError, ValueError):
         pass
-    return whole
+    return whole, digests
 
 
 def sound(path: Path) -> bool:

@@ -8,15 +8,15 @@ A class folder's own subfolders count as part of it. Hidden files and folders ar
 """
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, spelled, split, untrained
+from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split, untrained
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
 MAX_ENTRIES = 3_000_000  # a path such as / is given up in seconds
@@ -65,9 +65,19 @@ def source(path: str, report: Report | None = None) -> Source:
         files, labels = [files[i] for i in order], labels[order]
     else:
         files, n = train.files + test.files, len(train.files)
-        classes = tuple(sorted({*train.classes, *test.classes}))
+        classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
-    return Source(files, n, labels if classes else None, classes, tuple(left_out))
+    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out))
+
+
+def _named(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes after their folders. Raises ValueError where two would have one name."""
+    names = tuple(map(spelled, classes))
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"two class folders would both be called {twice[0]}, one for bytes that are no UTF-8; rename one of them"
+        )
+    return names
 
 
 def _halves(whole: Part, root: Path) -> tuple[Part, Part | None, list[str]]:
@@ -110,7 +120,7 @@ def _scan(root: Path) -> Part:
     for entry in _entries(root, budget):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget):
-                part.classes[spelled(entry.name)] = files
+                part.classes[entry.name] = files
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part
@@ -143,7 +153,25 @@ def _entries(folder: str | Path, budget: list[int]) -> list[os.DirEntry]:
     budget[0] -= len(entries)
     if budget[0] < 0:
         raise ValueError(f"has more than {MAX_ENTRIES:,} files and folders below it; give a folder that holds images alone")
+    _check_links(entries)
     return entries
+
+
+def _check_links(entries: list[os.DirEntry]) -> None:
+    """Raises ValueError where an image or a folder is linked that this process may not open."""
+    from sslcore import datasets  # which imports this module, and has the rule
+
+    allowed: set[str] = set()
+    for entry in entries if datasets.check_path else ():
+        if entry.is_symlink() and ((is_folder := _is_folder(entry)) or _is_image(entry)):
+            real = os.path.realpath(entry.path)
+            holder = real if is_folder else os.path.dirname(real)
+            if holder not in allowed:
+                try:
+                    datasets.check_path(holder)
+                except ValueError as error:
+                    raise ValueError(f"{spelled(entry.path)} is a link that leads elsewhere, and {error}") from None
+                allowed.add(holder)
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -16,6 +16,8 @@ from sslcore.datasets.cache import home, locked
 from sslcore.datasets.source import Info, Report, Source
 
 TIMEOUT = 30  # seconds without a byte
+# As torchvision says that files are missing or damaged; of FashionMNIST's, of which it knows no checksums, the reading itself.
+DAMAGED = (RuntimeError, ValueError, TypeError, LookupError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,16 @@ def source(name: str, report: Report) -> Source:
     with locked(root / f".{name}.held", lambda: report("waiting for another process that downloads these images", 0.0)):
         try:
             parts = _read(kind, root)
-        except RuntimeError:  # as torchvision says that files are missing or damaged
+        except DAMAGED:
             for url, path, md5 in _files(kind, root):
                 _download(url, path, md5, report)
+                if hasattr(kind, "resources"):  # FashionMNIST: torchvision keeps what is unpacked, cut or not
+                    path.with_suffix("").unlink(missing_ok=True)
             report("unpacking", 0.0)
-            parts = _read(kind, root, download=True)  # it finds the archives, and unpacks them
+            try:
+                parts = _read(kind, root, download=True)  # it finds the archives, and unpacks them
+            except DAMAGED as error:
+                raise ValueError(f"its files in {root} came whole and cannot be read when unpacked: {error}") from None
     (x_train, y_train), (x_test, y_test) = parts
     return Source([*x_train, *x_test], len(x_train), np.concatenate([y_train, y_test]).astype(np.int64), SETS[name].classes)
 

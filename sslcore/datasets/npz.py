@@ -109,8 +109,11 @@ def _labels(path: str, headers: dict) -> tuple[np.ndarray | None, tuple[str, ...
         if not whole.all():
             raise ValueError(f"y_{part} holds {labels[~whole][0]}; labels must be whole numbers")
         found.append(labels)
-    values, indices = np.unique(np.concatenate(found), return_inverse=True)
-    return indices.astype(np.int64), tuple(str(int(value)) for value in values)
+    own = [np.unique(labels, return_inverse=True) for labels in found]
+    classes = sorted({int(value) for values, _ in own for value in values})  # Python's integers: numpy's common type may round
+    number = {value: index for index, value in enumerate(classes)}
+    indices = [np.array([number[int(value)] for value in values], dtype=np.int64)[inverse] for values, inverse in own]
+    return np.concatenate(indices), tuple(map(str, classes))
 
 
 def _images(path: str, part: str) -> np.ndarray:

@@ -5,12 +5,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")  # names of files end so
 MAX_PIXELS = 100_000_000  # a file that claims more is skipped, not decoded
+MAX_STRIP = 4_000_000  # pixels that are laid on white at a time; each of the copies that this takes has four bytes a pixel
 TEST_SHARE = 0.2
 
 Report = Callable[[str, float], None]  # what is being done, and which share of it is done
@@ -70,20 +73,33 @@ def spelled(path: str) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def decode(image: np.ndarray | Path, size: int) -> np.ndarray:
+@cache
+def formats() -> tuple[str, ...]:
+    """What IMAGES stand for, as Pillow calls it: a file of another kind is not opened, whatever its name (EPS is a program)."""
+    known = Image.registered_extensions()
+    return tuple({known[end]: None for end in IMAGES if end in known})  # JPEG has phones' MPO with it
+
+
+def decode(image: np.ndarray | Path, size: int, largest: list[int] | None = None) -> np.ndarray:
     """One image as uint8 (size, size, 3): the shorter side is resized, the centre is kept.
 
+    The largest value of a grey file with 16 bits a pixel, which is taken to use their full range, is added to `largest`.
     Raises whatever Pillow raises on a file that it cannot read, and ValueError on one that it should not.
     """
     if isinstance(image, np.ndarray):
         if image.shape == (size, size, 3):
             return image
         return _fit(Image.fromarray(image.squeeze(2) if image.shape[2:] == (1,) else image), size)
-    with Image.open(image) as opened:
+    with Image.open(image, formats=formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than the {MAX_PIXELS:,} that are decoded")
+        if opened.mode == "I" and opened.format not in ("PNG", "PPM"):  # of 16 bits in these two, as all that is called I;16
+            raise ValueError("pixels of 32 bits, or signed ones, have no known range")
         opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no larger than needed
-        return _fit(ImageOps.exif_transpose(opened), size)
+        ImageOps.exif_transpose(opened, in_place=True)
+        if largest is not None and opened.mode.startswith("I"):
+            largest.append(int(np.asarray(opened).max()))
+        return _fit(opened, size)
 
 
 def _fit(image: Image.Image, size: int) -> np.ndarray:
@@ -96,20 +112,28 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        return _on_white(image)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> list[np.ndarray | Exception]:
-    """Each image decoded, in order; the exception where one could not be."""
+def _on_white(image: Image.Image) -> Image.Image:
+    whole, rows = Image.new("RGB", image.size), max(1, MAX_STRIP // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        whole.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
+    return whole
+
+
+def decode_all(images: Sequence[np.ndarray | Path], size: int, pool: Executor) -> tuple[list[np.ndarray | Exception], int | None]:
+    """Each image decoded, in order, the exception where one could not be; and the largest value of the 16-bit ones, if any."""
+    largest: list[int] = []
 
     def attempt(image: np.ndarray | Path) -> np.ndarray | Exception:
         try:
-            return decode(image, size)
+            return decode(image, size, largest)
         except Exception as error:  # a broken file raises nearly anything: OSError, SyntaxError, struct.error, ...
             return error
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on odd metadata; what matters is raised
-        return list(pool.map(attempt, images))
+        return list(pool.map(attempt, images)), max(largest, default=None)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from sslcore import datasets
 from sslcore.datasets import source
 from sslcore.files import write_json
-from tests.datasets.pictures import class_folders, one_line, save
+from tests.datasets.pictures import class_folders, noise, one_line, save
 
 quickly = settings(max_examples=40, deadline=None)
 
@@ -86,11 +86,57 @@ def test_sixteen_bit_grey_keeps_its_range(tmp_path):
     assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1, 2]) == 128).all()
 
 
+def test_pixels_without_a_known_range_are_left_out(tmp_path):
+    (tmp_path / "set").mkdir()
+    for i, kind in enumerate((np.int32, np.float32)):
+        Image.fromarray(np.full((20, 20), 200, kind)).save(tmp_path / "set" / f"{i}.tif")
+    Image.fromarray(np.full((20, 20), 200, np.uint16)).save(tmp_path / "set" / "2.tif", tiffinfo={339: 2})  # signed
+    for i in range(10):
+        save(tmp_path / "set" / f"{i}.png")
+    why = sorted(line.partition("set/")[2] for line in datasets.load(str(tmp_path / "set"), 16).skipped)
+    of_integers = "pixels of 32 bits, or signed ones, have no known range"
+    assert why == [f"0.tif: {of_integers}", "1.tif: floating-point pixels have no known range", f"2.tif: {of_integers}"]
+
+
 def test_transparent_pixels_are_white(tmp_path):
     for i in range(2):
         (tmp_path / "set").mkdir(exist_ok=True)
         Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "set" / f"{i}.png")
     assert (datasets.load(str(tmp_path / "set"), 16).images([0, 1]) == 255).all()
+
+
+def test_large_transparent_images_are_laid_on_white_strip_by_strip(tmp_path, monkeypatch):
+    composite, sizes = Image.alpha_composite, []
+    monkeypatch.setattr(Image, "alpha_composite", lambda under, over: sizes.append(over.size) or composite(under, over))
+    file = tmp_path / "a.png"
+    for image in (Image.fromarray(noise(50, 40, 4)), Image.fromarray(noise(50, 40)).convert("P")):
+        image.save(file, **({"transparency": 7} if image.mode == "P" else {}))
+        whole = source.decode(file, 16)
+        assert sizes == [(40, 50)]
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "MAX_STRIP", 600)
+            assert np.array_equal(source.decode(file, 16), whole)
+        assert sizes[1:] == [(40, 15), (40, 15), (40, 15), (40, 5)]
+        sizes.clear()
+
+
+def test_what_a_file_is_decides_and_not_its_name(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: started.append(given))
+    root = tmp_path / "set"
+    for i in range(4):
+        save(root / f"{i}.jpg", format="PNG")
+    save(root / "phone.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (40, 30))])
+    save(root / "program.jpg", format="EPS")
+    data = datasets.load(str(root), 16)
+    assert len(data.x_train) + len(data.x_test) == 5
+    assert started == [] and len(data.skipped) == 1 and "program.jpg: cannot identify image file" in data.skipped[0]
+    with Image.open(root / "phone.jpg") as phone:
+        assert phone.format == "MPO"
+
+
+def test_each_ending_stands_for_a_format():
+    assert [name for name in source.formats() if name != "AVIF"] == ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM"]
 
 
 def test_a_photo_taken_sideways_is_turned(tmp_path):
@@ -148,6 +194,17 @@ def test_names_that_are_no_utf_8_can_be_written(tmp_path):
     write_json(tmp_path / "results.json", [data.classes, data.skipped])
 
 
+@pytest.mark.parametrize("halves", [False, True])
+def test_class_folders_that_would_have_one_name_are_refused(halves, tmp_path):
+    root = class_folders(tmp_path / "set", {"train/a": 4, "train/b": 4, "test/a": 4, "test/b": 4} if halves else {"a": 4, "b": 4})
+    first, second = (root / "train" / "a", root / "test" / "a") if halves else (root / "a", root / "b")
+    os.rename(first, os.fsencode(first.parent) + b"/\xff")
+    os.rename(second, second.parent / "\\xff")
+    with pytest.raises(ValueError) as error:
+        datasets.info(str(root))
+    one_line(error, "two class folders would both be called \\xff", "rename one")
+
+
 def test_links_in_a_circle_end(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 4, "b": 4})
     (root / "a" / "up").symlink_to(root)
@@ -161,6 +218,42 @@ def test_linked_class_folders_count(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 5})
     (root / "linked").symlink_to(elsewhere / "real")
     assert datasets.info(str(root)).classes == ("a", "linked")
+
+
+@pytest.mark.parametrize(
+    "link", ["class folder", "below a class", "image", "loose image", "train", "by way of what may be opened"]
+)
+def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
+    secret = class_folders(tmp_path / "secret", {"a": 4, "b": 4})
+    roots = tmp_path / "roots"
+    shared = class_folders(roots / "shared", {"c": 4})
+    root = class_folders(roots / "set", {"train/a": 4, "test/a": 4} if link == "train" else {"a": 4, "b": 4})
+    (root / "a.txt").symlink_to(secret / "a" / "0.png")  # no image, as far as this set goes
+    (root / "c").symlink_to(shared / "c")
+    asked = []
+
+    def check(path: str) -> None:
+        asked.append(path)
+        if not f"{os.path.realpath(path)}/".startswith(f"{roots}/"):
+            raise ValueError("only files and folders within roots can be opened here")
+
+    monkeypatch.setattr(datasets, "check_path", check)
+    assert len(datasets.load(str(root), 16).x_train) > 0
+    assert str(shared / "c") in asked and not {str(root / "a"), str(root / "b"), str(secret / "a")} & set(asked)
+    place, goal = {
+        "class folder": (root / "z", secret / "a"),
+        "below a class": (root / "a" / "more", secret),
+        "image": (root / "a" / "z.png", secret / "a" / "0.png"),
+        "loose image": (root / "z.png", secret / "a" / "0.png"),
+        "train": (root / "train" / "b", secret / "b"),
+        "by way of what may be opened": (shared / "c" / "more", secret / "b"),
+    }[link]
+    place.symlink_to(goal)
+    datasets._info.cache_clear()
+    for read in (datasets.info, lambda path: datasets.load(path, 16), lambda path: datasets.thumbnail(path, 0, 16)):
+        with pytest.raises(ValueError) as error:
+            read(str(root))
+        one_line(error, str(root), f"{place.name} is a link that leads elsewhere, and only files and folders within roots")
 
 
 def test_loose_images_beside_class_folders_are_told(tmp_path):

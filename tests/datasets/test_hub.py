@@ -1,7 +1,9 @@
 """torchvision's sets, from a server on this machine."""
 
+import gzip
 import hashlib
 import io
+import os
 import pickle
 import tarfile
 import threading
@@ -77,8 +79,6 @@ def stand_in_stl10(name, kind, folder, address, monkeypatch):
 
 
 def stand_in_fashion_mnist(name, kind, folder, address, monkeypatch):
-    import gzip
-
     x, y = noise(30, 28, 28), np.arange(30) % 10
     resources = []
     for part, where in (("train", slice(0, 20)), ("t10k", slice(20, 30))):
@@ -166,3 +166,29 @@ def test_a_file_put_there_by_hand_is_used(server, home, monkeypatch):
     (server[0] / "cifar-10-python.tar.gz").rename(home / "downloads" / "cifar-10-python.tar.gz")
     assert np.array_equal(datasets.load("cifar10", 32).images(range(30)), x)
     assert server[2] == []
+
+
+@pytest.mark.parametrize("kept", [0, 3, 10, 16, 2000])
+def test_unpacking_that_was_cut_off_is_done_again(kept, server, home, monkeypatch):
+    _, y = stand_in("fashion_mnist", server, monkeypatch)
+    datasets.load("fashion_mnist", 28)
+    asked = len(server[2])
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (raw,) = home.rglob(name)
+        os.truncate(raw, min(kept, raw.stat().st_size - 1))
+    data = datasets.load("fashion_mnist", 16)
+    assert np.array_equal(data.labels(range(30)), y) and len(data.x_train) == 20
+    assert len(server[2]) == asked, "the archives are there"
+
+
+def test_archives_that_hold_something_else_are_told_in_words(server, home, monkeypatch):
+    from torchvision.datasets import FashionMNIST
+
+    stand_in("fashion_mnist", server, monkeypatch)
+    name = FashionMNIST.resources[0][0]
+    content = gzip.compress(b"\0\0\x08\x03 cut short")
+    (server[0] / name).write_bytes(content)
+    monkeypatch.setattr(FashionMNIST, "resources", [(name, md5(content)), *FashionMNIST.resources[1:]])
+    with pytest.raises(ValueError) as error:
+        datasets.load("fashion_mnist", 28)
+    one_line(error, "fashion_mnist: its files in", str(home / "downloads"), "cannot be read when unpacked")

@@ -57,6 +57,16 @@ def test_npz_labels_may_be_any_whole_numbers(values, dtype, column):
     assert read == [int(value) for value in labels]
 
 
+@pytest.mark.parametrize("other", [np.int64, np.uint8, np.float32])
+def test_labels_of_two_types_stay_apart_however_large(other, tmp_path):
+    large = 2**60 + np.arange(4, dtype=np.uint64)
+    small = (large if other == np.int64 else np.arange(4)).astype(other)
+    path = npz(tmp_path / "set.npz", x_train=noise(4, 8, 8), y_train=large, x_test=noise(4, 8, 8, seed=1), y_test=small)
+    data = datasets.load(path, 8)
+    assert [int(data.classes[label]) for label in data.y_train] == large.tolist()
+    assert [int(data.classes[label]) for label in data.y_test] == small.tolist()
+
+
 def test_npz_without_test_images_is_split_with_labels_following_their_images(tmp_path):
     labels = np.repeat([0, 1, 7], [10, 5, 2])
     x = np.broadcast_to((labels * 30).astype(np.uint8)[:, None, None], (17, 8, 8))
