@@ -144,6 +144,23 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
     assert waiting.recorded_status().attempt == 1
 
 
+def test_a_run_that_makes_room_leaves_the_rest_of_its_array_alone(lab):
+    settings.keep(lab.store, {"gpus": 0})
+    stopped, running, last = lab.launch("stopped", "running", "last")  # the last one's job has the array's own number
+    for run in (stopped, running, last):
+        lab.sees(run, "running")
+    launch.stop(stopped)
+    lab.sees(stopped, "stopped")
+    until(lambda: stopped.path not in client.queue(lab.store))
+    lab.signals(last, "USR1")
+    until(lambda: client.queue(lab.store)[last.path].waits)
+    assert lab.sees(last, "queued").requeues == 1
+    jobs = client.queue(lab.store)
+    assert set(jobs) == {running.path, last.path} and jobs[running.path].state == "RUNNING"
+    (running.path / "go").touch()
+    assert lab.sees(running, "finished").attempt == 1 and stopped.recorded_status().state == "stopped"
+
+
 def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
     one, two, waiting = lab.launch("one", "two", "waiting")
     (other,) = lab.launch("other", name="f")

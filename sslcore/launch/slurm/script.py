@@ -44,7 +44,7 @@ wait "$training"
 code=$?
 printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
 if [ "$room" ] && [ "$code" -eq 75 -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
-    scontrol requeue "$SLURM_JOB_ID"
+    scontrol requeue "$TRIPTYCH_JOB"  # of an array's last task $SLURM_JOB_ID is the number of the whole array
 fi
 exit "$code"
 """
