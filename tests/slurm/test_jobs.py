@@ -161,6 +161,19 @@ def test_a_run_that_makes_room_leaves_the_rest_of_its_array_alone(lab):
     assert lab.sees(running, "finished").attempt == 1 and stopped.recorded_status().state == "stopped"
 
 
+def test_a_run_that_is_stopped_while_it_makes_room_stays_stopped(lab):
+    (run,) = lab.launch("one")
+    (run.path / "stubborn").touch()  # in the middle of a long step
+    lab.sees(run, "running")
+    lab.signals(run, "USR1")
+    until((run.path / "told").exists)
+    launch.stop(run)
+    (run.path / "stubborn").unlink()
+    assert lab.sees(run, "stopped").requeues == 0 and int(run.checkpoint_file.read_text()) > 0
+    until(lambda: run.path not in client.queue(lab.store) or client.queue(lab.store)[run.path].waits)
+    assert run.path not in client.queue(lab.store) and lab.sees(run, "stopped").requeues == 0
+
+
 def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
     one, two, waiting = lab.launch("one", "two", "waiting")
     (other,) = lab.launch("other", name="f")

@@ -14,6 +14,7 @@ from sslcore.config import RunConfig
 from sslcore.experiment import Run
 from sslcore.launch.slurm.settings import Settings
 from sslcore.status import Status
+from sslcore.worker import MADE_ROOM
 
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 SCRIPT = """\
@@ -21,7 +22,7 @@ SCRIPT = """\
 {options}
 
 # One task a run. Slurm sends this shell USR1 shortly before the time is up, or when the job has to make room:
-# the training keeps a checkpoint and exits with 75, and the job is queued again, to go on from there.
+# the training keeps a checkpoint and exits with {made_room}, and the job is queued again, to go on from there.
 runs=(
 {names}
 )
@@ -43,7 +44,7 @@ while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :;
 wait "$training"
 code=$?
 printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
-if [ "$room" ] && [ "$code" -eq 75 -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
+if [ "$room" ] && [ "$code" -eq {made_room} -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
     scontrol requeue "$TRIPTYCH_JOB"  # of an array's last task $SLURM_JOB_ID is the number of the whole array
 fi
 exit "$code"
@@ -100,6 +101,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items() if value),
         set_up=f"{settings.set_up.strip()}\n" if settings.set_up.strip() else "",
         train=shlex.join(TRAIN),
+        made_room=MADE_ROOM,
     )
 
 
