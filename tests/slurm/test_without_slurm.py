@@ -1,6 +1,7 @@
 """What of Slurm as the engine can be seen without one: clocks, runs that are measured again, settings, the script."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sslcore import launch
+from sslcore import launch, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
+from sslcore.files import read_json
 from sslcore.launch.slurm import client, heard, record, script, settings
 from tests.slurm.lab import TRAINER
 from tests.waiting import until
@@ -149,6 +151,23 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     (experiment.path / "x.sh").write_text(text)
     assert script.names(experiment.path / "x.sh") == ("one", "two")
+
+
+@pytest.mark.parametrize("set_up", ["", "set -euo pipefail", "trap 'exit 1' ERR"])
+def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, tmp_path, monkeypatch):
+    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    path, scontrol = tmp_path / "x.sh", tmp_path / "scontrol"
+    path.write_text(script.text(path, [run], settings.Settings(set_up=set_up)))
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    scontrol.chmod(0o755)
+    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    job = subprocess.Popen(["bash", path], env=os.environ | task)
+    until(lambda: "from 0" in run.log_tail())
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(60) == worker.MADE_ROOM
+    assert read_json(run.exit_file) == {"code": worker.MADE_ROOM, "job_id": "7_0"}
+    assert (tmp_path / "asked").read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

@@ -37,7 +37,9 @@ room= training=
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
 trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null' TERM
 
-{set_up}{train} "$run" &
+{set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
+trap - ERR
+{train} "$run" &
 training=$!
 [ -z "$room" ] || kill -USR1 "$training"  # it came while the shell was being set up
 while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :; done  # a signal ends the wait, too
