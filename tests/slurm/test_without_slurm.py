@@ -16,7 +16,7 @@ from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import read_json
-from sslcore.launch.slurm import client, heard, record, script, settings
+from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 from tests.slurm.lab import TRAINER
 from tests.waiting import until
 
@@ -63,6 +63,39 @@ def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatc
 
     told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
     assert heard.stale(told), "an answer of another time says nothing of now"
+
+
+def test_a_job_whose_script_is_not_to_be_seen_for_a_while_is_not_taken_for_gone(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    gone, one, two = store.create("e", Spec(), dict.fromkeys(("gone", "one", "two"), resolve({})), "slurm").runs()
+    home = one.experiment.path / ".slurm"
+    listed = ("7_1", "1", "PENDING", "Priority", "gpu", "", "0", "N/A", str(home / "x.sh"))
+    squeue = "".join(text.ljust(width) for text, width in zip(listed, client.COLUMNS.values(), strict=True))
+    monkeypatch.setattr(client, "ask", lambda *words: squeue if words[0] == "squeue" else "")
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "ENDING_SECONDS", 0.0)
+    for run, name, id in ((gone, "w.sh", "6_1"), (one, "x.sh", "7_0"), (two, "x.sh", "7_1")):
+        run.update_status(job_id=id, script=name)
+    for there in (False, True):
+        if there:
+            home.mkdir()
+            (home / "x.sh").write_text(script.text(home / "x.sh", [one, two], settings.Settings()))
+        assert {path: job.id for path, job in client.queue(store).items()} == {two.path: "7_1"}
+        record.look(store, [(run, run.recorded_status()) for run in (gone, one, two)], {}, 60)
+        assert [run.recorded_status().state for run in (gone, one, two)] == ["interrupted", "interrupted", "queued"]
+        with pytest.raises(ValueError, match=r"still in Slurm, as job 7_1 \(PENDING\)"):
+            jobs.check_gone([two])
+
+
+def test_of_another_users_job_nothing_is_concluded_though_its_script_is_not_to_be_seen(tmp_path, monkeypatch):
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    status = run.update_status(job_id="7_0", script="x.sh")
+    monkeypatch.setattr(record, "queue", lambda store: {})
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.0)
+    me = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    record.look(run.experiment.store, [(run, status)], {}, 60)
+    assert run.recorded_status() == status
 
 
 # -- Measured again, by hand ------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import sslcore
 from sslcore.config import RunConfig
-from sslcore.experiment import Run
+from sslcore.experiment import Experiment, Run
 from sslcore.launch.slurm.settings import Settings
 from sslcore.status import Status
 from sslcore.worker import MADE_ROOM
@@ -118,12 +118,24 @@ def _quoted(value: str) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def names(script: Path) -> tuple[str, ...]:
-    """The names of the runs that a script trains, a task each; none where it is gone. A script never changes."""
+    """The names of the runs that a script trains, a task each. A script never changes. Raises OSError where it is not there."""
+    inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    if not inside:
+        raise OSError(f"{script} names no runs")
+    return tuple(shlex.split(inside[1]))
+
+
+def tasks(script: Path) -> dict[int, str]:
+    """The names of the runs that a script trains, by task.
+
+    A file system that the nodes share may not show a script for a while, or no more: then the runs say which are its.
+    """
     try:
-        inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        return dict(enumerate(names(script)))
     except OSError:
-        return ()
-    return tuple(shlex.split(inside[1])) if inside else ()
+        said = [(run.name, run.recorded_status()) for run in Experiment(script.parents[1]).runs()]
+        its = [(name, status.job_id or "") for name, status in said if status.script == script.name]
+        return {int(task): name for name, id in its if (task := id.rpartition("_")[2]).isdecimal()}
 
 
 def submitted(run: Run, status: Status) -> Path | None:
@@ -134,5 +146,4 @@ def submitted(run: Run, status: Status) -> Path | None:
 
 def owned(run: Run, status: Status) -> bool:
     """Whether the run was submitted by this user. Of others' jobs nothing is concluded here."""
-    path = submitted(run, status)
-    return path is None or path.stat().st_uid == os.getuid()
+    return (submitted(run, status) or run.status_file).stat().st_uid == os.getuid()
