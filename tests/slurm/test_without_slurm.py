@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from sslcore import launch, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json
 from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 from tests.slurm.lab import TRAINER
@@ -186,21 +187,67 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert script.names(experiment.path / "x.sh") == ("one", "two")
 
 
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """Starts a run's script in a shell, as Slurm does, once it trains: (the shell, the run, what Slurm was asked to do)."""
+    shells: list[subprocess.Popen] = []
+
+    def begin(reason: str = "None", checkpoint: str = "", **chosen) -> tuple[subprocess.Popen, Run, Path]:
+        monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
+        (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+        for name, does in (("scontrol", f'echo "$@" >>{tmp_path}/asked'), ("squeue", f"echo {reason}")):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "x.sh").write_text(script.text(tmp_path / "x.sh", [run], settings.Settings(**chosen)))
+        if checkpoint:
+            run.checkpoint_file.write_text(checkpoint)
+        run.stop_file.write_text("of an earlier start")
+        task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        shells.append(subprocess.Popen(["bash", tmp_path / "x.sh"], env=os.environ | task, start_new_session=True))
+        until(lambda: "from " in run.log_tail())
+        return shells[-1], run, tmp_path / "asked"
+
+    yield begin
+    for shell in shells:
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("set_up", ["", "set -euo pipefail", "trap 'exit 1' ERR"])
-def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
-    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
-    path, scontrol = tmp_path / "x.sh", tmp_path / "scontrol"
-    path.write_text(script.text(path, [run], settings.Settings(set_up=set_up)))
-    scontrol.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
-    scontrol.chmod(0o755)
-    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    job = subprocess.Popen(["bash", path], env=os.environ | task)
-    until(lambda: "from 0" in run.log_tail())
+def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, begun):
+    job, run, asked = begun(set_up=set_up)
     job.send_signal(signal.SIGUSR1)
     assert job.wait(60) == worker.MADE_ROOM
     assert read_json(run.exit_file) == {"code": worker.MADE_ROOM, "job_id": "7_0"}
-    assert (tmp_path / "asked").read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
+    assert asked.read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told", "kept", "stopped", "again"),
+    [
+        ("TimeLimit", True, True, False, True),
+        ("TimeLimit", True, False, False, False),  # it would get no further the next time
+        ("TimeLimit", True, True, True, False),
+        ("TimeLimit", False, True, False, False),
+        ("None", True, True, False, False),  # cancelled
+    ],
+)
+def test_a_run_that_is_ended_since_its_time_is_up_goes_on_if_it_got_on(reason, told, kept, stopped, again, begun):
+    job, run, asked = begun(reason, checkpoint="5")
+    (run.path / "stubborn").touch()
+    if told:
+        job.send_signal(signal.SIGUSR1)
+        until((run.path / "told").exists)
+    if kept:
+        run.checkpoint_file.unlink()
+        run.checkpoint_file.write_text("500")
+        os.utime(run.checkpoint_file, (1, 1))  # clocks do not matter
+    if stopped:
+        run.request_stop()
+    job.send_signal(signal.SIGTERM)
+    os.kill(run.recorded_status().pid, signal.SIGKILL)
+    assert job.wait(60) == 137
+    assert asked.exists() == again and (not again or asked.read_text() == "requeue 7_0\n")
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

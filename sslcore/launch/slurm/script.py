@@ -23,19 +23,27 @@ SCRIPT = """\
 
 # One task a run. Slurm sends this shell USR1 shortly before the time is up, or when the job has to make room:
 # the training keeps a checkpoint and exits with {made_room}, and the job is queued again, to go on from there.
+# A run that does not hear of it until its time is up is queued again, too, if it has kept a checkpoint since it began.
 runs=(
 {names}
 )
 run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
 [ -f "$run/config.json" ] || exit 0  # deleted meanwhile
 exec >>"$run/log.txt" 2>&1
-rm -f "$run/.exit"
+rm -f "$run/.exit" "$run/.stop"  # of an earlier start
 export TRIPTYCH_JOB="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" TRIPTYCH_SCRIPT={name}
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"
 {exports}
-room= training=
+kept() {{ stat -c %i-%Y "$run/checkpoint.pt" 2>/dev/null; }}
+before=$(kept) room= training=
+time_up() {{  # it did not make room in time, and Slurm ends it
+    if [ "$room" ] && [ ! -e "$run/.stop" ] && [ "$(kept)" != "$before" ] &&  # else it would get no further the next time
+        [ "$(squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%r)" = TimeLimit ]; then
+        scontrol requeue "$TRIPTYCH_JOB" && room=
+    fi
+}}
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
-trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null' TERM
+trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
 
 {set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
 trap - ERR
