@@ -25,6 +25,7 @@ from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_nam
 from sslcore.status import NOT_AGAIN, PRETRAIN_SHARE, State
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
+MADE_ROOM = 76  # stopped by Slurm and recorded as queued: its job's script has Slurm queue it again
 RESERVE = 64 * 1024  # bytes kept back in the folder, so that a run on a full disk can say that it is full
 PATIENCE = 10.0  # seconds for which a job waits for whoever changes its run's status; see launch/slurm/record.py
 
@@ -217,7 +218,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
         if several:
             state, why = ranks.train(run, pulse)
             if state in ("stopped", "interrupted") and pulse.gives_way():  # Slurm may end ranks before they have heard of it
-                return STOPPED
+                return MADE_ROOM
             code = {"finished": FINISHED, "stopped": STOPPED}.get(state, FAILED)
             return last_words(pulse, code, f"{state}: {why}" if why else state, state, why)
         from sslcore.stages import work
@@ -227,7 +228,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
             return last_words(pulse, FINISHED, "finished", "finished")
         except Stopped:
             if pulse.gives_way():
-                return STOPPED
+                return MADE_ROOM
             return last_words(pulse, STOPPED, "stopped; resume goes on from the checkpoint", "stopped")
         except Failed as error:
             return last_words(pulse, FAILED, f"failed: {error}", "failed", str(error))

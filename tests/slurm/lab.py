@@ -114,5 +114,10 @@ class Lab:
         until(lambda: self.look() or run.status().state == state)
         return run.status()
 
+    def signals(self, run: Run, name: str) -> None:
+        """Send the shell of a run's job a signal, as Slurm does: USR1 when the job has to make room."""
+        until(lambda: "from " in run.log_tail())  # the trainer hears
+        shell("scancel", "--batch", f"--signal={name}", run.recorded_status().job_id)
+
     def words(self, run: Run) -> str:
         return heard.in_words(run, run.status())

@@ -79,15 +79,22 @@ def lab(cluster, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def short(cluster, tmp_path_factory):
-    """A run whose time is up after a minute, begun before the other tests: Slurm looks at its clock twice a minute only."""
+    """Runs whose time is up after a minute, begun before the other tests: Slurm looks at its clock twice a minute only.
+
+    One makes room when it is told to. The others are in the middle of something long; the second has kept a checkpoint.
+    """
     home = tmp_path_factory.mktemp("short")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
         settings.keep(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
-        (run,) = lab.launch("a", name="short")
-    return lab, run
+        runs = run, measured, stuck = lab.launch("run", "measured", "stuck", name="short")
+        for long in (measured, stuck):
+            (long.path / "stubborn").touch()
+        until(lambda: all("from 0" in run.log_tail() for run in runs))
+        measured.checkpoint_file.write_text("5")
+    return lab, run, measured, stuck
 
 
 # -- One after the other -------------------------------------------------------------------
@@ -142,6 +149,36 @@ def test_stop_takes_a_waiting_job_out_and_lets_a_running_one_keep_a_checkpoint(l
         lab.sees(run, "finished")
     assert one.recorded_status().attempt == 2 and f"from {one.checkpoint_file.read_text()}" in one.log_tail()
     assert waiting.recorded_status().attempt == 1
+
+
+def test_a_run_that_makes_room_leaves_the_rest_of_its_array_alone(lab):
+    settings.keep(lab.store, {"gpus": 0})
+    stopped, running, last = lab.launch("stopped", "running", "last")  # the last one's job has the array's own number
+    for run in (stopped, running, last):
+        lab.sees(run, "running")
+    launch.stop(stopped)
+    lab.sees(stopped, "stopped")
+    until(lambda: stopped.path not in client.queue(lab.store))
+    lab.signals(last, "USR1")
+    until(lambda: client.queue(lab.store)[last.path].waits)
+    assert lab.sees(last, "queued").requeues == 1
+    jobs = client.queue(lab.store)
+    assert set(jobs) == {running.path, last.path} and jobs[running.path].state == "RUNNING"
+    (running.path / "go").touch()
+    assert lab.sees(running, "finished").attempt == 1 and stopped.recorded_status().state == "stopped"
+
+
+def test_a_run_that_is_stopped_while_it_makes_room_stays_stopped(lab):
+    (run,) = lab.launch("one")
+    (run.path / "stubborn").touch()  # in the middle of a long step
+    lab.sees(run, "running")
+    lab.signals(run, "USR1")
+    until((run.path / "told").exists)
+    launch.stop(run)
+    (run.path / "stubborn").unlink()
+    assert lab.sees(run, "stopped").requeues == 0 and int(run.checkpoint_file.read_text()) > 0
+    until(lambda: run.path not in client.queue(lab.store) or client.queue(lab.store)[run.path].waits)
+    assert run.path not in client.queue(lab.store) and lab.sees(run, "stopped").requeues == 0
 
 
 def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):
@@ -315,13 +352,20 @@ def test_a_preempted_training_on_two_nodes_ends_with_the_weights_of_an_undisturb
 
 
 def test_a_run_whose_time_is_up_keeps_a_checkpoint_and_is_queued_again(short, cluster):
-    lab, run = short
+    lab, run, *_ = short
     until(lambda: "made room" in run.log_tail(), 120)
     assert run.recorded_status().requeues >= 1 and int(run.checkpoint_file.read_text()) > 0
     (run.path / "go").touch()
     cluster.start_again(run)
     lab.sees(run, "finished")
     assert int(re.findall(r"from (\d+)", run.log_tail())[-1]) > 0
+
+
+def test_a_run_that_is_ended_since_its_time_is_up_is_queued_again_if_it_kept_a_checkpoint(short):
+    lab, _, measured, stuck = short
+    until(lambda: lab.look() or measured.recorded_status().requeues == 1, 120)
+    assert "TIME LIMIT" in lab.sees(stuck, "interrupted").error and stuck.recorded_status().requeues == 0
+    jobs.cancel(measured)
 
 
 # -- When Slurm itself fails: last, since all jobs of the node suffer ---------------------------

@@ -1,20 +1,23 @@
 """What of Slurm as the engine can be seen without one: clocks, runs that are measured again, settings, the script."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from sslcore import launch
+from sslcore import launch, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
-from sslcore.experiment import Spec, Store
-from sslcore.launch.slurm import client, heard, record, script, settings
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import read_json
+from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 from tests.slurm.lab import TRAINER
 from tests.waiting import until
 
@@ -61,6 +64,39 @@ def test_a_clock_that_is_wrong_makes_no_state_untrue(ahead, tmp_path, monkeypatc
 
     told = heard.Heard(time.time() + ahead, time.time() + ahead, None, {})
     assert heard.stale(told), "an answer of another time says nothing of now"
+
+
+def test_a_job_whose_script_is_not_to_be_seen_for_a_while_is_not_taken_for_gone(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    gone, one, two = store.create("e", Spec(), dict.fromkeys(("gone", "one", "two"), resolve({})), "slurm").runs()
+    home = one.experiment.path / ".slurm"
+    listed = ("7_1", "1", "PENDING", "Priority", "gpu", "", "0", "N/A", str(home / "x.sh"))
+    squeue = "".join(text.ljust(width) for text, width in zip(listed, client.COLUMNS.values(), strict=True))
+    monkeypatch.setattr(client, "ask", lambda *words: squeue if words[0] == "squeue" else "")
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "ENDING_SECONDS", 0.0)
+    for run, name, id in ((gone, "w.sh", "6_1"), (one, "x.sh", "7_0"), (two, "x.sh", "7_1")):
+        run.update_status(job_id=id, script=name)
+    for there in (False, True):
+        if there:
+            home.mkdir()
+            (home / "x.sh").write_text(script.text(home / "x.sh", [one, two], settings.Settings()))
+        assert {path: job.id for path, job in client.queue(store).items()} == {two.path: "7_1"}
+        record.look(store, [(run, run.recorded_status()) for run in (gone, one, two)], {}, 60)
+        assert [run.recorded_status().state for run in (gone, one, two)] == ["interrupted", "interrupted", "queued"]
+        with pytest.raises(ValueError, match=r"still in Slurm, as job 7_1 \(PENDING\)"):
+            jobs.check_gone([two])
+
+
+def test_of_another_users_job_nothing_is_concluded_though_its_script_is_not_to_be_seen(tmp_path, monkeypatch):
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    status = run.update_status(job_id="7_0", script="x.sh")
+    monkeypatch.setattr(record, "queue", lambda store: {})
+    monkeypatch.setattr(record, "GONE_SECONDS", 0.0)
+    me = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    record.look(run.experiment.store, [(run, status)], {}, 60)
+    assert run.recorded_status() == status
 
 
 # -- Measured again, by hand ------------------------------------------------------------------
@@ -149,6 +185,69 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     (experiment.path / "x.sh").write_text(text)
     assert script.names(experiment.path / "x.sh") == ("one", "two")
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """Starts a run's script in a shell, as Slurm does, once it trains: (the shell, the run, what Slurm was asked to do)."""
+    shells: list[subprocess.Popen] = []
+
+    def begin(reason: str = "None", checkpoint: str = "", **chosen) -> tuple[subprocess.Popen, Run, Path]:
+        monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
+        (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+        for name, does in (("scontrol", f'echo "$@" >>{tmp_path}/asked'), ("squeue", f"echo {reason}")):
+            (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+            (tmp_path / name).chmod(0o755)
+        (tmp_path / "x.sh").write_text(script.text(tmp_path / "x.sh", [run], settings.Settings(**chosen)))
+        if checkpoint:
+            run.checkpoint_file.write_text(checkpoint)
+        run.stop_file.write_text("of an earlier start")
+        task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        shells.append(subprocess.Popen(["bash", tmp_path / "x.sh"], env=os.environ | task, start_new_session=True))
+        until(lambda: "from " in run.log_tail())
+        return shells[-1], run, tmp_path / "asked"
+
+    yield begin
+    for shell in shells:
+        with suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("set_up", ["", "set -euo pipefail", "trap 'exit 1' ERR"])
+def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, begun):
+    job, run, asked = begun(set_up=set_up)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(60) == worker.MADE_ROOM
+    assert read_json(run.exit_file) == {"code": worker.MADE_ROOM, "job_id": "7_0"}
+    assert asked.read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("reason", "told", "kept", "stopped", "again"),
+    [
+        ("TimeLimit", True, True, False, True),
+        ("TimeLimit", True, False, False, False),  # it would get no further the next time
+        ("TimeLimit", True, True, True, False),
+        ("TimeLimit", False, True, False, False),
+        ("None", True, True, False, False),  # cancelled
+    ],
+)
+def test_a_run_that_is_ended_since_its_time_is_up_goes_on_if_it_got_on(reason, told, kept, stopped, again, begun):
+    job, run, asked = begun(reason, checkpoint="5")
+    (run.path / "stubborn").touch()
+    if told:
+        job.send_signal(signal.SIGUSR1)
+        until((run.path / "told").exists)
+    if kept:
+        run.checkpoint_file.unlink()
+        run.checkpoint_file.write_text("500")
+        os.utime(run.checkpoint_file, (1, 1))  # clocks do not matter
+    if stopped:
+        run.request_stop()
+    job.send_signal(signal.SIGTERM)
+    os.kill(run.recorded_status().pid, signal.SIGKILL)
+    assert job.wait(60) == 137
+    assert asked.exists() == again and (not again or asked.read_text() == "requeue 7_0\n")
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

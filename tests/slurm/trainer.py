@@ -1,6 +1,7 @@
 """The real worker with a stand-in for the training: it counts, and keeps its count as a checkpoint.
 
 It ends when the run's folder has a file `go`, dies of a file `break`, and with a file `stubborn` does not stop.
+When it is told to make room it makes a file `told`.
 """
 
 import os
@@ -22,6 +23,8 @@ def work(run, pulse, evaluate_only):
         if (run.path / "break").exists():
             os._exit(3)
         count += 1
+        if pulse.requeued:
+            (run.path / "told").touch()
         if pulse.stop_requested and not (run.path / "stubborn").exists():
             run.checkpoint_file.write_text(str(count))
             raise Stopped

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslcore.experiment import Store
-from sslcore.launch.slurm.script import names
+from sslcore.launch.slurm.script import tasks
 
 ANSWER_SECONDS = 10.0  # a client gives up after 9 s by itself when the controller is down
 
@@ -85,6 +85,7 @@ def queue(store: Store) -> dict[Path, Job]:
         "squeue", "--me", "--array", "--noheader", "--Format", ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
     )
     found: dict[Path, Job] = {}
+    trained: dict[Path, dict[int, str]] = {}
     for line in answer.splitlines():
         starts = itertools.accumulate(COLUMNS.values(), initial=0)
         id, task, state, reason, partition, nodes, requeues, begins, comment = (
@@ -92,10 +93,11 @@ def queue(store: Store) -> dict[Path, Job]:
         )
         script = Path(comment)
         if script.parent.name == ".slurm" and script.is_relative_to(store.root) and task.isdecimal():
-            trained = names(script)
+            if script not in trained:
+                trained[script] = tasks(script)
             job = Job(id, state, reason, partition, nodes, int(requeues or 0), begins)
-            if int(task) < len(trained):
-                run = script.parents[1] / trained[int(task)]
+            if int(task) in trained[script]:
+                run = script.parents[1] / trained[script][int(task)]
                 if run not in found or job.trains:  # two at once only where one is on its way out
                     found[run] = job
     return found

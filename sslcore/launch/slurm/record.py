@@ -17,6 +17,7 @@ from sslcore.launch.slurm.client import Job, Unanswered, ask, fates, missing, qu
 from sslcore.launch.slurm.heard import Heard, last
 from sslcore.launch.slurm.script import owned, submitted
 from sslcore.status import ACTIVE, Status
+from sslcore.worker import MADE_ROOM, STOPPED
 
 GONE_SECONDS = 5.0  # what Slurm does not list for longer is gone; network file systems may lag behind it
 SUBMITTING_SECONDS = 60.0  # a run queued for so long without a job was never submitted
@@ -149,7 +150,7 @@ def how_it_ended(run: Run, status: Status, fate: str) -> tuple[str, str]:
         return "interrupted", "It was never handed over to Slurm."
     if status.state == "running" and run.stopping(status):
         return "interrupted", f"Stopped as asked, but before it could write a checkpoint.{says}"
-    if isinstance(code, int) and 0 < code < 128 and code != 75:
+    if isinstance(code, int) and 0 < code < 128 and code not in (STOPPED, MADE_ROOM):
         return "failed", f"The run's process ended with exit code {code} before it could say why.{last_words(run)}"
     if status.state == "queued":
         return "interrupted", f"Slurm has no job {status.job_id} any more: it was cancelled there, or lost.{says}"

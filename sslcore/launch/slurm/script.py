@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import sslcore
 from sslcore.config import RunConfig
-from sslcore.experiment import Run
+from sslcore.experiment import Experiment, Run
 from sslcore.launch.slurm.settings import Settings
 from sslcore.status import Status
+from sslcore.worker import MADE_ROOM
 
 TRAIN = (sys.executable, "-m", "sslcore", "train")
 SCRIPT = """\
@@ -21,30 +22,40 @@ SCRIPT = """\
 {options}
 
 # One task a run. Slurm sends this shell USR1 shortly before the time is up, or when the job has to make room:
-# the training keeps a checkpoint and exits with 75, and the job is queued again, to go on from there.
+# the training keeps a checkpoint and exits with {made_room}, and the job is queued again, to go on from there.
+# A run that does not hear of it until its time is up is queued again, too, if it has kept a checkpoint since it began.
 runs=(
 {names}
 )
 run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
 [ -f "$run/config.json" ] || exit 0  # deleted meanwhile
 exec >>"$run/log.txt" 2>&1
-rm -f "$run/.exit"
+rm -f "$run/.exit" "$run/.stop"  # of an earlier start
 export TRIPTYCH_JOB="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" TRIPTYCH_SCRIPT={name}
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"
 {exports}
-room= training=
+kept() {{ stat -c %i-%Y "$run/checkpoint.pt" 2>/dev/null; }}
+before=$(kept) room= training=
+time_up() {{  # it did not make room in time, and Slurm ends it
+    if [ "$room" ] && [ ! -e "$run/.stop" ] && [ "$(kept)" != "$before" ] &&  # else it would get no further the next time
+        [ "$(squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%r)" = TimeLimit ]; then
+        scontrol requeue "$TRIPTYCH_JOB" && room=
+    fi
+}}
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
-trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null' TERM
+trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
 
-{set_up}{train} "$run" &
+{set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
+trap - ERR
+{train} "$run" &
 training=$!
 [ -z "$room" ] || kill -USR1 "$training"  # it came while the shell was being set up
 while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :; done  # a signal ends the wait, too
 wait "$training"
 code=$?
 printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
-if [ "$room" ] && [ "$code" -eq 75 -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
-    scontrol requeue "$SLURM_JOB_ID"
+if [ "$room" ] && [ "$code" -eq {made_room} -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
+    scontrol requeue "$TRIPTYCH_JOB"  # of an array's last task $SLURM_JOB_ID is the number of the whole array
 fi
 exit "$code"
 """
@@ -100,6 +111,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items() if value),
         set_up=f"{settings.set_up.strip()}\n" if settings.set_up.strip() else "",
         train=shlex.join(TRAIN),
+        made_room=MADE_ROOM,
     )
 
 
@@ -114,12 +126,24 @@ def _quoted(value: str) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def names(script: Path) -> tuple[str, ...]:
-    """The names of the runs that a script trains, a task each; none where it is gone. A script never changes."""
+    """The names of the runs that a script trains, a task each. A script never changes. Raises OSError where it is not there."""
+    inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    if not inside:
+        raise OSError(f"{script} names no runs")
+    return tuple(shlex.split(inside[1]))
+
+
+def tasks(script: Path) -> dict[int, str]:
+    """The names of the runs that a script trains, by task.
+
+    A file system that the nodes share may not show a script for a while, or no more: then the runs say which are its.
+    """
     try:
-        inside = re.search(r"^runs=\(\n(.*?)^\)", script.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        return dict(enumerate(names(script)))
     except OSError:
-        return ()
-    return tuple(shlex.split(inside[1])) if inside else ()
+        said = [(run.name, run.recorded_status()) for run in Experiment(script.parents[1]).runs()]
+        its = [(name, status.job_id or "") for name, status in said if status.script == script.name]
+        return {int(task): name for name, id in its if (task := id.rpartition("_")[2]).isdecimal()}
 
 
 def submitted(run: Run, status: Status) -> Path | None:
@@ -130,5 +154,4 @@ def submitted(run: Run, status: Status) -> Path | None:
 
 def owned(run: Run, status: Status) -> bool:
     """Whether the run was submitted by this user. Of others' jobs nothing is concluded here."""
-    path = submitted(run, status)
-    return path is None or path.stat().st_uid == os.getuid()
+    return (submitted(run, status) or run.status_file).stat().st_uid == os.getuid()
