@@ -5,6 +5,7 @@ imported only after the status says that the run has started.
 """
 
 import _thread
+import math
 import os
 import signal
 import socket
@@ -35,6 +36,7 @@ class Pulse(Stoppable):
 
     def __init__(self, run: Run, claim: Claim | None = None, evaluate_only: bool = False):
         self.run, self.claim = run, claim
+        self.trains = False  # whether this attempt has trained, not measured alone
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.status()
         self.again = evaluate_only and self.status.state == "finished"  # which it was, and stays
@@ -122,6 +124,11 @@ class Pulse(Stoppable):
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
         if not self.requeued or self.run.stopping(self.status):
             return False
+        if not self.trains and time_is_up(self.status.started_at):
+            self.warn(
+                "its time was up before it was measured, in a job that did nothing else: give Slurm more time, then resume it"
+            )
+            return False
         self.hush()
         self.write(state="queued", eta_seconds=None, queued_at=time.time(), requeues=self.status.requeues + 1)
         self.say("made room; Slurm queues the run again, and it goes on from the checkpoint")
@@ -136,6 +143,7 @@ class Pulse(Stoppable):
                 self.give_up(
                     "its folder was deleted or moved, or another process holds it; this one ends and writes nothing more"
                 )
+            self.trains = True
             self.status = self.status.model_copy(update={"progress": PRETRAIN_SHARE * share, "eta_seconds": seconds_left})
 
     def stage(self, stage: str, progress: float) -> None:
@@ -176,6 +184,12 @@ def job() -> dict[str, Any]:
         "partition": said("SLURM_JOB_PARTITION") if said("TRIPTYCH_JOB") else None,
         "requeues": int(said("SLURM_RESTART_COUNT") or 0) if said("TRIPTYCH_JOB") else 0,
     }
+
+
+def time_is_up(began: float) -> bool:
+    """Whether this Slurm job is at the end of its time, as far as Slurm says when that is; else it makes room for others."""
+    now, end = time.time(), float(os.environ.get("SLURM_JOB_END_TIME") or math.inf)
+    return end - now < (now - began) / 2
 
 
 def main(run: Run, evaluate_only: bool = False) -> int:
