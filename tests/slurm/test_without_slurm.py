@@ -246,7 +246,7 @@ def test_a_run_that_is_ended_since_its_time_is_up_goes_on_if_it_got_on(reason, t
         run.request_stop()
     job.send_signal(signal.SIGTERM)
     os.kill(run.recorded_status().pid, signal.SIGKILL)
-    assert job.wait(60) == 137
+    assert job.wait(60) > 128
     assert asked.exists() == again and (not again or asked.read_text() == "requeue 7_0\n")
 
 
