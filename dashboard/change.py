@@ -4,6 +4,7 @@ Each of these asks first whether this session's reader may, whatever the page ha
 were shown disabled. Where not it raises Refused, which pages show as they show a full disk.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from dashboard import access, strip
-from sslcore import archive, plan, trash
+from sslcore import archive, datasets, plan, trash
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
@@ -39,6 +40,13 @@ def action(do: Action) -> Action:
     return asking
 
 
+def _check_data(dataset: str) -> None:
+    """Raises ValueError where data may not be opened from a browser, or where a link within them leads to what may not."""
+    access.check_data(dataset)
+    if os.path.exists(datasets.canonical(dataset)):
+        datasets.info(dataset)
+
+
 # -- Runs ----------------------------------------------------------------------------------------
 
 
@@ -46,7 +54,7 @@ def action(do: Action) -> Action:
 def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str = "local") -> Experiment:
     """A new experiment, its runs queued. Raises as the launcher does, and ValueError for data that may not be opened."""
     for config in configs.values():
-        access.check_data(config.dataset)
+        _check_data(config.dataset)
     return launcher.launch(store, name, spec, configs, engine)
 
 
@@ -68,7 +76,7 @@ def stop(run: Run) -> None:
 
 @action
 def resume(run: Run) -> None:
-    access.check_data(run.config.dataset)
+    _check_data(run.config.dataset)
     launcher.resume(run)
 
 
@@ -80,21 +88,21 @@ def complete(experiment: Experiment, names: Collection[str]) -> None:
     for name in names:
         config = there[name].config if name in there else planned.get(name)
         if config and (name not in there or there[name].status().state in RESUMABLE):
-            access.check_data(config.dataset)
+            _check_data(config.dataset)
     launcher.complete(experiment, names)
 
 
 @action
 def probe_elsewhere(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
     """Probe the runs' encoders on another data set, in a process of its own."""
-    access.check_data(dataset)
+    _check_data(dataset)
     transfer.start(experiment, dataset, runs)
 
 
 @action
 def draw_views(config: RunConfig) -> Path:
     """A picture of what the network sees: it takes a process, and perhaps a download."""
-    access.check_data(config.dataset)
+    _check_data(config.dataset)
     return strip.draw(config)
 
 

@@ -79,6 +79,25 @@ def test_the_form_says_so_beside_the_field_and_the_action_refuses(roots, shapes,
     assert [e.name for e in Store().experiments()] == ["foreign", "one"] and foreign.run("a").status().state == "interrupted"
 
 
+def test_no_action_opens_what_a_link_within_a_data_set_leads_to(roots, experiment):
+    own, secret = roots / "own", roots.parent / "secret"
+    for folder in (own / "a", secret):
+        folder.mkdir(parents=True)
+        for k in range(3):
+            (folder / f"{k}.png").touch()
+    (own / "b").symlink_to(secret)
+    config = resolve({"dataset": str(own), "epochs": 1})
+    before = Store().experiments()
+    for do in (
+        lambda: change.launch(Store(), "x", experiment.spec(), {"a": config}),
+        lambda: change.draw_views(config),
+        lambda: change.probe_elsewhere(experiment, str(own), experiment.runs()),
+    ):
+        with pytest.raises(ValueError, match="TRIPTYCH_DATA_ROOTS"):
+            do()
+    assert [e.name for e in Store().experiments()] == [e.name for e in before]
+
+
 @pytest.mark.parametrize("name", ["../one", "/etc", "one/../one", "one/../../x", ".trash/x", "..", "one/byol-bs256-s0/x", "\0"])
 def test_a_link_to_copy_opens_nothing_but_experiments_and_runs(experiment, name):
     assert any("nothing to copy" in error.value for error in open_page("new", clone=name).error)
