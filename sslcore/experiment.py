@@ -472,5 +472,5 @@ class Store:
         path.mkdir()
         run = Run(path)
         write_json(run.config_file, config.model_dump())
-        run.write_status(Status(queued_at=now, engine=engine))
+        run.write_status(Status(queued_at=now, queued_on=socket.gethostname(), engine=engine))
         return run

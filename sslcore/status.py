@@ -26,6 +26,7 @@ class Status(BaseModel):
     eta_seconds: float | None = None
     measured_again: bool = False  # true of a finished run while that is done
     attempt: int = 0  # how often it was started
+    queued_on: str | None = None  # the machine for whose devices it was queued
     host: str | None = None
     pid: int | None = None
     pid_started: float | None = None  # the process's start time tells a reused pid apart

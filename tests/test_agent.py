@@ -258,6 +258,20 @@ def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab):
     assert "gone" in second.recorded_status().error
 
 
+def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_is_at_work(lab):
+    (run,) = lab.runs(a="finish")
+    assert run.recorded_status().queued_on == socket.gethostname()
+    run.update_status(queued_on="elsewhere")
+    theirs = lab.store.root / ".agent" / "elsewhere" / "agent.json"
+    for path in (theirs.parent, folder(lab.store)):
+        path.mkdir(parents=True)
+    theirs.touch()
+    assert not Agent(lab.store).look() and run.status().state == "queued"
+    os.utime(theirs, (1, 1))  # no sign of life any more
+    lab.agent()
+    until(lambda: run.status().state == "finished")
+
+
 def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab):
     first, second = lab.runs(a="wait", b="finish")
     with socket.socket() as probe:

@@ -10,6 +10,7 @@ from dashboard.plot import plot
 from sslcore import launch
 from sslcore.analysis.summary import number
 from sslcore.experiment import Run
+from sslcore.launch.slots import HOST
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
 from sslcore.status import ACTIVE, RESUMABLE, Status
@@ -91,7 +92,8 @@ def doing(run: Run, status: Status) -> str:
     if status.engine == "slurm" and (says := heard.in_words(run, status)):
         return says
     if status.state == "queued":
-        return "waits for room on this machine"
+        here = status.queued_on in (None, HOST)
+        return f"waits for room on {'this machine' if here else status.queued_on}"
     if status.state == "finished":
         seconds = number(run.results(), "cost.seconds")
         return f"finished {words.date(status.ended_at)}".rstrip() + (

@@ -209,6 +209,7 @@ def _queue(run: Run, engine: str) -> Status:
             run.update_status(
                 state="queued",
                 queued_at=time.time(),
+                queued_on=HOST,
                 ended_at=None,
                 error=None,
                 eta_seconds=None,

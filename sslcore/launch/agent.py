@@ -28,7 +28,7 @@ from sslcore.files import read_object, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
-from sslcore.locks import lives, process_is, process_name, take
+from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
 from sslcore.notation import seconds_of
 from sslcore.status import ACTIVE, Status
 
@@ -70,6 +70,7 @@ class Agent:
         self.slurm = threading.Thread()  # the latest question to Slurm
         self.slurm_at = -math.inf  # time.monotonic() of it
         self.slurm_lasting: dict[Path, record.Lasting] = {}  # see record.look
+        self.beaten = -math.inf  # time.monotonic() of the last sign of life
         self.broken: dict[Path, float] = {}  # runs whose folder cannot be worked with, and until when they are left alone
 
     def serve(self) -> None:
@@ -103,6 +104,21 @@ class Agent:
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
 
+        elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
+            os.utime(self.folder / "agent.json")  # for agents of other machines, see `elsewhere`
+            self.beaten = time.monotonic()
+
+    def elsewhere(self, status: Status) -> bool:
+        """Whether the agent of another machine, which queued a run for its own devices, is at work."""
+        host = status.queued_on
+        if host in (None, HOST) or Path(host).name != host:
+            return False
+        theirs = self.folder.with_name(host) / "agent.json"
+        try:
+            return beats(theirs, theirs.stat().st_mtime)
+        except OSError:
+            return False
+
     def leave(self) -> None:
         """Take no more orders."""
         if (read_object(self.folder / "agent.json") or {}).get("pid") == os.getpid():
@@ -122,7 +138,7 @@ class Agent:
         for run, status in self.runs():
             if status.engine == "slurm":
                 on_slurm.append((run, status))
-            elif status.state == "queued":
+            elif status.state == "queued" and not self.elsewhere(status):
                 queued.append((status.queued_at or 0.0, run.name, run))
             elif status.state == "running" and status.host == HOST and status.pid and run.path not in self.watched:
                 self.watched[run.path] = Watch(run, status.pid, status.pid_started or 0.0, status.process)
