@@ -258,6 +258,14 @@ def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab):
     assert "gone" in second.recorded_status().error
 
 
+def test_where_another_user_has_the_agent_it_is_said_in_words(lab, monkeypatch):
+    (run,) = lab.runs(a="finish")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != folder(lab.store))
+    with pytest.raises(RuntimeError, match=r"another user's.*stays queued"):
+        launch.start(lab.store)
+    assert run.status().state == "queued"
+
+
 def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_is_at_work(lab):
     (run,) = lab.runs(a="finish")
     assert run.recorded_status().queued_on == socket.gethostname()

@@ -53,7 +53,13 @@ def start(store: Store) -> None:
     if agent.alive(store):
         return
     home = folder(store)
-    home.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):
+        home.mkdir(parents=True, exist_ok=True)
+    if not os.access(home, os.W_OK):
+        raise RuntimeError(
+            f"{home} is another user's, whose agent alone can train here: have it started (`python -m sslcore agent`), or use a "
+            "store of your own. What is queued stays queued"
+        )
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another starts one
         if agent.alive(store):
