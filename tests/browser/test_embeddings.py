@@ -76,7 +76,7 @@ def wait_for_lit(page, method: str, indices: list[int]) -> None:
 def wait_for_listed(page, indices: list[int]) -> None:
     """Wait until the strip holds pictures of exactly these images."""
     sources = (
-        "[...document.querySelectorAll('[aria-label=\"Selected images\"] img')].map(i => Number(i.src.match(/(\\d+)\\.png$/)[1]))"
+        "[...document.querySelectorAll('[aria-label=\"Selected images\"] img')].map(i => Number(i.src.match(/(\\d+)\\.png/)[1]))"
     )
     page.wait_for_function(f"String({sources}.sort((a, b) => a - b)) === '{','.join(map(str, indices))}'")
 
@@ -147,7 +147,7 @@ def test_a_click_shows_the_nearest_images_of_each_method(panels, experiment):
         shown = rows.nth(k).locator("img")
         shown.nth(7).wait_for()
         assert [
-            int(re.search(r"/(\d+)\.png$", source)[1]) for source in shown.evaluate_all("images => images.map(i => i.src)")
+            int(re.search(r"/(\d+)\.png", source)[1]) for source in shown.evaluate_all("images => images.map(i => i.src)")
         ] == expected
 
 
