@@ -136,8 +136,6 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
 def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     page.goto(f"{dashboard.url}/new?new_preset=quick")
     others = page.get_by_role("button", name="BYOL", exact=True), page.get_by_role("button", name="SimCLR", exact=True)
-    for method in others:  # Streamlit forgets what a widget was set to whose code comes only after the page has run again
-        expect(method).to_be_visible()
     epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
     epochs.fill("5000")
     epochs.press("Enter")

@@ -74,10 +74,12 @@ def _path(form: Form) -> str:
 
 
 def _methods(form: Form) -> None:
-    forms.follow("new_methods", [method for method in form.start.methods if method in METHODS], form.origin)
+    usual = [method for method in form.start.methods if method in METHODS]
+    forms.follow("new_methods", usual, form.origin)
     chosen = st.pills(
         "Methods",
         list(METHODS),
+        default=usual,  # for pills whose code comes only after the page has run again, when Streamlit does not send their value
         selection_mode="multi",
         format_func=lambda method: METHODS[method].title,
         key="new_methods",
