@@ -87,6 +87,7 @@ def measure(training: Training, data: Data, run: Run, pulse, trained: bool, know
 
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
     results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
+    pulse.at_once = False  # what belongs together is written together
     keep_results(run, results, predictions)
     if not trained:
         environment.keep_measuring(run, training, data)
