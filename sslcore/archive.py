@@ -153,7 +153,7 @@ class Contents:
         """One line for a terminal: what it is, how many runs, how much."""
         states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in self.runs).items())
         runs = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}" + (f" ({states})" if states else "")
-        title = "".join(filter(str.isprintable, self.title)) or self.name
+        title = printable(self.title) or self.name
         return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {self.n_bytes / 1e6:.1f} MB"
 
 
@@ -171,28 +171,22 @@ def look(file: Path | str | BinaryIO) -> Contents:
 def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
     name = "the file" if hasattr(file, "read") else Path(file).name
     try:
-        check_directory(file)
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(file) if few_inside(file) else None
     except FileNotFoundError:
         raise ValueError(f"{file}: there is no such file") from None
-    except TooMany:
-        raise
     except Exception as error:
         raise ValueError(f"{name} is not a zip file that can be read: {_line(error)}") from None
+    if archive is None:
+        raise ValueError(f"{name} has more files inside than the {MAX_FILES:,} that an experiment has at most")
     with archive:
         yield archive
 
 
-class TooMany(ValueError):
-    """More files inside than an experiment has."""
-
-
-def check_directory(file: Path | str | BinaryIO) -> None:
-    """Raises TooMany where the list of the files inside is longer than any experiment's: zipfile would read it whole."""
+def few_inside(file: Path | str | BinaryIO) -> bool:
+    """Whether the list of the files inside is no longer than an experiment's: zipfile would read it whole."""
     with nullcontext(file) if hasattr(file, "read") else open(file, "rb") as opened:
-        end = zipfile._EndRecData(opened)  # where the list lies, as ZipFile itself looks for it
-    if end and (end[zipfile._ECD_ENTRIES_TOTAL] > MAX_FILES or end[zipfile._ECD_SIZE] > MAX_FILES * LONGEST_ENTRY):
-        raise TooMany(f"there are {end[zipfile._ECD_ENTRIES_TOTAL]:,} files inside; an experiment has at most {MAX_FILES:,}")
+        end = zipfile._EndRecData(opened)  # where the list lies, as ZipFile itself looks for it; None of what is no zip file
+    return not end or (end[zipfile._ECD_ENTRIES_TOTAL] <= MAX_FILES and end[zipfile._ECD_SIZE] <= MAX_FILES * LONGEST_ENTRY)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

@@ -42,7 +42,7 @@ def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": device_name(training.config, training.device),
-        "precision": str(training.precision).removeprefix("torch."),
+        "precision": named(training.precision),
         "compiled": training.compiled,
         "cuda_graph": training.graph is not None,
         "threads": torch.get_num_threads(),
@@ -53,6 +53,11 @@ def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in training.method.encoder.parameters()),
         "peak_learning_rate": training.config.peak_learning_rate,
     }
+
+
+def named(precision: torch.dtype) -> str:
+    """As config and environment.json have it: float32, bfloat16."""
+    return str(precision).removeprefix("torch.")
 
 
 def device_name(config: RunConfig, device: torch.device) -> str:

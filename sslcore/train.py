@@ -70,11 +70,6 @@ def pick_precision(config: RunConfig, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if faster else torch.float32
 
 
-def named(precision: torch.dtype) -> str:
-    """As config and environment.json have it: float32, bfloat16."""
-    return str(precision).removeprefix("torch.")
-
-
 def seed_everything(*words: int) -> None:
     """Seed torch's generators, on every device, from a few numbers."""
     torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> 1))
@@ -258,7 +253,7 @@ class Training:
                 "joules": self.meter.joules,
                 "peak_memory": self.peak_memory,
                 "trained_on": self.trained_on,
-                "precision": named(self.precision),
+                "precision": environment.named(self.precision),
                 "method": self.method.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "snapshots": self.snapshots,
@@ -278,7 +273,7 @@ class Training:
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
             if self.config.precision == "auto":  # decided once, on the device where the run began
-                self.precision = getattr(torch, kept.get("precision", named(self.precision)))
+                self.precision = getattr(torch, kept.get("precision", environment.named(self.precision)))
             self.restore_cost(kept)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:
@@ -313,9 +308,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
                 pulse.say(said)
         pulse.say(f"resumed after step {training.step} of {training.total}")
         if training.precision != usual:
-            pulse.say(
-                f"goes on in {named(training.precision)}, as it began; on this device it would have begun in {named(usual)}"
-            )
+            now, here = environment.named(training.precision), environment.named(usual)
+            pulse.say(f"goes on in {now}, as it began; on this device it would have begun in {here}")
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.first():
         run.keep_metrics_until(training.step)
