@@ -24,6 +24,7 @@ from streamlit.web.server.starlette.starlette_app_utils import decode_signed_val
 from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
 
 from sslcore import datasets
+from sslcore.datasets import rule
 from sslcore.files import Stamp, stamp
 
 ANYBODY = "*"  # on the list: whoever can log in
@@ -210,4 +211,4 @@ def check_data(dataset: str) -> None:
         raise ValueError(f"{places}. To open another, start the dashboard with TRIPTYCH_DATA_ROOTS=THAT_FOLDER")
 
 
-datasets.check_path = check_data  # for this process; what it starts, change.py checks before
+rule.check_path = check_data  # for this process; what it starts, change.py checks before

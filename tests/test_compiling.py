@@ -13,7 +13,7 @@ from sslcore.config import ConfigError, resolve
 from sslcore.methods import base
 from sslcore.train import Training, pretrain
 from sslcore.worker import Pulse
-from tests.test_train import make_run, train
+from tests.training.small import make_run, train
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")

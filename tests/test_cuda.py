@@ -17,7 +17,7 @@ from sslcore.train import Training, make_ready, pretrain
 from sslcore.worker import Pulse
 from tests.test_compiling import Said
 from tests.test_distributed import start
-from tests.test_train import StopsAt, make_run
+from tests.training.small import StopsAt, make_run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

@@ -31,7 +31,7 @@ from sslcore.evaluate.embed import (
 )
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.train import Training, initial
-from tests.test_train import StopsAt, make_run, train
+from tests.training.small import StopsAt, make_run, train
 
 
 def clusters(n: int = 120, d: int = 20, noise: float = 0.4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from sslcore.encoders import build_encoder
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, forgets, project, restore_head
 from sslcore.train import initial
-from tests.test_train import make_run, train
+from tests.training.small import make_run, train
 
 CPU = torch.device("cpu")
 

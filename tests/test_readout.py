@@ -8,7 +8,7 @@ from sslcore.endings import Failed, Stopped
 from sslcore.readout import Readout
 from sslcore.train import Training, pretrain
 from sslcore.worker import Pulse
-from tests.test_train import StopsAt, make_run, train, untimed
+from tests.training.small import StopsAt, make_run, train, untimed
 
 
 class Event:

@@ -15,7 +15,7 @@ from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device, holder
 from sslcore.train import Training
-from tests.test_train import keep_untrained_encoder, make_run
+from tests.training.small import keep_untrained_encoder, make_run
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sslcore.datasets import cache, digits, folder, hub, npz, photos
+from sslcore.datasets import cache, digits, folder, hub, npz, photos, rule
 from sslcore.datasets.source import Info, Report, split, untrained
 
 __all__ = [
@@ -57,10 +57,6 @@ KINDS: dict[str, ModuleType] = AT_HAND | dict.fromkeys(hub.SETS, hub)
 MIN_SIZE, MAX_SIZE = 8, 1024
 SHEET_COLUMNS = 100
 SHEET_LIMIT = 16383  # pixels, WebP's largest side
-
-# Raises ValueError for a path that this process may not open, a data set's or what a link within it leads to; the dashboard
-# has one.
-check_path: Callable[[str], None] | None = None
 
 
 class Rows:
@@ -144,8 +140,8 @@ def _kind(dataset: str) -> ModuleType:
     """The module that reads a canonical data set. Raises ValueError where there is no such thing."""
     if dataset in KINDS:
         return KINDS[dataset]
-    if check_path:
-        check_path(dataset)
+    if rule.check_path:
+        rule.check_path(dataset)
     if os.path.isfile(dataset):
         return npz
     if os.path.isdir(dataset):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sslcore.datasets import rule
 from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split, untrained
 
 TRAIN = ("train", "training")
@@ -159,16 +160,14 @@ def _entries(folder: str | Path, budget: list[int]) -> list[os.DirEntry]:
 
 def _check_links(entries: list[os.DirEntry]) -> None:
     """Raises ValueError where an image or a folder is linked that this process may not open."""
-    from sslcore import datasets  # which imports this module, and has the rule
-
     allowed: set[str] = set()
-    for entry in entries if datasets.check_path else ():
+    for entry in entries if rule.check_path else ():
         if entry.is_symlink() and ((is_folder := _is_folder(entry)) or _is_image(entry)):
             real = os.path.realpath(entry.path)
             holder = real if is_folder else os.path.dirname(real)
             if holder not in allowed:
                 try:
-                    datasets.check_path(holder)
+                    rule.check_path(holder)
                 except ValueError as error:
                     raise ValueError(f"{spelled(entry.path)} is a link that leads elsewhere, and {error}") from None
                 allowed.add(holder)

@@ -133,7 +133,7 @@ def test_usual_roots_are_for_this_machine_alone(setting, monkeypatch, login):
 def test_the_shell_may_open_any_path(shapes):
     """In a process of its own, as the shell is: the rule is the dashboard's."""
     done = subprocess.run(
-        [sys.executable, "-c", f"from sslcore import datasets; print(datasets.info({shapes!r}).train, datasets.check_path)"],
+        [sys.executable, "-c", f"from sslcore import datasets; print(datasets.info({shapes!r}).train, datasets.rule.check_path)"],
         capture_output=True,
         text=True,
     )

@@ -17,4 +17,4 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture(autouse=True)
 def any_path(monkeypatch):
     """As in a shell; in a process that has loaded the dashboard, paths are the dashboard's to allow."""
-    monkeypatch.setattr(datasets, "check_path", None)
+    monkeypatch.setattr(datasets.rule, "check_path", None)

@@ -237,7 +237,7 @@ def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
         if not f"{os.path.realpath(path)}/".startswith(f"{roots}/"):
             raise ValueError("only files and folders within roots can be opened here")
 
-    monkeypatch.setattr(datasets, "check_path", check)
+    monkeypatch.setattr(datasets.rule, "check_path", check)
     assert len(datasets.load(str(root), 16).x_train) > 0
     assert str(shared / "c") in asked and not {str(root / "a"), str(root / "b"), str(secret / "a")} & set(asked)
     place, goal = {

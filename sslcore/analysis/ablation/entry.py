@@ -1,0 +1,83 @@
+"""The runs of a grid, made or planned."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sslcore import plan
+from sslcore.analysis.summary import NUMBERS, number
+from sslcore.config import RunConfig
+from sslcore.experiment import Experiment, Run
+from sslcore.methods import METHODS
+from sslcore.status import RESUMABLE
+
+NOT_RUN = "not run"  # the state of a run that was planned and never made
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run of the grid, whether there is one yet or not."""
+
+    experiment: str
+    run: str
+    config: RunConfig
+    state: str  # as Status has it, or NOT_RUN
+    progress: float
+    error: str | None
+    numbers: Mapping[str, float | None]  # by summary.NUMBERS
+    measured: bool = False  # whether it has results that can be read
+    imported: bool = False  # trained on a machine of others
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        return self.config.flat()
+
+    @property
+    def why(self) -> str:
+        """What there is to say of a result that is missing."""
+        if self.state == "finished":
+            return "finished without this number" if self.measured else "finished, and its results.json cannot be read"
+        return f"{self.state}: {self.error}" if self.error and self.state in RESUMABLE else self.state
+
+
+def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
+    """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""
+    found = [entry for run in runs if (entry := made(run))]
+    there = {run.name for run in experiment.runs()}
+    planned = plan.plan(experiment.spec()).configs.items()
+    return found + [to_make(experiment.name, name, config) for name, config in planned if name not in there]
+
+
+def made(run: Run) -> Entry | None:
+    """A run as an entry; None where its config cannot be read."""
+    try:
+        config = run.config
+    except ValueError:
+        return None
+    status, results = run.status(), run.results()
+    numbers = {name: number(results, where) for name, where in NUMBERS.items()}
+    return Entry(
+        run.path.parent.name,
+        run.name,
+        config,
+        status.state,
+        status.progress,
+        status.error,
+        numbers,
+        measured=bool(results),
+        imported=status.host is None,
+    )
+
+
+def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
+    """A run that there is none of yet as an entry."""
+    return Entry(experiment, name, config, NOT_RUN, 0.0, None, dict.fromkeys(NUMBERS))
+
+
+def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each method, in the registry's order."""
+    found: dict[str, list[Entry]] = {method: [] for method in METHODS}
+    for entry in entries:
+        found[entry.config.method].append(entry)
+    return {method: own for method, own in found.items() if own}

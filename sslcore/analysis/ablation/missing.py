@@ -1,0 +1,49 @@
+"""What a grid lacks, and what it would cost."""
+
+import math
+import statistics
+from collections.abc import Iterable
+
+from sslcore import datasets
+from sslcore.analysis.ablation.entry import NOT_RUN, Entry
+from sslcore.config import RunConfig
+from sslcore.status import PRETRAIN_SHARE, RESUMABLE
+
+
+def to_run(entries: Iterable[Entry], experiment: str) -> list[Entry]:
+    """The experiment's entries that have no result and that nobody is at work on."""
+    own = (entry for entry in entries if entry.experiment == experiment)
+    return [entry for entry in own if entry.state in (NOT_RUN, *RESUMABLE) and not entry.measured]
+
+
+def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
+    """Estimated seconds of training, one run after the other; None where none of `entries` has the image size and encoder of
+    one that is missing and a speed that was measured here, or a data set is not here.
+
+    The images that are left to see, by the images a second of the finished runs that are most alike: in method, then batch
+    size.
+    """
+    measured = [entry for entry in entries if entry.numbers["images_per_second"] and not entry.imported]
+    total = 0.0
+    for entry in missing:
+        speeds: dict[tuple, list[float]] = {}
+        for other in measured:
+            if _network(other.config) == _network(entry.config):
+                speeds.setdefault(_unlike(entry.config, other.config), []).append(other.numbers["images_per_second"])
+        try:
+            images = datasets.info(entry.config.dataset).train * entry.config.epochs
+        except ValueError:
+            return None
+        if not speeds:
+            return None
+        total += images * (1 - min(1.0, entry.progress / PRETRAIN_SHARE)) / statistics.median(speeds[min(speeds)])
+    return total
+
+
+def _network(config: RunConfig) -> tuple[str, int]:
+    """What a speed tells nothing beyond: an image may cost a hundred times as much in another encoder."""
+    return config.encoder, config.image_size
+
+
+def _unlike(one: RunConfig, other: RunConfig) -> tuple[bool, float]:
+    return one.method != other.method, abs(math.log(one.batch_size / other.batch_size))

@@ -1,0 +1,6 @@
+"""Which paths this process may open: all, until a rule is set, as the dashboard does."""
+
+from collections.abc import Callable
+
+# Raises ValueError for a path that may not be opened, a data set's or what a link within it leads to.
+check_path: Callable[[str], None] | None = None

@@ -1,0 +1,110 @@
+"""What a run cannot do: it ends as failed, in words, and keeps what is good."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sslcore import datasets, memory, plan, worker
+from sslcore.config import resolve
+from sslcore.endings import Failed, Stopped
+from sslcore.experiment import Spec
+from sslcore.stages import work
+from sslcore.train import Training, pretrain
+from sslcore.worker import Pulse
+from tests.training.small import StopsAt, make_run, start, train
+
+
+def poison(training: Training) -> None:
+    with torch.no_grad():
+        training.method.encoder.conv1.weight.mul_(float("nan"))
+
+
+def test_nan_before_the_first_checkpoint_promises_none(shapes):
+    run = make_run("nan", shapes)
+    data = datasets.load(shapes, 16)
+    poison(training := Training(run.config, data, torch.device("cpu")))
+    with pytest.raises(Failed, match=r"NaN.*no checkpoint yet.*learning_rate"):
+        pretrain(training, data, run, Pulse(run))
+    assert not run.checkpoint_file.exists()
+
+
+def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
+    run = make_run(
+        "nan", shapes, learning_rate=1e3, lr_scaling="none", warmup_epochs=0, **{"head.kind": "linear", "method": "simclr"}
+    )
+    with pytest.raises(Stopped):
+        train(run, StopsAt(run, 0.05))
+    good = run.checkpoint_file.read_bytes()
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    training.restore(run)
+    poison(training)
+
+    def poisoned(_):
+        pass
+
+    training.restore = poisoned
+    with pytest.raises(Failed, match=r"NaN.*last good checkpoint is kept.*learning_rate"):
+        pretrain(training, datasets.load(shapes, 16), run, Pulse(run))
+    assert run.checkpoint_file.read_bytes() == good
+    assert "NaN" not in run.metrics_file.read_text() and any(row.get("loss", 0) is None for row in run.metrics())
+
+
+def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
+    words = memory.advice(resolve({"dataset": shapes, "batch_size": 64}))
+    assert "64 images" in words and "micro_batch_size=16" in words and "smaller batch_size" in words
+    assert "with 8 images" in memory.advice(
+        resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 32, "devices": 8})
+    ), "a device's share"
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 50)
+    full = [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        caught.value,
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
+    ]
+    assert all(map(memory.is_out, full)) and not memory.is_out(RuntimeError("shape mismatch"))
+
+
+def test_a_data_set_that_turns_out_broken_is_told_in_words(tmp_path):
+    for name in ("train/a/1", "train/a/2", "train/b/3", "train/b/4", "test/a/5", "test/b/6"):
+        (file := tmp_path / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16)).save(file)
+    run = make_run("broken", str(tmp_path), batch_size=2, **{"moco.queue_size": 2, "evaluate.knn_k": 2})
+    file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(Failed, match="single test image"):
+        work(run, Pulse(run))
+
+
+def test_a_data_set_that_is_gone_fails_the_run_in_one_clear_line(tmp_path, shapes):
+    copy = tmp_path / "gone.npz"
+    copy.write_bytes(open(shapes, "rb").read())
+    run = make_run("gone", str(copy))
+    copy.unlink()
+    process = start(run)
+    assert process.wait(60) == worker.FAILED
+    assert run.status().state == "failed" and "gone.npz" in run.status().error and "\n" not in run.status().error
+
+
+def test_only_one_process_trains_a_run(shapes):
+    run = make_run("held", shapes)
+    with run.hold():
+        assert worker.main(run) == worker.BAD_INPUT
+    assert run.status().state == "queued"
+
+
+def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_path):
+    x = np.random.default_rng(0).integers(0, 255, (60, 16, 16, 3), dtype=np.uint8)
+    np.savez(tmp_path / "bare.npz", x_train=x[:40], x_test=x[40:])
+    run = make_run("bare", str(tmp_path / "bare.npz"), epochs=1)
+    planned = plan.plan(Spec(base={"dataset": str(tmp_path / "bare.npz"), "batch_size": 16, "method": "byol"}))
+    assert not planned.problems and "nothing can be probed" in " ".join(planned.warnings)
+    process = start(run)
+    assert process.wait(120) == worker.FINISHED, process.stderr.read()
+    results = run.results()
+    assert results["linear"] is results["knn"] is results["baselines"] is None and "no labels" in results["note"]
+    assert not run.predictions_file.exists()
+    assert "knn" not in run.metrics()[-1] and run.umap_file.exists()
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        assert (kept["label"] == -1).all() and kept["label"].shape == kept["index"].shape

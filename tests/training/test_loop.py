@@ -1,0 +1,187 @@
+"""The loop: what a step sees, what a row tells, and that it learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from sslcore import datasets
+from sslcore.config import resolve
+from sslcore.endings import Failed
+from sslcore.experiment import Run
+from sslcore.journal import Journal
+from sslcore.optim import learning_rate
+from sslcore.train import Training, collapse_watch, pick_device, pick_precision, pretrain
+from sslcore.worker import Pulse
+from tests.training.small import make_run, small_training, train
+
+
+def test_rows_hold_what_the_screen_needs(shapes):
+    run = make_run("rows", shapes, method="simclr")
+    train(run)
+    rows = run.metrics()
+    logged, seen = [r for r in rows if "loss" in r], [r for r in rows if "knn" in r]
+    assert [r["step"] for r in logged] == list(range(1, 19)) and [r["epoch"] for r in seen] == [1, 2, 3]
+    assert {"epoch", "images_seen", "seconds", "chance_loss", "learning_rate", "images_per_second", "std_z"} <= logged[0].keys()
+    assert {"alignment", "uniformity", "effective_rank", "std"} <= seen[0].keys()
+    assert logged[0]["chance_loss"] == pytest.approx(np.log(31))
+    assert [r["seconds"] for r in logged] == sorted(r["seconds"] for r in logged)
+
+
+class Hears(Pulse):
+    """Remembers how far the training said it was, and how many seconds were left."""
+
+    def __init__(self, run: Run):
+        super().__init__(run)
+        self.heard: list[tuple[float, float]] = []
+
+    def training(self, share: float, seconds_left: float) -> None:
+        self.heard.append((share, seconds_left))
+
+
+def test_rows_tell_images_speed_and_learning_rate_as_they_were(shapes):
+    run = make_run("exact", shapes, method="simclr", warmup_epochs=1)
+    train(run, pulse := Hears(run))
+    rows, steps = [row for row in run.metrics() if "loss" in row], np.arange(1, 19)
+    assert [row["images_seen"] for row in rows] == (16 * steps).tolist()
+    assert [row["epoch"] for row in rows] == pytest.approx(steps / 6)
+    peak = run.config.peak_learning_rate
+    assert [row["learning_rate"] for row in rows] == pytest.approx([learning_rate(step - 1, 18, 6, peak) for step in steps])
+    taken = np.diff([row["seconds"] for row in rows])
+    np.testing.assert_allclose([row["images_per_second"] for row in rows[1:]], 16 / taken, rtol=1e-6)
+    assert [share for share, _ in pulse.heard] == pytest.approx(steps / 18)
+    assert pulse.heard[0][1] > 0 and pulse.heard[-1][1] == 0, "nothing is left at the end"
+
+
+def test_z_has_no_spread_where_all_images_get_the_same_and_much_where_they_lie_apart(shapes):
+    run = make_run("spread", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    journal = Journal(training, run, Pulse(run))
+    told = []
+    for z in (torch.tensor([[3.0, -4.0]]).repeat(16, 1), torch.tensor([[2.0, 0.0], [-3.0, 0.0]]).repeat(8, 1)):
+        training.step += 1
+        journal.note(torch.ones(()), z)
+        told += [row["std_z"] for row in journal.read_out(wait=True)]
+    assert told == pytest.approx([0, (16 / 15) ** 0.5 / 2], abs=1e-6)
+
+
+def test_every_epoch_of_every_seed_takes_all_images_in_an_order_of_its_own(shapes):
+    orders = [small_training(shapes, seed=seed).order_of(epoch).tolist() for seed in (0, 1) for epoch in (0, 1)]
+    assert all(sorted(order) == list(range(96)) for order in orders) and len(set(map(tuple, orders))) == 4
+    assert small_training(shapes, seed=1).order_of(1).tolist() == orders[3]
+
+
+def test_every_step_of_every_seed_draws_anew(shapes):
+    drawn = []
+    for seed in (0, 1):
+        training = small_training(shapes, seed=seed)
+
+        def noted(images, batch, passes=training.passes):
+            drawn.append(float(torch.rand(1)))
+            return passes(images, batch)
+
+        training.passes = noted
+        for _ in range(3):
+            training.take_step()
+    assert len(set(drawn)) == 6
+
+
+def test_of_the_two_views_the_second_alone_is_solarized(shapes):
+    off = {"crop_min": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "grayscale": 0.0, "blur": 0.0, "solarize": 1.0}
+    training, seen = small_training(shapes, **{f"augment.{name}": value for name, value in off.items()}), []
+    training.backward = lambda view1, view2, batch: seen.extend((view1, view2))
+    images = torch.from_numpy(np.array(datasets.load(shapes, 16).x_train[:16]))
+    training.passes(images, None)
+    plain = training.views.plain(images)
+    torch.testing.assert_close(seen[0], plain)
+    assert (seen[1] - plain).abs().amax((1, 2, 3)).min() > 0.1, "every second view"
+
+
+def test_other_seeds_give_other_weights_and_the_same_seed_the_same(shapes):
+    first, same, other = (
+        train(make_run(n, shapes, seed=s, epochs=1)).method.state_dict() for n, s in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol"])
+def test_a_few_epochs_lower_the_loss_and_beat_the_untrained_encoder(shapes, method):
+    run = make_run(method, shapes, method=method, epochs=8, batch_size=24)
+    train(run)
+    losses = [row["loss"] for row in run.metrics() if "loss" in row]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4]) or method == "moco"  # MoCo's queue is random, thus easy, at first
+    assert run.metrics()[-1]["knn"] > 0.8
+
+
+def test_the_last_epoch_is_measured_whether_or_not_its_number_divides(shapes):
+    run = make_run("last", shapes, **{"evaluate.knn_every": 2})
+    train(run)
+    assert [row["epoch"] for row in run.metrics() if "knn" in row] == [2, 3]
+
+
+def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatch):
+    run = make_run("clock", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    clock = iter([100.0, 103.0, 150.0, 154.0])
+    monkeypatch.setattr("sslcore.journal.time.monotonic", lambda: next(clock))
+    journal = Journal(training, run, Pulse(run))  # at 100
+    with journal.paused():  # from 103 to 150
+        pass
+    journal.lap()  # at 154
+    assert training.seconds == 7
+
+
+@pytest.mark.parametrize(("batch", "micro"), [(9, 4), (9, 2), (16, 5)])
+def test_no_micro_batch_is_a_single_image(shapes, batch, micro):
+    """BatchNorm would refuse it."""
+    config = resolve({"dataset": shapes, "image_size": 16, "method": "byol", "batch_size": batch, "micro_batch_size": micro})
+    loss, z = Training(config, datasets.load(shapes, 16), torch.device("cpu")).take_step()
+    assert torch.isfinite(loss) and len(z) == batch
+
+
+def test_collapse_is_said_in_words_while_it_happens(shapes):
+    run = make_run("collapse", shapes, method="byol", **{"byol.momentum": 0.0})
+    data = datasets.load(shapes, 16)
+    training, pulse = Training(run.config, data, torch.device("cpu")), Pulse(run)
+    with torch.no_grad():  # an encoder whose last block says the same of every image
+        training.method.encoder.layer4.bn2.weight.zero_()
+        training.method.encoder.layer4.downsample[1].weight.zero_()
+        for parameter in training.method.encoder.parameters():
+            parameter.requires_grad_(False)
+        training.method.encoder.layer4.bn2.bias.fill_(1.0)
+    pretrain(training, data, run, pulse)
+    (warning,) = run.recorded_status().warnings  # once, not once an epoch
+    assert "collapsed" in warning and "effective rank 1.0" in warning
+    again = Pulse(run)  # what goes on from the checkpoint keeps it, and does not say it anew
+    again.start()
+    again.hush()
+    collapse_watch(run, again)({"effective_rank": 1.5, "std": 0.01})
+    assert run.recorded_status().warnings == [warning]
+    run.checkpoint_file.unlink()
+    run.previous_checkpoint_file.unlink(missing_ok=True)
+    anew = Pulse(run)
+    anew.start()
+    anew.hush()
+    assert run.recorded_status().warnings == []
+
+
+@pytest.mark.parametrize(("rank", "std", "warned"), [(1.9, 0.5, 1), (20.0, 0.04, 1), (2.1, 0.06, 0)])
+def test_either_sign_of_a_collapse_is_enough_to_warn(shapes, rank, std, warned):
+    run = make_run("watched", shapes)
+    watch = collapse_watch(run, pulse := Pulse(run))
+    for _ in range(3):
+        watch({"effective_rank": rank, "std": std})
+    assert len(pulse.status.warnings) == warned, "once"
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_replaced_by_the_cpu(shapes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("TRIPTYCH_SLOT", "gpu0")
+    with pytest.raises(Failed, match="driver"):
+        pick_device(resolve({"dataset": shapes}))
+    assert pick_device(resolve({"dataset": shapes, "device": "cpu"})).type == "cpu"
+
+
+def test_bfloat16_is_not_chosen_where_it_is_emulated(shapes, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert pick_precision(resolve({"dataset": shapes}), torch.device("cuda")) == torch.float32

@@ -1,0 +1,129 @@
+"""A finished run that is measured again: either all of it, or it stays as it was."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sslcore import launch, worker
+from sslcore.endings import Stopped
+from sslcore.experiment import Run
+from sslcore.files import write_json
+from sslcore.stages import work
+from sslcore.worker import Pulse
+from tests.training.small import keep_untrained_encoder, make_run
+from tests.waiting import until
+
+
+@pytest.fixture
+def measured(shapes):
+    """A run that is finished elsewhere: all that it measured is here, and no checkpoint."""
+    run = make_run("measured", shapes)
+    keep_untrained_encoder(run)
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}})
+    run.update_status(state="finished", stage="embed", progress=1.0, warnings=["it was warm"])
+    return run
+
+
+def shell(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "sslcore", *words], capture_output=True, text=True)
+
+
+class DiesIn(Pulse):
+    """Dies when a stage begins."""
+
+    def __init__(self, run: Run, stage: str):
+        super().__init__(run)
+        self.last = stage
+
+    def stage(self, stage: str, progress: float) -> None:
+        if stage == self.last:
+            raise Stopped
+
+
+def test_until_all_is_measured_again_all_stays_as_it_was(shapes):
+    run = make_run("r", shapes, epochs=1)
+    with pytest.raises(Stopped):
+        work(run, DiesIn(run, "embed"))
+    assert "umap" not in run.results(), "at first, the probes' numbers are there at once"
+    work(run, Pulse(run))
+    environment, taken = run.environment(), run.results()["cost"]
+    assert "measured_again" in environment, "its training was over"
+    write_json(run.results_file, run.results() | {"transfer": {"/nowhere": {"linear": {"accuracy": 0.5}}}})
+
+    files = [run.results_file, run.predictions_file, run.embeddings_file, run.umap_file]
+    before = [file.stat().st_mtime_ns for file in files]
+    for evaluate_only in (True, False):
+        with pytest.raises(Stopped):
+            work(run, DiesIn(run, "embed"), evaluate_only)
+        assert [file.stat().st_mtime_ns for file in files] == before
+    work(run, pulse := Pulse(run))  # as `train` does with a run that is finished
+    assert run.results()["transfer"] == {"/nowhere": {"linear": {"accuracy": 0.5}}} and run.results()["cost"] == taken
+    assert run.environment() == environment and "transfer is kept as it was" in pulse.status.warnings[-1]
+
+    run.results_file.unlink()
+    work(run, Pulse(run), evaluate_only=True)
+    assert run.results()["cost"] == taken, "the checkpoint knows"
+
+
+def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
+    for _ in range(2):
+        measured.encoder_file.write_bytes(measured.encoder_file.read_bytes()[:1000])
+        assert shell("evaluate", measured.id).returncode == worker.FAILED
+        status = measured.status()
+        assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
+        assert status.warnings[0] == "it was warm" and len(status.warnings) == 2
+        assert status.warnings[1].startswith(f"it could not be measured again: {measured.encoder_file} cannot be read")
+        assert measured.results() == {"linear": {"accuracy": 0.5}}
+    Path(measured.config.dataset).rename(away := Path(measured.config.dataset).with_suffix(".away"))
+    try:
+        told = shell("evaluate", measured.id)
+    finally:
+        away.rename(measured.config.dataset)
+    assert told.returncode == worker.BAD_INPUT and "shapes.npz" in told.stderr and told.stderr.count("\n") == 1
+    measured.encoder_file.unlink()
+    told = shell("evaluate", measured.id)
+    assert told.returncode == worker.BAD_INPUT and "--checkpoints" in told.stderr and measured.status() == status
+
+
+def test_a_killed_measurement_leaves_a_finished_run(measured):
+    measuring = subprocess.Popen([sys.executable, "-m", "sslcore", "evaluate", measured.id], stdout=subprocess.DEVNULL)
+    until(lambda: measured.recorded_status().state == "running")
+    measuring.kill()
+    measuring.wait()
+    status = measured.status()
+    assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
+    assert status.warnings == ["it was warm", "it could not be measured again: its process is gone"]
+    assert not worker.Pulse(measured, evaluate_only=True).status.measured_again
+    assert measured.results() == {"linear": {"accuracy": 0.5}}
+
+
+def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes):
+    other = make_run("other", shapes)
+    for file in measured.path.iterdir():
+        (other.path / file.name).write_bytes(file.read_bytes())
+    measuring = subprocess.Popen(
+        [sys.executable, "-m", "sslcore", "evaluate", measured.id, other.id], stdout=subprocess.PIPE, text=True
+    )
+    while "run 1 of 2" not in measuring.stdout.readline():
+        pass
+    while measured.recorded_status().state != "running":
+        time.sleep(0.01)
+    measuring.send_signal(signal.SIGTERM)
+    said = measuring.communicate(timeout=120)[0]
+    assert measuring.returncode == worker.STOPPED and "run 2 of 2" not in said
+    assert measured.status().state == "finished" and "it was stopped" in measured.status().warnings[-1]
+
+
+def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured):
+    for state in ("finished", "interrupted"):
+        measured.update_status(state=state)
+        told = shell("train", str(measured.path))
+        assert told.returncode == worker.BAD_INPUT and "would begin anew and replace its results" in told.stderr
+    told = shell("resume", measured.id)
+    assert told.returncode == worker.BAD_INPUT and "would begin anew" in told.stderr
+    assert measured.recorded_status().state == "interrupted" and measured.results() == {"linear": {"accuracy": 0.5}}
+    assert launch.complete(measured.experiment, ["run"]) == [], "neither when a grid is completed"

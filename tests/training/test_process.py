@@ -1,0 +1,108 @@
+"""The process around the loop: stopped, killed, left alone, and resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sslcore import worker
+from sslcore.evaluate.final import FinalEvaluation
+from sslcore.files import write_json
+from tests.training.small import make_run, start, train, untimed, wait_for
+from tests.waiting import until
+
+
+def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes):
+    settings = {"method": "moco", "epochs": 12, "evaluate.knn_every": 4}
+    run, undisturbed = make_run("whole-life", shapes, **settings), make_run("undisturbed", shapes, **settings)
+
+    process = start(run)
+    wait_for(lambda: len(run.metrics()) > 3, process)
+    assert run.status().state == "running" and run.status().pid == process.pid
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == worker.STOPPED
+    assert run.status().state == "stopped" and run.checkpoint_file.exists()
+
+    stopped_after = run.metrics()[-1]["step"]
+    process = start(run)
+    wait_for(lambda: run.metrics()[-1]["step"] > stopped_after + 3, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert run.recorded_status().state == "running" and run.status().state == "interrupted"
+
+    process = start(run)
+    assert process.wait(240) == worker.FINISHED, process.stderr.read()
+    status = run.status()
+    assert status.state == "finished" and status.attempt == 3 and status.progress == 1
+    expected = train(undisturbed).method.encoder.state_dict()
+    assert untimed(run) == untimed(undisturbed)
+    kept = load_file(run.encoder_file)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[name], expected[name]) for name in expected)
+
+    results = run.results()
+    assert 0 <= results["linear"]["accuracy"] <= 1 and results["cost"]["images_per_second"] > 0
+    assert {"knn", "linear"} <= results["baselines"]["random_encoder"].keys() and "knn" in results["baselines"]["pixels"]
+    assert {"alignment", "uniformity", "effective_rank", "std"} == results["geometry"].keys()
+    with np.load(run.predictions_file, allow_pickle=False) as said:
+        assert {name: said[name].dtype for name in said} == dict.fromkeys(("index", "label", "linear", "knn"), np.int64)
+        assert (said["linear"] == said["label"]).mean() == results["linear"]["accuracy"]
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        assert len(kept["h"]) == len(kept["index"]) == len(kept["prediction"]) == 48
+        layout = pd.read_parquet(run.umap_file)
+        assert list(layout.columns) == ["x", "y", "index", "label", "epoch"] and (layout["index"] == kept["index"]).all()
+    environment = run.environment()
+    assert "python -m sslcore train" in environment["command"]
+    assert run.views_file.exists() and run.experiment.sample_sheet(shapes).exists() and "finished" in run.log_tail()
+
+    # a run of an older version gets what it lacks by being evaluated again
+    assert results["cost"]["flops_per_image"] > 1e5 and "energy_joules" in results["cost"]
+    run.predictions_file.unlink()
+    write_json(run.results_file, results | {"cost": {name: results["cost"][name] for name in ("seconds", "device")}})
+    again = subprocess.run([sys.executable, "-m", "sslcore", "evaluate", run.id], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
+    assert (
+        run.environment().pop("measured_again")["device"] == environment["device"]
+        and environment.items() <= run.environment().items()
+    )
+    assert run.results()["cost"] == {
+        name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")
+    }
+
+
+def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(shapes, monkeypatch):
+    run = make_run("r", shapes, epochs=1)
+
+    def asked(*_):
+        signal.raise_signal(signal.SIGTERM)  # in the midst of the probe
+        raise AssertionError("the probe went on")
+
+    monkeypatch.setattr(FinalEvaluation, "linear", asked)
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        assert worker.main(run) == worker.STOPPED
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+    status = run.status()
+    assert (status.state, status.stage) == ("stopped", "probe") and run.checkpoint_file.exists() and not run.results_file.exists()
+
+
+@pytest.mark.parametrize("how", ["hangup", "pipe"])
+def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
+    run = make_run("r", shapes, epochs=40 if how == "hangup" else 1)
+    process = subprocess.Popen([sys.executable, "-m", "sslcore", "train", run.id], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    if how == "hangup":
+        until(lambda: len(run.metrics()) > 3)
+        process.send_signal(signal.SIGHUP)
+    process.stdout.close()
+    assert process.wait(240) == (worker.STOPPED if how == "hangup" else worker.FINISHED)
+    assert run.status().state == ("stopped" if how == "hangup" else "finished") and run.checkpoint_file.exists()
+    assert ("stopped" if how == "hangup" else "finished") in run.log_tail()

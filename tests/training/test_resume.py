@@ -1,0 +1,135 @@
+"""Going on from a checkpoint: the same bits, the same images, and a file that cannot be read."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sslcore import datasets, weights
+from sslcore.endings import Failed, Stopped
+from sslcore.experiment import Run
+from sslcore.stages import cost, work
+from sslcore.train import Training
+from sslcore.worker import Pulse
+from tests.training.small import StopsAt, make_run, train, untimed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "moco"},
+        {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 40},
+        {"method": "simclr", "optimizer": "lars", "simclr.negatives": 9},
+        {"method": "byol", "optimizer": "adamw", "micro_batch_size": 9},
+        {"method": "supervised"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(shapes, settings):
+    whole, parts = make_run("whole", shapes, **settings), make_run("parts", shapes, **settings)
+    expected = train(whole).method.state_dict()
+    for share in (0.2, 0.5, 0.75):  # within an epoch, and at the end of one
+        with pytest.raises(Stopped):
+            train(parts, StopsAt(parts, share))
+        with parts.metrics_file.open("a") as file:  # rows and half a row after the last checkpoint, as a crash leaves them
+            file.write(json.dumps({"step": 17, "loss": 0.0}) + '\n{"step": 18, "lo')
+    resumed = train(parts).method.state_dict()
+    for name, value in expected.items():  # queue, target and bank included
+        assert torch.equal(value, resumed[name]), name
+    assert untimed(parts) == untimed(whole)
+
+
+def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
+    whole, parts = make_run("whole", shapes), make_run("parts", shapes)
+    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.bfloat16)
+    expected = train(whole).method.state_dict()
+    with pytest.raises(Stopped):
+        train(parts, StopsAt(parts, 0.4))
+    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.float32)  # of another node
+    resumed = train(parts).method.state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+    assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
+
+
+def test_an_optimizer_goes_on_as_this_device_wants_it(shapes):
+    run = make_run("moved", shapes, epochs=2, optimizer="adamw")
+    data = datasets.load(shapes, 16)
+    there = Training(run.config, data, torch.device("cpu"))
+    there.take_step()
+    for group in there.optimizer.param_groups:
+        group["fused"] = True  # as on a GPU
+    there.trained_on = ["NVIDIA H100"]
+    there.save(run)
+    here = Training(run.config, data, torch.device("cpu"))
+    here.restore(run)
+    assert {group["fused"] for group in here.optimizer.param_groups} == {None}
+    assert here.peak_memory == there.peak_memory > 0
+
+    taken = cost(train(run))
+    assert taken["device"].startswith("NVIDIA H100, then CPU, ") and "in turn" in taken["protocol"]
+    assert "peak of allocated GPU memory or peak resident memory of the process" in taken["protocol"]
+
+
+def test_equal_weights_are_written_as_equal_bytes(shapes):
+    run = make_run("same", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    written = set()
+    for _ in range(8):
+        weights.write(run, run.config, training.method.encoder, training.views)
+        written.add(run.encoder_file.read_bytes())
+    assert len(written) == 1
+    mean, std = weights.read(run, training.method.encoder)
+    assert mean == pytest.approx(training.views.mean.flatten().tolist(), abs=1e-6) and len(std) == 3
+
+
+def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
+    run = make_run("torn", shapes)
+    run.checkpoint_file.write_bytes(b"half a checkpoint")
+    with pytest.raises(Failed, match="delete it to start this run again"):
+        train(run)
+
+
+def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_damaged(shapes, monkeypatch):
+    run = make_run("whole", shapes, epochs=1)
+    train(run)
+    run.checkpoint_file.rename(run.previous_checkpoint_file)
+    run.checkpoint_file.write_bytes(run.previous_checkpoint_file.read_bytes())
+
+    def refuse(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(Failed, match=r"^out of memory"):
+        work(run, Pulse(run))
+    assert run.checkpoint_file.exists() and run.previous_checkpoint_file.exists()
+
+
+def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):
+    path = tmp_path / "mine.npz"
+    with np.load(shapes) as arrays:
+        kept = dict(arrays)
+    np.savez(path, **kept)
+    run = make_run("changed", str(path), epochs=2)
+    with pytest.raises(Stopped):
+        train(run, StopsAt(run, 0.5))
+    np.savez(path, **kept | {"x_train": kept["x_train"][::-1]})
+    with pytest.raises(Failed, match=r"mine\.npz has changed since this run was trained on it \(other images, or other labels\)"):
+        work(run, Pulse(run))
+    np.savez(path, **kept)
+    work(run, pulse := Pulse(run))
+    assert not pulse.status.warnings and run.environment()["data"]["train"] == 96
+
+    np.savez(path, **kept | {"x_test": kept["x_test"][:40], "y_test": kept["y_test"][:40]})
+    for _ in range(2):
+        work(run, pulse := Pulse(run), evaluate_only=True)
+        (said,) = pulse.status.warnings
+        assert "96 images for training and 48 for testing then, 96 images for training and 40 for testing now" in said
+    assert run.environment()["measured_again"]["data"]["test"] == 40 and run.environment()["data"]["test"] == 48
+
+    later = make_run("later", str(path), epochs=1)
+    Run(later.path.with_name("earlier")).path.mkdir()
+    for file in ("config.json", "environment.json"):
+        (later.path.with_name("earlier") / file).write_bytes((run.path / file).read_bytes())
+    work(later, pulse := Pulse(later))
+    assert "has changed since earlier was trained on it: the two cannot be compared" in pulse.status.warnings[0]
