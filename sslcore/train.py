@@ -25,7 +25,7 @@ from sslcore.endings import Failed, Stopped
 from sslcore.energy import Meter
 from sslcore.evaluate.embed import keep_snapshots
 from sslcore.evaluate.features import features
-from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, OnlineEvaluation
+from sslcore.evaluate.online import COLLAPSED_RANK, COLLAPSED_STD, RANKED, OnlineEvaluation
 from sslcore.experiment import Run
 from sslcore.journal import Journal
 from sslcore.methods import load
@@ -327,7 +327,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
         if distributed.first() and (training.compiled or training.graph):
             environment.keep(run, training, data)  # which says so
     journal = Journal(training, run, pulse)
-    warn_of_collapse = collapse_watch(run, pulse)
+    warn_of_collapse = collapse_watch(run, pulse, len(evaluation.queries))
     saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS
 
     while training.step < training.total:
@@ -350,8 +350,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
                     words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
                 if divides(config.evaluate.snapshots, epoch) and training.step < training.total:
                     take_snapshot(training, data.images(sample), epoch)
-            left = journal.seconds_left
-            pulse.say(words + (f"; {timedelta(seconds=round(left))} left" if left else ""))
+            seconds = journal.seconds_left
+            pulse.say(words + (f"; {timedelta(seconds=round(seconds))} left" if seconds else ""))
 
         stop = distributed.agree(pulse.stop_requested)
         if stop or training.step == training.total or time.monotonic() - saved > every_seconds:
@@ -392,13 +392,17 @@ def make_ready(training: Training, pulse) -> None:
     training.seconds += time.monotonic() - began
 
 
-def collapse_watch(run: Run, pulse) -> Callable[[dict[str, float]], None]:
-    """Warns, once a run, when h has lost its variety: all images then look the same to the encoder."""
+def collapse_watch(run: Run, pulse, images: int) -> Callable[[dict[str, float]], None]:
+    """Warns, once a run, when h has lost its variety: all images then look the same to the encoder.
+
+    The effective rank, which cannot exceed the number of images, says so from RANKED of them on.
+    """
     warned = any(words.startswith(COLLAPSED) for words in run.recorded_status().warnings)
 
     def check(seen: dict[str, float]) -> None:
         nonlocal warned
-        if not warned and (seen["effective_rank"] < COLLAPSED_RANK or seen["std"] < COLLAPSED_STD):
+        few_dimensions = images >= RANKED and seen["effective_rank"] < COLLAPSED_RANK
+        if not warned and (few_dimensions or seen["std"] < COLLAPSED_STD):
             warned = True
             pulse.warn(
                 f"{COLLAPSED}: effective rank {seen['effective_rank']:.2f} (floor {COLLAPSED_RANK}), "

@@ -12,6 +12,7 @@ from sslcore.evaluate.geometry import geometry
 from sslcore.evaluate.knn import knn_predict
 
 COLLAPSED_RANK = 2.0
+RANKED = 10  # images from which on a rank below that tells of a collapse
 COLLAPSED_STD = 0.05
 
 

@@ -155,7 +155,7 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     again = Pulse(run)  # what goes on from the checkpoint keeps it, and does not say it anew
     again.start()
     again.hush()
-    collapse_watch(run, again)({"effective_rank": 1.5, "std": 0.01})
+    collapse_watch(run, again, 48)({"effective_rank": 1.5, "std": 0.01})
     assert run.recorded_status().warnings == [warning]
     run.checkpoint_file.unlink()
     run.previous_checkpoint_file.unlink(missing_ok=True)
@@ -165,10 +165,13 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     assert run.recorded_status().warnings == []
 
 
-@pytest.mark.parametrize(("rank", "std", "warned"), [(1.9, 0.5, 1), (20.0, 0.04, 1), (2.1, 0.06, 0)])
-def test_either_sign_of_a_collapse_is_enough_to_warn(shapes, rank, std, warned):
+@pytest.mark.parametrize(
+    ("images", "rank", "std", "warned"),
+    [(10, 1.9, 0.5, 1), (10, 20.0, 0.04, 1), (10, 2.1, 0.06, 0), (2, 1.9, 0.5, 0), (2, 1.9, 0.04, 1)],
+)
+def test_either_sign_of_a_collapse_is_enough_to_warn(shapes, images, rank, std, warned):
     run = make_run("watched", shapes)
-    watch = collapse_watch(run, pulse := Pulse(run))
+    watch = collapse_watch(run, pulse := Pulse(run), images)
     for _ in range(3):
         watch({"effective_rank": rank, "std": std})
     assert len(pulse.status.warnings) == warned, "once"

@@ -57,7 +57,7 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
         layout = pd.read_parquet(run.umap_file)
         assert list(layout.columns) == ["x", "y", "index", "label", "epoch"] and (layout["index"] == kept["index"]).all()
     environment = run.environment()
-    assert "python -m sslcore train" in environment["command"]
+    assert "python -m sslcore train" in environment["command"] and "measured_again" not in environment
     assert run.views_file.exists() and run.experiment.sample_sheet(shapes).exists() and "finished" in run.log_tail()
 
     # a run of an older version gets what it lacks by being evaluated again
