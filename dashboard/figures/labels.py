@@ -64,6 +64,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             continue
         colour, method = tone(rows, label), group[0]["method"]
         of_draws = by_share(group, results, name, "std")
+        images = by_share(group, results, name, "n")
         made = {share: aggregate(values) for share, values in shares.items()}
         spread = [next(iter(of_draws.get(share, ())), 0.0) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
@@ -75,13 +76,20 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 line={"color": colour, "dash": style.dash(method), "width": 2},
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
-                customdata=[[100 * deviation, one.n] for deviation, one in zip(spread, made.values())],
-                hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels, N = %{customdata[1]}<extra>"
-                + style.plain(label)
-                + "</extra>",
+                customdata=[
+                    [100 * deviation, one.n, _how_many(images.get(share, ()))]
+                    for deviation, (share, one) in zip(spread, made.items())
+                ],
+                hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels%{customdata[2]}, "
+                f"N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
             )
         )
     return figure.update_traces(cliponaxis=False)
+
+
+def _how_many(images: Sequence[float]) -> str:
+    """How many labelled images a share is: 1 % of a small set may be one of each class, and so more."""
+    return f" ({words.count(round(images[0]), 'image')})" if len(set(images)) == 1 else ""
 
 
 def heads(rows: Rows, results: Results) -> go.Figure:

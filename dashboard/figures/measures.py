@@ -1,11 +1,12 @@
 """What an ablation measures: its names, its units, and how a value is said."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.ablation import Cell, Measured
+from sslcore.config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,23 @@ MEASURES = {
     ),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
+IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in views as the run's own augmentation draws them
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
     "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
 }
+
+
+def unlike_views(configs: Iterable[RunConfig]) -> str:
+    """That IN_OWN_VIEWS cannot be compared between these runs, in a sentence; "" where they can."""
+    settings = [config.augment.model_dump() for config in configs]
+    differing = [name for name in settings[0] if len({one[name] for one in settings}) > 1] if settings else []
+    if not differing:
+        return ""
+    return (
+        f"These runs augment differently ({', '.join(differing)}). Effective rank, alignment, uniformity and spread are measured "
+        "in each run's own views, and tell of the augmentation as much as of the encoder: compare such runs by kNN or the probe."
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import labels, style
+from dashboard.figures.measures import unlike_views
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, untrained, warned
@@ -50,6 +51,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
+        "unlike_views": unlike_views(run.config for run in chosen),
         "differences": [*(pair.sentence for pair in compared), *apart],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),

@@ -7,7 +7,7 @@ from dashboard import access, change, forms, link, tables, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
-from dashboard.figures.measures import COSTS, MEASURES
+from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_views
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
@@ -176,6 +176,8 @@ def _reading(cells: list[ablation.Cell]) -> str:
         told.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
     if drop and laid_under and curves:
         told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
+    if measure in IN_OWN_VIEWS:
+        told.append(unlike_views(entry.config for cell in cells for entry in cell.entries))
     return words.plain(" ".join(told))
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
+from dashboard.figures.measures import unlike_views
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.status import ACTIVE
@@ -133,6 +134,7 @@ def draw() -> None:
         said.append("Bands: ± one standard deviation over the N seeds.")
         if len(logged) > curves.CROWD:
             said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
+    said.append(unlike_views(run.config for run in runs))
     st.caption(" ".join(said))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():

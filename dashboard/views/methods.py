@@ -10,7 +10,7 @@ from dashboard.figures import style
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
-from sslcore.analysis.stats import Difference, aggregate, over_seeds
+from sslcore.analysis.stats import Aggregate, Difference, aggregate, over_seeds
 
 TEXTS = link.VIEWS.parent / "methods"
 METHODS = ("moco", "simclr", "byol")
@@ -21,7 +21,7 @@ experiment, runs = link.header("Methods")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 st.caption(
     "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "
-    "± and intervals: 95 %, t over seeds; ratios: at equal settings and seed, geometric mean."
+    "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, geometric mean."
 )
 if set(METHODS) - {config.method for config, *_ in evidence.read}:
     absent = [style.title(method) for method in METHODS if method not in {config.method for config, *_ in evidence.read}]
@@ -68,11 +68,14 @@ def batch(method: str) -> list[str]:
     if len(places) < 2:
         return []
     lost = over_seeds(list(drop(curve).values()))
-    interval = "" if lost.low is None else f" (95 % interval {100 * lost.low:.1f} to {100 * lost.high:.1f})".replace("-", "−")
     return [
         f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of "
-        f"{', '.join(map(str, places))}{interval}, N = {words.count(lost.seeds, 'seed')}".replace(": -", ": −")
+        f"{', '.join(map(str, places))}{_interval(lost)}, N = {words.count(lost.seeds, 'seed')}".replace("-", "−")
     ]
+
+
+def _interval(of: Difference | Aggregate) -> str:
+    return "" if of.low is None else f" (95 % interval {100 * of.low:.1f} to {100 * of.high:.1f})"
 
 
 def negatives(method: str) -> list[str]:
@@ -88,9 +91,8 @@ def negatives(method: str) -> list[str]:
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
         gain = aggregate(own[places[-1]] - own[places[0]] for own in curve.values())
-        half = "" if gain.std is None else f" ± {100 * (gain.high - gain.mean):.1f}"
         said.append(
-            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f}{half} points, N = "
+            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f} points{_interval(gain)}, N = "
             f"{words.count(gain.n, 'seed')}".replace("-", "−")
         )
     return said

@@ -139,6 +139,22 @@ def test_the_same_images_are_claimed_only_of_runs_on_one_data_set(two_experiment
     assert same in report.html(two_experiments[0]) and same not in report.html(mixed)
 
 
+def test_where_augmentations_differ_what_is_measured_in_them_is_not_said_to_be_comparable(two_experiments):
+    unlike = synthetic.store(
+        Store().root,
+        methods=("byol",),
+        seeds=(0,),
+        name="unlike",
+        axes={"augment.hue": [0.0, 0.1], "batch_size": [64, 128]},
+        steps=20,
+    )
+    said = "augment differently"
+    assert said in texts(open_page("compare", experiment="unlike")) and said in report.html(unlike)
+    assert said in texts(open_page("ablations", experiment="unlike", ablations_measure="Alignment"))
+    assert said not in texts(open_page("ablations", experiment="unlike", ablations_measure="kNN"))
+    assert said not in texts(open_page("compare", experiment="ours")) and said not in report.html(two_experiments[0])
+
+
 def test_data_sets_of_one_name_are_told_apart_by_their_folders(tmp_path):
     for name in ("cats", "cars"):
         (tmp_path / name).mkdir()

@@ -45,7 +45,18 @@ def test_few_labels_of_a_single_run_have_the_spread_over_its_draws(experiment):
     alone = [row for row in rows if row["seed"] == 0]
     *_, byol = labels.few_labels(alone, results, "label_efficiency").data
     assert list(byol.x) == [0.01, 0.1, 1] and list(byol.error_y.array) == [0.03, 0.01, 0]
-    assert [tuple(told) for told in byol.customdata] == [(3, 1), (1, 1), (0, 1)], "in percent, N = 1"
+    assert [tuple(told[:2]) for told in byol.customdata] == [(3, 1), (1, 1), (0, 1)], "in percent, N = 1"
+
+
+def test_how_many_images_a_share_is_stands_beside_it_where_all_runs_had_as_many(experiment):
+    rows, results = drawn(experiment)
+
+    def told():
+        return [of[2] for of in labels.few_labels(rows, results, "label_efficiency").data[-1].customdata]
+
+    assert told() == [" (40 images)", " (400 images)", " (4,000 images)"]
+    next(result for name, result in results.items() if name.startswith("byol"))["label_efficiency"][0]["n"] = 12
+    assert told() == ["", " (400 images)", " (4,000 images)"]
 
 
 def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts_once(experiment):
