@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, heap, link, login
+from dashboard import access, back, heap, link, login
 
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
 
@@ -31,6 +31,7 @@ if rights.view:
     try:
         page.run()
     finally:
+        back.in_one_step()
         heap.set_aside(page.title)
 else:
     login.ask(rights)

@@ -81,6 +81,19 @@ def test_experiment_follows_through_the_pages(app, page, finished):
         page.get_by_role("heading", name=title, exact=True).wait_for()
 
 
+def test_back_leads_to_the_page_that_was_left_with_what_was_chosen_on_it(app, page, finished):
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_selector(f"{NODE} .main-svg")
+    page.get_by_role("radio", name="Epoch").click()
+    page.wait_for_url(re.compile("compare_x=Epoch"))
+    page.get_by_role("link", name="Probe", exact=True).first.click()
+    page.wait_for_url(re.compile(r"/probe\?experiment=finished"))
+    page.get_by_role("heading", name="Probe", exact=True).wait_for()
+    page.go_back()
+    page.wait_for_function(f"document.querySelector('{NODE}')?.layout?.xaxis?.title?.text === 'epoch'")
+    assert "compare_x=Epoch" in page.url
+
+
 def test_probe_table_and_confusion(app, page, finished):
     page.goto(f"{app.url}/probe?experiment=finished&probe_run=byol-bs256-s1")
     page.wait_for_selector("[class*=st-key-probe_confusion] .main-svg")

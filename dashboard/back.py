@@ -1,0 +1,12 @@
+"""The browser's Back leads to the page that was left, with all that was chosen on it."""
+
+from pathlib import Path
+
+import streamlit as st
+
+_back = st.components.v2.component("triptych_back", js=(Path(__file__).parent / "back.js").read_text(encoding="utf-8"))
+
+
+def in_one_step() -> None:
+    """Install it, once a tab. Takes no room; call it at the end of a page."""
+    _back(key="triptych_back", height=0)
