@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import access, change, words
 from sslcore.experiment import Experiment, Store
 
+TITLE, QUESTION = 120, 1000  # letters that one may write; what is longer, from a file or a teammate, is not cut
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
 
 
@@ -37,11 +38,13 @@ def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
         "title": st.text_input(
             "Title",
             opened.title,
-            max_chars=120,
+            max_chars=max(TITLE, len(opened.title)),
             key="details_title",
             help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it."),
         ),
-        "question": st.text_area("Question", opened.question, max_chars=1000, height=80, key="details_question"),
+        "question": st.text_area(
+            "Question", opened.question, max_chars=max(QUESTION, len(opened.question)), height=80, key="details_question"
+        ),
         "tags": st.multiselect(
             "Tags",
             [*known_tags, *(tag for tag in opened.tags if tag not in known_tags)],

@@ -27,6 +27,7 @@ if len(lacking) == len(named):
     st.stop()
 
 question = asked.ask({name: run for name, run in named.items() if name not in lacking}, tables.labels(runs))
+selection.forget_others(question.seen)
 picked = selection.now(map(panels.key, question.titles))
 panels.show(question, [image for image in picked if image in question.labels])  # where there is none, no point is faint
 selected.show(question, picked)

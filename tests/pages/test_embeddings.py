@@ -57,6 +57,18 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
     assert "Selected images" not in strips(clean(app)) and "embeddings_pick" not in app.query_params
 
 
+def test_what_is_picked_stays_among_images_of_its_data_set():
+    index = arrays(embedded().runs()[0])["index"]
+    embedded("again")
+    embedded("digits", dataset="digits")
+    app = open_page("embeddings", experiment="photos", embeddings_pick=str(index[3]), embeddings_image=str(index[5]))
+    clean(app.selectbox(key="link_experiment").set_value("again").run())
+    assert {"Selected images", "The image"} <= strips(app).keys()
+    clean(app.selectbox(key="link_experiment").set_value("digits").run())
+    assert not strips(app) and not {"embeddings_pick", "embeddings_image"} & set(app.query_params)
+    assert app.number_input(key="embeddings_image").value is None
+
+
 @pytest.mark.parametrize("pick", ["-1", "a,b", "999999", "1" * 500, ",", "٣"])
 def test_a_link_with_a_strange_selection_still_opens(pick):
     embedded()

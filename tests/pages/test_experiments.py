@@ -149,6 +149,15 @@ def test_details_are_edited_without_losing_what_others_changed_meanwhile():
     assert any(":gray-badge" in element.value and "photos" in element.value for element in app.markdown)
 
 
+def test_a_title_that_is_longer_than_one_may_write_is_not_cut():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    with experiment.editing() as spec:
+        spec.title, spec.question = "t" * 150, "q" * 1400
+    app = menu(open_page(), "one", "Details and notes")
+    assert app.text_input(key="details_title").proto.max_chars >= 150
+    assert app.text_area(key="details_question").proto.max_chars >= 1400
+
+
 def test_an_archived_experiment_is_listed_only_when_asked_for():
     for name in ("one", "two"):
         synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, steps=20)

@@ -1,6 +1,6 @@
 """Which images are selected, the same in all panels: picked in one of them, cleared by a button, or named by the URL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
@@ -23,6 +23,15 @@ def now(panels: Iterable[str]) -> list[int]:
             select(last.indices)
         seen[key] = last
     return _selected()
+
+
+def forget_others(seen: Mapping[str, str]) -> None:
+    """Forget what was picked among the images of another data set; `seen`: those shown, as `tables.identity` has them."""
+    before = st.session_state.get("embeddings_of", seen)
+    if before["dataset"] != seen["dataset"] and not (seen["of"] and before["of"] == seen["of"]):
+        select([])
+        st.session_state["embeddings_image"] = None
+    st.session_state["embeddings_of"] = seen
 
 
 def select(indices: list[int]) -> None:
