@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from plotly.offline import get_plotlyjs
 
-from dashboard import report, tables, words
+from dashboard import embeddings, report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
 from dashboard.report import charts
@@ -215,6 +215,35 @@ def test_an_ablation_is_drawn(tmp_path):
     } <= drawn.keys()
     runs = experiment.runs()
     assert f"Without results so far: {tables.labels(runs)[runs[0].name]}." in parsed.text
+
+
+def test_settings_that_are_not_drawn_are_named(tmp_path):
+    axes = {"batch_size": [64, 256], "learning_rate": [0.1, 0.2], "weight_decay": [0, 1e-4], "simclr.temperature": [0.1, 0.5]}
+    spec = Spec(base={"dataset": "photos", "method": "simclr"}, axes=axes)
+    name, config = next(iter(plan(spec).configs.items()))
+    experiment = Store(tmp_path).create("grid", spec, {name: config})
+    synthetic.write_results(experiment.run(name))
+    parsed = Parsed(report.html(experiment))
+    drawn = {name.rpartition("-")[0] for name in figures(parsed) if name.endswith("-linear")}
+    assert drawn == {"batch_size", "learning_rate", "weight_decay"}
+    assert "The dashboard also draws them against temperature, negatives per positive." in parsed.text
+
+
+def test_of_two_data_sets_each_has_its_own_images_and_classes(tmp_path, data_cache):
+    experiment = synthetic.store(
+        tmp_path, methods=("byol",), seeds=(0,), axes={"dataset": ["photos", "digits"]}, steps=20, **{"evaluate.sample": 60}
+    )
+    synthetic.embed(experiment)
+    runs = experiment.runs()
+    for name, run in zip("ab", runs):
+        twenty = {f"{name}{k}": k / 20 for k in range(20)}
+        write_json(run.results_file, run.results() | {"linear": run.results()["linear"] | {"per_class": twenty}})
+    text = Parsed(report.html(experiment)).text
+    assert "The same images in each panel of one data set" in text and "The 30 of 40 classes" in text
+    (*_, last), _ = charts.layouts(runs)
+    own = embeddings.read(runs[-1])
+    drawn = np.sort(np.concatenate([np.asarray(trace.x, float) for trace in last.figure.data if trace.meta]))
+    np.testing.assert_allclose(drawn, np.sort(list(own.umap.values())[-1][:, 0]), atol=1e-4)
 
 
 def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told(tmp_path, data_cache):

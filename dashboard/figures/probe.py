@@ -158,6 +158,11 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     return figure.update_traces(cliponaxis=False)
 
 
+def classes_of(accuracies: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """The classes that any of the runs has; of several data sets, those of each."""
+    return list(dict.fromkeys(name for of_run in accuracies.values() for name in of_run))
+
+
 def which_classes(rows: Sequence[Mapping[str, Any]], n: int) -> str:
     """Which of n classes `per_class` shows; "" where it shows all."""
     why = "on which the methods differ most" if len(by_label(rows)) > 1 else "that are hardest"

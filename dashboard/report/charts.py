@@ -96,7 +96,7 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     per_class = {name: own for name, result in results.items() if (own := labels.part(result, "linear").get("per_class"))}
     if not per_class:
         return []
-    n = max(map(len, per_class.values()))
+    n = len(probe.classes_of(per_class))
     height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
     return [
         Chart(
@@ -160,10 +160,13 @@ def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     return charts
 
 
-def varied(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, list[Chart]]]:
-    """(title, charts) of what varies beside the method and the seed: MAX_AXES settings, and the first two of them together."""
+def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str, list[Chart]]], str]:
+    """What varies beside the method and the seed: (title, charts) of MAX_AXES settings, and of the first two together; what is
+    left out.
+    """
     entries = ablation.entries(experiment, runs)
-    varying = ablation.axes(entries)[:MAX_AXES]
+    every = ablation.axes(entries)
+    varying, undrawn = every[:MAX_AXES], every[MAX_AXES:]
     rule = ablation.learning_rate_rule(entries)
     found = []
     for axis in varying:
@@ -193,11 +196,14 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> list[tuple[str, list[
             for k, own in enumerate(ablation.lines(cells).values())
         ]
         found.append((f"Linear probe: {title}", charts))
-    return found
+    left_out = f"The dashboard also draws them against {', '.join(map(axes.title, undrawn))}." if undrawn else ""
+    return found, left_out
 
 
 def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
-    """(the last layout of each label's first run, laid over the first one, MAX_PANELS at most; what is left out or missing)."""
+    """(the last layout of each label's first run, MAX_PANELS at most, laid over the first one of its data set; what is left out
+    or missing).
+    """
     named, called = tables.named(runs), tables.labels(runs)
     found: dict[str, str] = {}  # label -> its first run that has a layout
     missing: dict[str, str] = {}
@@ -213,7 +219,8 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
     charts = []
     for name in shown:
         run, label = named[name], called[name]
-        own, reference = embeddings.read(run), embeddings.read(named[shown[0]])
+        first = next(other for other in shown if named[other].config.dataset == run.config.dataset)
+        own, reference = embeddings.read(run), embeddings.read(named[first])
         names = next(
             filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), []
         )

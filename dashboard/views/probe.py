@@ -98,7 +98,7 @@ st.caption(
 grid = st.grid(2, min_column_width=400, gap="large")
 with grid.cell():
     per_class = {name: result["linear"]["per_class"] for name, result in probed.items() if result["linear"].get("per_class")}
-    n_classes = max(map(len, per_class.values()), default=0)
+    n_classes = len(probe.classes_of(per_class))
     if per_class:
         plot(
             probe.per_class(rows, per_class),
