@@ -301,35 +301,42 @@ function saveTable(state) {
   URL.revokeObjectURL(link.href)
 }
 
-// What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has.
+// What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has. Areas around other traces are
+// left out. Columns are called after the axes' titles; a trace's `meta.columns` names those of its customdata.
 function tableOf(plot) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
+    if (trace.fill === "toself") return
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
+    const [x, y] = ["x", "y"].map(letter => titleOf(plot, trace, letter) ?? letter)
+    const add = (atX, atY, more) => {
+      if (![atX, atY].some(value => value == null || Number.isNaN(value))) rows.push({ ...start, [x]: atX, [y]: atY, ...more })
+    }
     const custom = (i, j) =>
       Object.fromEntries(
-        customOf(trace, i, j).map((value, n) => [n === 0 && trace.meta?.dataset ? "index" : `data ${n + 1}`, value])
+        customOf(trace, i, j).map((value, n) => [
+          n === 0 && trace.meta?.dataset ? "index" : (trace.meta?.columns?.[n] ?? `data ${n + 1}`),
+          value,
+        ])
       )
     if (trace.z)
-      trace.z.forEach((line, j) =>
-        line.forEach((z, i) => rows.push({ ...start, x: trace.x?.[i] ?? i, y: trace.y?.[j] ?? j, z, ...custom(j, i) }))
-      )
+      trace.z.forEach((line, j) => line.forEach((z, i) => add(trace.x?.[i] ?? i, trace.y?.[j] ?? j, { z, ...custom(j, i) })))
     else
-      for (let i = 0; i < trace._length; i++)
-        rows.push({
-          ...start,
-          ...(parts && { series: Number.isNaN(trace.x[i]) ? parts.shift() : parts[0] }),
-          x: trace.x?.[i] ?? i,
-          y: trace.y?.[i] ?? i,
-          text: textOf(trace, i),
-          ...custom(i),
-        })
+      for (let i = 0; i < trace._length; i++) {
+        if (parts) start.series = Number.isNaN(trace.x[i]) ? parts.shift() : parts[0]
+        add(trace.x?.[i] ?? i, trace.y?.[i] ?? i, { text: textOf(trace, i), ...custom(i) })
+      }
   })
-  const shown = rows.filter(row => ![row.x, row.y].some(value => value == null || Number.isNaN(value)))
-  const columns = [...new Set(shown.flatMap(Object.keys))].filter(column => shown.some(row => row[column] !== undefined))
+  const columns = [...new Set(rows.flatMap(Object.keys))].filter(column => rows.some(row => row[column] !== undefined))
   const cell = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
-  return [columns, ...shown.map(row => columns.map(column => row[column]))].map(row => row.map(cell).join(",") + "\n").join("")
+  return [columns, ...rows.map(row => columns.map(column => row[column]))].map(row => row.map(cell).join(",") + "\n").join("")
+}
+
+// What the axis of a trace is called, as it reads.
+function titleOf(plot, trace, letter) {
+  const title = plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]?.title?.text
+  return title ? unescaped(title.replaceAll("<br>", " ")) : undefined
 }
 
 function customOf(trace, i, j) {

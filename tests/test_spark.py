@@ -19,6 +19,23 @@ def test_a_run_that_is_half_way_has_a_line_half_across():
     assert ends == [spark.WIDTH - 2, spark.WIDTH / 2]
 
 
+def test_each_method_that_has_a_curve_is_named_beside_a_piece_of_its_line():
+    x = np.arange(1.0, 5.0)
+    methods = ["moco", "simclr", "byol", "supervised"]
+    picture = ET.fromstring(
+        spark.lines([(method, x, x / 5) for method in [*methods, "moco"]] + [("none", x[:0], x[:0])], end=4.0)
+    )
+    names = picture.findall("{*}text")
+    assert [name.text for name in names] == [style.title(method) for method in methods]
+    pieces = [piece for piece in picture.findall("{*}path") if piece.get("stroke-dasharray")]
+    lines = picture.findall("{*}polyline")
+    for how in ("stroke", "stroke-dasharray"):
+        assert [piece.get(how) for piece in pieces] == [line.get(how) for line in lines[:4]]
+    assert len({line.get("stroke-dasharray") for line in lines[:3]}) == 3, "not by colour alone"
+    ends = [(float(name.get("x")) + spark.LETTER * len(name.text), float(name.get("y"))) for name in names]
+    assert all(x <= spark.WIDTH and spark.HEIGHT < y < float(picture.get("height")) for x, y in ends)
+
+
 @given(st.lists(CURVE, min_size=1, max_size=4).filter(lambda curves: any(map(len, curves))))
 def test_every_curve_lies_within_the_picture_and_rises_where_accuracy_does(accuracies):
     methods = ["moco", "simclr", "byol", "supervised"]

@@ -10,10 +10,14 @@ import numpy as np
 from dashboard.figures import style
 
 WIDTH, HEIGHT, POINTS = 200, 56, 40
+KEY, SEGMENT, LETTER = 14, 16, 6  # the key below, which names the methods: a row, a piece of line, a letter, in pixels
 
 
 def lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], end: float) -> str:
-    """A line a run, in its method's colour: (method, x, y), x from 0 to `end`, one scale of y. One at least has points."""
+    """A line a run, in its method's colour and dashes: (method, x, y), x from 0 to `end`, one scale of y; and a key below.
+
+    One at least has points.
+    """
     everything = np.concatenate([y for _, _, y in curves])
     low, high = everything.min(), everything.max()
     drawn = []
@@ -22,12 +26,32 @@ def lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], end: float) -> s
         across = 2 + (WIDTH - 4) * x[some] / end
         up = HEIGHT - 3 - (HEIGHT - 6) * (y[some] - low) / max(high - low, 1e-9)
         places = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up))
-        drawn.append(
-            f'<polyline points="{places}" fill="none" stroke="{style.colour(method)}" stroke-width="1.5" stroke-opacity="0.8" '
-            'stroke-linecap="round"/>'
-        )
+        drawn.append(f'<polyline points="{places}" {_stroke(method)} stroke-opacity="0.8"/>')
     floor = f'<path d="M2 {HEIGHT - 1}H{WIDTH - 2}" stroke="{style.NEUTRAL}" stroke-opacity="0.4"/>'
+    key, height = _key(list(dict.fromkeys(method for method, x, _ in curves if len(x))))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} '
-        f'{HEIGHT}">{floor}{"".join(drawn)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
+        f"{floor}{''.join(drawn)}{key}</svg>"
     )
+
+
+def _key(methods: Sequence[str]) -> tuple[str, int]:
+    """(a piece of each method's line with its name, in as many rows as it takes; the picture's height with it)."""
+    drawn, x, row = [], 2, 1
+    for method in methods:
+        name = style.title(method)
+        width = SEGMENT + 4 + LETTER * len(name) + 8
+        if x > 2 and x + width > WIDTH:
+            x, row = 2, row + 1
+        y = HEIGHT + KEY * row - 4
+        drawn.append(f'<path d="M{x} {y - 3}h{SEGMENT}" {_stroke(method)}/>')
+        drawn.append(
+            f'<text x="{x + SEGMENT + 4}" y="{y}" font-size="10" font-family="sans-serif" fill="{style.GREY_TEXT}">{name}</text>'
+        )
+        x += width
+    return "".join(drawn), HEIGHT + KEY * row
+
+
+def _stroke(method: str) -> str:
+    dashes = style.dash(method).replace("solid", "none")
+    return f'fill="none" stroke="{style.colour(method)}" stroke-width="1.5" stroke-dasharray="{dashes}"'

@@ -48,6 +48,10 @@ def draw():
     plain.add_trace(go.Scatter(x=np.arange(3), y=np.array([0.5, 0.25, wish["ticks"]]), name="a &lt; b"))
     x, y = np.array([0, 1, np.nan, 0]), np.array([4.0, 5, np.nan, 6])
     plain.add_trace(go.Scatter(x=x, y=y, meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
+    of_mean = {"customdata": np.array([[0.1, 2], [0.2, 2]]), "meta": {"columns": ["std", "N"]}}
+    plain.add_trace(go.Scatter(x=[0, 1], y=[1, 2], name="mean", **of_mean))
+    plain.add_trace(go.Scatter(x=[0, 1, 1, 0], y=[0, 1, 3, 2], name="mean", fill="toself"))
+    plain.update_xaxes(title_text="epochs &amp; more")
     if wish["ticks"] > 99:  # another trace: the whole figure is fetched anew
         plain.add_trace(go.Scatter(x=np.arange(2), y=np.arange(2)))
     plot(plain, key="plain", alt="Three numbers", height=250)
@@ -290,13 +294,15 @@ def test_downloads(grid):
     name, content = download("plain", "Download the data as CSV")
     assert name == "plain.csv"
     assert rows(content) == [
-        ["series", "x", "y"],
-        ["a < b", "0", "0.5"],
-        ["a < b", "1", "0.25"],
-        ["a < b", "2", "0"],
-        ["s < 0", "0", "4"],
-        ["s < 0", "1", "5"],
-        ["s 1", "0", "6"],
+        ["series", "epochs & more", "y", "std", "N"],
+        ["a < b", "0", "0.5", "", ""],
+        ["a < b", "1", "0.25", "", ""],
+        ["a < b", "2", "0", "", ""],
+        ["s < 0", "0", "4", "", ""],
+        ["s < 0", "1", "5", "", ""],
+        ["s 1", "0", "6", "", ""],
+        ["mean", "0", "1", "0.1", "2"],
+        ["mean", "1", "2", "0.2", "2"],
     ]
     assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"]]
     of_images = rows(download("grid", "Download the data as CSV")[1])

@@ -57,6 +57,16 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
     assert "Selected images" not in strips(clean(app)) and "embeddings_pick" not in app.query_params
 
 
+def test_images_can_be_selected_without_a_pointer():
+    index = arrays(embedded().runs()[0])["index"]
+    app = open_page("embeddings", experiment="photos")
+    clean(app.text_input(key="embeddings_numbers").set_value("no number").run())
+    assert "Selected images" not in strips(app) and app.text_input(key="embeddings_numbers").value == "no number"
+    clean(app.text_input(key="embeddings_numbers").set_value(f"{index[9]}, {index[2]}").run())
+    assert sorted(strips(app)["Selected images"]) == sorted([index[2], index[9]])
+    assert not app.text_input(key="embeddings_numbers").value and "embeddings_pick" in app.query_params
+
+
 def test_what_is_picked_stays_among_images_of_its_data_set():
     index = arrays(embedded().runs()[0])["index"]
     embedded("again")

@@ -7,13 +7,21 @@ import streamlit as st
 
 from dashboard import pictures, words
 from dashboard.sections.embeddings.asked import Asked
-from dashboard.sections.embeddings.selection import LINKED, select
+from dashboard.sections.embeddings.selection import LINKED, numbers, select
 
 STRIP = 48  # pictures at first
 
 
 def show(asked: Asked, selected: Sequence[int]) -> None:
     st.subheader("Selected images")
+    st.text_input(
+        "By number",
+        key="embeddings_numbers",
+        placeholder="such as 12, 40, 41",
+        on_change=_select_by_number,
+        width=260,
+        help="In place of a loop, with commas between. An image's number stands below its picture.",
+    )
     inside = [image for image in selected if image in asked.labels]
     if not inside:
         st.caption(
@@ -37,6 +45,12 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
         st.caption(f"{len(selected)} images are too many for a link ({LINKED} at most): it will open without them.")
     in_order = sorted(inside, key=lambda image: _agreement(asked, image))
     st.html(pictures.row([_card(asked, image) for image in in_order[: None if everything else STRIP]], "Selected images"))
+
+
+def _select_by_number() -> None:
+    if found := numbers(st.session_state["embeddings_numbers"]):
+        select(found)
+        st.session_state["embeddings_numbers"] = ""
 
 
 def _agreement(asked: Asked, image: int) -> tuple[int, int, int]:

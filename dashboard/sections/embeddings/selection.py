@@ -47,6 +47,9 @@ def _selected() -> list[int]:
 
 def _linked() -> list[int]:
     """The selection that the URL names."""
-    return sorted(
-        {int(part) for part in st.query_params.get("embeddings_pick", "").split(",") if part.isdecimal() and len(part) < 10}
-    )
+    return numbers(st.query_params.get("embeddings_pick", ""))
+
+
+def numbers(text: str) -> list[int]:
+    """The images that a text names, with commas between; what is no image's number is passed over."""
+    return sorted({int(part) for part in text.replace(" ", "").split(",") if part.isdecimal() and len(part) < 10})
