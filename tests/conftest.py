@@ -14,9 +14,15 @@ os.environ["OMP_NUM_THREADS"] = "1"  # for torch here and in every process that 
 os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # nor small layouts; and this one survives a fork
 
 
+LONG = ["test_faults.py", "test_newcomer.py", "test_jobs.py", "test_agent.py", "test_distributed.py", "test_process.py"]
+
+
 def pytest_collection_modifyitems(items):
-    """Faults come first: their runs are forks of this process, and PyTorch may refuse to train in them after other tests."""
-    items.sort(key=lambda item: item.path.name != "test_faults.py")
+    """The longest files come first: each is one worker's, and the others would wait for one that came last.
+
+    Faults before all: their runs are forks of this process, and PyTorch may refuse to train in them after other tests.
+    """
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 def pytest_terminal_summary(terminalreporter):
