@@ -65,13 +65,18 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
 
 
-def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
-    """(seed, value or None) a run -> a number a seed, the mean of its runs that have one: two runs of a seed are no two draws."""
+def means_by_seed(values: Iterable[tuple[Any, float | None]]) -> dict[Any, float]:
+    """(seed, value or None) a run -> seed: the mean of its runs that have one. Two runs of a seed are no two draws."""
     own: dict[Any, list[float]] = {}
     for seed, value in values:
         if value is not None:
             own.setdefault(seed, []).append(value)
-    return [fmean(of) for of in own.values()]
+    return {seed: fmean(of) for seed, of in own.items()}
+
+
+def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
+    """`means_by_seed` without the seeds."""
+    return list(means_by_seed(values).values())
 
 
 def half_width(std: float, n: int, level: float = LEVEL) -> float:
