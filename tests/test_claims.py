@@ -412,6 +412,21 @@ def test_pair_ahead_and_result_ahead_by_what_results_say(tmp_path):
     assert judge(claim({**few, "where": {"fraction": 0.5}}), evidence).word == "undecided"
 
 
+def test_what_a_number_is_ahead_by_is_averaged_over_the_same_runs_for_every_seed(tmp_path):
+    """BYOL gains 18 points and the others 3: two of its three seeds would make a spread of what is none."""
+    gain = {"moco": 0.03, "simclr": 0.03, "byol": 0.18}
+    evidence = stored(
+        tmp_path,
+        lambda method, seed: {"heads": {"linear": {"h": 0.5 + gain[method] + 0.001 * seed, "z": 0.5}}},
+    )
+    rule = claim({"rule": "result_ahead", "ahead": "heads.linear.h", "of": "heads.linear.z", "says": "h is ahead of z"})
+    (step,) = judge(rule, evidence).steps
+    assert step.difference.mean == pytest.approx(0.081) and step.difference.std == pytest.approx(0.001)
+    started = [run for run in evidence.runs if (run.config.method, run.config.seed) != ("byol", 2)]
+    verdict = judge(rule, Evidence([], started))
+    assert verdict.steps[0].difference.mean == pytest.approx(0.031) and verdict.word == "supported"
+
+
 # -- Claims as data --------------------------------------------------------------------
 
 

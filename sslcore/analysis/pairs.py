@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +23,7 @@ from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
+V = TypeVar("V")
 ANY = object()  # stands for the value of a setting that means nothing to the run's method
 
 
@@ -87,18 +88,21 @@ def _within(pair: tuple[Run, Run]) -> bool:
 
 
 def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
-    """Seed -> its pairs (`by_setting`), at the same settings for all seeds: an average over others is not the same question.
+    """Seed -> its pairs (`by_setting`), at the same settings for all seeds (`at_shared`)."""
+    return at_shared(by_setting(a, b, equal))
 
-    They are the settings that every seed has or, where there are none, the most that a seed has; seeds without them are left out.
+
+def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
+    """Of what each seed has, by setting: seed -> what it has at the settings that all seeds share.
+
+    An average over others is not the same question. They are the settings that every seed has or, where there are none,
+    the most that a seed has; seeds without them are left out.
     """
-    found = by_setting(a, b, equal)
     shared = set.intersection(*map(set, found.values())) if found else set()
     if not shared:
         shared = max(map(set, found.values()), key=len, default=set())
     return {
-        seed: [pair for setting, pair in of.items() if setting in shared]
-        for seed, of in sorted(found.items())
-        if shared <= set(of)
+        seed: [one for setting, one in of.items() if setting in shared] for seed, of in sorted(found.items()) if shared <= set(of)
     }
 
 

@@ -139,7 +139,7 @@ def _looks(folder: Path, stamp: Stamp) -> list[Look]:
 
 
 class ResultAhead(Rule):
-    """One number of results.json is above another of the same run, as the mean over a seed's runs."""
+    """One number of results.json is above another of the same run, as the mean over the runs at settings that all seeds have."""
 
     @field_validator("settings")
     @classmethod
@@ -157,13 +157,17 @@ class ResultAhead(Rule):
     methods: list[Method] = ["moco", "simclr", "byol"]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        by_seed: dict[int, list[float]] = {}
-        for config, _, results in evidence.read:
+        counted: list[tuple[Run, float]] = []
+        for config, run, results in evidence.read:
             if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
                 continue
             a, b = number(results, self.ahead, self.where), number(results, self.of, self.where)
             if a is not None and b is not None:
-                by_seed.setdefault(config.seed, []).append(a - b)
-        if not by_seed:
+                counted.append((run, a - b))
+        if not counted:
             raise Lacking(self.absent)
-        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in sorted(by_seed.items())})]
+        varied = ["method", *varying(run.config for run, _ in counted)]
+        found: dict[int, dict[tuple, float]] = {}  # by seed and setting
+        for run, difference in counted:
+            found.setdefault(run.config.seed, {}).setdefault(tuple(pairs.value(run, name) for name in varied), difference)
+        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in pairs.at_shared(found).items()})]
