@@ -229,12 +229,14 @@ def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
     """Each kind of the rows -> what tells it from the others, in words: its encoder, and the images (" on digits at 32 px")."""
     sets = words.told_apart(row["dataset"] for row in rows)
     encoders = {row["encoder"] for row in rows}
+    found = dict.fromkeys(map(kind, rows))
+    sizes = {name: {size for dataset, _, size in found if dataset == name} for name in sets}
     return {
         (dataset, encoder, size): (
             f" {encoder}" if len(encoders) > 1 else "",
-            (f" on {sets[dataset]}" if len(sets) > 1 else "") + (f" at {size} px" if size else ""),
+            (f" on {sets[dataset]}" if len(sets) > 1 else "") + (f" at {size} px" if len(sizes[dataset]) > 1 else ""),
         )
-        for dataset, encoder, size in map(kind, rows)
+        for dataset, encoder, size in found
     }
 
 
