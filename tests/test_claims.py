@@ -427,6 +427,17 @@ def test_what_a_number_is_ahead_by_is_averaged_over_the_same_runs_for_every_seed
     assert verdict.steps[0].difference.mean == pytest.approx(0.031) and verdict.word == "supported"
 
 
+def test_fine_tunings_of_different_length_are_not_averaged(tmp_path):
+    def results(method, seed):
+        longer = (method, seed) == ("byol", 2)
+        tuned = {"fraction": 0.1, "epochs": 80 if longer else 50, "accuracy": 0.9 if longer else 0.6, "from_scratch": 0.5}
+        return {"fine_tuning": [tuned]}
+
+    few = {"rule": "result_ahead", "ahead": "fine_tuning.accuracy", "of": "fine_tuning.from_scratch", "says": "it is ahead"}
+    (step,) = judge(claim({**few, "where": {"fraction": 0.1}}), stored(tmp_path, results)).steps
+    assert step.difference.mean == pytest.approx(0.1) and step.difference.seeds == 3
+
+
 # -- Claims as data --------------------------------------------------------------------
 
 

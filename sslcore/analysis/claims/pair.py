@@ -157,17 +157,19 @@ class ResultAhead(Rule):
     methods: list[Method] = ["moco", "simclr", "byol"]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        counted: list[tuple[Run, float]] = []
+        counted: list[tuple[Run, float, float | None]] = []
+        epochs = f"{self.ahead.partition('.')[0]}.epochs"  # of fine-tuning, on which no other number depends
         for config, run, results in evidence.read:
             if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
                 continue
             a, b = number(results, self.ahead, self.where), number(results, self.of, self.where)
             if a is not None and b is not None:
-                counted.append((run, a - b))
+                counted.append((run, a - b, number(results, epochs, self.where)))
         if not counted:
             raise Lacking(self.absent)
-        varied = ["method", *varying(run.config for run, _ in counted)]
+        varied = ["method", *varying(run.config for run, *_ in counted)]
         found: dict[int, dict[tuple, float]] = {}  # by seed and setting
-        for run, difference in counted:
-            found.setdefault(run.config.seed, {}).setdefault(tuple(pairs.value(run, name) for name in varied), difference)
+        for run, difference, tuned in counted:
+            setting = (*(pairs.value(run, name) for name in varied), tuned)
+            found.setdefault(run.config.seed, {}).setdefault(setting, difference)
         return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in pairs.at_shared(found).items()})]
