@@ -1,4 +1,4 @@
-"""Which runs may be held against each other: the same seed and the same settings, but for the one that is compared.
+"""Which runs may be held against each other: the same seed, images and settings, but for the setting that is compared.
 
 An experiment may vary several settings at once. To compare its methods (or the values of any one setting), each run of
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
 from sslcore.config import get, varying
@@ -50,37 +51,46 @@ def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
     return groups
 
 
-Setting = tuple[tuple[Any, Any], ...]  # what must be equal, as either side has it
+Setting = tuple[Any, ...]  # a run's data set, and its values of what else must be equal
 
 
-def _names(equal: Sequence[str]) -> tuple[str, ...]:
-    return ("dataset", "image_size", *equal)
+def settings(runs: Iterable[Run], equal: Sequence[str]) -> dict[Run, Setting]:
+    """What each of the runs has, among these runs: `data_sets` names the images."""
+    _, *others = _names(equal)
+    return {run: (on, *(value(run, name) for name in others)) for run, on in data_sets(runs).items()}
 
 
-def by_setting(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, dict[Setting, tuple[Run, Run]]]:
-    """Seed -> setting -> a run of each side with that seed, the same data set and image size, and the same `equal` settings.
+def _names(equal: Sequence[str]) -> list[str]:
+    """What the values of a Setting are."""
+    return ["dataset", "image_size", *(name for name in equal if name not in ("dataset", "image_size"))]
+
+
+def by_setting(
+    a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]
+) -> dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]]:
+    """Seed -> either side's setting -> a run of each side with that seed, the same images and the same `equal` settings.
 
     Of several pairs at one setting, the first within one experiment; one across two experiments where there is none.
     """
-    found: dict[int, dict[Setting, tuple[Run, Run]]] = {}
-    b = list(b)
+    found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
+    a, b = list(a), list(b)
+    have = settings([*a, *b], equal)
     for one in a:
         for other in b:
-            if _alike(one, other, _names(equal)):
+            if one.config.seed == other.config.seed and _alike(have[one], have[other]):
                 of_seed = found.setdefault(one.config.seed, {})
-                setting = tuple((value(one, name), value(other, name)) for name in _names(equal))
+                setting = have[one], have[other]
                 if setting not in of_seed or (_within((one, other)) and not _within(of_seed[setting])):
                     of_seed[setting] = one, other
     return found
 
 
-def _alike(one: Run, other: Run, names: Iterable[str]) -> bool:
-    return one.config.seed == other.config.seed and all(_equal(one, other, name) for name in names)
+def _alike(one: Setting, other: Setting) -> bool:
+    return all(map(_equal, one, other))
 
 
-def _equal(one: Run, other: Run, name: str) -> bool:
-    values = value(one, name), value(other, name)
-    return ANY in values or values[0] == values[1]
+def _equal(one: Any, other: Any) -> bool:
+    return ANY in (one, other) or one == other
 
 
 def _within(pair: tuple[Run, Run]) -> bool:
@@ -108,13 +118,17 @@ def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
 
 def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
     """The runs that are in none of the `matched` pairs, counted by why; empty where there are none."""
-    counted = {run.id for of in matched(a, b, equal).values() for pair in of for run in pair}
-    paired = {run.id for of in by_setting(a, b, equal).values() for pair in of.values() for run in pair}
+    found = by_setting(a, b, equal)
+    counted = {run.id for of in at_shared(found).values() for pair in of for run in pair}
+    paired = {run.id for of in found.values() for pair in of.values() for run in pair}
+    have = settings([*a, *b], equal)
     reasons: Counter[str] = Counter()
     for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
         if run.id in paired - counted:
             reasons["at settings that not every seed has"] += 1
-        elif run.id not in counted and any(_alike(run, other, _names(equal)) for other in others):
+        elif run.id not in counted and any(
+            run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others
+        ):
             reasons["the same seed and settings again"] += 1
         elif run.id not in counted:
             reasons["without a counterpart of the same seed and settings"] += 1
@@ -224,8 +238,9 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
         sides = probed[a], probed[b]
         if matched(*sides, equal):
             continue
-        together = [(one, other) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
-        unlike = [name for name in _names(equal) if not any(_equal(*pair, name) for pair in together)]
+        have = settings([*sides[0], *sides[1]], equal)
+        together = [(have[one], have[other]) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
+        unlike = [name for k, name in enumerate(_names(equal)) if not any(_equal(one[k], other[k]) for one, other in together)]
         why = (
             "no seed in common"
             if not together

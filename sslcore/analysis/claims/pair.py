@@ -167,9 +167,8 @@ class ResultAhead(Rule):
                 counted.append((run, a - b, number(results, epochs, self.where)))
         if not counted:
             raise Lacking(self.absent)
-        varied = ["method", *varying(run.config for run, *_ in counted)]
+        settings = pairs.settings((run for run, *_ in counted), ["method", *varying(run.config for run, *_ in counted)])
         found: dict[int, dict[tuple, float]] = {}  # by seed and setting
         for run, difference, tuned in counted:
-            setting = (*(pairs.value(run, name) for name in varied), tuned)
-            found.setdefault(run.config.seed, {}).setdefault(setting, difference)
+            found.setdefault(run.config.seed, {}).setdefault((settings[run], tuned), difference)
         return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in pairs.at_shared(found).items()})]
