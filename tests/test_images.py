@@ -60,7 +60,7 @@ def test_a_set_that_grew_before_it_was_seen_at_another_size_is_another_one(tmp_p
 
 @pytest.mark.parametrize(
     ("theirs", "paired"),
-    [(("elsewhere", 16, "a1"), True), (("cls", 16, "b2"), False), (("elsewhere", 16, "b2"), False)],
+    [(("elsewhere", 16, "a1"), True), (("cls", 32, "b2"), True), (("cls", 16, "b2"), False), (("elsewhere", 16, "b2"), False)],
 )
 def test_methods_are_paired_on_the_same_images_alone(tmp_path, theirs, paired):
     compared, apart = pairs.of_methods(runs(tmp_path, ("byol", "cls", 16, "a1"), ("moco", *theirs)))

@@ -62,7 +62,7 @@ def settings(runs: Iterable[Run], equal: Sequence[str]) -> dict[Run, Setting]:
 
 def _names(equal: Sequence[str]) -> list[str]:
     """What the values of a Setting are."""
-    return ["dataset", "image_size", *(name for name in equal if name not in ("dataset", "image_size"))]
+    return ["dataset", *(name for name in equal if name != "dataset")]
 
 
 def by_setting(

@@ -88,7 +88,9 @@ def test_a_pair_says_which_runs_it_leaves_out(grid):
 
 
 def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
-    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    spec = Spec(
+        base={"dataset": "photos"}, by_method={"byol": {"dataset": "digits"}}, axes={"method": ["moco", "simclr", "byol"]}
+    )
     experiment = Store().create("photos", spec, plan(spec).configs)
     for run in experiment.runs():
         synthetic.write_metrics(run, 100)
@@ -97,7 +99,7 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
     app = open_page()
     assert len(said(app)) == 1
     for told in (texts(app), report.html(experiment)):
-        assert "MoCo and BYOL could not be paired: different image_size" in told
+        assert "MoCo and BYOL could not be paired: different dataset" in told
 
 
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
