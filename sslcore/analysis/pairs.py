@@ -19,7 +19,7 @@ import numpy as np
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
-from sslcore.config import get, varying
+from sslcore.config import OPTIONS, WATCHING, get, varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
@@ -198,6 +198,17 @@ class Pair:
         return len(next(iter(self.matches.values())))
 
 
+def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str) -> list[str]:
+    """The options, beside `by`, in which runs differ that were held against each other: each side has its own."""
+    held = [pair for of_seeds in matches for pairs in of_seeds.values() for pair in pairs]
+    return [
+        name
+        for name in OPTIONS
+        if name not in (by, "dataset", "seed", *WATCHING)
+        and any(not _equal(value(one, name), value(other, name)) for one, other in held)
+    ]
+
+
 def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:
     """Each seed's mean of `of` over its pairs; of the seeds that have it of every pair."""
     values = {seed: [of(a, b) for a, b in pairs] for seed, pairs in matches.items()}
@@ -253,7 +264,10 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
 
 
 def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
-    """(every pair of methods in the accuracy of the linear probe, at equal settings; why others are not among them)."""
+    """(every pair of methods in the accuracy of the linear probe; why others are not among them).
+
+    Equal is what varies within a method; what each method has of its own is `unequal`.
+    """
     probed = [run for run in runs if accuracy(run, "linear") is not None]
     groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
     names = {method: METHODS[method].title for method in groups}

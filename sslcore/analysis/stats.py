@@ -1,9 +1,9 @@
 """Differences with their uncertainty, over seeds and over test images, and what may be said of them.
 
 Two questions, two tests. Over seeds: would another training come out the same way? Each seed gives one difference of
-two methods at equal settings; the paired t interval is over these. Over test images: do these two trained networks
-differ beyond the choice of test images? McNemar's exact test on the images that only one of them gets right, and
-Newcombe's (1998) score interval for the difference of two paired proportions. The second says nothing about another training.
+two methods; the paired t interval is over these. Over test images: do these two trained networks differ beyond the
+choice of test images? McNemar's exact test on the images that only one of them gets right, and Newcombe's (1998) score
+interval for the difference of two paired proportions. The second says nothing about another training.
 """
 
 import math
@@ -27,8 +27,8 @@ AGGREGATE = (
     "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
 )
 OVER_SEEDS = (
-    "paired t interval: each seed gives one difference at equal settings, and the interval is over the N differences, on the "
-    "same test images; it speaks of training again with other seeds"
+    "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images; it "
+    "speaks of training again with other seeds"
 )
 OVER_IMAGES = (
     "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "

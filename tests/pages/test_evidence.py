@@ -102,6 +102,25 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
         assert "MoCo and BYOL could not be paired: different dataset" in told
 
 
+def test_wherever_recipes_are_compared_it_is_said_what_was_not_equal():
+    spec = Spec(
+        base={"dataset": "photos"},
+        by_method={"byol": {"image_size": 64, "learning_rate": 0.03}},
+        axes={"method": ["simclr", "byol"], "seed": [0, 1]},
+    )
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 100)
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    own = "Not equal, since each method has its own: image_size, "
+    shown = [texts(driving.open_page(page, experiment="photos")) for page in ("evidence", "probe", "methods")]
+    for told in (*shown, report.html(experiment), report.markdown(experiment)):
+        _, _, others = told.replace("\\", "").partition(own)
+        assert "learning_rate" in others.partition(".")[0]
+    assert not any("at equal settings:" in told for told in shown)
+
+
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):
     table = tables(open_page())["At equal"]
     steps = {

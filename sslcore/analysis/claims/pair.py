@@ -102,19 +102,19 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
 
 
-def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | None:
-    """The natural logarithm of a's cost over b's at equal settings, over seeds; `cost` by its dotted name in results.json."""
+class CostRatio(NamedTuple):
+    difference: Difference  # of the natural logarithms, over seeds
+    unequal: list[str]  # the settings that each method has of its own
+
+
+def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | None:
+    """a's cost over b's at the same seed and settings; `cost` by its dotted name in results.json. None without such runs."""
     try:
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds(
-        list(
-            pairs.by_seed(
-                matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))
-            ).values()
-        )
-    )
+    ratios = pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost)))
+    return CostRatio(over_seeds(list(ratios.values())), pairs.unequal([matches], "method"))
 
 
 class Look(NamedTuple):
