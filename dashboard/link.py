@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import streamlit as st
 
 from dashboard import plot, tables, words
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 
@@ -79,7 +80,7 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
             st.info("This experiment has no runs that can be read.", icon=":material/info:")
             page_link("new", "Start an experiment")
         st.stop()
-    on = words.told_apart(run.config.dataset for run in shown)
+    on = words.told_apart(data_sets(shown).values())
     if len(on) > 1:
         told = ", ".join(sorted(on.values()))
         st.caption(words.plain(f"These runs are on different images ({told}): their accuracies answer different questions."))

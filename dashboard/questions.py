@@ -28,7 +28,8 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
     """Accuracy at each share of the labels, a row a label, and last what it is compared with. `name`: one of labels.FEW."""
     if not labels.has(results, name):
         return []
-    lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in by_label(rows).items()}
+    groups = by_label(labels.by_tuning(rows, results, name))
+    lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in groups.items()}
     lines |= {said[:1].upper() + said[1:]: line for said, line in labels.references(rows, results, name).items()}
     shares = sorted({share for line in lines.values() for share in line})
     return [

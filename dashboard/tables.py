@@ -19,6 +19,7 @@ from pyarrow import json
 from dashboard import words
 from sslcore import compact
 from sslcore.analysis import ablation, pairs
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
 from sslcore.config import RunConfig, get, varying
 from sslcore.experiment import Run, Store
@@ -230,25 +231,28 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     """Name, as in `named`, -> what a legend calls the run: its method, the settings other than the seed in which the
     runs differ, and the experiment where there are several. What suits each data set is no news beside its name."""
     runs = named(run for run in runs if config(run))
-    configs = [run.config for run in runs.values()]
+    configs, sets = [run.config for run in runs.values()], data_sets(runs.values())
     several = len({run.path.parent for run in runs.values()}) > 1
     settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}
-    varied = [name for name in SETTINGS if name in settings and len({get(config, name) for config in configs}) > 1]
+    on = words.told_apart(sets.values())
+
+    def value(run: Run, name: str) -> Any:
+        return on[sets[run]] if name == "dataset" else get(run.config, name)
+
+    varied = [name for name in SETTINGS if name in settings and len({value(run, name) for run in runs.values()}) > 1]
     varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
     if "dataset" in varied:
         followed = set.intersection(*map(ablation.suited, configs))
         varied = [name for name in varied if name not in followed]
-    on = words.told_apart(config.dataset for config in configs)
 
-    def said(config: RunConfig, name: str) -> str:
-        value = on[config.dataset] if name == "dataset" else get(config, name)
-        return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {value}"
+    def said(run: Run, name: str) -> str:
+        return f"{settings.get(name, name.rpartition('.')[2].replace('_', ' '))} {value(run, name)}"
 
     return {
         name: " · ".join(
             [
                 METHODS[run.config.method].title,
-                *(said(run.config, name) for name in varied),
+                *(said(run, name) for name in varied),
                 *([run.path.parent.name] if several else []),
             ]
         )
@@ -334,10 +338,14 @@ def flops_per_image(run: Run) -> float:
 
 
 def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """sslcore.analysis.summary.run_rows of the readable runs, by method, each with its label, and its name as in `named`."""
+    """sslcore.analysis.summary.run_rows of the readable runs, by method, each with its label, its name as in `named`, and the
+    one name of its images that `data_sets` gives them."""
     runs = named(by_method(runs))
-    called = labels(runs.values())
-    return [{**row, "run": name, "label": called[name]} for name, row in zip(runs, run_rows(runs.values()))]
+    called, sets = labels(runs.values()), data_sets(runs.values())
+    return [
+        {**row, "run": name, "label": called[name], "dataset": sets[run]}
+        for (name, run), row in zip(runs.items(), run_rows(runs.values()))
+    ]
 
 
 def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:

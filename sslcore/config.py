@@ -299,8 +299,15 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
-# How often is looked: what is read while training, no result.
-WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")
+# What is looked at besides, and how often: the training, its probe and its kNN are the same without.
+WATCHING = (
+    "evaluate.log_every",
+    "evaluate.knn_every",
+    "evaluate.snapshots",
+    "evaluate.labels",
+    "evaluate.finetune_epochs",
+    "evaluate.heads",
+)
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

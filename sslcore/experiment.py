@@ -230,9 +230,11 @@ class Run:
         return read_object(self.environment_file)
 
     def images(self) -> dict[str, Any]:
-        """Which images it was trained on: dataset, image_size, counts and checksum; {} where that is not on record."""
-        said = (self.environment() or {}).get("data")
-        return said if isinstance(said, dict) else {}
+        """Which images it was trained on: dataset, image_size, counts and checksum; {} where that is not on record.
+
+        Kept until the file changes, and not to be changed in place, as `results` is.
+        """
+        return _images(self.environment_file, stamp(self.environment_file))
 
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
@@ -248,6 +250,12 @@ class Run:
 @lru_cache(maxsize=1024)
 def _results(file: Path, stamp: Stamp) -> dict[str, Any] | None:
     return usable(read_object(file))
+
+
+@lru_cache(maxsize=1024)
+def _images(file: Path, stamp: Stamp) -> dict[str, Any]:
+    said = (read_object(file) or {}).get("data")
+    return said if isinstance(said, dict) else {}
 
 
 # -- An experiment -------------------------------------------------------------

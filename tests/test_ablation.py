@@ -110,6 +110,13 @@ def test_runs_of_one_seed_in_two_experiments_are_not_two_seeds():
     assert [len(cell.entries) for cell in ablation.cells(apart, ["batch_size"])] == [2, 1]
 
 
+def test_a_seed_that_was_run_twice_counts_as_the_mean_of_its_runs():
+    """As in every table: one of them was only watched more often."""
+    runs = [entry(0, 0.4), entry(0, 0.6, evaluate__knn_every=5), entry(1, 0.7), entry(1, None, evaluate__knn_every=5)]
+    (cell,) = ablation.cells(runs, ["batch_size"])
+    assert cell.measured("linear").by_seed == pytest.approx({0: 0.5, 1: 0.7}) and len(cell.measured("linear").missing) == 1
+
+
 @pytest.mark.parametrize("option", ["epochs", "learning_rate", "image_size", "weight_decay", "evaluate.knn_k", "optimizer"])
 def test_what_goes_along_with_the_axis_makes_lines_of_its_own(option):
     """What differs along the line is then the axis alone: a batch of 256 for 100 epochs follows none of 64 for 8."""

@@ -334,7 +334,7 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert judge(claim({**rule, "costs": ["operations"]}), evidence).word == "undecided", (
         "the same in few seeds is no proof of what chance has a part in"
     )
-    assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").mean == pytest.approx(math.log(3))
+    assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").difference.mean == pytest.approx(math.log(3))
 
 
 def test_costs_are_those_of_the_first_evaluation_at_the_lower_of_the_two_highest_accuracies(tmp_path):
@@ -410,6 +410,32 @@ def test_pair_ahead_and_result_ahead_by_what_results_say(tmp_path):
     assert judge(claim({**few, "where": {"fraction": 0.01}}), evidence).word == "supported"
     assert judge(claim({**few, "where": {"fraction": 0.1}}), evidence).word == "contradicted"
     assert judge(claim({**few, "where": {"fraction": 0.5}}), evidence).word == "undecided"
+
+
+def test_what_a_number_is_ahead_by_is_averaged_over_the_same_runs_for_every_seed(tmp_path):
+    """BYOL gains 18 points and the others 3: two of its three seeds would make a spread of what is none."""
+    gain = {"moco": 0.03, "simclr": 0.03, "byol": 0.18}
+    evidence = stored(
+        tmp_path,
+        lambda method, seed: {"heads": {"linear": {"h": 0.5 + gain[method] + 0.001 * seed, "z": 0.5}}},
+    )
+    rule = claim({"rule": "result_ahead", "ahead": "heads.linear.h", "of": "heads.linear.z", "says": "h is ahead of z"})
+    (step,) = judge(rule, evidence).steps
+    assert step.difference.mean == pytest.approx(0.081) and step.difference.std == pytest.approx(0.001)
+    started = [run for run in evidence.runs if (run.config.method, run.config.seed) != ("byol", 2)]
+    verdict = judge(rule, Evidence([], started))
+    assert verdict.steps[0].difference.mean == pytest.approx(0.031) and verdict.word == "supported"
+
+
+def test_fine_tunings_of_different_length_are_not_averaged(tmp_path):
+    def results(method, seed):
+        longer = (method, seed) == ("byol", 2)
+        tuned = {"fraction": 0.1, "epochs": 80 if longer else 50, "accuracy": 0.9 if longer else 0.6, "from_scratch": 0.5}
+        return {"fine_tuning": [tuned]}
+
+    few = {"rule": "result_ahead", "ahead": "fine_tuning.accuracy", "of": "fine_tuning.from_scratch", "says": "it is ahead"}
+    (step,) = judge(claim({**few, "where": {"fraction": 0.1}}), stored(tmp_path, results)).steps
+    assert step.difference.mean == pytest.approx(0.1) and step.difference.seeds == 3
 
 
 # -- Claims as data --------------------------------------------------------------------

@@ -393,14 +393,16 @@ def test_a_pair_that_could_not_be_tested_is_none_of_the_comparisons_that_are_all
 
 
 def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
-    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    spec = Spec(
+        base={"dataset": "photos"}, by_method={"byol": {"dataset": "digits"}}, axes={"method": ["moco", "simclr", "byol"]}
+    )
     runs = Store(tmp_path).create("recipes", spec, plan(spec).configs).runs()
     for run in runs:
         write_json(run.results_file, {"linear": {"accuracy": 0.5}})
     groups, names = pairs.contestants(runs, "method"), {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}
     assert len(pairs.compare(groups, names, [], "linear")) == 1
     assert pairs.unpaired(groups, names, [], "linear") == [
-        f"BYOL and {other} could not be paired: different image_size." for other in ("MoCo", "SimCLR")
+        f"BYOL and {other} could not be paired: different dataset." for other in ("MoCo", "SimCLR")
     ]
     assert not pairs.unpaired({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")
 

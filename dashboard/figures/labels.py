@@ -32,6 +32,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
+    rows = by_tuning(rows, results, name)
     figure = style.figure(
         title={
             "text": FEW[name],
@@ -220,29 +221,45 @@ def _label_axis(rows: Rows) -> dict[str, Any]:
     }
 
 
+def by_tuning(rows: Rows, results: Results, name: str) -> Rows:
+    """The rows with the epochs of fine-tuning in their labels, where these differ: nothing but FEW[name] depends on them."""
+    tuned = _tuned(rows, results, name)
+    return [{**row, "label": row["label"] + tuned[row["run"]]} for row in rows]
+
+
+def _tuned(rows: Rows, results: Results, name: str) -> dict[str, str]:
+    """Run -> for how long it was fine-tuned, " · 8 epochs"; "" where it was not, and where that is the same in all."""
+    epochs = {row["run"]: number(results[row["run"]], f"{name}.epochs", {"fraction": 1}) for row in rows}
+    several = len(set(epochs.values()) - {None}) > 1
+    return {run: f" · {words.count(n, 'epoch')}" if several and n is not None else "" for run, n in epochs.items()}
+
+
 def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float, list[float]]]:
-    """What FEW[name] is compared with, by its words: `by_share` of each kind of images and encoder.
+    """What FEW[name] is compared with, by its words: `by_share` of each kind of images and encoder, and length of fine-tuning.
 
     From scratch each run trains by its own recipe: a seed's number is the mean over these.
     """
     key, said = REFERENCE[name]
-    found = {
-        said + "".join(told): by_share([row for row in rows if kind(row) == one], results, name, key)
-        for one, told in kinds(rows).items()
-    }
-    return {told: line for told, line in found.items() if line}
+    told, tuned = kinds(rows), _tuned(rows, results, name)
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault("".join([said, *told[kind(row)], tuned[row["run"]]]), []).append(row)
+    found = {called: by_share(group, results, name, key) for called, group in groups.items()}
+    return {called: line for called, line in found.items() if line}
 
 
 def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
     """Each kind of the rows -> what tells it from the others, in words: its encoder, and the images (" on digits at 32 px")."""
     sets = words.told_apart(row["dataset"] for row in rows)
     encoders = {row["encoder"] for row in rows}
+    found = dict.fromkeys(map(kind, rows))
+    sizes = {name: {size for dataset, _, size in found if dataset == name} for name in sets}
     return {
         (dataset, encoder, size): (
             f" {encoder}" if len(encoders) > 1 else "",
-            (f" on {sets[dataset]}" if len(sets) > 1 else "") + (f" at {size} px" if size else ""),
+            (f" on {sets[dataset]}" if len(sets) > 1 else "") + (f" at {size} px" if len(sizes[dataset]) > 1 else ""),
         )
-        for dataset, encoder, size in map(kind, rows)
+        for dataset, encoder, size in found
     }
 
 

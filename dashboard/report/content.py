@@ -52,7 +52,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "unlike_views": unlike_views(run.config for run in chosen),
-        "differences": [*(pair.sentence for pair in compared), *apart],
+        "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),
         "questions": questions.all_of(probed, results),
@@ -77,6 +77,12 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
         (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
     ]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
+
+
+def _own(compared: Sequence[Pair]) -> list[str]:
+    """What was not equal in the differences, in a sentence."""
+    own = pairs.unequal([pair.matches for pair in compared], "method")
+    return [words.not_equal("method", own)] if own else []
 
 
 def _day(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dashboard.figures import curves, style
 from dashboard.figures.measures import unlike_views
 from dashboard.plot import plot
 from dashboard.printed import printed
+from sslcore.analysis.images import data_sets
 from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
@@ -128,7 +129,7 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    one_set = len({run.config.dataset for run in runs}) == 1
+    one_set = len(set(data_sets(runs).values())) == 1
     said = [f"Measured on h, the encoder's output{', and on the same images for every run' if one_set else ''}."]
     if spread and len({curve.label for curve in logged}) < len(logged):
         said.append("Bands: ± one standard deviation over the N seeds.")

@@ -5,7 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import access, change, details, link, menu, share, study, tables, trash, words
-from dashboard.figures import spark, style
+from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.summary import by_seed, kind, untrained
@@ -176,9 +176,9 @@ shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]
 
 
 def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
-    """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and the untrained encoder.
+    """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and their encoders, untrained.
 
-    Of several data sets each has lines of its own.
+    Of several data sets each has lines of its own, and each kind of encoder and image size among them an untrained one.
     """
     best: dict[tuple[str, str], dict] = {}
     for folded in by_seed(rows):
@@ -188,12 +188,12 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
     sets = words.told_apart(dataset for dataset, _ in best)
     on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}
     lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
-    images = set(map(kind, best.values()))
-    encoders: dict[str, dict] = {}  # the first of each data set
-    for folded in untrained(rows):
-        if folded["random_knn_n"] and kind(folded) in images:
-            encoders.setdefault(folded["dataset"], folded)
-    beside = [line(f"Untrained{on[dataset]}", folded, "random_linear", "random_knn") for dataset, folded in encoders.items()]
+    told = labels.kinds(list(best.values()))
+    beside = [
+        line(f"Untrained{''.join(told[kind(folded)])}", folded, "random_linear", "random_knn")
+        for folded in untrained(rows)
+        if folded["random_knn_n"] and kind(folded) in told
+    ]
     return lines + beside
 
 

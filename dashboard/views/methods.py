@@ -21,7 +21,7 @@ experiment, runs = link.header("Methods")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 st.caption(
     "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "
-    "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, geometric mean."
+    "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, but for what is named there; geometric mean."
 )
 if set(METHODS) - {config.method for config, *_ in evidence.read}:
     absent = [style.title(method) for method in METHODS if method not in {config.method for config, *_ in evidence.read}]
@@ -49,7 +49,7 @@ def mean_of(method: str, number: str, say) -> str | None:
 
 
 def costs(method: str) -> list[str]:
-    said = []
+    said, own = [], {}
     for number, what, say in (
         ("images_per_second", "Speed", words.rate),
         ("peak_memory_bytes", "Peak memory", words.size),
@@ -58,8 +58,9 @@ def costs(method: str) -> list[str]:
     ):
         mean = mean_of(method, number, say)
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
-        said += [f"{what}: {mean}{f'; {times(ratio)}' if ratio else ''}"] if mean else []
-    return said
+        said += [f"{what}: {mean}{f'; {times(ratio.difference)}' if ratio else ''}"] if mean else []
+        own |= dict.fromkeys(ratio.unequal if ratio else ())
+    return said + ([words.not_equal("method", own)] if own else [])
 
 
 def batch(method: str) -> list[str]:

@@ -61,8 +61,11 @@ compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
     of = max((pair.settings for pair in compared), default=1)
     mean = f" (each seed's difference is the mean over {of} settings)" if of > 1 else ""
-    st.text(f"What may be said by the linear probe, at equal settings{mean}:")
+    own = pairs.unequal([pair.matches for pair in compared], "method")
+    st.text(f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
+    if own:
+        st.caption(words.plain(words.not_equal("method", own)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):

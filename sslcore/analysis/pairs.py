@@ -1,4 +1,4 @@
-"""Which runs may be held against each other: the same seed and the same settings, but for the one that is compared.
+"""Which runs may be held against each other: the same seed, images and settings, but for the setting that is compared.
 
 An experiment may vary several settings at once. To compare its methods (or the values of any one setting), each run of
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
@@ -11,18 +11,20 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
 
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
-from sslcore.config import get, varying
+from sslcore.config import OPTIONS, WATCHING, get, varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
+V = TypeVar("V")
 ANY = object()  # stands for the value of a setting that means nothing to the run's method
 
 
@@ -49,37 +51,46 @@ def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
     return groups
 
 
-Setting = tuple[tuple[Any, Any], ...]  # what must be equal, as either side has it
+Setting = tuple[Any, ...]  # a run's data set, and its values of what else must be equal
 
 
-def _names(equal: Sequence[str]) -> tuple[str, ...]:
-    return ("dataset", "image_size", *equal)
+def settings(runs: Iterable[Run], equal: Sequence[str]) -> dict[Run, Setting]:
+    """What each of the runs has, among these runs: `data_sets` names the images."""
+    _, *others = _names(equal)
+    return {run: (on, *(value(run, name) for name in others)) for run, on in data_sets(runs).items()}
 
 
-def by_setting(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, dict[Setting, tuple[Run, Run]]]:
-    """Seed -> setting -> a run of each side with that seed, the same data set and image size, and the same `equal` settings.
+def _names(equal: Sequence[str]) -> list[str]:
+    """What the values of a Setting are."""
+    return ["dataset", *(name for name in equal if name != "dataset")]
+
+
+def by_setting(
+    a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]
+) -> dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]]:
+    """Seed -> either side's setting -> a run of each side with that seed, the same images and the same `equal` settings.
 
     Of several pairs at one setting, the first within one experiment; one across two experiments where there is none.
     """
-    found: dict[int, dict[Setting, tuple[Run, Run]]] = {}
-    b = list(b)
+    found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
+    a, b = list(a), list(b)
+    have = settings([*a, *b], equal)
     for one in a:
         for other in b:
-            if _alike(one, other, _names(equal)):
+            if one.config.seed == other.config.seed and _alike(have[one], have[other]):
                 of_seed = found.setdefault(one.config.seed, {})
-                setting = tuple((value(one, name), value(other, name)) for name in _names(equal))
+                setting = have[one], have[other]
                 if setting not in of_seed or (_within((one, other)) and not _within(of_seed[setting])):
                     of_seed[setting] = one, other
     return found
 
 
-def _alike(one: Run, other: Run, names: Iterable[str]) -> bool:
-    return one.config.seed == other.config.seed and all(_equal(one, other, name) for name in names)
+def _alike(one: Setting, other: Setting) -> bool:
+    return all(map(_equal, one, other))
 
 
-def _equal(one: Run, other: Run, name: str) -> bool:
-    values = value(one, name), value(other, name)
-    return ANY in values or values[0] == values[1]
+def _equal(one: Any, other: Any) -> bool:
+    return ANY in (one, other) or one == other
 
 
 def _within(pair: tuple[Run, Run]) -> bool:
@@ -87,30 +98,37 @@ def _within(pair: tuple[Run, Run]) -> bool:
 
 
 def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
-    """Seed -> its pairs (`by_setting`), at the same settings for all seeds: an average over others is not the same question.
+    """Seed -> its pairs (`by_setting`), at the same settings for all seeds (`at_shared`)."""
+    return at_shared(by_setting(a, b, equal))
 
-    They are the settings that every seed has or, where there are none, the most that a seed has; seeds without them are left out.
+
+def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
+    """Of what each seed has, by setting: seed -> what it has at the settings that all seeds share.
+
+    An average over others is not the same question. They are the settings that every seed has or, where there are none,
+    the most that a seed has; seeds without them are left out.
     """
-    found = by_setting(a, b, equal)
     shared = set.intersection(*map(set, found.values())) if found else set()
     if not shared:
         shared = max(map(set, found.values()), key=len, default=set())
     return {
-        seed: [pair for setting, pair in of.items() if setting in shared]
-        for seed, of in sorted(found.items())
-        if shared <= set(of)
+        seed: [one for setting, one in of.items() if setting in shared] for seed, of in sorted(found.items()) if shared <= set(of)
     }
 
 
 def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
     """The runs that are in none of the `matched` pairs, counted by why; empty where there are none."""
-    counted = {run.id for of in matched(a, b, equal).values() for pair in of for run in pair}
-    paired = {run.id for of in by_setting(a, b, equal).values() for pair in of.values() for run in pair}
+    found = by_setting(a, b, equal)
+    counted = {run.id for of in at_shared(found).values() for pair in of for run in pair}
+    paired = {run.id for of in found.values() for pair in of.values() for run in pair}
+    have = settings([*a, *b], equal)
     reasons: Counter[str] = Counter()
     for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
         if run.id in paired - counted:
             reasons["at settings that not every seed has"] += 1
-        elif run.id not in counted and any(_alike(run, other, _names(equal)) for other in others):
+        elif run.id not in counted and any(
+            run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others
+        ):
             reasons["the same seed and settings again"] += 1
         elif run.id not in counted:
             reasons["without a counterpart of the same seed and settings"] += 1
@@ -180,6 +198,17 @@ class Pair:
         return len(next(iter(self.matches.values())))
 
 
+def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str) -> list[str]:
+    """The options, beside `by`, in which runs differ that were held against each other: each side has its own."""
+    held = [pair for of_seeds in matches for pairs in of_seeds.values() for pair in pairs]
+    return [
+        name
+        for name in OPTIONS
+        if name not in (by, "dataset", "seed", *WATCHING)
+        and any(not _equal(value(one, name), value(other, name)) for one, other in held)
+    ]
+
+
 def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:
     """Each seed's mean of `of` over its pairs; of the seeds that have it of every pair."""
     values = {seed: [of(a, b) for a, b in pairs] for seed, pairs in matches.items()}
@@ -220,8 +249,9 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
         sides = probed[a], probed[b]
         if matched(*sides, equal):
             continue
-        together = [(one, other) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
-        unlike = [name for name in _names(equal) if not any(_equal(*pair, name) for pair in together)]
+        have = settings([*sides[0], *sides[1]], equal)
+        together = [(have[one], have[other]) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
+        unlike = [name for k, name in enumerate(_names(equal)) if not any(_equal(one[k], other[k]) for one, other in together)]
         why = (
             "no seed in common"
             if not together
@@ -234,7 +264,10 @@ def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equa
 
 
 def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
-    """(every pair of methods in the accuracy of the linear probe, at equal settings; why others are not among them)."""
+    """(every pair of methods in the accuracy of the linear probe; why others are not among them).
+
+    Equal is what varies within a method; what each method has of its own is `unequal`.
+    """
     probed = [run for run in runs if accuracy(run, "linear") is not None]
     groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
     names = {method: METHODS[method].title for method in groups}

@@ -1,9 +1,9 @@
 """Differences with their uncertainty, over seeds and over test images, and what may be said of them.
 
 Two questions, two tests. Over seeds: would another training come out the same way? Each seed gives one difference of
-two methods at equal settings; the paired t interval is over these. Over test images: do these two trained networks
-differ beyond the choice of test images? McNemar's exact test on the images that only one of them gets right, and
-Newcombe's (1998) score interval for the difference of two paired proportions. The second says nothing about another training.
+two methods; the paired t interval is over these. Over test images: do these two trained networks differ beyond the
+choice of test images? McNemar's exact test on the images that only one of them gets right, and Newcombe's (1998) score
+interval for the difference of two paired proportions. The second says nothing about another training.
 """
 
 import math
@@ -27,8 +27,8 @@ AGGREGATE = (
     "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
 )
 OVER_SEEDS = (
-    "paired t interval: each seed gives one difference at equal settings, and the interval is over the N differences, on the "
-    "same test images; it speaks of training again with other seeds"
+    "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images; it "
+    "speaks of training again with other seeds"
 )
 OVER_IMAGES = (
     "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "
@@ -65,13 +65,18 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
 
 
-def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
-    """(seed, value or None) a run -> a number a seed, the mean of its runs that have one: two runs of a seed are no two draws."""
+def means_by_seed(values: Iterable[tuple[Any, float | None]]) -> dict[Any, float]:
+    """(seed, value or None) a run -> seed: the mean of its runs that have one. Two runs of a seed are no two draws."""
     own: dict[Any, list[float]] = {}
     for seed, value in values:
         if value is not None:
             own.setdefault(seed, []).append(value)
-    return [fmean(of) for of in own.values()]
+    return {seed: fmean(of) for seed, of in own.items()}
+
+
+def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
+    """`means_by_seed` without the seeds."""
+    return list(means_by_seed(values).values())
 
 
 def half_width(std: float, n: int, level: float = LEVEL) -> float:

@@ -43,6 +43,22 @@ def test_runs_of_several_experiments_stand_side_by_side(two_experiments):
     assert printed(open_page("probe", experiment="ours"))[0].index.tolist() == ["MoCo", "BYOL"]
 
 
+@pytest.mark.parametrize(("theirs", "same"), [("a1", True), ("b2", False)])
+def test_a_colleagues_runs_on_the_same_images_are_on_no_others(two_experiments, theirs, same):
+    for experiment, path, checksum in zip(two_experiments, ("data/cls", "elsewhere/cls"), ("a1", theirs)):
+        synthetic.embed(experiment)
+        for run in experiment.runs():
+            write_json(run.config_file, run.config.model_copy(update={"dataset": path}).model_dump())
+            write_json(run.environment_file, {"data": {"checksum": checksum}})
+    different = "These runs are on different images (data/cls, elsewhere/cls)"
+    for page in ("compare", "probe", "evidence", "embeddings"):
+        app = open_page(page, experiment="ours", also="theirs")
+        assert (different in texts(app).replace("\\", "")) != same, page
+    assert ("embeddings_dataset" in [box.key for box in app.selectbox]) != same
+    methods = set(printed(open_page("probe", experiment="ours", also="theirs"))[0].index)
+    assert (methods == {f"{method} · {whose}" for method in ("MoCo", "BYOL") for whose in ("ours", "theirs")}) == same
+
+
 def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
     app = open_page("compare", experiment="ours")
     app.multiselect(key="link_also").set_value(["theirs"]).run()

@@ -88,7 +88,9 @@ def test_a_pair_says_which_runs_it_leaves_out(grid):
 
 
 def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
-    spec = Spec(base={"dataset": "photos"}, by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "simclr", "byol"]})
+    spec = Spec(
+        base={"dataset": "photos"}, by_method={"byol": {"dataset": "digits"}}, axes={"method": ["moco", "simclr", "byol"]}
+    )
     experiment = Store().create("photos", spec, plan(spec).configs)
     for run in experiment.runs():
         synthetic.write_metrics(run, 100)
@@ -97,7 +99,26 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
     app = open_page()
     assert len(said(app)) == 1
     for told in (texts(app), report.html(experiment)):
-        assert "MoCo and BYOL could not be paired: different image_size" in told
+        assert "MoCo and BYOL could not be paired: different dataset" in told
+
+
+def test_wherever_recipes_are_compared_it_is_said_what_was_not_equal():
+    spec = Spec(
+        base={"dataset": "photos"},
+        by_method={"byol": {"image_size": 64, "learning_rate": 0.03}},
+        axes={"method": ["simclr", "byol"], "seed": [0, 1]},
+    )
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 100)
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    own = "Not equal, since each method has its own: image_size, "
+    shown = [texts(driving.open_page(page, experiment="photos")) for page in ("evidence", "probe", "methods")]
+    for told in (*shown, report.html(experiment), report.markdown(experiment)):
+        _, _, others = told.replace("\\", "").partition(own)
+        assert "learning_rate" in others.partition(".")[0]
+    assert not any("at equal settings:" in told for told in shown)
 
 
 def test_at_equal_images_the_larger_batch_has_taken_fewer_steps(grid):

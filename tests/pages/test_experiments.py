@@ -6,8 +6,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import report, share, study, tables, words
-from sslcore.experiment import Store
+from sslcore.experiment import Spec, Store
 from sslcore.methods import METHODS
+from sslcore.plan import plan
 from tests import synthetic
 from tests.pages.driving import clean, open_page, printed, texts
 
@@ -123,6 +124,20 @@ def test_the_untrained_encoder_is_as_good_in_the_list_as_in_the_report():
     row = printed(open_page())[0].loc["Untrained"]
     assert row["N"] == "2"
     assert f"| Untrained encoder | 2 | {row['linear probe']} | | {row['kNN']} |" in report.markdown(experiment)
+
+
+def test_a_method_with_images_of_another_size_has_an_untrained_encoder_of_its_own():
+    experiment = Store().create(
+        "recipes", spec := Spec(by_method={"byol": {"image_size": 64}}, axes={"method": ["moco", "byol"]}), plan(spec).configs
+    )
+    for run in experiment.runs():
+        synthetic.write_results(run)
+        run.write_status(synthetic.status(run, "finished"))
+    table = printed(open_page())[0]
+    assert list(table.index) == ["MoCo", "BYOL", "Untrained at 32 px", "Untrained at 64 px"]
+    for run, of in zip(experiment.runs(), (64, 32)):
+        untrained = run.results()["baselines"]["random_encoder"]["linear"]
+        assert table.loc[f"Untrained at {of} px", "linear probe"] == tables.share(untrained)
 
 
 def test_one_run_and_one_accuracy_are_said_once():

@@ -8,6 +8,8 @@ import pytest
 
 from dashboard import questions, report, tables
 from dashboard.figures import labels, probe, style
+from sslcore.analysis import pairs
+from sslcore.config import nest
 from sslcore.experiment import Store
 from sslcore.files import write_json
 from sslcore.launch import transfer
@@ -96,6 +98,27 @@ def test_a_seed_whose_run_is_there_twice_counts_once(experiment):
     assert probe.per_class(twice, per_class) == probe.per_class(rows, per_class)
     assert labels.heads(twice, both) == labels.heads(rows, results)
     assert questions.all_of(twice, both) == questions.all_of(rows, results)
+
+
+def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_kept_apart(experiment):
+    for run in experiment.runs():
+        longer = run.config.seed == 1
+        write_json(run.config_file, nest(run.config.flat() | {"evaluate.finetune_epochs": 8 if longer else 5}))
+        tuned = [row | {"epochs": 8, "accuracy": 0.9, "from_scratch": 0.8} for row in run.results()["fine_tuning"]]
+        if longer:
+            write_json(run.results_file, run.results() | {"fine_tuning": tuned})
+    rows, results = drawn(experiment)
+    table = questions.few_labels(rows, results, "fine_tuning")
+    assert [line[""] for line in table[::2]] == [
+        "MoCo · 5 epochs",
+        "SimCLR · 5 epochs",
+        "BYOL · 5 epochs",
+        "From scratch · 5 epochs",
+    ]
+    assert all(line["100 %"] == (pytest.approx(0.8 if "scratch" in line[""] else 0.9), None) for line in table[1::2])
+    assert [line[""] for line in questions.few_labels(rows, results, "label_efficiency")][:3] == ["MoCo", "SimCLR", "BYOL"]
+    compared, apart = pairs.of_methods(experiment.runs())
+    assert not apart and {len(pair.matches) for pair in compared} == {2}
 
 
 def test_the_page_shows_what_there_is(experiment):

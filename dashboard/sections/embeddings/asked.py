@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import embeddings, tables
 from dashboard.embeddings import Embedding
+from sslcore.analysis.images import data_sets
 from sslcore.experiment import Run
 
 SHOWN_AT_FIRST, AT_MOST = 4, 5  # panels; each takes three of the 16 WebGL contexts that browsers allow
@@ -60,8 +61,9 @@ class Asked:
 def ask(runs: Mapping[str, Run], called: Mapping[str, str]) -> Asked:
     """The controls at the head of the page, for runs whose embedding can be read, by name; `called`: what legends call them."""
     with st.container(border=True):
-        dataset = _dataset(list(dict.fromkeys(run.config.dataset for run in runs.values())))
-        alike = {name: run for name, run in runs.items() if run.config.dataset == dataset}
+        sets = data_sets(runs.values())
+        dataset = _dataset(list(dict.fromkeys(sets.values())))
+        alike = {name: run for name, run in runs.items() if sets[run] == dataset}
         titles = _titles(alike, called)
         shown = {name: embeddings.read(runs[name]) for name in titles}
         classes = next(filter(None, (embeddings.classes(runs[name]) for name in titles)), [])

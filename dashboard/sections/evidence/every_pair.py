@@ -10,7 +10,6 @@ from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked, in_words
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.config import OPTIONS, get
 
 TESTS = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
 
@@ -89,23 +88,9 @@ def _how(asked: Asked) -> list[str]:
             f"Compared at equal settings: each seed's difference is the mean over {most} settings (of "
             f"{', '.join(map(in_words, asked.equal))}), and counts once."
         )
-    if unequal := _unequal(asked):
-        told.append(f"Not equal, since each {in_words(asked.by)} has its own: {', '.join(unequal)}.")
+    if own := pairs.unequal([pair.matches for pair in asked.pairs], asked.by):
+        told.append(words.not_equal(in_words(asked.by), own))
     return told
-
-
-def _unequal(asked: Asked) -> list[str]:
-    """The options in which runs differ that were held against each other, though nobody asked for it."""
-    matches = [match for pair in asked.pairs for matches in pair.matches.values() for match in matches]
-    return [
-        name
-        for name in OPTIONS
-        if name not in (asked.by, "seed", *asked.equal)
-        and any(
-            len({repr(get(run.config, name)) for run in match if pairs.value(run, name) is not pairs.ANY}) > 1
-            for match in matches
-        )
-    ]
 
 
 def _show_seeds(asked: Asked) -> None:

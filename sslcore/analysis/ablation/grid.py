@@ -8,7 +8,7 @@ from typing import Any
 
 from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.analysis.ablation.places import in_order, lies_on, place, settled, usual
-from sslcore.analysis.stats import Aggregate, aggregate
+from sslcore.analysis.stats import Aggregate, aggregate, means_by_seed
 from sslcore.config import varying
 
 
@@ -26,7 +26,7 @@ class Cell:
         return self.method, self.rest
 
     def measured(self, measure: str) -> "Measured":
-        by_seed = {entry.config.seed: entry.numbers[measure] for entry in self.entries if entry.numbers[measure] is not None}
+        by_seed = means_by_seed((entry.config.seed, entry.numbers[measure]) for entry in self.entries)
         return Measured(by_seed, tuple(entry for entry in self.entries if entry.numbers[measure] is None))
 
 

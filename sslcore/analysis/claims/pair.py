@@ -102,19 +102,19 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
 
 
-def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> Difference | None:
-    """The natural logarithm of a's cost over b's at equal settings, over seeds; `cost` by its dotted name in results.json."""
+class CostRatio(NamedTuple):
+    difference: Difference  # of the natural logarithms, over seeds
+    unequal: list[str]  # the settings that each method has of its own
+
+
+def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | None:
+    """a's cost over b's at the same seed and settings; `cost` by its dotted name in results.json. None without such runs."""
     try:
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    return over_seeds(
-        list(
-            pairs.by_seed(
-                matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost))
-            ).values()
-        )
-    )
+    ratios = pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost)))
+    return CostRatio(over_seeds(list(ratios.values())), pairs.unequal([matches], "method"))
 
 
 class Look(NamedTuple):
@@ -139,7 +139,7 @@ def _looks(folder: Path, stamp: Stamp) -> list[Look]:
 
 
 class ResultAhead(Rule):
-    """One number of results.json is above another of the same run, as the mean over a seed's runs."""
+    """One number of results.json is above another of the same run, as the mean over the runs at settings that all seeds have."""
 
     @field_validator("settings")
     @classmethod
@@ -157,13 +157,18 @@ class ResultAhead(Rule):
     methods: list[Method] = ["moco", "simclr", "byol"]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        by_seed: dict[int, list[float]] = {}
-        for config, _, results in evidence.read:
+        counted: list[tuple[Run, float, float | None]] = []
+        epochs = f"{self.ahead.partition('.')[0]}.epochs"  # of fine-tuning, on which no other number depends
+        for config, run, results in evidence.read:
             if config.method not in self.methods or any(get(config, name) != value for name, value in self.settings.items()):
                 continue
             a, b = number(results, self.ahead, self.where), number(results, self.of, self.where)
             if a is not None and b is not None:
-                by_seed.setdefault(config.seed, []).append(a - b)
-        if not by_seed:
+                counted.append((run, a - b, number(results, epochs, self.where)))
+        if not counted:
             raise Lacking(self.absent)
-        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in sorted(by_seed.items())})]
+        settings = pairs.settings((run for run, *_ in counted), ["method", *varying(run.config for run, *_ in counted)])
+        found: dict[int, dict[tuple, float]] = {}  # by seed and setting
+        for run, difference, tuned in counted:
+            found.setdefault(run.config.seed, {}).setdefault((settings[run], tuned), difference)
+        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in pairs.at_shared(found).items()})]
