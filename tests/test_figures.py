@@ -91,6 +91,13 @@ def test_a_seed_that_is_ahead_makes_no_mean(experiment, rows):
     np.testing.assert_allclose(mean.customdata[:, 0], at.std().loc[:100], rtol=1e-4)
 
 
+def test_where_a_mean_ends_before_its_seeds_do_is_said(rows):
+    whole = of(rows, method="byol")
+    assert not curves.going_on_alone(rows) and not curves.going_on_alone((cut(whole[0], 10), *whole[1:])), "two seeds go on"
+    told = curves.going_on_alone((cut(whole[0], 10), whole[1]))
+    assert told == "No mean is drawn where a single seed goes on: BYOL after step 10."
+
+
 def test_two_runs_of_one_seed_count_as_one_seed_where_both_were_looked_at(rows):
     """They differ in how often they were looked at; no spread can be told from them."""
     first, second, _ = of(rows, method="byol")

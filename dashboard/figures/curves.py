@@ -4,6 +4,7 @@ Takes `tables.curves`: a Curve a run. Runs of one label differ in their seed, an
 were looked at: those of one seed count as one. A figure is kept, and not to be changed: the same curves give the same figure.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce, wraps
 
@@ -127,6 +128,20 @@ def _figure(traces: list[dict], layout: dict, yaxis: dict) -> go.Figure:
     said = {"text": why, "showarrow": False, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "font": {"size": 14}}
     hidden = {"visible": False, "fixedrange": True}
     return style.figure(**layout | {"xaxis": hidden}, yaxis=hidden, annotations=[said])
+
+
+def going_on_alone(curves: Sequence[Curve]) -> str:
+    """Where a mean ends before its seeds do, in words; nothing where none does."""
+    found = []
+    for label in dict.fromkeys(curve.label for curve in curves):
+        last: dict[int, int] = {}  # seed -> the last step that all of its runs have
+        for curve in curves:
+            if curve.label == label and curve.has("loss"):
+                last[curve.seed] = min(int(curve.pairs("loss", "step")[0][-1]), last.get(curve.seed, sys.maxsize))
+        *_, second, longest = [0, 0, *sorted(last.values())]
+        if 0 < second < longest:
+            found.append(f"{label} after step {second:,}")
+    return f"No mean is drawn where a single seed goes on: {'; '.join(found)}." if found else ""
 
 
 def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:

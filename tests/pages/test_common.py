@@ -85,6 +85,18 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
 
 
+def test_compare_says_where_a_seed_that_stopped_ends_its_labels_mean():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0, 1), name="ours")
+    stopped = experiment.run("byol-bs256-s1")
+    synthetic.running(stopped, 10)
+    told = "goes on: BYOL after step 10."
+    assert told not in texts(open_page("compare", experiment="ours")), "it is still to come"
+    stopped.write_status(synthetic.status(stopped, "stopped", progress=0.01))
+    assert told in texts(open_page("compare", experiment="ours")).replace("\\", "")
+    assert told not in texts(open_page("compare", experiment="ours", compare_seeds="each run"))
+    assert told in report.html(experiment)
+
+
 def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):
     with two_experiments[0].editing() as spec:
         spec.hidden = ["moco-bs256-s0"]
