@@ -47,6 +47,16 @@ def test_a_complete_grid_says_so_and_offers_no_runs(experiment):
     assert "±" in tables(app)
 
 
+def test_runs_without_labels_are_shown_by_what_they_have_and_say_why_they_have_no_accuracy(experiment):
+    for run in experiment.runs():
+        synthetic.write_results(run, labelled=False)
+    app = open_page("ablations", experiment="sizes")
+    assert app.selectbox(key="ablations_measure").value == "effective_rank" and "8 of 8 runs" in texts(app)
+    app.selectbox(key="ablations_measure").set_value("linear").run()
+    assert "0 of 8 runs of the grid have this number · photos has no labels, so nothing can be probed" in texts(clean(app))
+    assert "no number (seed 0, 1)" in tables(app) and "finished" not in tables(app)
+
+
 def test_what_is_hidden_or_unreadable_is_not_said_to_be_complete(experiment):
     with experiment.editing() as spec:
         spec.hidden = ["moco-bs16-s0"]
