@@ -139,7 +139,12 @@ def draw() -> None:
     parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} of the grid have this number"]
     if len(missing) == len(entries):
         parts += filter(None, [unprobed.note(filter(None, (run.results() for run in runs)))])
-    parts += ["the others are hollow marks at the bottom edge"] if missing else []
+    level = [entry for cell in cells if cell.at[0] is None for entry in cell.measured(measure).missing]
+    if len(level) < len(missing):
+        parts.append(f"{len(missing) - len(level) if level else 'the others'} are hollow marks at the bottom edge")
+    if level:
+        whose = " and ".join(dict.fromkeys(style.title(entry.config.method) for entry in level))
+        parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
     st.caption(words.plain(" · ".join(parts)))
     data = pd.DataFrame(ablation.records(cells, [axis]))
     rule = ablation.learning_rate_rule(entries)

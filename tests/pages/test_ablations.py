@@ -159,6 +159,21 @@ def test_a_link_to_an_axis_that_is_not_here_shows_one_that_is(experiment, axis):
     assert "8 of 8 runs" in texts(app)
 
 
+def test_what_a_level_line_lacks_is_no_hollow_mark():
+    experiment = synthetic.store(
+        Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"moco.queue_size": [16, 64]}, steps=20
+    )
+    one, other, *_, byol = sorted(experiment.runs(), key=lambda run: run.config.method == "byol")
+    synthetic.failed(byol)
+    said = "without a mark: 1 run of BYOL, to which the axis does not apply"
+    shown = texts(open_page("ablations", experiment="photos")).replace("\\", "")
+    assert said in shown and "hollow" not in shown
+    synthetic.failed(one)
+    synthetic.failed(other)
+    shown = texts(open_page("ablations", experiment="photos")).replace("\\", "")
+    assert said in shown and "2 are hollow marks at the bottom edge" in shown
+
+
 @pytest.mark.parametrize("measured", [True, False])
 def test_a_level_line_is_told_of_methods_that_have_one(measured):
     experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"moco.queue_size": [16, 64]}, steps=20)
