@@ -200,3 +200,19 @@ def test_numbers_beyond_all_measure_are_as_none_on_every_page(value):
     for page in sorted(path.stem for path in link.VIEWS.glob("*.py")):
         open_page(page, experiment="odd")
     assert "SimCLR" in report.html(experiment)
+
+
+def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name="ours")
+    synthetic.embed(experiment)
+    for k, run in enumerate(experiment.runs()):
+        synthetic.questions(run)
+        results = run.results()
+        parts = [results[name] for name in ("linear", "knn", "cost", "umap", "heads")]
+        for part in (*parts, results["transfer"]["digits"]):
+            part["protocol"] = f"way {k}"
+        results |= {"label_efficiency_protocol": f"way {k}", "fine_tuning_protocol": f"way {k}"}
+        write_json(run.results_file, results)
+    for page, times in (("probe", 7), ("evidence", 2), ("embeddings", 1)):
+        shown = texts(open_page(page, experiment="ours")).replace("\\", "").lower()
+        assert shown.count("way 0") == shown.count("way 1") == times, page

@@ -34,16 +34,15 @@ def show_table(asked: Asked) -> None:
         f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
         "means over the seeds."
     )
-    cost = next(filter(None, (embeddings.measured(run, "cost") for run in asked.runs)), {})
+    costs = [embeddings.measured(run, "cost") for run in asked.runs]
+    told = words.protocols(embeddings.measured(run, asked.measure) for run in asked.runs) + words.protocols(costs)
+    told += [str(cost["flops_protocol"]) for cost in costs if cost.get("flops_protocol")] or [
+        "operations: not counted for these runs; python -m sslcore evaluate counts them"
+    ]
+    told += [str(cost["device"]) for cost in costs if cost.get("device")]
     with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-        for what in (
-            embeddings.measured(asked.runs[0], asked.measure).get("protocol"),
-            cost.get("protocol"),
-            cost.get("flops_protocol") or "operations: not counted for these runs; python -m sslcore evaluate counts them",
-            cost.get("device"),
-        ):
-            if what:
-                st.text(str(what))
+        for what in dict.fromkeys(told):
+            st.text(what)
 
 
 def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
