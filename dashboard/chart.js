@@ -1,7 +1,7 @@
 // One chart: themes a plotly figure, draws it, shows the image of the point under the pointer, and says what is picked.
 //
 // The page's component (plot.py, mount.js) calls the default export. Any other page, such as the report, needs nothing of
-// Streamlit: put this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
+// Streamlit: put narrow.js and this file into a <script type="module"> and chart.css into a <style>, have plotly.js loaded
 // (window.Plotly) and the --st-* variables of `COLOURS` defined (on :root, say), and call, for each empty <div class="chart">,
 //
 //   draw(div, { figure: "<the figure's JSON>", alt: "...", height: 360, least: 1 / 2, name: "file name", csv: "..." or null },
@@ -167,54 +167,6 @@ function themed(template, theme) {
   }
 }
 
-// -- Narrow charts -------------------------------------------------------------------------
-
-const pencil = document.createElement("canvas").getContext("2d")
-
-// A line of words as several, none wider than `width` pixels in the pencil's font (but for single words).
-function brokenUp(line, width) {
-  const lines = [""]
-  for (const word of line.split(" ")) {
-    const longer = lines.at(-1) ? lines.at(-1) + " " + word : word
-    if (lines.at(-1) && pencil.measureText(longer).width > width) lines.push(word)
-    else lines[lines.length - 1] = longer
-  }
-  return lines
-}
-
-// Text in lines that fit. Text with markup other than <br> stays as it is.
-function inLines(text, size, family, width) {
-  const given = text.split("<br>")
-  if (!width || given.some(line => line.includes("<"))) return given
-  pencil.font = `${size}px ${family}`
-  return given.flatMap(line => brokenUp(line, width - 4))
-}
-
-// The tool bar lies right of the title. Where a narrow chart has no room there, and on phones, whose readers have no pointer
-// to make it go away, it has a line of its own above.
-const NARROW = 480 // pixels
-const TOOLS = 26 // pixels, of that line
-const phone = matchMedia("(hover: none), (max-width: 640px)")
-
-// A layout's title and subtitle in lines that fit, and the upper margin with room for them.
-function fitted(layout, width, family) {
-  const own = layout.template.layout
-  const { size = 16 } = own.title.font ?? {}
-  const tools = width < NARROW && phone.matches ? TOOLS : 0
-  let top = tools + (layout.margin?.t ?? own.margin?.t ?? 100)
-  const [title, subtitle] = [
-    [layout.title?.text, size],
-    [layout.title?.subtitle?.text, own.title.subtitle.font.size ?? 12],
-  ].map(([text = "", size]) => {
-    const lines = inLines(text, size, family, width)
-    top += Math.round(1.3 * size) * (lines.length - text.split("<br>").length)
-    return lines.join("<br>")
-  })
-  // The first of several lines stands higher by its letters' height.
-  const pad = tools + (own.title.pad?.t ?? 0) + (title.includes("<br>") ? Math.round(0.7 * size) : 0)
-  return { title, subtitle, top, pad, tools }
-}
-
 // -- Images --------------------------------------------------------------------------------
 
 // The data set index of a point (column 0 of customdata); null where the point is no image.
@@ -348,6 +300,8 @@ function textOf(trace, i) {
   return Array.isArray(trace.text) ? unescaped(trace.text[i]) : undefined
 }
 
+const escaped = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+
 // Text of a figure as it reads: without tags and entities.
 function unescaped(text) {
   return /[<&]/.test(text) ? new DOMParser().parseFromString(text, "text/html").body.textContent : text
@@ -479,8 +433,11 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     height: chart.height + state.higher,
   }
   let width = node.clientWidth // for which it is drawn: it may change before anybody observes it
-  state.fit = () => fitted({ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"])
-  const { title, subtitle, top, pad } = state.fit()
+  state.fit = () => {
+    const own = { ...figure.layout, template: layout.template }
+    return { ...fitted(own, node.clientWidth, theme["font"]), names: namesOf(own, node.clientWidth, theme["font"]) }
+  }
+  const { title, subtitle, top, pad, names: beside } = state.fit()
   layout.title = {
     ...layout.title,
     text: title,
@@ -488,6 +445,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
     subtitle: { ...layout.title?.subtitle, text: subtitle },
   }
   layout.margin = { ...layout.margin, t: top }
+  for (const axis in beside) layout[axis] = { ...layout[axis], ticktext: beside[axis] }
   // What is selected is what the figure says.
   if (pick) Object.assign(layout, { dragmode: "lasso", selections: [], selectionrevision: turn })
   hideThumbnail(state)
@@ -517,12 +475,14 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
 }
 
 // Where a long legend leaves a chart of one pair of axes less than `least` of its height, as on a phone, it grows
-// until that has half.
+// until that has half; and where the names of its rows stand in lines, until these do not touch.
 // To draw it a second time costs as much as the first, so that on a page of many charts those that can be read stay as they are.
 async function grow(state) {
   const areas = [...state.plot.querySelectorAll(".nsewdrag")].map(area => area.getBoundingClientRect().height)
-  if (areas.length !== 1 || (!state.higher && !isLow(state.chart, areas[0]))) return
-  const higher = Math.max(0, state.higher + lackingIn(state.chart, areas[0]))
+  if (!areas.length) return
+  const low = areas.length === 1 && (state.higher || isLow(state.chart, areas[0]))
+  const lacking = Math.max(low ? lackingIn(state.chart, areas[0]) : -Infinity, lackingBeside(state.plot.layout.yaxis, areas[0]))
+  const higher = Math.max(0, state.higher + lacking)
   if (higher === state.higher) return
   state.higher = higher
   heighten(state.node, state.chart.height + higher)
@@ -540,11 +500,14 @@ function heighten(node, height) {
 }
 
 async function resize(state) {
-  const { title, subtitle, top, pad } = state.fit()
-  const shown = state.plot.layout.title
-  if (title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t) await state.Plotly.Plots.resize(state.plot)
+  const { title, subtitle, top, pad, names } = state.fit()
+  const { title: shown, ...axes } = state.plot.layout
+  const asBefore = title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t
+  if (asBefore && Object.keys(names).every(axis => String(names[axis]) === String(axes[axis].ticktext)))
+    await state.Plotly.Plots.resize(state.plot)
   else
     await state.Plotly.relayout(state.plot, {
+      ...Object.fromEntries(Object.keys(names).map(axis => [axis + ".ticktext", names[axis]])),
       "title.text": title,
       "title.pad.t": pad,
       "title.subtitle.text": subtitle,

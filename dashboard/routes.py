@@ -30,7 +30,7 @@ PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
 EAGERLY = b"//# allFunctionsCalledOnLoad\n"
 CARTESIAN_FILE = HERE / "vendor" / "plotly-cartesian.min.js"  # a third of it
 CARTESIAN_URL = f"{BASE}/plotly-cartesian.js?v={hashlib.sha256(EAGERLY + CARTESIAN_FILE.read_bytes()).hexdigest()[:16]}"
-CHART_CODE = b"".join((HERE / name).read_bytes() for name in ("load.js", "chart.js", "sketch.js"))
+CHART_CODE = b"".join((HERE / name).read_bytes() for name in ("load.js", "narrow.js", "chart.js", "sketch.js"))
 CHART_URL = f"{BASE}/chart.js?v={hashlib.sha256(CHART_CODE).hexdigest()[:16]}"
 THUMBNAILS_URL = f"{BASE}/thumb"
 FIGURES_URL = f"{BASE}/figure"

@@ -1,6 +1,7 @@
 """What a page says where no run was probed: there are no labels, training goes on, or it ended too early."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -11,13 +12,17 @@ from sslcore.status import ACTIVE
 NO_LABELS = "the data set has no labels: nothing can be probed"
 
 
+def note(results: Iterable[Mapping[str, Any]]) -> str:
+    """Why nothing was probed, as a run's results say it; nothing where none does. Not yet `words.plain`."""
+    return next((str(result["note"]) for result in results if result.get("note")), "")
+
+
 def say(runs: Sequence[Run], without_labels: str) -> None:
     """Why, and where to go from here. `without_labels`: what of the page needs labels, and what can be done."""
     link.say_cautions(runs)
     results = [result for run in runs if (result := run.results())]
     if results:
-        note = next((result["note"] for result in results if result.get("note")), NO_LABELS)
-        st.info(words.plain(str(note)), icon=":material/label_off:")
+        st.info(words.plain(note(results) or NO_LABELS), icon=":material/label_off:")
         st.text(without_labels)
         link.page_link("compare", "Compare")
         return

@@ -121,6 +121,11 @@ def protocol(part: Any) -> str:
     return "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
 
 
+def protocols(parts: Iterable[Any]) -> list[str]:
+    """`protocol` of the same part of several results.json, each wording once."""
+    return list(dict.fromkeys(filter(None, map(protocol, parts))))
+
+
 def date(seconds: float | None) -> str:
     """A moment, as a reader of today would say it."""
     if seconds is None:

@@ -385,7 +385,11 @@ def test_accuracies_stay_within_0_and_100_percent_and_without_any_there_is_no_ax
     axis = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear").layout.yaxis
     assert (axis.minallowed, axis.maxallowed, axis.visible) == (0, 100, True)
     none = [replace(e, numbers=dict.fromkeys(NUMBERS), state=NOT_RUN) for e in GRID]
-    assert not figures.against(ablation.cells(none, ["batch_size"]), "batch_size", "linear").layout.yaxis.visible
+    empty = figures.against(ablation.cells(none, ["batch_size"]), "batch_size", "linear").layout
+    assert not empty.yaxis.visible and "no result yet" in empty.title.subtitle.text
+    without = [replace(e, state="finished", measured=True) for e in none]
+    told = figures.against(ablation.cells(without, ["batch_size"]), "batch_size", "linear").layout.title.subtitle.text
+    assert "no run has this number" in told
 
 
 def test_what_is_missing_breaks_the_line_and_leaves_a_hollow_mark_with_its_reason():
@@ -458,6 +462,10 @@ def test_a_heat_map_shows_each_cell_and_says_what_is_missing():
     assert np.allclose(shades.z, [[0, 20], [10, np.nan]], equal_nan=True) and (shades.zmin, shades.zmax) == (0, pytest.approx(20))
     assert list(missing.text) == ["<i>not run</i>"] and (missing.x[0], missing.y[0]) == (1, 1)
     assert sorted(values.text) == ["0.0", "10.0", "20.0"]
+    entries[-2:] = [replace(e, state="finished", measured=True) for e in entries[-2:]]
+    without = ablation.cells(entries, ["batch_size", "head.kind"])
+    (*_, missing) = heat.heat(without, ["batch_size", "head.kind"], "linear", (0.0, 0.2)).data
+    assert list(missing.text) == ["<i>no number</i>"]
     drop = heat.heat(cells, ["batch_size", "head.kind"], "linear", heat.ends(cells, "linear", True), drop=True)
     assert np.nanmin(drop.data[0].z) == 0 and np.nanmax(drop.data[0].z) == pytest.approx(20)
     assert drop.data[0].reversescale and not shades.reversescale, "the best is the strongest colour in both"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard.figures import style
-from dashboard.figures.embedding import AT_MOST, COLOURS, looks, panel
+from dashboard.figures.embedding import AT_MOST, COLOURS, PANEL, looks, panel
 
 CLASSES = [f"thing {k}" for k in range(10)]
 
@@ -97,6 +97,16 @@ def test_names_do_not_lie_over_each_other():
     for k, one in enumerate(chips):
         for other in chips[:k]:
             assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
+
+
+def test_long_names_stay_within_the_panel():
+    long = [f"{name} of a class whose name goes on for longer than the panel is wide" for name in CLASSES]
+    layout = panel(points(classes=long), classes=long).layout
+    low, high = layout.xaxis.range
+    for chip in layout.annotations:
+        middle = (chip.x - low) / (high - low) * PANEL + chip.ax
+        half = 3 * len(chip.text)  # pixels, of letters of size 10
+        assert half <= middle <= PANEL - half, chip.text
 
 
 def test_names_stand_among_the_points_of_their_class():

@@ -91,6 +91,28 @@ def test_a_seed_that_is_ahead_makes_no_mean(experiment, rows):
     np.testing.assert_allclose(mean.customdata[:, 0], at.std().loc[:100], rtol=1e-4)
 
 
+def test_where_a_mean_ends_before_its_seeds_do_is_said(rows):
+    whole = of(rows, method="byol")
+    assert not curves.going_on_alone(rows) and not curves.going_on_alone((cut(whole[0], 10), *whole[1:])), "two seeds go on"
+    told = curves.going_on_alone((cut(whole[0], 10), whole[1]))
+    assert told == "No mean is drawn where a single seed goes on: BYOL after step 10."
+
+
+def test_two_runs_of_one_seed_count_as_one_seed_where_both_were_looked_at(rows):
+    """They differ in how often they were looked at; no spread can be told from them."""
+    first, second, _ = of(rows, method="byol")
+    again = dataclasses.replace(second, seed=first.seed)
+    one_seed = curves.metric((first, cut(again, 100)), "knn")
+    with_another = curves.metric((first, cut(again, 100), second), "knn")
+    assert named(one_seed) == ["BYOL, seed 0"] and named(with_another) == ["BYOL, N = 2"]
+    (line,) = (trace for trace in one_seed.data if trace.hovertemplate)
+    steps, _, own = first.pairs("knn", "step")
+    mean = ((own + again.pairs("knn", "step")[2]) / 2)[steps <= 100]
+    assert list(line.x) == list(steps[steps <= 100]) and list(line.y) == pytest.approx(list(mean))
+    (line,) = (trace for trace in with_another.data if trace.hovertemplate)
+    assert set(line.customdata[:, 1]) == {2} and max(line.x) == 100
+
+
 def test_each_panel_names_its_chance_level(rows):
     for method in {curve.method for curve in rows}:
         texts = [text for trace in curves.loss(of(rows, method=method)).data for text in trace.text or () if text]

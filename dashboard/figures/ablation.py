@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from dashboard.figures import style
 from dashboard.figures.axes import Scale, said, title
-from dashboard.figures.measures import COSTS, MEASURES, Show, n_seeds, why_missing
+from dashboard.figures.measures import COSTS, MEASURES, Show, n_seeds, unmeasured, why_missing
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell, Curve, Measured
 from sslcore.methods import METHODS
@@ -109,7 +109,7 @@ def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
     """How many seeds there are, and what the band, or the bar, is."""
     n = n_seeds(cells, measure)
     if n == "N = 0":
-        return "no result yet"
+        return unmeasured(cells)
     if n == "N = 1":
         return "N = 1: one seed a point, so there is no band"
     if measure in COSTS:

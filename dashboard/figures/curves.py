@@ -1,11 +1,12 @@
 """Metrics over training: the loss with its chance level, and what can be compared across methods.
 
-Takes `tables.curves`: a Curve a run. Runs of one label differ in seed alone. A figure
-is kept, and not to be changed: the same curves give the same figure.
+Takes `tables.curves`: a Curve a run. Runs of one label differ in their seed, and in how often they
+were looked at: those of one seed count as one. A figure is kept, and not to be changed: the same curves give the same figure.
 """
 
+import sys
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from functools import lru_cache, reduce, wraps
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,20 @@ def _figure(traces: list[dict], layout: dict, yaxis: dict) -> go.Figure:
     return style.figure(**layout | {"xaxis": hidden}, yaxis=hidden, annotations=[said])
 
 
+def going_on_alone(curves: Sequence[Curve]) -> str:
+    """Where a mean ends before its seeds do, in words; nothing where none does."""
+    found = []
+    for label in dict.fromkeys(curve.label for curve in curves):
+        last: dict[int, int] = {}  # seed -> the last step that all of its runs have
+        for curve in curves:
+            if curve.label == label and curve.has("loss"):
+                last[curve.seed] = min(int(curve.pairs("loss", "step")[0][-1]), last.get(curve.seed, sys.maxsize))
+        *_, second, longest = [0, 0, *sorted(last.values())]
+        if 0 < second < longest:
+            found.append(f"{label} after step {second:,}")
+    return f"No mean is drawn where a single seed goes on: {'; '.join(found)}." if found else ""
+
+
 def smoothed(values: np.ndarray, smoothing: float) -> np.ndarray:
     """Exponential moving average without a bias at the start: each older value counts `smoothing` times as much."""
     return pd.Series(values).ewm(alpha=1 - smoothing).mean().to_numpy() if smoothing else values
@@ -183,28 +198,30 @@ def _of_label(
     crowd: bool,
 ) -> list[dict]:
     """The traces of the curves of one label; those behind a mean are a single one, and left out of a crowd."""
-    method, n = curves[0].method, len(curves)
+    method, n = curves[0].method, len({curve.seed for curve in curves})
     line = {"color": tone, "dash": style.dash(method)}
     logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in curves)]
     smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
     seeds = [f"{label}, seed {curve.seed}" for curve in curves]
     raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
-    if n > 1 and spread:
+    if len(curves) > 1 and spread:
         traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
         behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
         traces += [] if crowd else [_line(smooth, points, label, **behind)]
-        deviation = ".1%" if y == "knn" else ".3~g"
-        return traces + _spread(smooth, label, n, line, points, unit, deviation)
-    traces = []
-    for seed, one, of_one in zip(seeds, smooth, logged):
-        traces += [_line([of_one], points, label, **raw)] if smoothing else []
+        smooth = [_of_seed([one for name, one in zip(seeds, smooth) if name == seed]) for seed in dict.fromkeys(seeds)]
+        if n > 1:
+            deviation = ".1%" if y == "knn" else ".3~g"
+            return traces + _spread(smooth, label, n, line, points, unit, deviation)
+    else:
+        traces = [_line([one], points, label, **raw) for one in logged] if smoothing else []
+    for seed, one in zip(seeds, smooth):
         traces.append(
             _line(
                 [one],
                 points,
                 label,
                 name=seed,
-                line={**line, "width": 2 if n == 1 else 1},
+                line={**line, "width": 2 if len(smooth) == 1 else 1},
                 opacity=1.0,
                 hovertemplate=_hover(seed, unit),
             )
@@ -298,6 +315,13 @@ def _spread(
             ),
         },
     ]
+
+
+def _of_seed(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(steps, x, y), each (m,): the mean of the runs of one seed, at the steps that all of them have logged."""
+    common = reduce(np.intersect1d, (steps for steps, _, _ in curves))
+    x, y = (np.mean([curve[k][np.searchsorted(curve[0], common)] for curve in curves], axis=0) for k in (1, 2))
+    return common, x, y
 
 
 def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:

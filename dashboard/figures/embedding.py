@@ -168,7 +168,8 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
         if name in middles:
             x, y = middles[name]
             across, up = ((value - low) / (high - low) * PANEL for value, (low, high) in zip((x, y), span))
-            half = 3.2 * len(name) + 4
+            shown = style.short(name)
+            half = 3.2 * len(shown) + 4
             right, above = next((shift for shift in SHIFTS if _free(taken, across + shift[0], up + shift[1], half)), SHIFTS[0])
             taken.append((across + right, up + above, half))
             names.append(
@@ -177,7 +178,7 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
                     "y": float(y),
                     "ax": right,
                     "ay": -above,
-                    "text": style.plain(name),
+                    "text": shown,
                     "showarrow": True,
                     "arrowhead": 0,
                     "arrowwidth": 1.5,

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.figures import style
 from dashboard.figures.ablation import label
 from dashboard.figures.axes import said, ticks, title
-from dashboard.figures.measures import Show, n_seeds, why_missing
+from dashboard.figures.measures import Show, n_seeds, unmeasured, why_missing
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell
 
@@ -28,7 +28,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
     figure = style.figure(
         title={
             "text": style.plain(label(cells[0])),
-            "subtitle": {"text": f"seeds a cell: {n_seeds(cells, measure)}" if best_mean is not None else "no result yet"},
+            "subtitle": {"text": f"seeds a cell: {n_seeds(cells, measure)}" if best_mean is not None else unmeasured(cells)},
         },
         xaxis={"title": {"text": title(axes[0])}, **ticks(axes[0], columns)},
         yaxis={"title": {"text": title(axes[1])}, **ticks(axes[1], rows), "showgrid": False},
@@ -44,7 +44,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
             hover[row, column] = "<br>".join(filter(None, [where, show.said(seen, best), why]))
             texts.append((column, row, show.number(z[row, column]), ""))
         else:
-            texts.append((column, row, f"<i>{style.plain(seen.missing[0].state)}</i>", f"{where}<br>{why}"))
+            texts.append((column, row, f"<i>{style.plain(seen.missing[0].lacks)}</i>", f"{where}<br>{why}"))
     blue = style.PALETTE[0]
     figure.add_trace(
         go.Heatmap(

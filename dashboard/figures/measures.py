@@ -95,6 +95,11 @@ def n_seeds(cells: Sequence[Cell], measure: str) -> str:
     return f"N = {counts[0]}" if len(counts) == 1 else f"N = {counts[0]} to {counts[-1]}"
 
 
+def unmeasured(cells: Sequence[Cell]) -> str:
+    """What is said where no cell has a number."""
+    return "no run has this number" if any(entry.measured for cell in cells for entry in cell.entries) else "no result yet"
+
+
 def why_missing(measured: Measured) -> str:
     """Why a cell lacks some of its seeds, not at any length."""
     return style.plain(measured.why if len(measured.why) < 160 else f"{measured.why[:160]} …")

@@ -76,6 +76,7 @@ def _loss(logged: tuple[tables.Curve, ...], method: str) -> Chart:
         f"loss-{method}",
         f"Training loss of {style.title(method)} by optimizer step, with its chance level",
         height,
+        curves.going_on_alone(logged),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
@@ -112,22 +112,21 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _protocol(results: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _protocol(results: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
-    told: dict[tuple[str, str], None] = {}
-    for result in results:
+    told = [
+        (title, said)
         for title, name in (
             ("Linear probe", "linear"),
             ("kNN", "knn"),
             ("Untrained encoder", "baselines"),
             ("Time, speed, memory", "cost"),
             ("UMAP", "umap"),
-        ):
-            if said := words.protocol(result.get(name)):
-                told[title, said] = None
-        for title, told_by in PROTOCOLS.items():
-            told |= {(title, said): None for said in told_by(result) if said}
-    return sorted(told, key=lambda pair: [title for title, _ in told].index(pair[0]))
+        )
+        for said in words.protocols(result.get(name) for result in results)
+    ]
+    told += [(title, said) for title, told_by in PROTOCOLS.items() for result in results for said in told_by(result) if said]
+    return list(dict.fromkeys(told))
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -50,7 +50,8 @@ def _mixed(colour: str, paper: str, share: float) -> str:
 @cache
 def script() -> str:
     """The chart code of the app's pages, and the report's own."""
-    return "".join(file.read_text(encoding="utf-8") for file in (DASHBOARD / "chart.js", HERE / "report.js"))
+    files = (DASHBOARD / "narrow.js", DASHBOARD / "chart.js", HERE / "report.js")
+    return "".join(file.read_text(encoding="utf-8") for file in files)
 
 
 @cache

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, tables, words
+from dashboard import access, change, forms, link, tables, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
@@ -68,9 +68,11 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         )
         or axes[0]
     )
+    known = [name for name in MEASURES if any(entry.numbers[name] is not None for entry in entries)]
     measure = st.selectbox(
         "Measure",
         list(MEASURES),
+        index=list(MEASURES).index(known[0]) if known else 0,
         format_func=lambda name: MEASURES[name].title,
         key="ablations_measure",
         bind="query-params",
@@ -135,8 +137,15 @@ def draw() -> None:
     cells = ablation.cells(entries, [axis])
     missing = [entry for entry in entries if entry.numbers[measure] is None]
     parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} of the grid have this number"]
-    parts += ["the others are hollow marks at the bottom edge"] if missing else []
-    st.caption(" · ".join(parts))
+    if len(missing) == len(entries):
+        parts += filter(None, [unprobed.note(filter(None, (run.results() for run in runs)))])
+    level = [entry for cell in cells if cell.at[0] is None for entry in cell.measured(measure).missing]
+    if len(level) < len(missing):
+        parts.append(f"{len(missing) - len(level) if level else 'the others'} are hollow marks at the bottom edge")
+    if level:
+        whose = " and ".join(dict.fromkeys(style.title(entry.config.method) for entry in level))
+        parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
+    st.caption(words.plain(" · ".join(parts)))
     data = pd.DataFrame(ablation.records(cells, [axis]))
     rule = ablation.learning_rate_rule(entries)
     under = curves if laid_under else []

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import access, change, link, words
+from dashboard import access, change, link, unprobed, words
 from dashboard.claims import form
 from dashboard.figures import claims as figures
 from dashboard.figures.ablation import against
@@ -32,6 +32,8 @@ st.caption(
     "What textbooks and papers say of these methods, held against the runs chosen above. They speak of these images and this "
     f"encoder, at these lengths of training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
 )
+if why := unprobed.note(results for *_, results in evidence.read):
+    st.info(words.plain(why), icon=":material/label_off:")
 chosen = st.segmented_control(
     "Show",
     [ALL, *counts],

@@ -102,6 +102,10 @@ def draw() -> None:
             f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
             "sslcore evaluate` adds it."
         )
+    still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE}
+    alone = curves.going_on_alone([curve for curve in logged if curve.label not in still])
+    if spread and alone:
+        st.caption(words.plain(f"{alone} “each run” draws it in full."))
     panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":

@@ -4,15 +4,21 @@ import streamlit as st
 
 from dashboard import embeddings, link, tables, words
 from dashboard.sections.embeddings import asked, neighbours, panels, selected, selection
-from sslcore.status import ACTIVE
+from sslcore.status import ACTIVE, RESUMABLE
 
 _, runs = link.header("Embeddings", points=True)
 named = tables.named(runs)
-lacking = {  # name -> what is wrong
-    name: why
-    for name, run in named.items()
-    if (why := "not finished yet" if run.status().state in ACTIVE else embeddings.problem(run))
-}
+states = {name: run.status().state for name, run in named.items()}
+
+
+def problem(name: str) -> str:
+    if states[name] in ACTIVE:
+        return "not finished yet"
+    why = embeddings.problem(named[name])
+    return f"{states[name]}: Watch says why, and can resume it" if why and states[name] in RESUMABLE else why
+
+
+lacking = {name: why for name in named if (why := problem(name))}
 if lacking:
     with st.expander(
         f"{words.count(len(lacking), 'run')} of {len(named)} cannot be shown here", key="embeddings_lacking", bind="query-params"
@@ -20,9 +26,13 @@ if lacking:
         for name, why in lacking.items():
             st.text(f"{name}: {why.replace('`', '')}")
 if len(lacking) == len(named):
-    st.info(
-        "No run has an embedding yet. It is made when a run ends; Watch shows how far it is.", icon=":material/hourglass_empty:"
-    )
+    if any(state in ACTIVE for state in states.values()):
+        said = "No run has an embedding yet. It is made when a run ends; Watch shows how far it is."
+    elif any(state in RESUMABLE for state in states.values()):
+        said = "No run got as far as its embedding. Watch says why, and can resume them."
+    else:
+        said = "No run has an embedding that can be read. The list above says why, and what makes it again."
+    st.info(said, icon=":material/info:")
     link.page_link("watch", "Watch")
     st.stop()
 

@@ -5,7 +5,7 @@ import math
 import streamlit as st
 import yaml
 
-from dashboard import link, words
+from dashboard import link, unprobed, words
 from dashboard.figures import style
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.along import drop
@@ -141,10 +141,11 @@ def show(method: str) -> None:
                     st.markdown("Your runs:\n" + "\n".join(f"- {words.plain(line)}" for line in found))
                     link.page_link(page, f"See {label}", experiment=experiment.name, **params)
                 else:
-                    st.caption(
-                        "Your runs: not measured here."
-                        + (" It takes runs at two batch sizes or more." if need == "batch" else " It takes a finished run.")
-                    )
+                    takes = "It takes a finished run"
+                    if need == "batch":
+                        why = unprobed.note(results for *_, results in evidence.read)
+                        takes = f"It takes probed runs at two batch sizes or more{f'; {why}' if why else ''}"
+                    st.caption(words.plain(f"Your runs: not measured here. {takes}."))
     st.caption(words.plain(f"Source: {text['source']}"))
 
 

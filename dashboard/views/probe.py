@@ -1,5 +1,6 @@
 """Probe: how much of the labels can be read from h, beside what an untrained encoder and raw pixels allow."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -77,7 +78,7 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
         ("Untrained", "baselines"),
         ("Training, speed, memory", "cost"),
     ):
-        if told := words.protocol(next(iter(probed.values())).get(name)):
+        for told in words.protocols(result.get(name) for result in probed.values()):
             st.text(f"{title}: {told}.")
     st.text(
         "Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder "
@@ -126,8 +127,10 @@ with grid.cell():
 # -- Few labels ------------------------------------------------------------------------------
 
 
-def sentence(told: str) -> str:
-    return words.plain(f"{told[:1].upper()}{told[1:]}.") if told else ""
+def say_each(protocols: Iterable[str]) -> None:
+    """Each wording once, as a sentence."""
+    for told in dict.fromkeys(filter(None, protocols)):
+        st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
 
 
 st.subheader("With few labels", anchor="few-labels")
@@ -143,7 +146,7 @@ if few:
                 alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
             )
     for name in few:
-        st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, f"{name}_protocol"))), "")))
+        say_each(labels.text(result, f"{name}_protocol") for result in probed.values())
 if "label_efficiency" not in few:
     st.text(
         "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
@@ -178,7 +181,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                     "method"
                 ),
             )
-    st.caption(sentence(next((told for result in probed.values() if (told := labels.text(result, "heads", "protocol"))), "")))
+    say_each(labels.text(result, "heads", "protocol") for result in probed.values())
 else:
     st.text(
         "These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless "
@@ -196,7 +199,7 @@ moved = [
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
     entries = [entry for result in probed.values() for entry in labels.part(result, "transfer").values()]
-    st.caption(sentence(next((told for entry in entries if (told := labels.text(entry, "protocol"))), "")))
+    say_each(labels.text(entry, "protocol") for entry in entries)
 else:
     st.text("How well do these encoders see images of another data set?")
 

@@ -47,6 +47,16 @@ def test_a_complete_grid_says_so_and_offers_no_runs(experiment):
     assert "±" in tables(app)
 
 
+def test_runs_without_labels_are_shown_by_what_they_have_and_say_why_they_have_no_accuracy(experiment):
+    for run in experiment.runs():
+        synthetic.write_results(run, labelled=False)
+    app = open_page("ablations", experiment="sizes")
+    assert app.selectbox(key="ablations_measure").value == "effective_rank" and "8 of 8 runs" in texts(app)
+    app.selectbox(key="ablations_measure").set_value("linear").run()
+    assert "0 of 8 runs of the grid have this number · photos has no labels, so nothing can be probed" in texts(clean(app))
+    assert "no number (seed 0, 1)" in tables(app) and "finished" not in tables(app)
+
+
 def test_what_is_hidden_or_unreadable_is_not_said_to_be_complete(experiment):
     with experiment.editing() as spec:
         spec.hidden = ["moco-bs16-s0"]
@@ -147,6 +157,21 @@ def test_every_choice_is_in_the_link(experiment, measure):
 def test_a_link_to_an_axis_that_is_not_here_shows_one_that_is(experiment, axis):
     app = open_page("ablations", experiment="sizes", ablations_axis=axis, ablations_second=axis)
     assert "8 of 8 runs" in texts(app)
+
+
+def test_what_a_level_line_lacks_is_no_hollow_mark():
+    experiment = synthetic.store(
+        Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"moco.queue_size": [16, 64]}, steps=20
+    )
+    one, other, *_, byol = sorted(experiment.runs(), key=lambda run: run.config.method == "byol")
+    synthetic.failed(byol)
+    said = "without a mark: 1 run of BYOL, to which the axis does not apply"
+    shown = texts(open_page("ablations", experiment="photos")).replace("\\", "")
+    assert said in shown and "hollow" not in shown
+    synthetic.failed(one)
+    synthetic.failed(other)
+    shown = texts(open_page("ablations", experiment="photos")).replace("\\", "")
+    assert said in shown and "2 are hollow marks at the bottom edge" in shown
 
 
 @pytest.mark.parametrize("measured", [True, False])

@@ -40,6 +40,16 @@ def test_every_claim_has_a_verdict_a_reason_and_its_source(experiment):
     )
 
 
+def test_of_runs_without_labels_it_is_said_that_none_was_probed_and_why(experiment):
+    for run in experiment.runs():
+        synthetic.write_results(run, labelled=False)
+    why = "photos has no labels, so nothing can be probed"
+    shown = texts(open_page("claims", experiment="sizes"))
+    assert why in shown and "no probed runs of SimCLR" in shown and "no finished runs" not in shown
+    shown = texts(open_page("methods", experiment="sizes"))
+    assert f"It takes probed runs at two batch sizes or more; {why}" in shown
+
+
 def test_one_verdict_can_be_shown_alone(experiment):
     app = open_page("claims", experiment="sizes", claims_show=":material/help: undecided")
     every = open_page("claims", experiment="sizes")

@@ -101,6 +101,18 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
 
 
+def test_compare_says_where_a_seed_that_stopped_ends_its_labels_mean():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0, 1), name="ours")
+    stopped = experiment.run("byol-bs256-s1")
+    synthetic.running(stopped, 10)
+    told = "goes on: BYOL after step 10."
+    assert told not in texts(open_page("compare", experiment="ours")), "it is still to come"
+    stopped.write_status(synthetic.status(stopped, "stopped", progress=0.01))
+    assert told in texts(open_page("compare", experiment="ours")).replace("\\", "")
+    assert told not in texts(open_page("compare", experiment="ours", compare_seeds="each run"))
+    assert told in report.html(experiment)
+
+
 def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):
     with two_experiments[0].editing() as spec:
         spec.hidden = ["moco-bs256-s0"]
@@ -220,3 +232,19 @@ def test_numbers_beyond_all_measure_are_as_none_on_every_page(value):
     for page in sorted(path.stem for path in link.VIEWS.glob("*.py")):
         open_page(page, experiment="odd")
     assert "SimCLR" in report.html(experiment)
+
+
+def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), name="ours")
+    synthetic.embed(experiment)
+    for k, run in enumerate(experiment.runs()):
+        synthetic.questions(run)
+        results = run.results()
+        parts = [results[name] for name in ("linear", "knn", "cost", "umap", "heads")]
+        for part in (*parts, results["transfer"]["digits"]):
+            part["protocol"] = f"way {k}"
+        results |= {"label_efficiency_protocol": f"way {k}", "fine_tuning_protocol": f"way {k}"}
+        write_json(run.results_file, results)
+    for page, times in (("probe", 7), ("evidence", 2), ("embeddings", 1)):
+        shown = texts(open_page(page, experiment="ours")).replace("\\", "").lower()
+        assert shown.count("way 0") == shown.count("way 1") == times, page

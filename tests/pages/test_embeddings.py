@@ -164,6 +164,19 @@ def test_runs_without_an_embedding_are_told_with_what_to_do():
     assert "No run has an embedding yet" in texts(open_page("embeddings", experiment="photos"))
 
 
+def test_where_no_embedding_is_to_come_the_page_does_not_say_so():
+    experiment = embedded(methods=("moco", "byol"))
+    for run in experiment.runs():
+        run.embeddings_file.unlink()
+    said = texts(open_page("embeddings", experiment="photos"))
+    assert "No run has an embedding that can be read. The list above" in said
+    for run in experiment.runs():
+        synthetic.failed(run)
+    said = texts(open_page("embeddings", experiment="photos"))
+    assert "No run got as far as its embedding. Watch says why" in said and "moco-bs256-s0: failed: Watch says why" in said
+    assert "sslcore evaluate" not in said
+
+
 def test_without_labels_points_are_coloured_by_split():
     experiment = embedded(methods=("byol",))
     synthetic.embed(experiment, labelled=False)

@@ -10,6 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import report
 from dashboard.figures import evidence, style
+from dashboard.sections.evidence import costs
+from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import pairs, stats
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
@@ -50,6 +52,17 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
     assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
+
+
+def test_two_runs_of_one_seed_are_one_seed():
+    """The same training, looked at more or less often, is no second draw."""
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"evaluate.knn_every": [1, 2]})
+    app = open_page()
+    assert list(tables(app)["Method"]["N"]) == ["1", "1"] and "95 % interval of the mean" not in tables(app)["Method"]
+    assert list(tables(app)["At equal"]["N"]) == ["1", "1"]
+    asked = Asked(experiment.runs(), "linear", "method", [])
+    points = costs._points(asked, dict.fromkeys(asked.named, 1.0), single=False)
+    assert [(point.n, point.cost_std, point.low) for point in points] == [(1, None, None)] * 2
 
 
 def test_with_one_seed_the_page_speaks_of_two_networks_alone():

@@ -114,9 +114,9 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
 def _show_how(asked: Asked) -> None:
     with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
         layout = asked.layout.lower()
-        result = next(filter(None, (embeddings.measured(asked.runs[name], layout) for name in asked.titles)), {})
-        protocol = result.get("protocol", "not recorded by the version that made these runs")
-        st.text(f"k = {result.get('k', '?')} neighbours; {protocol}.")
+        protocols = words.protocols(embeddings.measured(asked.runs[name], layout) for name in asked.titles)
+        for protocol in protocols or ["Not recorded by the version that made these runs"]:
+            st.text(f"{protocol}.")
         st.text(
             "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "
             "who are near in h are near in the picture."

@@ -66,11 +66,12 @@ def _columns(asked: Asked, finished: Mapping[str, Run], reading: str, share: flo
         if least is None:
             continue
         reached = {
-            run: budget.read(curve[column].astype(float), curve[reading].astype(float), share * least)
+            run: one.value
             for run, curve in logged.items()
+            if (one := budget.read(curve[column].astype(float), curve[reading].astype(float), share * least))
         }
         columns[f"{called.capitalize()}: {_amount(column, share * least)}"] = {
-            label: stats.aggregate(one.value for row in rows if (one := reached.get(row["run"])))
+            label: stats.aggregate(stats.of_each_seed((row["seed"], reached.get(row["run"])) for row in rows))
             for label, rows in asked.of_label.items()
         }
     return columns
@@ -94,7 +95,7 @@ def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
     """How the table was read. `counted`: all runs' operations are known."""
     told = [
         f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; N: "
-        "readings; –: nothing was logged that early.",
+        "seeds read; –: nothing was logged that early.",
         "A run that is read before its end is read at a learning rate that is not yet annealed, and so is understated beside one "
         "that ends there.",
     ]

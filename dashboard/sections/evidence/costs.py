@@ -31,41 +31,42 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        f"N: runs that differ in their seed alone; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are means "
-        "over the seeds."
+        f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
+        "means over the seeds."
     )
-    cost = next(filter(None, (embeddings.measured(run, "cost") for run in asked.runs)), {})
+    costs = [embeddings.measured(run, "cost") for run in asked.runs]
+    told = words.protocols(embeddings.measured(run, asked.measure) for run in asked.runs) + words.protocols(costs)
+    told += [str(cost["flops_protocol"]) for cost in costs if cost.get("flops_protocol")] or [
+        "operations: not counted for these runs; python -m sslcore evaluate counts them"
+    ]
+    told += [str(cost["device"]) for cost in costs if cost.get("device")]
     with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-        for what in (
-            embeddings.measured(asked.runs[0], asked.measure).get("protocol"),
-            cost.get("protocol"),
-            cost.get("flops_protocol") or "operations: not counted for these runs; python -m sslcore evaluate counts them",
-            cost.get("device"),
-        ):
-            if what:
-                st.text(str(what))
+        for what in dict.fromkeys(told):
+            st.text(what)
 
 
 def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """A label's line of the table, over its seeds."""
-    shown = stats.aggregate((row[asked.measure] for row in rows), 0, 1)
-    mean = {what: _mean(spent(asked.named[row["run"]], row, what) for row in rows) for what in COSTS}
+    shown = stats.aggregate(stats.of_each_seed((row["seed"], row[asked.measure]) for row in rows), 0, 1)
+    mean = {what: _mean((row["seed"], spent(asked.named[row["run"]], row, what)) for row in rows) for what in COSTS}
     return {
         "Method": label,
         "N": str(shown.n),
         "Mean ± std": tables.share(shown.mean, shown.std),
         "95 % interval of the mean": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
         "Training": words.duration(mean["seconds"]),
-        "Images/s": words.rate(_mean(row["images_per_second"] for row in rows)).removesuffix(" images/s"),
-        "Peak memory": words.size(_mean(row["peak_memory_bytes"] for row in rows)),
+        "Images/s": words.rate(_mean((row["seed"], row["images_per_second"]) for row in rows)).removesuffix(" images/s"),
+        "Peak memory": words.size(_mean((row["seed"], row["peak_memory_bytes"]) for row in rows)),
         "Images seen": "–" if mean["images_seen"] is None else f"{mean['images_seen']:,.0f}",
         "Operations": words.operations(mean["flops"]),
         "Energy": words.energy(mean["energy_joules"]),
     }
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    made = stats.aggregate(value for value in values if value is not None and np.isfinite(value))
+def _mean(values: Iterable[tuple[int, float | None]]) -> float | None:
+    """Over the seeds, of (seed, value) a run."""
+    known = [(seed, value) for seed, value in values if value is not None and np.isfinite(value)]
+    made = stats.aggregate(stats.of_each_seed(known))
     return made and made.mean
 
 
@@ -117,12 +118,15 @@ def _points(asked: Asked, taken: Mapping[str, float], single: bool) -> list[evid
     """A point a label or, `single`, a run, of those whose cost is known."""
     points = []
     for label, rows in asked.of_label.items():
-        own = [(row[asked.measure], taken[row["run"]], row["run"]) for row in rows if np.isfinite(taken[row["run"]])]
+        own = [row for row in rows if np.isfinite(taken[row["run"]])]
         look = {"label": label, "method": rows[0]["method"], "colour": probe.tone(asked.rows, label)}
         if single:
-            points += [evidence.Point(**look, cost=cost, worth=worth, n=1, name=run) for worth, cost, run in own]
+            points += [
+                evidence.Point(**look, cost=taken[row["run"]], worth=row[asked.measure], n=1, name=row["run"]) for row in own
+            ]
         elif own:
-            worth, cost = stats.aggregate((worth for worth, *_ in own), 0, 1), stats.aggregate(cost for _, cost, _ in own)
+            worth = stats.aggregate(stats.of_each_seed((row["seed"], row[asked.measure]) for row in own), 0, 1)
+            cost = stats.aggregate(stats.of_each_seed((row["seed"], taken[row["run"]]) for row in own))
             spread = {"cost_std": cost.std, "low": worth.low, "high": worth.high}
             points.append(evidence.Point(**look, cost=cost.mean, worth=worth.mean, n=worth.n, **spread))
     return points

@@ -40,6 +40,11 @@ class Entry:
             return "finished without this number" if self.measured else "finished, and its results.json cannot be read"
         return f"{self.state}: {self.error}" if self.error and self.state in RESUMABLE else self.state
 
+    @property
+    def lacks(self) -> str:
+        """The same in a word or two."""
+        return self.state if self.state != "finished" else "no number" if self.measured else "unreadable"
+
 
 def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""

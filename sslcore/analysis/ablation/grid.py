@@ -62,9 +62,7 @@ class Measured:
     @property
     def states(self) -> str:
         """The same, shorter: "not run (seed 1), failed (seed 2)"."""
-        return self._by_seed(
-            ["unreadable" if entry.state == "finished" and not entry.measured else entry.state for entry in self.missing]
-        )
+        return self._by_seed([entry.lacks for entry in self.missing])
 
     def _by_seed(self, reasons: Sequence[str]) -> str:
         seeds: dict[str, list[str]] = {}

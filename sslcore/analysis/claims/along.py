@@ -38,10 +38,10 @@ class AlongAxis(Rule):
         """Of each method, over the places that all have. Raises Lacking."""
         curves = {method: evidence.curve(self.axis, method, self.measure) for method in methods}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
-            raise Lacking(f"no finished runs of {' and '.join(absent)} along {self.words}")
+            raise Lacking(f"no probed runs of {' and '.join(absent)} along {self.words}")
         common = set.intersection(*(set(next(iter(curve.values()))) for curve in curves.values()))
         if gone := [str(place) for place in needs if place not in common]:
-            raise Lacking(f"no finished runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
+            raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
         if len(common) < self.values:
             raise Lacking(
                 f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for "
@@ -284,7 +284,7 @@ class Ahead(AlongAxis):
         ]
         if not curves:
             raise Lacking(
-                f"no method has finished runs with all that this needs of {self.words}: "
+                f"no method has probed runs with all that this needs of {self.words}: "
                 f"{', '.join(map(str, (self.ahead, *self.of)))}"
             )
         seeds = set.intersection(*map(set, curves))

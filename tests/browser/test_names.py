@@ -1,0 +1,54 @@
+"""Names beside an axis, where a chart is narrow: in lines that leave the plot its room, and in rows that have room for them."""
+
+import pytest
+
+from tests import synthetic
+
+NAMES = """selector => {
+    const node = document.querySelector(selector + ' .js-plotly-plot'), frame = node.getBoundingClientRect()
+    const area = node.querySelector('.nsewdrag').getBoundingClientRect()
+    const names = [...node.querySelectorAll('.ytick text')], texts = names.map(name => name.getBoundingClientRect())
+    return {
+        plot: area.width / frame.width,
+        height: frame.height,
+        names: names.map(name => name.textContent),
+        left: Math.min(...texts.map(text => text.left - frame.left)),
+        apart: Math.min(...texts.slice(1).map((text, k) => Math.abs(text.top - texts[k].top) - text.height)),
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def experiment(app):
+    axes = {"batch_size": [64, 256], "simclr.temperature": [0.1, 0.5], "learning_rate": [0.1, 0.3], "weight_decay": [0.0, 1e-4]}
+    experiment = synthetic.store(app.store, name="names", methods=("simclr",), seeds=(0,), steps=20, axes=axes)
+    for run in experiment.runs():
+        synthetic.questions(run)
+    return experiment
+
+
+@pytest.mark.parametrize("chart", [".st-key-probe_accuracy", ".st-key-probe_heads", ".st-key-probe_forgets"])
+def test_long_names_leave_the_plot_its_room(app, page, experiment, chart):
+    least = 0.2 if "forgets" in chart else 0.45
+    has_room = f"() => {{ const seen = ({NAMES})('{chart}'); return seen.plot > {least} && seen.apart > 0 }}"
+    page.set_viewport_size({"width": 390, "height": 5000})
+    page.goto(f"{app.url}/probe?experiment=names")
+    page.wait_for_selector(f"{chart} .ytick")
+    page.wait_for_function(has_room, timeout=30_000)
+    narrow = page.evaluate(NAMES, chart)
+    assert narrow["left"] >= -1 and len(set(narrow["names"])) == 16, "each is there to its end"
+    page.set_viewport_size({"width": 1280, "height": 5000})
+    page.wait_for_function(f"before => ({NAMES})('{chart}').height < before", arg=narrow["height"], timeout=30_000)
+    page.wait_for_function(has_room, timeout=30_000)
+
+
+def test_a_chart_that_has_grown_for_its_names_has_its_own_height_where_there_is_room(app, page, experiment):
+    chart = ".st-key-probe_accuracy"
+    page.set_viewport_size({"width": 390, "height": 5000})
+    page.goto(f"{app.url}/probe?experiment=names")
+    height = f"() => document.querySelector('{chart} .js-plotly-plot')?.clientHeight"
+    planned = 190 + 62 * 16
+    page.wait_for_function(f"({height})() > {planned}", timeout=30_000)
+    page.set_viewport_size({"width": 1280, "height": 5000})
+    page.wait_for_function(f"({height})() === {planned}", timeout=30_000)
+    assert "SimCLR · batch 64 · learning rate 0.1 · weight decay 0.0 · temperature 0.1" in page.evaluate(NAMES, chart)["names"]
