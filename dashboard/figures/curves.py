@@ -307,6 +307,7 @@ def _spread(
             "x": x,
             "y": mean,
             "customdata": np.stack([std, count], axis=1),
+            "meta": {"columns": ["std", "N"]},
             "line": {**line, "width": 2.5},
             "name": f"{label}, N = {n}",
             "hovertemplate": (
@@ -353,6 +354,7 @@ def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float) -> li
             "x": [0, end],
             "y": [level, level],
             "mode": "lines+text",
+            "name": "chance",
             "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
             "textposition": "top left",
             "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},

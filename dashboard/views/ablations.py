@@ -69,14 +69,19 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         or axes[0]
     )
     known = [name for name in MEASURES if any(entry.numbers[name] is not None for entry in entries)]
-    measure = st.selectbox(
-        "Measure",
-        list(MEASURES),
-        index=list(MEASURES).index(known[0]) if known else 0,
-        format_func=lambda name: MEASURES[name].title,
-        key="ablations_measure",
-        bind="query-params",
-        width=150,
+    at_first = known[0] if known else "linear"
+    measure = (
+        st.selectbox(
+            "Measure",
+            list(MEASURES),
+            index=None,
+            format_func=lambda name: MEASURES[name].title,
+            placeholder=MEASURES[at_first].title,
+            key="ablations_measure",
+            bind="query-params",
+            width=170,
+        )
+        or at_first
     )
     reading = st.segmented_control(
         "Reading",

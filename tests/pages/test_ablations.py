@@ -51,7 +51,7 @@ def test_runs_without_labels_are_shown_by_what_they_have_and_say_why_they_have_n
     for run in experiment.runs():
         synthetic.write_results(run, labelled=False)
     app = open_page("ablations", experiment="sizes")
-    assert app.selectbox(key="ablations_measure").value == "effective_rank" and "8 of 8 runs" in texts(app)
+    assert app.selectbox(key="ablations_measure").proto.placeholder == "Effective rank" and "8 of 8 runs" in texts(app)
     app.selectbox(key="ablations_measure").set_value("linear").run()
     assert "0 of 8 runs of the grid have this number · photos has no labels, so nothing can be probed" in texts(clean(app))
     assert "no number (seed 0, 1)" in tables(app) and "finished" not in tables(app)
