@@ -20,6 +20,7 @@ from sslcore.notation import axes_words, yaml_of
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_RUNS = 2000
+LEFT_OUT = 0.05  # share of the training images that an epoch may leave out without a word
 IN_EVERY_NAME = ("method", "batch_size", "seed")  # of a run, whether they are axes or not
 
 
@@ -264,6 +265,12 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
     if config.batch_size > info.train:
         problems["batch_size"] = (
             f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+        )
+    elif (left := info.train % config.batch_size) > LEFT_OUT * info.train:
+        warnings.append(
+            f"batch_size {config.batch_size}: {left} of the {info.train} training images ({left / info.train:.0%}) do not fill a "
+            "batch and are left out of each epoch, other ones each time: equal epochs of other batch sizes see more images; "
+            f"choose one that divides {info.train} with less left over"
         )
     if info.test == 1:
         problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two, or none at all"

@@ -348,6 +348,13 @@ def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
     assert plan.check(resolve({"dataset": npz(tmp_path / "b.npz", y_test=np.zeros(10, int))} | SMALL)) == ({}, [])
 
 
+@pytest.mark.parametrize(("train", "batch", "said"), [(40, 20, []), (40, 13, []), (40, 21, ["19 of the 40", "(48%)"])])
+def test_images_that_no_whole_batch_takes_deserve_a_word_where_they_are_many(tmp_path, train, batch, said):
+    config = resolve({"dataset": npz(tmp_path / "a.npz", train=train)} | SMALL | {"batch_size": batch})
+    problems, warnings = plan.check(config)
+    assert not problems and len(warnings) == bool(said) and all(part in warnings[0] for part in said)
+
+
 def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
     config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
     problems, warnings = plan.check(config)
@@ -371,7 +378,10 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
 )
 def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(tmp_path, settings, said):
     config = resolve(
-        {"dataset": npz(tmp_path / "a.npz"), "method": "moco", "moco.bn_splits": 8} | SMALL | {"batch_size": 24} | settings
+        {"dataset": npz(tmp_path / "a.npz", train=48), "method": "moco", "moco.bn_splits": 8}
+        | SMALL
+        | {"batch_size": 24}
+        | settings
     )
     problems, warnings = plan.check(config)
     assert (
