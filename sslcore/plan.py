@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sslcore import datasets
 from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
 from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
+from sslcore.idle import twins
 from sslcore.methods import METHODS
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import axes_words, yaml_of
@@ -180,6 +181,7 @@ def plan(spec: Spec) -> Plan:
                     resolve({"method": owner, **flatten({axis: value})})
                 except ConfigError as error:
                     result.problems |= error.problems
+    result.warnings += twins(result.configs)
     for config in result.configs.values():
         problems, warnings = check(config)
         result.problems |= problems
