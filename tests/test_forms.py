@@ -113,6 +113,14 @@ def test_what_the_browser_still_shows_of_the_old_start_is_no_change():
     assert followed("k", 3, "quick") == 3
 
 
+def test_what_the_field_showed_before_can_be_chosen_again():
+    for default, start in ((8, "photos"), (3, "quick")):
+        assert followed("k", default, start) == default
+        forms.drawn()
+    st.session_state["k"] = 8
+    assert followed("k", 3, "quick") == 8
+
+
 def test_a_value_is_set_only_where_it_differs():
     class Watched(dict):
         written = []
