@@ -304,6 +304,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
+GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." in name))
 # How often is looked: what is read while training, no result.
 WATCHING = ("evaluate.log_every", "evaluate.knn_every", "evaluate.snapshots")
 

@@ -274,6 +274,19 @@ def test_a_varied_setting_replaces_axis_base_and_the_methods_own():
     assert {config.byol.momentum for config in configs({}, {"epochs": [1]}) if config.method == "byol"} == {0.9}, "the rest stays"
 
 
+def test_a_group_that_is_fixed_varies_no_more_and_one_setting_of_it_ends_no_axis():
+    spec = Spec(axes={"method": ["byol", "moco"], "augment": [{}, {"flip": 0}]})
+
+    def made(settings):
+        augments = [config.augment for config in plan.plan(plan.change(spec, settings, {})).configs.values()]
+        return len(augments), {(augment.flip, augment.hue) for augment in augments}
+
+    assert made({}) == (4, {(0.5, 0.1), (0, 0.1)})
+    assert made({"augment": {}}) == (2, {(0.5, 0.1)})
+    assert made({"augment": {"flip": 0.2}}) == (2, {(0.2, 0.1)})
+    assert made({"augment.hue": 0.2}) == (4, {(0.5, 0.2), (0, 0.2)})
+
+
 def test_a_group_can_be_varied():
     assert [config.augment.blur for config in configs({"seed": 0, "method": "moco"}, {"augment": [{}, {"blur": 0.5}]})] == [
         0,
