@@ -129,6 +129,15 @@ def test_an_axis_that_a_link_leaves_empty_waits_for_values():
     assert app.text_input(key="new_values_batch_size").value == "" and "type at least one value" in texts(app)
 
 
+def test_what_varies_no_more_stands_in_its_field_as_it_is_trained():
+    app = open_page("new", new_preset="batch-size")
+    app.multiselect(key="new_vary").set_value([]).run()
+    assert app.number_input(key="new_set_batch_size").value == 16
+    assert all("-bs16-" in row["run"] for row in plan_of(app))
+    app.number_input(key="new_set_batch_size").set_value(256).run()
+    assert all("-bs256-" in row["run"] for row in plan_of(app))
+
+
 def test_settings_that_vary_together_are_named_and_can_be_left_out():
     app = open_page("new", new_preset="augmentations")
     assert app.multiselect(key="new_vary").value == ["augment"]

@@ -1,6 +1,7 @@
 """What varies beside the methods and seeds."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -8,7 +9,7 @@ import streamlit as st
 from dashboard import forms
 from dashboard.sections.new.form import Form
 from sslcore.analysis import ablation
-from sslcore.config import GROUPS, OPTIONS, get
+from sslcore.config import GROUPS, OPTIONS, ConfigError, get, resolve
 
 
 def ask(form: Form) -> None:
@@ -35,7 +36,10 @@ def ask(form: Form) -> None:
                 form.problems[name] = f"{'choose' if name in GROUPS else 'type'} at least one value"
             elif values != start.get(name):
                 form.axes[name] = values
-    form.fixed |= {name: {} if name in GROUPS else values[0] for name, values in start.items() if name not in varied}
+    fixed = {name: {} if name in GROUPS else values[0] for name, values in start.items() if name not in varied}
+    form.fixed |= fixed
+    with suppress(ConfigError):  # which the plan of the runs says
+        form.usual = {method: resolve(config.flat() | fixed) for method, config in form.usual.items()}
 
 
 def _label(name: str) -> str:
