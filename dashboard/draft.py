@@ -12,7 +12,7 @@ import yaml
 
 from sslcore import plan
 from sslcore.analysis import ablation
-from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
+from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.notation import axes_of, axes_words, option_words, settings_of, settings_words
 
@@ -43,7 +43,8 @@ class Start:
     @property
     def axes(self) -> dict[str, list[Any]]:
         """The axes other than methods and seeds, which the form asks for in their own ways."""
-        return {name: values for name, values in self.spec.axes.items() if name in OPTIONS and name not in ("method", "seed")}
+        known = {*OPTIONS, *GROUPS} - {"method", "seed"}
+        return {name: values for name, values in self.spec.axes.items() if name in known}
 
 
 def from_preset(name: str) -> Start:
@@ -112,7 +113,7 @@ class Asked:
         if seeds is not None and not (seeds.isdecimal() and len(seeds) < 9 and 1 <= int(seeds) <= MAX_SEEDS):
             raise ConfigError({"seeds": f"must be a number from 1 to {MAX_SEEDS}, not {seeds[:20]!r}"})
         axes = axes_of(given["vary"]) if "vary" in params else None
-        check_names(axes or {})
+        check_names(plan.named(axes or {}))
         return cls(
             title=params.get("title", [None])[0],
             question=params.get("question", [None])[0],

@@ -128,7 +128,7 @@ def follow(key: str, default: Any, start: str, asked: Any = None) -> None:
     unsure: set[str] = state.setdefault(UNSURE, set())
     was: Followed | None = state.get(f"{key}.followed")
     value = replaced = state.get(key)
-    untouched = was is None or key not in state or value in (was.value, was.replaced)
+    untouched = was is None or key not in state or value == was.value or (value == was.replaced and key in unsure)
     if untouched and (was is None or key not in state or start != was.start or was.value == was.default):
         wanted = default if was is not None or asked is None else asked
         if key not in state or value != wanted or key in unsure:

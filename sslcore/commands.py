@@ -65,8 +65,9 @@ def launch(args: argparse.Namespace) -> int:
     count = len(planned.configs)
     out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
     root = f" --root {shlex.quote(args.root)}" if args.root else ""
+    browser = f"python -m dashboard{root}" if root else "make app"  # which opens the store that no --root names
     if not args.wait:
-        out.print(f"watch: {PROGRAM} status {name}{root}   or in the browser: make app", soft_wrap=True)
+        out.print(f"watch: {PROGRAM} status {name}{root}   or in the browser: {browser}", soft_wrap=True)
         return 0
     try:
         finished = progress.wait(experiment, out)
@@ -77,7 +78,7 @@ def launch(args: argparse.Namespace) -> int:
         raise RuntimeError(f"{experiment.path} was deleted before its runs had finished")
     out.print(progress.results(runs))
     progress.say_warnings({run.name: run.status() for run in runs}, out)
-    out.print(f"Everything is in {experiment.path}; see it in the browser: make app", soft_wrap=True)
+    out.print(f"Everything is in {experiment.path}; see it in the browser: {browser}", soft_wrap=True)
     return 0 if finished else 1
 
 

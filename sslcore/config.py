@@ -168,7 +168,12 @@ class RunConfig(Settings):
     encoder: Literal["small", "resnet18", "resnet34", "resnet50"] = Field(
         "small", description="Backbone: a small ResNet for CPUs, or torchvision's, with the CIFAR stem up to 64 px."
     )
-    epochs: int = Field(20, ge=1, le=100_000, description="Passes over the training images.")
+    epochs: int = Field(
+        20,
+        ge=1,
+        le=100_000,
+        description="Passes over the training images, in whole batches: what fills none is left out, other images each time.",
+    )
     batch_size: int = Field(256, ge=2, le=1_048_576, description="Images an optimizer step (each gives two views).")
     micro_batch_size: int | None = Field(
         None,
@@ -299,6 +304,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
+GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." in name))
 # What is looked at besides, and how often: the training, its probe and its kNN are the same without.
 WATCHING = (
     "evaluate.log_every",

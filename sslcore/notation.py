@@ -159,7 +159,8 @@ def option_words(flag: str, value: str) -> list[str]:
 
 def _scalar(value: Any) -> str:
     """A value as YAML writes it on one line: true, null, 0.06, text."""
-    return yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True).removesuffix("...\n").strip()
+    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)
+    return text.removesuffix("...\n").strip()
 
 
 def _list(name: str, values: list[Any]) -> str:

@@ -12,14 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
+from sslcore.config import GROUPS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
 from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
+from sslcore.idle import twins
 from sslcore.methods import METHODS
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import axes_words, yaml_of
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_RUNS = 2000
+LEFT_OUT = 0.05  # share of the training images that an epoch may leave out without a word
 IN_EVERY_NAME = ("method", "batch_size", "seed")  # of a run, whether they are axes or not
 
 
@@ -59,13 +61,17 @@ def read(preset: str) -> Spec:
 
 
 def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> Spec:
-    """The spec with some settings fixed and some axes varied, in place of what it says of them."""
+    """The spec with some settings fixed and some axes varied, in place of what it says of them.
+
+    A group (`augment: {flip: 0}`, or `{}`) fixes these of its settings, and ends an axis of the group.
+    """
+    changed = {*axes, *(name for name in settings if name in GROUPS)}
     settings = flatten(settings)
-    check_names(settings | _named(axes))
+    check_names(settings | named(axes))
     for name, values in axes.items():
         if not values:
             raise ConfigError({name: "no values to vary over"})
-    changed = {*settings, *axes}
+    changed |= settings.keys()
     return spec.model_copy(
         update={
             "base": {n: v for n, v in flatten(spec.base).items() if n not in axes} | settings,
@@ -77,11 +83,10 @@ def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]
     )
 
 
-def _named(axes: Mapping[str, list[Any]]) -> dict[str, Any]:
+def named(axes: Mapping[str, list[Any]]) -> dict[str, Any]:
     """The settings that axes name, by themselves or, where an axis is a group, in its values."""
-    groups = {name.rpartition(".")[0] for name in OPTIONS}
-    named = [flatten({axis: value}) for axis, values in axes.items() for value in values if isinstance(value, Mapping)]
-    return {name: value for of in named for name, value in of.items()} | {axis: None for axis in axes if axis not in groups}
+    found = [flatten({axis: value}) for axis, values in axes.items() for value in values if isinstance(value, Mapping)]
+    return {name: value for of in found for name, value in of.items()} | {axis: None for axis in axes if axis not in GROUPS}
 
 
 def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
@@ -94,7 +99,7 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
     grown = {}
     for axis, values in axes.items():
         if axis not in spec.axes and axis not in IN_EVERY_NAME:
-            check_names(_named({axis: values}))
+            check_names(named({axis: values}))
             raise ConfigError(
                 {axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"}
             )
@@ -166,7 +171,7 @@ def plan(spec: Spec) -> Plan:
         if (twin := first.setdefault(config, cell)) is not cell:
             axis = next(a for a in cell if repr(cell[a]) != repr(twin[a]) or spec.axes[a].count(cell[a]) > 1)
             (words,) = axes_words({axis: [twin[axis], cell[axis]]})
-            result.problems[axis] = f"a value is listed twice: {words} would train {name} two times"
+            result.problems[axis] = f"a value is listed twice: {words} would train {name} two times; leave one out"
         elif name in result.configs:
             result.problems["axes"] = f"two runs would both be called {name}; do two data sets end in the same name?"
         result.configs[name] = config
@@ -179,6 +184,7 @@ def plan(spec: Spec) -> Plan:
                     resolve({"method": owner, **flatten({axis: value})})
                 except ConfigError as error:
                     result.problems |= error.problems
+    result.warnings += twins(result.configs)
     for config in result.configs.values():
         problems, warnings = check(config)
         result.problems |= problems
@@ -264,6 +270,12 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
     if config.batch_size > info.train:
         problems["batch_size"] = (
             f"{config.batch_size} is larger than the data set ({info.train} training images); choose at most {info.train}"
+        )
+    elif (left := info.train % config.batch_size) > LEFT_OUT * info.train:
+        warnings.append(
+            f"batch_size {config.batch_size}: {left} of the {info.train} training images ({left / info.train:.0%}) do not fill a "
+            "batch and are left out of each epoch, other ones each time: equal epochs of other batch sizes see more images; "
+            f"choose one that divides {info.train} with less left over"
         )
     if info.test == 1:
         problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two, or none at all"

@@ -124,9 +124,12 @@ def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
         pulse.say(f"skipped {skipped}")
     for remark in data.remarks:
         pulse.warn(f"{config.dataset}: {remark}")
-    problems, _ = plan.suits(config, datasets.info_of(data, config.dataset))  # some images may have turned out broken
+    info = datasets.info_of(data, config.dataset)  # some images may have turned out broken
+    problems, _ = plan.suits(config, info)
     if problems:
         raise Failed(str(ConfigError(problems)))
+    if lost := plan.out_of_reach(info, config.dataset):
+        pulse.warn(lost)
     check_images(run, data, pulse, evaluate_only)
     return data
 

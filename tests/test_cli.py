@@ -277,6 +277,17 @@ def test_root_may_stand_before_or_after_the_command(command, store, tmp_path, no
     assert (tmp_path / "elsewhere" / "r").is_dir() and not store.root.exists()
 
 
+@pytest.mark.parametrize("wait", ["", " --wait"])
+def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store, tmp_path, nothing_starts, capsys, monkeypatch):
+    monkeypatch.setattr("sslcore.progress.wait", lambda experiment, out: True)
+    elsewhere = str(tmp_path / "else where")
+    assert main(["--root", elsewhere, *shlex.split(f"launch photos{wait}")]) == 0
+    _, _, command = capsys.readouterr().out.partition("in the browser: ")
+    assert shlex.split(command) == ["python", "-m", "dashboard", "--root", elsewhere]
+    assert main(shlex.split(f"launch photos{wait}")) == 0
+    assert capsys.readouterr().out.endswith("in the browser: make app\n"), "which opens the store of this environment"
+
+
 def test_warnings_are_told_and_do_not_stop(store, nothing_starts, capsys):
     assert main(shlex.split("launch photos --vary method=moco --set moco.queue_size=1000000")) == 0
     assert "warning: moco.queue_size" in capsys.readouterr().err

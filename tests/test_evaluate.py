@@ -228,6 +228,18 @@ def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval
         assert results["linear"]["protocol"].startswith("multinomial logistic regression")
 
 
+def test_what_accuracy_is_out_of_reach_stands_beside_both_probes(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+    encoder, views = build_encoder("small", 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
+    data = datasets.load(shapes, 16)
+    trained = data.y_train != 2
+    lacking = replace(data, x_train=data.x_train[trained], y_train=data.y_train[trained])
+    for of, told in ((lacking, True), (data, False)):
+        results, _, _ = FinalEvaluation(config, of, views, torch.float32).results(encoder, encoder)
+        for probe in ("linear", "knn"):
+            assert ("16 of 48 test images cannot be got right" in results[probe]["protocol"]) == told
+
+
 def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
     data = datasets.load(shapes, 16)
     encoder, views = build_encoder("small", 16), Views(resolve({}).augment, [0.5] * 3, [0.25] * 3)

@@ -24,6 +24,9 @@ START = draft.Start(
     ),
     "start.yaml",
 )
+GROUP = draft.Start(
+    START.spec.model_copy(update={"axes": {"augment": [{}, {"flip": 0.2}, {"jitter": 0.1, "hue": 0.1}]}}), "start.yaml"
+)
 
 
 # -- Fields ---------------------------------------------------------------------------
@@ -113,6 +116,14 @@ def test_what_the_browser_still_shows_of_the_old_start_is_no_change():
     assert followed("k", 3, "quick") == 3
 
 
+def test_what_the_field_showed_before_can_be_chosen_again():
+    for default, start in ((8, "photos"), (3, "quick")):
+        assert followed("k", default, start) == default
+        forms.drawn()
+    st.session_state["k"] = 8
+    assert followed("k", 3, "quick") == 8
+
+
 def test_a_value_is_set_only_where_it_differs():
     class Watched(dict):
         written = []
@@ -157,6 +168,10 @@ DRAFTS = {
     "odd paths": draft.Draft(START, "Start", "Why?", axes={"dataset": ["digits", "/a, b"]}),
     "own": draft.Draft(START, "Start", "Why?", {"epochs": 4}, {"moco": {"learning_rate": 0.5}, "byol": {}}),
     "question": draft.Draft(START, "Start", "Which: 'a' or \"b\"?\n"),
+    "fewer of a group": draft.Draft(
+        GROUP, "Start", "Why?", {"augment.flip": 0.3}, axes={"augment": [{}, {"jitter": 0.1, "hue": 0.1}]}
+    ),
+    "fixed group": draft.Draft(GROUP, "Start", "Why?", {"augment": {}}),
     "copied run": draft.Draft(draft.Start(START.spec, None), "Start", "Why?", {"epochs": 9}),
 }
 
@@ -175,7 +190,7 @@ def from_shell(command: str, folder: Path) -> Spec:
 @pytest.mark.parametrize("case", DRAFTS)
 def test_the_shell_command_launches_the_same(case, tmp_path):
     made = DRAFTS[case]
-    (tmp_path / "start.yaml").write_text(yaml.safe_dump(START.spec.model_dump(exclude_defaults=True)))
+    (tmp_path / "start.yaml").write_text(yaml.safe_dump(made.start.spec.model_dump(exclude_defaults=True)))
     spec = from_shell(made.command(Store(), "some-name"), tmp_path)
     assert (spec.title, spec.question) == (made.title, made.question)
     wanted = plan.plan(made.spec())

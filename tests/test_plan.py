@@ -274,6 +274,19 @@ def test_a_varied_setting_replaces_axis_base_and_the_methods_own():
     assert {config.byol.momentum for config in configs({}, {"epochs": [1]}) if config.method == "byol"} == {0.9}, "the rest stays"
 
 
+def test_a_group_that_is_fixed_varies_no_more_and_one_setting_of_it_ends_no_axis():
+    spec = Spec(axes={"method": ["byol", "moco"], "augment": [{}, {"flip": 0}]})
+
+    def made(settings):
+        augments = [config.augment for config in plan.plan(plan.change(spec, settings, {})).configs.values()]
+        return len(augments), {(augment.flip, augment.hue) for augment in augments}
+
+    assert made({}) == (4, {(0.5, 0.1), (0, 0.1)})
+    assert made({"augment": {}}) == (2, {(0.5, 0.1)})
+    assert made({"augment": {"flip": 0.2}}) == (2, {(0.2, 0.1)})
+    assert made({"augment.hue": 0.2}) == (4, {(0.5, 0.2), (0, 0.2)})
+
+
 def test_a_group_can_be_varied():
     assert [config.augment.blur for config in configs({"seed": 0, "method": "moco"}, {"augment": [{}, {"blur": 0.5}]})] == [
         0,
@@ -348,6 +361,13 @@ def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
     assert plan.check(resolve({"dataset": npz(tmp_path / "b.npz", y_test=np.zeros(10, int))} | SMALL)) == ({}, [])
 
 
+@pytest.mark.parametrize(("train", "batch", "said"), [(40, 20, []), (40, 13, []), (40, 21, ["19 of the 40", "(48%)"])])
+def test_images_that_no_whole_batch_takes_deserve_a_word_where_they_are_many(tmp_path, train, batch, said):
+    config = resolve({"dataset": npz(tmp_path / "a.npz", train=train)} | SMALL | {"batch_size": batch})
+    problems, warnings = plan.check(config)
+    assert not problems and len(warnings) == bool(said) and all(part in warnings[0] for part in said)
+
+
 def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
     config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
     problems, warnings = plan.check(config)
@@ -371,7 +391,10 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
 )
 def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(tmp_path, settings, said):
     config = resolve(
-        {"dataset": npz(tmp_path / "a.npz"), "method": "moco", "moco.bn_splits": 8} | SMALL | {"batch_size": 24} | settings
+        {"dataset": npz(tmp_path / "a.npz", train=48), "method": "moco", "moco.bn_splits": 8}
+        | SMALL
+        | {"batch_size": 24}
+        | settings
     )
     problems, warnings = plan.check(config)
     assert (

@@ -11,6 +11,7 @@ from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.stats import Aggregate, Difference, aggregate, over_seeds
+from sslcore.idle import idle
 
 TEXTS = link.VIEWS.parent / "methods"
 METHODS = ("moco", "simclr", "byol")
@@ -101,10 +102,12 @@ def negatives(method: str) -> list[str]:
 
 def components(method: str) -> list[str]:
     heads = sorted({config.head.kind for config, *_ in evidence.read if config.method == method})
-    moments = (
-        sorted({getattr(config, method).momentum for config, *_ in evidence.read if config.method == method})
-        if method != "simclr"
-        else []
+    moments = sorted(
+        {
+            getattr(config, method).momentum
+            for config, *_ in evidence.read
+            if config.method == method != "simclr" and f"{method}.momentum" not in idle(config)
+        }
     )
     said = [f"Projection head: {', '.join(heads)}"] if heads else []
     return said + ([f"Momentum: {', '.join(f'{value:g}' for value in moments)}"] if moments else [])

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from sslcore import datasets
+from sslcore import datasets, plan
 from sslcore.analysis.layouts import pca
 from sslcore.augment import Views, to_float
 from sslcore.config import RunConfig
@@ -94,7 +94,9 @@ class FinalEvaluation:
             "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side},
             "protocol": RANDOM_PROTOCOL,
         }
-        protocol = f"{LINEAR_PROTOCOL}; {self.data.caution}" if self.data.caution else LINEAR_PROTOCOL
+        lost = plan.out_of_reach(datasets.info_of(self.data, self.config.dataset), self.config.dataset)
+        linear_protocol = "; ".join(filter(None, [LINEAR_PROTOCOL, self.data.caution, lost]))
+        knn_protocol = "; ".join(filter(None, [KNN_PROTOCOL, lost]))
         predictions = {
             "index": len(self.data.x_train) + np.arange(len(self.data.x_test)),
             "label": self.y_test,
@@ -102,8 +104,8 @@ class FinalEvaluation:
             "knn": neighbours,
         }
         results = {
-            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": protocol},
-            "knn": knn | sizes | {"protocol": KNN_PROTOCOL},
+            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": linear_protocol},
+            "knn": knn | sizes | {"protocol": knn_protocol},
             "baselines": baselines,
             "geometry": geometry,
         }

@@ -30,7 +30,7 @@ def transfer(run: Run, dataset: str, data: Data) -> dict:
     Raises ValueError where the run has no encoder that can be read.
     """
     only = {"labels": False, "heads": False}
-    config = run.config.model_copy(update={"evaluate": run.config.evaluate.model_copy(update=only)})
+    config = run.config.model_copy(update={"dataset": dataset, "evaluate": run.config.evaluate.model_copy(update=only)})
     device = pick_device(config)
     encoder, untrained = (initial(config, len(data.x_train), len(data.classes)).encoder.to(device) for _ in range(2))
     views = Views(config.augment, *weights.read(run, encoder), device=device)

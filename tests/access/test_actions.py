@@ -95,6 +95,7 @@ READING = {
     "run_name",
     "extend",
     "change",
+    "named",
     "read_json",
     "slug",
     "process_is",

@@ -73,6 +73,15 @@ def test_without_labels_there_are_no_accuracies_to_count_copies(tmp_path):
     assert datasets.load(path, 16).remarks == ("4 of 4 test images are training images too (the same pixels at 16 px)",)
 
 
+def test_a_class_whose_only_training_image_cannot_be_read(tmp_path):
+    root = copied(tmp_path / "set", 0)
+    picture(tmp_path / "set" / "test" / "c" / "rare.bmp", seed=200)
+    (tmp_path / "set" / "train" / "c").mkdir()
+    (tmp_path / "set" / "train" / "c" / "broken.png").touch()
+    (said,) = warnings(root)
+    assert said.startswith(f"{root} has no training image of c: 1 of 11 test images cannot be got right")
+
+
 def test_a_decoding_that_goes_on_remarks_what_one_at_a_stretch_does(tmp_path, home, monkeypatch):
     path = copied(tmp_path / "set", 7)
     grey = np.full((20, 20), 4000, np.uint16)

@@ -133,6 +133,14 @@ def test_methods_say_what_papers_and_what_the_runs_say(experiment):
         assert said in shown, said
 
 
+@pytest.mark.parametrize(("negatives", "named"), [("queue", True), ("memory_bank", False), ("batch", False)])
+def test_methods_name_no_momentum_of_runs_without_a_momentum_encoder(negatives, named):
+    settings = {"axes": {"moco.momentum": [0.9, 0.99]}, "moco.negatives": negatives, "moco.queue_size": 512}
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20, **settings)
+    shown = texts(open_page("methods", experiment="photos")).replace("\\", "")
+    assert "Projection head: mlp" in shown and ("Momentum: 0.9, 0.99" in shown) == named
+
+
 def test_methods_without_runs_say_so():
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20)
     shown = texts(open_page("methods", experiment="photos")).replace("\\", "")

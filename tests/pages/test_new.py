@@ -129,6 +129,48 @@ def test_an_axis_that_a_link_leaves_empty_waits_for_values():
     assert app.text_input(key="new_values_batch_size").value == "" and "type at least one value" in texts(app)
 
 
+def test_what_varies_no_more_stands_in_its_field_as_it_is_trained():
+    app = open_page("new", new_preset="batch-size")
+    app.multiselect(key="new_vary").set_value([]).run()
+    assert app.number_input(key="new_set_batch_size").value == 16
+    assert all("-bs16-" in row["run"] for row in plan_of(app))
+    app.number_input(key="new_set_batch_size").set_value(256).run()
+    assert all("-bs256-" in row["run"] for row in plan_of(app))
+
+
+def test_settings_that_vary_together_are_named_and_can_be_left_out():
+    app = open_page("new", new_preset="augmentations")
+    assert app.multiselect(key="new_vary").value == ["augment"]
+    together = app.multiselect(key="new_values_augment").value
+    assert together == ["as is", "no flip", "no crop", "no grayscale", "no jitter, no hue", "no jitter, no hue, no grayscale"]
+    assert len(plan_of(app)) == 3 * 6 and "vary" not in app.query_params
+
+    app.number_input(key="new_set_augment.flip").set_value(0.0).run()  # "as is" and "no flip" are then the same
+    (error,) = app.error
+    assert "leave one out" in error.value and app.button(key="new_launch").disabled
+    fewer = ["as is", "no jitter, no hue"]
+    app.multiselect(key="new_values_augment").set_value(fewer).run()
+    assert not app.error and {row["augment.jitter"] for row in plan_of(app)} == {"0.4", "0"}
+    again = open_page("new", **app.query_params)
+    assert again.multiselect(key="new_values_augment").value == fewer and plan_of(again) == plan_of(app)
+    assert again.multiselect(key="new_values_augment").options == together, "what was left out can be taken back"
+
+    app.multiselect(key="new_values_augment").set_value([]).run()
+    assert "choose at least one value" in texts(app) and app.button(key="new_launch").disabled
+    app.multiselect(key="new_vary").set_value([]).run()
+    assert len(plan_of(app)) == 3 and app.query_params["vary"] == ""
+    app.button(key="new_launch").click().run()
+    clean(app)
+    assert {(run.config.augment.flip, run.config.augment.crop_min) for run in Store().runs()} == {(0, 0.2)}
+
+
+def test_a_link_may_vary_several_settings_together():
+    app = open_page("new", new_preset="quick", vary="head=[{kind: none}, {dim: 8}]")
+    assert app.multiselect(key="new_values_head").value == ["kind none", "dim 8"] and len(plan_of(app)) == 3 * 2
+    app.multiselect(key="new_values_head").set_value(["dim 8"]).run()
+    assert len(plan_of(app)) == 3 and app.query_params["vary"] == "head={dim: 8}"
+
+
 def test_without_methods_there_is_nothing_to_launch():
     app = open_page("new")
     app.button_group(key="new_methods").set_value([]).run()

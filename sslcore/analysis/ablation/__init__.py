@@ -4,7 +4,7 @@ from sslcore.analysis.ablation.entry import NOT_RUN, Entry, by_method, entries, 
 from sslcore.analysis.ablation.grid import Cell, Measured, best, cells, lines, records
 from sslcore.analysis.ablation.missing import seconds_to_run, to_run
 from sslcore.analysis.ablation.papers import Curve, published
-from sslcore.analysis.ablation.places import MECHANISM, NEGATIVES, axes, in_order, is_numeric, suited
+from sslcore.analysis.ablation.places import MECHANISM, NEGATIVES, axes, in_order, in_words, is_numeric, suited
 from sslcore.analysis.ablation.rates import learning_rate_rule
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "cells",
     "entries",
     "in_order",
+    "in_words",
     "is_numeric",
     "learning_rate_rule",
     "lines",

@@ -31,11 +31,13 @@ def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float 
             if _network(other.config) == _network(entry.config):
                 speeds.setdefault(_unlike(entry.config, other.config), []).append(other.numbers["images_per_second"])
         try:
-            images = datasets.info(entry.config.dataset).train * entry.config.epochs
+            size = datasets.info(entry.config.dataset).train
         except ValueError:
             return None
         if not speeds:
             return None
+        batch = entry.config.batch_size
+        images = size // batch * batch * entry.config.epochs  # whole batches alone are trained on
         total += images * (1 - min(1.0, entry.progress / PRETRAIN_SHARE)) / statistics.median(speeds[min(speeds)])
     return total
 

@@ -92,6 +92,11 @@ def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
     if not within:
         return None
     changed = {option.rpartition(".")[2]: settings[option] for option in within if settings[option] != usual[option]}
+    return in_words(changed)
+
+
+def in_words(changed: Mapping[str, Any]) -> str:
+    """What a group's settings, by their last names, are called together: "no jitter, hue 0.2"; AS_IS where none is changed."""
     return ", ".join(_changed(name, value) for name, value in changed.items()) or AS_IS
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from sslcore.analysis import ablation
 from sslcore.config import RunConfig
 from sslcore.experiment import Run
+from sslcore.idle import idle
 
 AUGMENTATIONS = "augmentations"  # an axis: the kinds of augmentation that a run has, such as "crop + flip"
 
@@ -82,8 +83,11 @@ class Evidence:
 
 
 def place(cell: ablation.Cell, axis: str) -> Any:
-    """Where a cell stands on a claim's axis; None where the axis means nothing to its method."""
-    return kinds(cell.entries[0].config) if axis == AUGMENTATIONS else cell.at[0]
+    """Where a cell stands on a claim's axis; None where the axis means nothing to its method, or to its runs (`idle`)."""
+    config = cell.entries[0].config
+    if axis == AUGMENTATIONS:
+        return kinds(config)
+    return None if {axis, f"{cell.method}.{axis}"} & idle(config).keys() else cell.at[0]
 
 
 def kinds(config: RunConfig) -> str:

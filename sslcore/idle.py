@@ -1,0 +1,44 @@
+"""Options that make no difference to a run, as its others stand: whoever varies them trains the same weights again."""
+
+from collections.abc import Mapping
+
+from sslcore.config import RunConfig, get
+
+
+def idle(config: RunConfig) -> dict[str, str]:
+    """Option -> where it makes no difference, such as {"moco.queue_size": "with moco.negatives=batch"}.
+
+    The options of other methods are not among them.
+    """
+    found: dict[str, str] = {}
+    if config.method == "supervised":  # one view, and no head between h and the classes
+        found |= dict.fromkeys(("augment.solarize", "head.kind", "head.hidden", "head.dim"), "with method=supervised")
+    elif config.head.kind == "none":
+        found |= dict.fromkeys(("head.hidden", "head.dim"), "with head.kind=none")
+    elif config.head.kind == "linear":
+        found["head.hidden"] = "with head.kind=linear"
+    if config.method == "moco" and config.moco.negatives != "queue":
+        found["moco.momentum"] = f"with moco.negatives={config.moco.negatives}"
+        if config.moco.negatives == "batch":
+            found["moco.queue_size"] = "with moco.negatives=batch"
+    if config.batch_size == 256:
+        found["lr_scaling"] = "with batch_size=256"
+    if config.warmup_epochs >= config.epochs / 2:
+        found["warmup_epochs"] = "from half of the training on"
+    return found
+
+
+def twins(configs: Mapping[str, RunConfig]) -> list[str]:
+    """What is to be said of runs, by name, that differ in such options alone: a sentence for each option and reason."""
+    first: dict[tuple, str] = {}  # by what decides its weights, the run that trains them first
+    found: dict[str, list[str]] = {}  # what makes no difference, and where -> the runs that train what others do
+    for name, config in configs.items():
+        without = idle(config)
+        twin = first.setdefault(tuple(item for item in config.flat().items() if item[0] not in without), name)
+        for option, where in without.items():
+            if get(config, option) != get(configs[twin], option):
+                found.setdefault(f"{option} makes no difference {where}", []).append(f"{name} as {twin}")
+    return [
+        f"{what}: {len(of)} {'run' if len(of) == 1 else 'runs'} would train the same weights as another one, {of[0]}"
+        for what, of in found.items()
+    ]
