@@ -13,7 +13,7 @@ belongs to all pages is kept here and goes along from page to page:
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 import streamlit as st
 
@@ -240,13 +240,6 @@ def page_link(name: str, label: str, **params: str) -> None:
     if params.get("experiment", "") == st.query_params.get("experiment"):
         params = _carried() | params
     st.page_link(page(name), label=label, query_params=params or None)
-
-
-def href(name: str, **params: str) -> str:
-    """A page's address, for links in tables."""
-    path = "" if name == "experiments" else name
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return "/" + "/".join(filter(None, [base, path])) + (f"?{urlencode(params)}" if params else "")
 
 
 def report(experiment: Experiment) -> str:
