@@ -11,7 +11,8 @@ export default function () {
   let stepped = false // since then
 
   const clicked = event => {
-    leaving = Boolean(event.target.closest?.("a[href]"))
+    const to = event.target.closest?.("a[href]")
+    leaving = Boolean(to) && to.pathname !== location.pathname && !to.target && !to.hasAttribute("download")
     stepped = false
   }
   document.addEventListener("click", clicked, true)

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import link, words
+from sslcore.analysis.summary import number
 from sslcore.experiment import Run
 from sslcore.status import ACTIVE
 
@@ -13,7 +14,10 @@ NO_LABELS = "the data set has no labels: nothing can be probed"
 
 
 def note(results: Iterable[Mapping[str, Any]]) -> str:
-    """Why nothing was probed, as a run's results say it; nothing where none does. Not yet `words.plain`."""
+    """Why nothing was probed, as a run's results say it; nothing where none does, or some were. Not yet `words.plain`."""
+    results = list(results)
+    if any(number(result, "linear.accuracy") is not None for result in results):
+        return ""
     return next((str(result["note"]) for result in results if result.get("note")), "")
 
 

@@ -41,7 +41,7 @@ def offer_presets() -> None:
 
 
 if not axes:
-    st.info("Nothing varies in this experiment but the method and the seed.", icon=":material/info:")
+    st.info("Nothing that decides a result varies in this experiment but the method and the seed.", icon=":material/info:")
     st.text(
         "An ablation changes one thing, such as the batch size, and leaves the rest as it is, to see what that thing does. "
         "These are ready-made; each takes a laptop half an hour to an hour, and every value in them can be changed before it "

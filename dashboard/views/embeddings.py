@@ -37,8 +37,7 @@ if len(lacking) == len(named):
     st.stop()
 
 question = asked.ask({name: run for name, run in named.items() if name not in lacking}, tables.labels(runs))
-selection.forget_others(question.seen)
-picked = selection.now(map(panels.key, question.titles))
+picked = selection.now(map(panels.key, question.titles), question.seen)
 panels.show(question, [image for image in picked if image in question.labels])  # where there is none, no point is faint
 selected.show(question, picked)
 neighbours.show(question)

@@ -25,7 +25,7 @@ def test_where_nothing_varies_ready_made_ablations_are_offered():
     synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20)
     app = open_page("ablations", experiment="photos")
     shown = texts(app)
-    assert "Nothing varies" in shown and plan.read("batch-size").title in shown.replace("\\", "")
+    assert "Nothing that decides a result varies" in shown and plan.read("batch-size").title in shown.replace("\\", "")
     for name in (
         "batch-size",
         "negatives",

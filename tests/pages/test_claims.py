@@ -141,6 +141,14 @@ def test_methods_name_no_momentum_of_runs_without_a_momentum_encoder(negatives, 
     assert "Projection head: mlp" in shown and ("Momentum: 0.9, 0.99" in shown) == named
 
 
+def test_that_nothing_can_be_probed_is_said_only_where_nothing_was(experiment):
+    bare = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="bare", steps=20)
+    synthetic.write_results(bare.runs()[0], labelled=False)
+    for page in ("claims", "methods"):
+        assert "nothing can be probed" in texts(open_page(page, experiment="bare"))
+        assert "nothing can be probed" not in texts(open_page(page, experiment="sizes", also="bare"))
+
+
 def test_methods_without_runs_say_so():
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20)
     shown = texts(open_page("methods", experiment="photos")).replace("\\", "")

@@ -74,9 +74,11 @@ def test_what_is_picked_stays_among_images_of_its_data_set():
     app = open_page("embeddings", experiment="photos", embeddings_pick=str(index[3]), embeddings_image=str(index[5]))
     clean(app.selectbox(key="link_experiment").set_value("again").run())
     assert {"Selected images", "The image"} <= strips(app).keys()
+    clean(app.text_input(key="embeddings_numbers").set_value(f"{index[7]}").run())  # from now on the address says of which set
     clean(app.selectbox(key="link_experiment").set_value("digits").run())
-    assert not strips(app) and not {"embeddings_pick", "embeddings_image"} & set(app.query_params)
-    assert app.number_input(key="embeddings_image").value is None
+    assert "Selected images" not in strips(app) and app.query_params["embeddings_pick"] == f"{index[7]}@photos"
+    clean(app.selectbox(key="link_experiment").set_value("photos").run())
+    assert strips(app)["Selected images"] == [index[7]]
 
 
 @pytest.mark.parametrize("pick", ["-1", "a,b", "999999", "1" * 500, ",", "٣"])

@@ -115,7 +115,8 @@ def _show_how(asked: Asked) -> None:
     with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
         layout = asked.layout.lower()
         protocols = words.protocols(embeddings.measured(asked.runs[name], layout) for name in asked.titles)
-        for protocol in protocols or ["Not recorded by the version that made these runs"]:
+        recorded = any(embeddings.measured(asked.runs[name], layout).get("protocol") for name in asked.titles)
+        for protocol in [*protocols, *([] if recorded else ["The rest was not recorded by the version that made these runs"])]:
             st.text(f"{protocol}.")
         st.text(
             "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "

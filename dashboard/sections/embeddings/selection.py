@@ -1,6 +1,11 @@
-"""Which images are selected, the same in all panels: picked in one of them, cleared by a button, or named by the URL."""
+"""Which images are selected, the same in all panels: picked in one of them, cleared by a button, or named by the URL.
+
+The URL says of which data set they are, as in `embeddings_pick=5,9@89c11925`: where other images are shown, the same numbers
+are none of them, and Back finds the selection as it was.
+"""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -10,10 +15,21 @@ from dashboard.plot import picked
 LINKED = 300  # images of a selection that still fit into a link
 
 
-def now(panels: Iterable[str]) -> list[int]:
-    """The selection, once the URL and the panels that are drawn, by their keys, have been heard."""
-    if _linked() != st.session_state.setdefault("embeddings_selected", ([], []))[0]:  # the link was opened, or changed by hand
-        select(_linked())
+class Selection(NamedTuple):
+    of: str  # the data set, as the URL has it
+    linked: list[int]  # what the URL named when it was last looked at
+    images: list[int]
+
+
+def now(panels: Iterable[str], images: Mapping[str, str]) -> list[int]:
+    """The selection, once the URL and the panels that are drawn, by their keys, have been heard.
+
+    `images`: those shown, as `tables.identity` has them.
+    """
+    of = images["of"][:8] or images["dataset"]
+    known = st.session_state.get("embeddings_selected")
+    if known is None or (of, _linked(of)) != (known.of, known.linked):  # others are shown, or the link is a new one
+        st.session_state["embeddings_selected"] = Selection(of, _linked(of), _linked(of))
     seen = st.session_state.setdefault("embeddings_seen", {})  # key of each drawn panel -> what was picked in it at the last run
     for key in panels:
         last, before = picked(key), seen.pop(key, None) if key in st.session_state else None
@@ -25,29 +41,22 @@ def now(panels: Iterable[str]) -> list[int]:
     return _selected()
 
 
-def forget_others(seen: Mapping[str, str]) -> None:
-    """Forget what was picked among the images of another data set; `seen`: those shown, as `tables.identity` has them."""
-    before = st.session_state.get("embeddings_of", seen)
-    if before["dataset"] != seen["dataset"] and not (seen["of"] and before["of"] == seen["of"]):
-        select([])
-        st.session_state["embeddings_image"] = None
-    st.session_state["embeddings_of"] = seen
-
-
 def select(indices: list[int]) -> None:
     """Let these images be selected, here and in the URL."""
+    of = st.session_state["embeddings_selected"].of
     fits = len(indices) <= LINKED
-    link.keep({"embeddings_pick": [",".join(map(str, indices))] if indices and fits else []})
-    st.session_state["embeddings_selected"] = (_linked(), indices)
+    link.keep({"embeddings_pick": [f"{','.join(map(str, indices))}@{of}"] if indices and fits else []})
+    st.session_state["embeddings_selected"] = Selection(of, _linked(of), indices)
 
 
 def _selected() -> list[int]:
-    return st.session_state["embeddings_selected"][1]
+    return st.session_state["embeddings_selected"].images
 
 
-def _linked() -> list[int]:
-    """The selection that the URL names."""
-    return numbers(st.query_params.get("embeddings_pick", ""))
+def _linked(of: str) -> list[int]:
+    """The selection that the URL names, if it is of this data set, or does not say of which."""
+    images, _, whose = st.query_params.get("embeddings_pick", "").partition("@")
+    return numbers(images) if whose in ("", of) else []
 
 
 def numbers(text: str) -> list[int]:
