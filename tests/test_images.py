@@ -1,6 +1,12 @@
 """Which runs are on the same images, and that others are not held against each other."""
 
+from dataclasses import dataclass
+from itertools import permutations
+from types import SimpleNamespace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sslcore.analysis import pairs
 from sslcore.analysis.images import data_sets
@@ -29,12 +35,63 @@ def sets(root, *seen) -> list[str]:
     return list(data_sets(runs(root, *(("byol", *one) for one in seen))).values())
 
 
+@dataclass(frozen=True)
+class Made:
+    """What `data_sets` asks of a run."""
+
+    seed: int
+    path: str
+    size: int
+    checksum: str | None
+    train: int = 10
+
+    @property
+    def config(self):
+        return SimpleNamespace(dataset=self.path, image_size=self.size)
+
+    def images(self):
+        return {"train": self.train, "test": 5, "checksum": self.checksum} if self.checksum else {}
+
+
+SEEN = st.tuples(st.sampled_from(["/p", "/q"]), st.sampled_from([16, 32]), st.sampled_from([None, "a", "b"]), st.integers(10, 11))
+
+
+@given(st.lists(SEEN, max_size=6), st.randoms())
+def test_no_order_changes_the_sets_and_none_holds_two_checksums_of_a_size(seen, random):
+    made = [Made(k, path, size, checksum and f"{checksum}{size}", train) for k, (path, size, checksum, train) in enumerate(seen)]
+    sets = data_sets(made)
+    assert data_sets(random.sample(made, len(made))) == sets
+    for one in made:
+        for other in made:
+            if one.checksum and other.checksum and one.size == other.size:
+                assert (sets[one] == sets[other]) == (one.checksum == other.checksum)
+
+
+def test_a_colleagues_two_sizes_and_ones_own_are_one_set_in_every_order():
+    for made in permutations([Made(0, "/p", 32, "c1"), Made(1, "/q", 32, "c1"), Made(2, "/q", 64, "c2")]):
+        assert set(data_sets(made).values()) == {"/p"}
+
+
+def test_where_two_checksums_have_a_path_no_other_size_goes_with_either():
+    named = {
+        Made(0, "/p", 32, "c1"): "/p (c1)",
+        Made(1, "/p", 32, "c9"): "/p (c9)",
+        Made(2, "/p", 64, "c3"): "/p (c3)",
+        Made(3, "/p", 64, None): "/p (no checksum on record)",
+    }
+    assert all(data_sets(made) == named for made in permutations(named))
+
+
 def test_one_checksum_is_one_data_set_wherever_it_lies(tmp_path):
     assert sets(tmp_path, ("mine/cls", 16, "a1"), ("theirs/cls", 16, "a1"), ("theirs/cls", 16, None)) == ["mine/cls"] * 3
 
 
 def test_other_images_at_one_path_are_another_data_set(tmp_path):
-    assert sets(tmp_path, ("cls", 16, "a1"), ("cls", 16, "b2345678"), ("cls", 16, "a1")) == ["cls", "cls (b23456)", "cls"]
+    assert sets(tmp_path, ("cls", 16, "a1"), ("cls", 16, "b2345678"), ("cls", 16, "a1")) == [
+        "cls (a1)",
+        "cls (b23456)",
+        "cls (a1)",
+    ]
 
 
 def test_at_other_sizes_the_path_decides_and_so_it_does_without_a_checksum(tmp_path):
@@ -55,7 +112,7 @@ def test_a_size_beside_ties_a_colleagues_path_to_ones_own(tmp_path):
 def test_a_set_that_grew_before_it_was_seen_at_another_size_is_another_one(tmp_path):
     first, second = runs(tmp_path, ("byol", "cls", 16, "a1"), ("byol", "cls", 32, "b2"))
     write_json(second.environment_file, {"data": second.images() | {"train": 11}})
-    assert list(data_sets([first, second]).values()) == ["cls", "cls (b2)"]
+    assert list(data_sets([first, second]).values()) == ["cls (a1)", "cls (b2)"]
 
 
 @pytest.mark.parametrize(
