@@ -1,5 +1,6 @@
 """Which runs are on the same images, and that others are not held against each other."""
 
+import shutil
 from dataclasses import dataclass
 from itertools import permutations
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore.analysis import pairs
+from sslcore.analysis import ablation, pairs
+from sslcore.analysis.claims import Evidence
 from sslcore.analysis.images import data_sets
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from tests import synthetic
 
 
 def runs(root, *seen) -> list[Run]:
@@ -131,3 +134,38 @@ def test_seeds_are_averaged_whichever_path_they_were_trained_from(tmp_path):
         write_json(run.config_file, run.config.model_copy(update={"seed": seed}).model_dump())
     ((pair,), apart) = pairs.of_methods(Store(tmp_path).experiment("e").runs())
     assert list(pair.matches) == [0, 1] and not pair.left_out and not apart
+
+
+def on_record(run, checksum, path="photos"):
+    write_json(run.config_file, run.config.model_copy(update={"dataset": path}).model_dump())
+    write_json(run.environment_file, {"data": {"checksum": checksum}})
+
+
+def test_seeds_on_other_images_of_one_path_make_lines_of_their_own():
+    """And a run that is still to be made is on neither's: nobody knows which images lie there when it starts."""
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), axes={"batch_size": [16, 32]}, steps=20)
+    for run in experiment.runs():
+        on_record(run, f"c{run.config.seed % 2}")
+    shutil.rmtree(experiment.run("byol-bs32-s2").path)
+    entries = ablation.entries(experiment, experiment.runs())
+    assert ablation.axes(entries) == ["dataset", "batch_size"]
+    found = {cell.rest: cell.measured("linear") for cell in ablation.cells(entries, ["batch_size"]) if cell.at == (32,)}
+    seeds = {dict(rest)["dataset"]: (list(own.by_seed), own.why) for rest, own in found.items()}
+    assert seeds == {
+        "photos (c0)": ([0], ""),
+        "photos (c1)": ([1], ""),
+        "photos (no checksum on record)": ([], "not run (seed 2)"),
+    }
+    curve = Evidence(entries, experiment.runs()).curve("batch_size", "byol", "linear")
+    assert len(curve) == 1, "a claim's seeds are on the same images"
+
+
+def test_the_same_images_under_two_paths_are_one_place_and_so_are_those_to_be_made():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), axes={"batch_size": [16, 32]}, steps=20)
+    for run in experiment.runs():
+        on_record(run, "c1", "photos" if run.config.seed else "/theirs/photos")
+    shutil.rmtree(experiment.run("byol-bs32-s2").path)
+    entries = ablation.entries(experiment, experiment.runs())
+    assert ablation.axes(entries) == ["batch_size"]
+    assert [len(cell.entries) for cell in ablation.cells(entries, ["batch_size"])] == [3, 3]
+    assert [cell.at for cell in ablation.cells(entries, ["dataset", "batch_size"])] == [("photos", 16), ("photos", 32)]
