@@ -349,9 +349,14 @@ def get(config: RunConfig, name: str) -> Any:
 
 def varying(configs: Iterable[RunConfig]) -> list[str]:
     """The options that decide a result, bar method and seed, in which configs of one method differ, in the order of OPTIONS."""
-    by_method: dict[str, list[dict[str, Any]]] = {}
-    for config in configs:
-        by_method.setdefault(config.method, []).append(config.flat())
+    return varying_in(config.flat() for config in configs)
+
+
+def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The same of settings by dotted name, a mapping a run, as `RunConfig.flat` gives them."""
+    by_method: dict[str, list[Mapping[str, Any]]] = {}
+    for one in settings:
+        by_method.setdefault(one["method"], []).append(one)
     return [
         name
         for name in OPTIONS

@@ -206,6 +206,14 @@ def test_a_seed_that_lacks_a_line_has_no_part_in_the_mean_over_lines():
     assert list(curve) == [0, 1, 2] and all(of == pytest.approx(dict.fromkeys((16, 64, 256), 0.15)) for of in curve.values())
 
 
+def test_seeds_of_different_lines_are_on_no_curve_together():
+    """Seed 3 alone was trained at twice the learning rate, where all is 10 points better."""
+    settings = [size | {"learning_rate": rate} for rate in (0.1, 0.2) for size in BATCHES]
+    runs = entries(lambda method, settings: settings["learning_rate"], {"byol": settings}, noise=0)
+    rest = [entry for entry in runs.entries if (entry.config.seed == 3) == (entry.config.learning_rate == 0.2)]
+    assert list(Evidence(rest, []).curve("batch_size", "byol", "linear")) == [0, 1, 2]
+
+
 def test_a_seed_that_lacks_a_place_is_on_no_curve():
     runs = entries(losing(byol=0.01), {"byol": BATCHES})
     rest = [entry for entry in runs.entries if (entry.config.seed, entry.config.batch_size) != (1, 64)]

@@ -246,6 +246,23 @@ def test_of_two_data_sets_each_has_its_own_images_and_classes(tmp_path, data_cac
     np.testing.assert_allclose(drawn, np.sort(list(own.umap.values())[-1][:, 0]), atol=1e-4)
 
 
+def test_of_other_images_at_one_path_none_is_called_the_same(tmp_path, data_cache):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0, 1), steps=20, **{"evaluate.sample": 60})
+    synthetic.embed(experiment)
+    for same in (True, False):
+        for run in experiment.runs():
+            write_json(run.environment_file, {"data": {"checksum": "c0" if same else f"c{run.config.seed}"}})
+        page = report.html(experiment)
+        text = Parsed(page).text
+        assert ('<img class="sheet"' in page) == same, "it is not known whose images the sheet has"
+        assert ("on the same images for every run" in text) == same
+        assert ("The same images in each panel of one data set" in text) != same
+    (*_, last), _ = charts.layouts(experiment.runs())
+    own = embeddings.read(experiment.runs()[-1])
+    drawn = np.sort(np.concatenate([np.asarray(trace.x, float) for trace in last.figure.data if trace.meta]))
+    np.testing.assert_allclose(drawn, np.sort(list(own.umap.values())[-1][:, 0]), atol=1e-4, err_msg="laid over other images")
+
+
 def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told(tmp_path, data_cache):
     experiment = synthetic.store(tmp_path, seeds=(0,), steps=20, axes={"batch_size": [64, 128, 256]}, **{"evaluate.sample": 60})
     synthetic.embed(experiment)

@@ -11,6 +11,7 @@ from dashboard import embeddings, tables, words
 from dashboard.figures import axes, curves, embedding, heat, labels, probe, style
 from dashboard.figures.ablation import against, label
 from sslcore.analysis import ablation
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import number
 from sslcore.experiment import Experiment, Run
 
@@ -205,7 +206,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
     """(the last layout of each label's first run, MAX_PANELS at most, laid over the first one of its data set; what is left out
     or missing).
     """
-    named, called = tables.named(runs), tables.labels(runs)
+    named, called, sets = tables.named(runs), tables.labels(runs), data_sets(runs)
     found: dict[str, str] = {}  # label -> its first run that has a layout
     missing: dict[str, str] = {}
     for name, run in named.items():
@@ -220,11 +221,9 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
     charts = []
     for name in shown:
         run, label = named[name], called[name]
-        first = next(other for other in shown if named[other].config.dataset == run.config.dataset)
+        first = next(other for other in shown if sets[named[other]] == sets[run])
         own, reference = embeddings.read(run), embeddings.read(named[first])
-        names = next(
-            filter(None, (embeddings.classes(other) for other in [run, *runs] if other.config.dataset == run.config.dataset)), []
-        )
+        names = next(filter(None, (embeddings.classes(other) for other in [run, *runs] if sets[other] == sets[run])), [])
         _, layout = embeddings.at_epoch(own.umap, None)
         points = embeddings.points(own, embeddings.laid_over(own, layout, reference), names)
         points = points.sample(min(MAX_POINTS, len(points)), random_state=0).sort_index()

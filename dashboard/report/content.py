@@ -10,6 +10,7 @@ from dashboard import questions, tables, words
 from dashboard.figures import labels, style
 from dashboard.figures.measures import unlike_views
 from sslcore.analysis import pairs, stats
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, untrained, warned
 from sslcore.config import flatten
@@ -41,6 +42,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
+        "one_set": len(set(data_sets(chosen).values())) == 1,
         "hidden": len(own) - len(chosen),
         "states": _states(rows),
         "made": _day(time.time()),

@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from dashboard import embeddings
+from sslcore.analysis.images import data_sets
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Run
 
@@ -35,10 +36,11 @@ def views(runs: Sequence[Run]) -> str | None:
 def sheets(runs: Sequence[Run]) -> list[Sheet]:
     """The sample sheets of the runs' data sets, where their tiles can be told by the sample of a run."""
     found: dict[str, Sheet] = {}
+    sets = data_sets(runs)
     for run in runs:
         dataset, file = run.config.dataset, run.experiment.sample_sheet(run.config.dataset)
         samples = {
-            (other.config.dataset, other.config.evaluate.sample)
+            (sets[other], other.config.evaluate.sample)
             for other in runs
             if other.experiment.sample_sheet(other.config.dataset) == file
         }

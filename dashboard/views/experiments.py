@@ -8,6 +8,7 @@ from dashboard import access, change, details, link, menu, share, study, tables,
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import by_seed, kind, untrained
 from sslcore.config import RunConfig, flatten
 from sslcore.experiment import Experiment, Run, Spec
@@ -242,7 +243,7 @@ def card(experiment: Experiment) -> None:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
-            on = words.told_apart(run.config.dataset for run in tables.by_method(runs))
+            on = words.told_apart(data_sets(tables.by_method(runs)).values())
             about_it = [
                 experiment.name,
                 ", ".join(on.values()),

@@ -1,6 +1,6 @@
 """Which runs are on the same images."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sslcore.experiment import Run
@@ -15,28 +15,33 @@ class Seen(NamedTuple):
     counts: tuple[str, str]  # of training and test images
 
 
+DataSet = frozenset[Seen]
+
+
 def data_sets(runs: Iterable[Run]) -> dict[Run, str]:
-    """Each run -> its data set, by the path that the first of the runs on it has; of other images at one path, with a checksum.
+    """Each run -> its data set, by its path (the shortest of several); where other images have the path too, with its checksum.
 
     At one image size the checksum on record decides, for a teammate's folder lies elsewhere, and a folder's content may
-    change. At different sizes the pixels differ: there, and where no checksum is on record, the path decides.
+    change. At different sizes the pixels differ: there the path and the number of images decide. A run without a
+    checksum is on the images that its path has, where these are one set. The order of the runs is of no matter.
     """
     seen = {run: _seen(run) for run in runs}
-    sets: list[list[Seen]] = []
-    for one in sorted(dict.fromkeys(seen.values()), key=lambda one: not one.checksum):
-        own = next(
-            (of for of in sets if any(_same(one, other) for other in of) and not any(_other(one, its) for its in of)), None
-        )
-        if own is None:
-            sets.append(own := [])
-        own.append(one)
-    of = {one: k for k, own in enumerate(sets) for one in own}
-    names: dict[int, str] = {}
-    for one in seen.values():
-        if of[one] not in names:
-            taken = one.dataset in names.values()
-            names[of[one]] = f"{one.dataset} ({one.checksum[:6]})" if taken else one.dataset
-    return {run: names[of[one]] for run, one in seen.items()}
+    of_known = _known({one for one in seen.values() if one.checksum})
+    names = {one: _name(own, of_known.values()) for one, own in of_known.items()}
+    by_path: dict[str, set[str]] = {}
+    for one, name in names.items():
+        by_path.setdefault(one.dataset, set()).add(name)
+    return {run: names.get(one) or _unchecked(one.dataset, by_path.get(one.dataset, set())) for run, one in seen.items()}
+
+
+def at_path(path: str, sets: Mapping[Run, str]) -> str:
+    """The data set of a run at `path` that is not made yet, among `data_sets`."""
+    return _unchecked(path, {name for run, name in sets.items() if run.config.dataset == path})
+
+
+def _unchecked(path: str, there: set[str]) -> str:
+    """The data set of a run whose checksum is not on record, where others at its path are on those sets."""
+    return f"{path} (no checksum on record)" if len(there) > 1 else next(iter(there), path)
 
 
 def _seen(run: Run) -> Seen:
@@ -45,13 +50,30 @@ def _seen(run: Run) -> Seen:
     return Seen(config.dataset, config.image_size, str(said.get("checksum") or ""), counts)
 
 
-def _same(one: Seen, other: Seen) -> bool:
-    if not (one.checksum and other.checksum):
-        return one.dataset == other.dataset
-    if one.image_size == other.image_size:
-        return one.checksum == other.checksum
-    return (one.dataset, one.counts) == (other.dataset, other.counts)
+def _known(seen: Iterable[Seen]) -> dict[Seen, DataSet]:
+    """The data set of each, all of them with a checksum."""
+    alike: dict[tuple[int, str], set[Seen]] = {}
+    for one in seen:
+        alike.setdefault((one.image_size, one.checksum), set()).add(one)
+    groups = [frozenset(group) for group in alike.values()]
+    joined: list[DataSet] = []
+    for group in groups:
+        near = [own for own in joined if _places(own) & _places(group)]
+        joined = [own for own in joined if own not in near] + [group.union(*near)]
+    found = {}
+    for own in joined:
+        # Where two checksums of one size would be joined, nobody knows which of them goes with another size: none does.
+        clear = len({one.image_size for one in own}) == len({(one.image_size, one.checksum) for one in own})
+        found |= {one: own if clear else group for group in groups if group <= own for one in group}
+    return found
 
 
-def _other(one: Seen, other: Seen) -> bool:
-    return one.image_size == other.image_size and "" not in (one.checksum, other.checksum) and one.checksum != other.checksum
+def _places(own: DataSet) -> set[tuple[str, tuple[str, str]]]:
+    return {(one.dataset, one.counts) for one in own}
+
+
+def _name(own: DataSet, every: Iterable[DataSet]) -> str:
+    path = min((one.dataset for one in own), key=lambda path: (len(path), path))
+    others = any(one.dataset == path for other in every if other != own for one in other)
+    _, checksum = min((one.image_size, one.checksum) for one in own)
+    return f"{path} ({checksum[:6]})" if others else path

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import report, share, study, tables, words
 from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from sslcore.methods import METHODS
 from sslcore.plan import plan
 from tests import synthetic
@@ -47,6 +48,15 @@ def test_of_several_data_sets_each_has_numbers_of_its_own():
     (table,) = printed(app)
     assert set(table.index) == {f"{of} on {where}" for of in ("BYOL", "MoCo", "Untrained") for where in ("photos", "digits")}
     assert "photos, digits" in texts(app).replace("\\", "") or "digits, photos" in texts(app).replace("\\", "")
+
+
+def test_a_card_names_the_data_as_the_table_beside_it_does():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="changed")
+    for run in experiment.runs():
+        write_json(run.environment_file, {"data": {"checksum": f"c{run.config.seed}"}})
+    app = open_page()
+    assert {"BYOL on photos (c0)", "BYOL on photos (c1)"} < set(printed(app)[0].index)
+    assert "photos (c0), photos (c1)" in texts(app).replace("\\", "")
 
 
 def test_without_labels_the_list_says_why_there_are_no_numbers():

@@ -1,11 +1,12 @@
 """The runs of a grid, made or planned."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from sslcore import plan
+from sslcore.analysis.images import at_path, data_sets
 from sslcore.analysis.summary import NUMBERS, number
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
@@ -28,10 +29,12 @@ class Entry:
     numbers: Mapping[str, float | None]  # by summary.NUMBERS
     measured: bool = False  # whether it has results that can be read
     imported: bool = False  # trained on a machine of others
+    images: str = ""  # its data set among the runs, as `data_sets` names it; "" where only the path is known
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        return self.config.flat()
+        """Its options by dotted name; `dataset` is what names its images."""
+        return self.config.flat() | {"dataset": self.images or self.config.dataset}
 
     @property
     def why(self) -> str:
@@ -48,10 +51,15 @@ class Entry:
 
 def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""
-    found = [entry for run in runs if (entry := made(run))]
+    found = {run: entry for run in runs if (entry := made(run))}
+    sets = data_sets(found)
     there = {run.name for run in experiment.runs()}
     planned = plan.plan(experiment.spec()).configs.items()
-    return found + [to_make(experiment.name, name, config) for name, config in planned if name not in there]
+    return [replace(entry, images=sets[run]) for run, entry in found.items()] + [
+        replace(to_make(experiment.name, name, config), images=at_path(config.dataset, sets))
+        for name, config in planned
+        if name not in there
+    ]
 
 
 def made(run: Run) -> Entry | None:

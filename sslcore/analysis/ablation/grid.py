@@ -9,7 +9,7 @@ from typing import Any
 from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.analysis.ablation.places import in_order, lies_on, place, settled, usual
 from sslcore.analysis.stats import Aggregate, aggregate, means_by_seed
-from sslcore.config import varying
+from sslcore.config import varying_in
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
     common, found = usual(entries), []
     for method, own in by_method(entries).items():
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
-        told = [option for option in varying(entry.config for entry in own) if not lies_on(option, axes)]
+        told = [option for option in varying_in(entry.settings for entry in own) if not lies_on(option, axes)]
         derived = [settled(entry.config, axes) for entry in own]
         rests = [
             tuple((option, entry.settings[option]) for option in told if option not in of) for entry, of in zip(own, derived)

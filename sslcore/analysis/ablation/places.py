@@ -14,7 +14,7 @@ from typing import Any
 
 from sslcore import datasets
 from sslcore.analysis.ablation.entry import Entry, by_method
-from sslcore.config import OPTIONS, RunConfig, get, resolve, varying
+from sslcore.config import OPTIONS, RunConfig, get, resolve, varying_in
 from sslcore.methods import METHODS
 
 NEGATIVES = "negatives"
@@ -27,7 +27,7 @@ def axes(entries: Sequence[Entry]) -> list[str]:
 
     Nor are options that merely follow another one, as a warm-up may follow the batch size.
     """
-    options = varying(entry.config for entry in entries)
+    options = varying_in(entry.settings for entry in entries)
     groups = [
         group for group in dict.fromkeys(option.partition(".")[0] for option in options if "." in option) if group not in METHODS
     ]
@@ -77,17 +77,16 @@ def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
 
     On a group's axis: the options, with values, that are not as `usual`.
     """
-    config, method = entry.config, entry.config.method
+    config, method, settings = entry.config, entry.config.method, entry.settings
     if axis == NEGATIVES:
         return config.negatives
     if axis == "micro_batch_size":
         return config.micro_batch_size or config.batch_size
     if axis in OPTIONS:
         owner = axis.partition(".")[0]
-        return get(config, axis) if owner not in METHODS or owner == method else None
+        return settings[axis] if owner not in METHODS or owner == method else None
     if f"{method}.{axis}" in OPTIONS:
-        return get(config, f"{method}.{axis}")
-    settings = entry.settings
+        return settings[f"{method}.{axis}"]
     within = [option for option in OPTIONS if option.startswith(f"{axis}.")]
     if not within:
         return None

@@ -1,5 +1,6 @@
 """The runs that claims are held against, laid out along an axis."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +59,8 @@ class Evidence:
     def curve(self, axis: str, method: str, measure: str) -> Curve:
         """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
 
-        Where several lines count, or several cells stand on one place, a seed's values are the mean over them.
+        Where several lines count, or several cells stand on one place, a seed's values are the mean over them. All seeds
+        are averaged over the same lines: the most that a seed has, and of as many those that most seeds have.
         """
         lines: list[Curve] = []
         for own in self.lines(axis).get(method, []):
@@ -68,17 +70,17 @@ class Evidence:
                     line.setdefault(seed, {}).setdefault(place(cell, axis), []).append(value)
             lines.append({seed: {at: float(np.mean(of)) for at, of in values.items()} for seed, values in line.items()})
         measured = {at for line in lines for values in line.values() for at in values}
-        by_seed: dict[int, list[dict[Any, float]]] = {}
-        for line in lines:
-            for seed, values in line.items():
-                if set(values) == measured:
-                    by_seed.setdefault(seed, []).append(values)
-        most = max(map(len, by_seed.values()), default=0)
+        whole = {
+            seed: tuple(k for k, line in enumerate(lines) if set(line.get(seed, ())) == measured)
+            for seed in sorted({seed for line in lines for seed in line})
+        }
+        had = Counter(filter(None, whole.values()))
+        shared = max(had, key=lambda of: (len(of), had[of]), default=())
         order = ablation.in_order(axis, measured)
         return {
-            seed: {at: float(np.mean([one[at] for one in of])) for at in order}
-            for seed, of in sorted(by_seed.items())
-            if len(of) == most
+            seed: {at: float(np.mean([lines[k][seed][at] for k in of])) for at in order}
+            for seed, of in whole.items()
+            if of and of == shared
         }
 
 
