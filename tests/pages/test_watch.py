@@ -66,8 +66,8 @@ def test_without_labels_watch_draws_what_needs_none():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     rows = [{name: value for name, value in row.items() if name != "knn"} for row in run.metrics()]
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    charts = [json.loads(chart.proto.json) for chart in open_page("watch", experiment="photos").get("bidi_component")]
-    assert any("Effective rank" in json.dumps(chart) for chart in charts)
+    drawn = open_page("watch", experiment="photos").get("bidi_component")
+    assert any("Effective rank" in element.proto.json for element in drawn)
 
 
 def n_charts(app: AppTest) -> int:
