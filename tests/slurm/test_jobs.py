@@ -177,7 +177,7 @@ def test_a_run_that_is_stopped_while_it_makes_room_stays_stopped(lab):
     launch.stop(run)
     (run.path / "stubborn").unlink()
     assert lab.sees(run, "stopped").requeues == 0 and int(run.checkpoint_file.read_text()) > 0
-    until(lambda: run.path not in client.queue(lab.store) or client.queue(lab.store)[run.path].waits)
+    until(lambda: not (jobs := client.queue(lab.store)) or jobs[run.path].waits)
     assert run.path not in client.queue(lab.store) and lab.sees(run, "stopped").requeues == 0
 
 
