@@ -127,6 +127,13 @@ def test_methods_are_paired_on_the_same_images_alone(tmp_path, theirs, paired):
     assert len(compared) == paired and apart == ([] if paired else ["BYOL and MoCo could not be paired: different dataset."])
 
 
+def test_a_third_methods_runs_may_tell_that_two_methods_saw_the_same_images(tmp_path):
+    """As the head of the page says: a colleague's larger images are known by the smaller ones that both have."""
+    seen = (("byol", "mine", 16, "a1"), ("simclr", "theirs", 16, "a1"), ("moco", "theirs", 32, "b2"))
+    compared, apart = pairs.of_methods(runs(tmp_path, *seen))
+    assert len(compared) == 3 and not apart
+
+
 def test_seeds_are_averaged_whichever_path_they_were_trained_from(tmp_path):
     """A colleague's further seeds are no further settings, though the path makes `dataset` differ within a method."""
     made = runs(tmp_path, *((method, path, 16, "a1") for method in ("byol", "moco") for path in ("mine", "theirs")))

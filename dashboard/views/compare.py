@@ -67,6 +67,7 @@ runs = [run for name, run in named.items() if not chosen or name in chosen]
 spread = seeds == "mean ± std"
 methods = list(dict.fromkeys(run.config.method for run in runs))
 labels = list(tables.labels(runs).values())  # of each run, in their order
+one_set, unlike = len(set(data_sets(runs).values())) == 1, unlike_views(run.config for run in runs)
 of_method = {method: [label for run, label in zip(runs, labels) if run.config.method == method] for method in methods}
 
 
@@ -102,10 +103,10 @@ def draw() -> None:
             f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
             "sslcore evaluate` adds it."
         )
-    still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE}
-    alone = curves.going_on_alone([curve for curve in logged if curve.label not in still])
-    if spread and alone:
-        st.caption(words.plain(f"{alone} “each run” draws it in full."))
+    if spread:
+        still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
+        if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
+            st.caption(words.plain(f"{alone} “each run” draws it in full."))
     panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":
@@ -133,13 +134,12 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    one_set = len(set(data_sets(runs).values())) == 1
     said = [f"Measured on h, the encoder's output{', and on the same images for every run' if one_set else ''}."]
     if spread and len({curve.label for curve in logged}) < len(logged):
         said.append("Bands: ± one standard deviation over the N seeds.")
         if len(logged) > curves.CROWD:
             said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
-    said.append(unlike_views(run.config for run in runs))
+    said.append(unlike)
     st.caption(" ".join(said))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():

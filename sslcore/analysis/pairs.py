@@ -55,7 +55,7 @@ Setting = tuple[Any, ...]  # a run's data set, and its values of what else must 
 
 
 def settings(runs: Iterable[Run], equal: Sequence[str]) -> dict[Run, Setting]:
-    """What each of the runs has, among these runs: `data_sets` names the images."""
+    """What each of the runs has. All that are looked at are needed at once: which images are the same, any of them may tell."""
     _, *others = _names(equal)
     return {run: (on, *(value(run, name) for name in others)) for run, on in data_sets(runs).items()}
 
@@ -66,15 +66,13 @@ def _names(equal: Sequence[str]) -> list[str]:
 
 
 def by_setting(
-    a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]
+    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]
 ) -> dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]]:
-    """Seed -> either side's setting -> a run of each side with that seed, the same images and the same `equal` settings.
+    """Seed -> either side's setting -> a run of each side with that seed and the same setting. `have`: as `settings` gives it.
 
     Of several pairs at one setting, the first within one experiment; one across two experiments where there is none.
     """
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
-    a, b = list(a), list(b)
-    have = settings([*a, *b], equal)
     for one in a:
         for other in b:
             if one.config.seed == other.config.seed and _alike(have[one], have[other]):
@@ -97,9 +95,9 @@ def _within(pair: tuple[Run, Run]) -> bool:
     return pair[0].path.parent == pair[1].path.parent
 
 
-def matched(a: Iterable[Run], b: Iterable[Run], equal: Sequence[str]) -> dict[int, list[tuple[Run, Run]]]:
+def matched(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> dict[int, list[tuple[Run, Run]]]:
     """Seed -> its pairs (`by_setting`), at the same settings for all seeds (`at_shared`)."""
-    return at_shared(by_setting(a, b, equal))
+    return at_shared(by_setting(a, b, have))
 
 
 def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
@@ -116,12 +114,11 @@ def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
     }
 
 
-def left_out(a: Sequence[Run], b: Sequence[Run], equal: Sequence[str]) -> str:
+def left_out(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> str:
     """The runs that are in none of the `matched` pairs, counted by why; empty where there are none."""
-    found = by_setting(a, b, equal)
+    found = by_setting(a, b, have)
     counted = {run.id for of in at_shared(found).values() for pair in of for run in pair}
     paired = {run.id for of in found.values() for pair in of.values() for run in pair}
-    have = settings([*a, *b], equal)
     reasons: Counter[str] = Counter()
     for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
         if run.id in paired - counted:
@@ -225,15 +222,15 @@ def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal
 
     `groups` as `contestants` gives them; `names` is what each is called in words.
     """
-    found, probed = [], _probed(groups, measure)
+    found, probed, have = [], _probed(groups, measure), _settings_of(groups, equal)
     for a, b in combinations(groups, 2):
         sides = probed[a], probed[b]
-        if matches := matched(*sides, equal):
+        if matches := matched(*sides, have):
             difference = _difference(matches, measure)
             if difference.mean < 0:
                 a, b, difference = b, a, difference.turned()
                 matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
-            found.append((a, b, difference, matches, left_out(*sides, equal)))
+            found.append((a, b, difference, matches, left_out(*sides, have)))
     adjusted = holm([difference.p for _, _, difference, *_ in found])
     tested = sum(p is not None for p in adjusted)
     return [
@@ -244,12 +241,11 @@ def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal
 
 def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[str]:
     """A sentence for every two contestants that `compare` could not pair: why not. Arguments as there."""
-    said, probed = [], _probed(groups, measure)
+    said, probed, have = [], _probed(groups, measure), _settings_of(groups, equal)
     for a, b in combinations(groups, 2):
         sides = probed[a], probed[b]
-        if matched(*sides, equal):
+        if matched(*sides, have):
             continue
-        have = settings([*sides[0], *sides[1]], equal)
         together = [(have[one], have[other]) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
         unlike = [name for k, name in enumerate(_names(equal)) if not any(_equal(one[k], other[k]) for one, other in together)]
         why = (
@@ -276,6 +272,10 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
 
 def _probed(groups: Mapping[Any, Sequence[Run]], measure: str) -> dict[Any, list[Run]]:
     return {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
+
+
+def _settings_of(groups: Mapping[Any, Sequence[Run]], equal: Sequence[str]) -> dict[Run, Setting]:
+    return settings((run for runs in groups.values() for run in runs), equal)
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:

@@ -114,10 +114,11 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
 def _show_how(asked: Asked) -> None:
     with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
         layout = asked.layout.lower()
-        protocols = words.protocols(embeddings.measured(asked.runs[name], layout) for name in asked.titles)
-        recorded = any(embeddings.measured(asked.runs[name], layout).get("protocol") for name in asked.titles)
-        for protocol in [*protocols, *([] if recorded else ["The rest was not recorded by the version that made these runs"])]:
+        measured = [embeddings.measured(asked.runs[name], layout) for name in asked.titles]
+        for protocol in words.protocols(measured):
             st.text(f"{protocol}.")
+        if not any(part.get("protocol") for part in measured):
+            st.text("The rest was not recorded by the version that made these runs.")
         st.text(
             "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "
             "who are near in h are near in the picture."

@@ -39,7 +39,7 @@ def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] 
     matches = pairs.matched(
         [run for run in runs if run.config.method == a],
         [run for run in runs if run.config.method == b],
-        [*varying(run.config for run in runs), *equal],
+        pairs.settings((run for _, run, _ in evidence.read), [*varying(run.config for run in runs), *equal]),
     )
     if not matches:
         raise Lacking(
