@@ -125,7 +125,7 @@ def sentences(runs: Sequence[Run]) -> Iterator[str]:
     if len(methods) > 1:
         yield from pair_list(
             "Methods, at equal settings",
-            pairs.compare(methods, {method: METHODS[method].title for method in methods}, varied, "linear"),
+            pairs.compare(methods, {method: METHODS[method].title for method in methods}, varied, "linear")[0],
         )
     for method, own in methods.items():
         for name in varied[:1]:
@@ -133,7 +133,7 @@ def sentences(runs: Sequence[Run]) -> Iterator[str]:
             names = {value: f"{name.rpartition('.')[2].replace('_', ' ')} {said.said(name, value)}" for value in groups}
             yield from pair_list(
                 f"{METHODS[method].title}, {said.title(name)}",
-                pairs.compare(groups, names, [other for other in varied if other != name], "linear"),
+                pairs.compare(groups, names, [other for other in varied if other != name], "linear")[0],
             )
 
 
@@ -157,8 +157,7 @@ def verdicts(experiments: Sequence[Experiment]) -> Iterator[str]:
     ]
     for k, (claim, verdict) in enumerate(judged, 1):
         yield from ["", f"{k}. {claim.claim} **{verdict.word.capitalize()}.**", ""]
-        yield from [f"   - {step.sentence}" for step in verdict.steps]
-        yield from [f"   - Not decided: {lack}." for lack in verdict.lacks]
+        yield from [f"   - {reason}" for reason in verdict.reasons]
 
 
 if __name__ == "__main__":

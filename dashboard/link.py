@@ -69,7 +69,7 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     experiment = heading(title, beside=True, points=points)
     found = runs(experiment)
     shown = tables.by_method(found)
-    if unreadable := [run for run in found if not tables.config(run)]:
+    if unreadable := [run for run in found if not run.readable_config]:
         names = ", ".join(run.name for run in unreadable)
         again = f"In a shell, python -m sslcore complete {unreadable[0].path.parent.name} writes it anew."
         st.warning(words.plain(f"Left out, as config.json cannot be read: {names}. {again}"), icon=":material/draft:")
@@ -215,7 +215,7 @@ def own_runs(experiment: Experiment) -> list[Run]:
     """The experiment's runs as `runs` lists them, without those of others; what cannot be read comes last."""
     spec = experiment.spec()
     seen = [run for run in experiment.runs() if run.name not in spec.hidden or _hidden_are_shown()]
-    ordered = [*tables.in_order(seen), *(run for run in seen if not tables.config(run))]
+    ordered = [*tables.in_order(seen), *(run for run in seen if not run.readable_config)]
     return sorted(ordered, key=lambda run: run.name not in spec.pinned)
 
 

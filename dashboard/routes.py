@@ -120,7 +120,7 @@ def _from_sheet(experiment: Experiment, dataset: str, index: int, checksum: str)
     """
     file = experiment.sample_sheet(dataset)
     runs = [
-        run for run in experiment.runs() if (config := tables.config(run)) and experiment.sample_sheet(config.dataset) == file
+        run for run in experiment.runs() if (config := run.readable_config) and experiment.sample_sheet(config.dataset) == file
     ]
     embedded = [run.embeddings_file for run in runs if run.embeddings_file.is_file()]
     samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}

@@ -78,7 +78,7 @@ class Logged:
 class _Read:
     """How far a metrics.jsonl was read."""
 
-    stamp: tuple[int, int, int]  # inode, mtime and size, by which a change of it is known
+    stamp: Stamp
     end: int  # of the last whole line
     tail: bytes  # the last bytes before `end`: where others stand there, it is another file
     logged: Logged
@@ -91,11 +91,7 @@ _reading = threading.Lock()
 def logged(run: Run) -> Logged:
     """What a run has logged. Of a file that has grown only what was appended is read."""
     with _reading:
-        try:
-            stat = run.metrics_file.stat()
-            now = stat.st_ino, stat.st_mtime_ns, stat.st_size
-        except OSError:
-            now = 0, 0, 0
+        now = stamp(run.metrics_file)
         known = _read.get(run.path)
         if known is None or known.stamp != now:
             known = _read[run.path] = _read_on(run, now, known)
@@ -105,12 +101,13 @@ def logged(run: Run) -> Logged:
         return known.logged
 
 
-def _read_on(run: Run, now: tuple[int, int, int], known: _Read | None) -> _Read:
-    if known and known.stamp[0] == now[0] and known.end <= now[2] and _tail(run.metrics_file, known.end) == known.tail:
+def _read_on(run: Run, now: Stamp, known: _Read | None) -> _Read:
+    _, size, inode = now
+    if known and known.stamp[2] == inode and known.end <= size and _tail(run.metrics_file, known.end) == known.tail:
         lines = _whole_lines(run.metrics_file, known.end)
         end, found = known.end + len(lines), known.logged.and_then(_logged(_columns(lines))) if lines else known.logged
-    elif now[2] and (table := compact.read(run, METRICS)) is not None:
-        end, found = now[2], _logged({name: table[name].to_numpy() for name in table.column_names})
+    elif size and (table := compact.read(run, METRICS)) is not None:
+        end, found = size, _logged({name: table[name].to_numpy() for name in table.column_names})
     else:
         lines = _whole_lines(run.metrics_file, 0)
         end, found = len(lines), _logged(_columns(lines))
@@ -179,14 +176,6 @@ def knn(run: Run) -> tuple[np.ndarray, np.ndarray]:
     return epochs[np.isfinite(epochs)], values[np.isfinite(epochs)]
 
 
-def config(run: Run) -> RunConfig | None:
-    """The run's config; None where it cannot be read."""
-    try:
-        return run.config
-    except ValueError:
-        return None
-
-
 def identity(run: Run) -> dict[str, str]:
     """By which the thumbnails of a run's images are known: its data set, and their checksum where that is on record."""
     return {"dataset": run.config.dataset, "of": str(run.images().get("checksum", ""))}
@@ -203,14 +192,14 @@ def image_sizes(store: Store) -> dict[str, list[int]]:
 
 @lru_cache(maxsize=4096)
 def _dataset(folder: Path, stamp: Stamp) -> tuple[str, int] | None:
-    own = config(Run(folder))
+    own = Run(folder).readable_config
     return (own.dataset, own.image_size) if own else None
 
 
 def by_method(runs: Iterable[Run]) -> list[Run]:
     """The runs that can be read, in the registry's order of their methods; those of one method stay in their order."""
     order = list(METHODS)
-    return sorted((run for run in runs if config(run)), key=lambda run: order.index(run.config.method))
+    return sorted((run for run in runs if run.readable_config), key=lambda run: order.index(run.config.method))
 
 
 def in_order(runs: Iterable[Run]) -> list[Run]:
@@ -230,7 +219,7 @@ def named(runs: Iterable[Run]) -> dict[str, Run]:
 def labels(runs: Iterable[Run]) -> dict[str, str]:
     """Name, as in `named`, -> what a legend calls the run: its method, the settings other than the seed in which the
     runs differ, and the experiment where there are several. What suits each data set is no news beside its name."""
-    runs = named(run for run in runs if config(run))
+    runs = named(run for run in runs if run.readable_config)
     configs, sets = [run.config for run in runs.values()], data_sets(runs.values())
     several = len({run.path.parent for run in runs.values()}) > 1
     settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}

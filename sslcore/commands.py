@@ -8,7 +8,7 @@ import logging
 import shlex
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,12 +163,12 @@ def status(args: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(args: argparse.Namespace, suits: Callable[[str], bool], otherwise: str) -> list[Run]:
+def chosen(args: argparse.Namespace, suitable: Collection[str], otherwise: str) -> list[Run]:
     """The named runs (all, where none is named) in a suitable state. Raises ValueError where there are none."""
     store = Store(args.root)
     named = [run for name in args.names for run in store.find(name)] if args.names else store.runs()
     runs = list({run.path: run for run in named}.values())  # each once
-    fitting = [run for run in runs if suits(run.status().state)]
+    fitting = [run for run in runs if run.status().state in suitable]
     if not fitting:
         states = ", ".join(f"{run.id} is {run.status().state}" for run in runs[:3]) or f"no runs in {store.root}"
         raise ValueError(f"{otherwise}: {states}{', ...' if len(runs) > 3 else ''}")
@@ -178,7 +178,7 @@ def chosen(args: argparse.Namespace, suits: Callable[[str], bool], otherwise: st
 def stop(args: argparse.Namespace) -> int:
     from sslcore import launch
 
-    runs = chosen(args, lambda state: state in ACTIVE, "nothing to stop")
+    runs = chosen(args, ACTIVE, "nothing to stop")
     for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
         try:
             launch.stop(run)
@@ -192,7 +192,7 @@ def stop(args: argparse.Namespace) -> int:
 def resume(args: argparse.Namespace) -> int:
     from sslcore import launch
 
-    runs = chosen(args, lambda state: state in RESUMABLE or state == "queued", "nothing to resume")
+    runs = chosen(args, (*RESUMABLE, "queued"), "nothing to resume")
     for run in runs:
         launch.check_resumable(run, args.engine)
     for run in runs:
@@ -221,7 +221,7 @@ def complete(args: argparse.Namespace) -> int:
 def evaluate(args: argparse.Namespace) -> int:
     from sslcore import datasets, weights, worker
 
-    runs, code = chosen(args, lambda state: state == "finished", "only finished runs can be evaluated again"), 0
+    runs, code = chosen(args, ("finished",), "only finished runs can be evaluated again"), 0
     for run in runs:
         weights.check(run)
         datasets.info(run.config.dataset)  # raises where it is gone
@@ -245,7 +245,7 @@ def transfer(args: argparse.Namespace) -> int:
         if words != said:
             print(said := words, flush=True)
 
-    runs = chosen(args, lambda state: state == "finished", "only the encoders of finished runs can be transferred")
+    runs = chosen(args, ("finished",), "only the encoders of finished runs can be transferred")
     for run in runs:
         weights.check(run)
     for number, run in enumerate(runs, start=1):

@@ -122,6 +122,14 @@ class Run:
         except ValidationError as error:
             raise ValueError(f"{self.config_file}: {first_problem(error)}") from None
 
+    @property
+    def readable_config(self) -> RunConfig | None:
+        """The config; None where it cannot be read."""
+        try:
+            return self.config
+        except ValueError:
+            return None
+
     # Status
 
     def recorded_status(self) -> Status:
@@ -291,6 +299,16 @@ def _into_place(folder: Path, path: Path, taken: str) -> Path:
         raise
 
 
+def _make_runs(folder: Path, configs: Mapping[str, RunConfig], engine: str | None) -> None:
+    """Runs that are queued, and trained, in this order."""
+    now = time.time()
+    for place, (name, config) in enumerate(configs.items()):
+        run = Run(folder / name)
+        run.path.mkdir()
+        write_json(run.config_file, config.model_dump())
+        run.write_status(Status(queued_at=now + place / 1000, queued_on=socket.gethostname(), engine=engine))
+
+
 class Experiment:
     """One experiment's folder."""
 
@@ -365,12 +383,10 @@ class Experiment:
         temporary = Path(tempfile.mkdtemp(dir=self.path, prefix=".new-"))
         added: list[Path] = []
         try:
-            now = time.time()
-            for place, (name, config) in enumerate(configs.items()):
+            _make_runs(temporary, configs, engine)
+            for name in configs:
                 if (self.path / name).exists():
                     raise FileExistsError(f"{self.name}/{name} is there already")
-                Store._make_run(temporary / name, config, now + place / 1000, engine)
-            for name in configs:
                 path = _into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already")
                 added.append(path)  # what is in place must be known
         except BaseException:
@@ -464,21 +480,12 @@ class Store:
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))
         try:
             temporary.chmod(0o755)
-            now = time.time()
-            fresh = {"created": now, "archived": False, "pinned": [], "hidden": []}  # of a copied spec, these are the original's
+            # Of a copied spec, these are the original's.
+            fresh = {"created": time.time(), "archived": False, "pinned": [], "hidden": []}
             Experiment(temporary).write_spec(spec.model_copy(update=fresh))
-            for place, (run_name, config) in enumerate(configs.items()):
-                self._make_run(temporary / run_name, config, now + place / 1000, engine)  # trained in this order
+            _make_runs(temporary, configs, engine)
             _into_place(temporary, self.root / name, f"{name}: an experiment of this name exists in {self.root}")
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         return self.experiment(name)
-
-    @staticmethod
-    def _make_run(path: Path, config: RunConfig, now: float, engine: str | None) -> Run:
-        path.mkdir()
-        run = Run(path)
-        write_json(run.config_file, config.model_dump())
-        run.write_status(Status(queued_at=now, queued_on=socket.gethostname(), engine=engine))
-        return run

@@ -1,7 +1,6 @@
 """Optimizers and the learning rate's course."""
 
 import math
-from collections.abc import Iterable
 from inspect import unwrap
 
 import torch
@@ -12,9 +11,9 @@ from sslcore.config import RunConfig
 MOMENTUM = 0.9
 
 
-def build_optimizer(modules: Iterable[nn.Module], config: RunConfig) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     """The configured optimizer; biases and BatchNorm take no weight decay (nor LARS's adaptation)."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    parameters = [p for p in network.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay, "adapt": True},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "adapt": False},

@@ -114,7 +114,7 @@ class Training:
         self.method = method.to(device, memory_format=torch.channels_last).train()
         distributed.copy_first(self.method.state_dict().values())
         self.split_norms = [module for module in self.method.modules() if isinstance(module, SplitBatchNorm2d)]
-        self.optimizer = build_optimizer([self.method], config)
+        self.optimizer = build_optimizer(self.method, config)
         self.compiled = False  # whether the networks are
         self.graph: recording.Graph | None = None  # the passes of a step, where a GPU has them on record
         self.steps_per_epoch = self.size // config.batch_size

@@ -99,12 +99,14 @@ class Pulse(Stoppable):
             print(f"{self.run.id}: {why}", file=sys.stderr, flush=True)
         os._exit(FAILED)
 
+    def check_claim(self) -> None:
+        """End at once where the run is no longer this process's."""
+        if self.claim and self.claim.lost():
+            self.give_up("its folder was deleted or moved, or another process holds it; this one ends and writes nothing more")
+
     def write(self, **changes: Any) -> None:
         with self.writing:
-            if self.claim and self.claim.lost():
-                self.give_up(
-                    "its folder was deleted or moved, or another process holds it; this one ends and writes nothing more"
-                )
+            self.check_claim()
             self.status = self.status.model_copy(update={**changes, "heartbeat": time.time()})
             self.run.write_status(self.status)
 
@@ -139,10 +141,7 @@ class Pulse(Stoppable):
     def training(self, share: float, seconds_left: float) -> None:
         """Progress of pre-training; goes out with the next heartbeat."""
         with self.writing:
-            if self.claim and self.claim.lost():
-                self.give_up(
-                    "its folder was deleted or moved, or another process holds it; this one ends and writes nothing more"
-                )
+            self.check_claim()
             self.trains = True
             self.status = self.status.model_copy(update={"progress": PRETRAIN_SHARE * share, "eta_seconds": seconds_left})
 

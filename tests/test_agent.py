@@ -21,8 +21,8 @@ from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
-from sslcore.launch.slots import TRIES, folder, gpus, holder, visible_gpus
-from sslcore.locks import process_is
+from sslcore.launch.slots import TRIES, folder, gpus, visible_gpus
+from sslcore.locks import process_is, taken
 from sslcore.status import Status
 from tests.waiting import until
 
@@ -495,7 +495,7 @@ def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_pat
     (one.path / "go").touch()
     lab.begun(both)
     assert (both.path / "environment").read_text() == "GPU-aaaa,GPU-bbbb/gpu0,gpu1"
-    assert {holder(folder(lab.store) / f"gpu{k}.lock") for k in (0, 1)} == {"e/b"}
+    assert {taken(folder(lab.store) / f"gpu{k}.lock") for k in (0, 1)} == {"e/b"}
     assert again.status().state == behind.status().state == "queued"
     (both.path / "go").touch()
     until(lambda: all(run.status().state == "finished" for run in (both, again, behind)))

@@ -171,7 +171,7 @@ def test_trustworthiness_is_scikit_learns(monkeypatch):
 def test_umaps_neighbours_are_the_nearest_with_the_image_itself_first(monkeypatch):
     monkeypatch.setattr(embed, "ROWS", 64)
     h = np.concatenate([clusters(140)[0], clusters(10)[0]])  # ten of them twice
-    indices, distances, _ = embed.nearest(h, 6)
+    indices, distances = embed.nearest(h, 6)
     exact = np.sort(cosine_distances(h), axis=1)[:, :6]
     assert (indices[:, 0] == np.arange(150)).all() and (distances[:, 0] == 0).all()
     np.testing.assert_allclose(distances, exact, atol=1e-6)

@@ -44,7 +44,7 @@ def test_biases_and_batch_norm_take_no_weight_decay(name):
     """With no gradient from the loss, only what decays moves."""
     net = network()
     before = [p.clone() for p in net.parameters()]
-    optimizer = build_optimizer([net], RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
+    optimizer = build_optimizer(net, RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
@@ -55,7 +55,7 @@ def test_biases_and_batch_norm_take_no_weight_decay(name):
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_the_optimizers_are_torchs_to_the_bit(name):
     ours, theirs = network(), network()
-    optimizer = build_optimizer([ours], RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
+    optimizer = build_optimizer(ours, RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0.1, lr_scaling="none"))
     base = type(optimizer).__mro__[2]
     assert base in (torch.optim.SGD, torch.optim.AdamW)
     plain = base(
@@ -91,7 +91,7 @@ def test_a_training_of_the_small_encoder_needs_neither_torchs_compiler_nor_torch
         from sslcore.optim import build_optimizer
         net = build_encoder("small", 16)
         for name in ("sgd", "lars", "adamw"):
-            optimizer = build_optimizer([net], RunConfig(optimizer=name))
+            optimizer = build_optimizer(net, RunConfig(optimizer=name))
             optimizer.zero_grad()
             net(torch.randn(2, 3, 16, 16)).sum().backward()
             optimizer.step()
@@ -109,9 +109,7 @@ def test_of_a_papers_learning_rate_for_lars_a_twentieth_makes_the_papers_step():
     """SimCLR's and BYOL's code: trust 0.001. At a constant rate it does not matter that SimCLR has it in the velocity."""
     w = nn.Parameter(torch.randn(5, 3, dtype=torch.float64))
     module = nn.ParameterList([w])
-    optimizer = build_optimizer(
-        [module], RunConfig(optimizer="lars", learning_rate=4.8 / 20, weight_decay=0.1, lr_scaling="none")
-    )
+    optimizer = build_optimizer(module, RunConfig(optimizer="lars", learning_rate=4.8 / 20, weight_decay=0.1, lr_scaling="none"))
     expected, velocity = w.detach().clone(), torch.zeros(5, 3, dtype=torch.float64)
     for _ in range(4):
         w.grad = torch.randn(5, 3, dtype=torch.float64)

@@ -13,7 +13,8 @@ from sslcore import datasets, weights
 from sslcore.__main__ import main
 from sslcore.files import write_json
 from sslcore.launch import transfer as launched
-from sslcore.launch.slots import CPU, Device, holder
+from sslcore.launch.slots import CPU, Device
+from sslcore.locks import taken
 from sslcore.train import Training
 from tests.training.small import keep_untrained_encoder, make_run
 
@@ -119,10 +120,10 @@ def test_it_takes_a_gpu_that_trains_nothing_and_leaves_those_that_train_alone(ru
     gpu = Device("gpu0", "a card", "GPU-aa")
     monkeypatch.setattr(launched, "gpus", lambda: (gpu,))
     device, slot = launched.free_gpu(run.experiment)
-    assert device == gpu and holder(gpu.lock_file(run.experiment.store)).startswith(run.experiment.name)
+    assert device == gpu and taken(gpu.lock_file(run.experiment.store)).startswith(run.experiment.name)
     assert launched.free_gpu(run.experiment) == (CPU, None)
     os.close(slot)
-    assert holder(gpu.lock_file(run.experiment.store)) is None
+    assert taken(gpu.lock_file(run.experiment.store)) is None
 
 
 def test_what_cannot_be_probed_is_told_before_anything_starts(run, tmp_path):

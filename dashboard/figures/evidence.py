@@ -66,15 +66,7 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
             )
         error = None
         if difference.low is not None:
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": [100 * (difference.high - difference.mean)],
-                "arrayminus": [100 * (difference.mean - difference.low)],
-                "color": row.colour,
-                "thickness": 2,
-                "width": 5,
-            }
+            error = style.interval(*(100 * at for at in (difference.mean, difference.low, difference.high)), row.colour)
         fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
         figure.add_trace(
             go.Scatter(
@@ -141,19 +133,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
         interval = (
             "" if point.low is None else f"<br>95 %: {words.percent(point.low)} to {words.percent(point.high)}, N = {point.n}"
         )
-        error = (
-            None
-            if point.low is None
-            else {
-                "type": "data",
-                "symmetric": False,
-                "array": [point.high - point.worth],
-                "arrayminus": [point.worth - point.low],
-                "color": point.colour,
-                "thickness": 1.5,
-                "width": 4,
-            }
-        )
+        error = None if point.low is None else style.interval(point.worth, point.low, point.high, point.colour, 1.5, 4)
         figure.add_trace(
             go.Scatter(
                 x=[point.cost / unit],

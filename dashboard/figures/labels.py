@@ -198,15 +198,7 @@ def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str,
 
 def _with_keys(figure: go.Figure) -> go.Figure:
     for name, symbol in (("h, the encoder's output", "circle"), ("z, the head's", "circle-open")):
-        figure.add_trace(
-            go.Scatter(
-                x=[None],
-                y=[None],
-                mode="markers",
-                name=name,
-                marker={"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}},
-            )
-        )
+        figure.add_trace(style.key(name, symbol))
     return figure.update_traces(cliponaxis=False)
 
 

@@ -64,16 +64,10 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             values = _of_each_seed(group, column)
             if values:
                 _add_dot(figure, group, column, values, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
-        _add_key(
-            figure, name, {"symbol": symbol, "size": 10, "color": style.NEUTRAL, "line": {"width": 2, "color": style.NEUTRAL}}
-        )
-    _add_key(figure, "untrained encoder", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": BROWN}})
-    _add_key(figure, "raw pixels", {"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": style.NEUTRAL}})
+        figure.add_trace(style.key(name, symbol))
+    figure.add_trace(style.key("untrained encoder", "line-ns", 14, BROWN, 3))
+    figure.add_trace(style.key("raw pixels", "line-ns", 14, width=3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
-
-
-def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
 
 
 def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
@@ -81,7 +75,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     made, error, told = aggregate(values), None, ""
     probed = [row for row in group if row[column] is not None]
     if made.std is not None:
-        error = {"type": "data", "array": [made.std]}
+        error = style.interval(0, -made.std, made.std, colour)
         told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
         figure.add_trace(
             go.Scatter(
@@ -95,14 +89,14 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
         )
     elif column == "linear" and len(probed) == 1 and probed[0]["linear_low"] is not None:
         low, high = probed[0]["linear_low"], probed[0]["linear_high"]
-        error = {"type": "data", "symmetric": False, "array": [high - made.mean], "arrayminus": [made.mean - low]}
+        error = style.interval(made.mean, low, high, colour)
         told = f" (95 %: {words.percent(low)} to {words.percent(high)})"
     figure.add_trace(
         go.Scatter(
             x=[made.mean],
             y=[y],
             mode="markers",
-            error_x=error and {**error, "color": colour, "thickness": 2, "width": 5},
+            error_x=error,
             showlegend=False,
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
             hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",

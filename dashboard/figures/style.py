@@ -118,6 +118,18 @@ TEMPLATE = go.layout.Template(
 )
 
 
+def interval(at: float, low: float, high: float, colour: str, thickness: float = 2, width: int = 5) -> dict:
+    """Error bars from `low` to `high` around a value."""
+    ends = {"array": [high - at], "arrayminus": [at - low]}
+    return {"type": "data", "symmetric": False, **ends, "color": colour, "thickness": thickness, "width": width}
+
+
+def key(name: str, symbol: str, size: int = 10, colour: str = NEUTRAL, width: int = 2) -> go.Scatter:
+    """A line of the legend alone, which tells what a symbol means."""
+    marker = {"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": colour}}
+    return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
+
+
 def figure(traces: Sequence[Mapping] = (), **layout) -> go.Figure:
     """A figure in this style, empty but for `traces`, taken as they are: plotly needs half a millisecond to check one."""
     return go.Figure(list(traces), layout={"template": TEMPLATE, **layout}, _validate=not traces)

@@ -92,11 +92,7 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
         said.markdown(f"**{k + 1}. {words.plain(claim.claim)}**")
         word.badge(verdict.word, icon=icon, color=colour)
         st.caption(words.plain(claim.source))
-        reasons = [
-            *(step.sentence for step in verdict.steps),
-            *(f"Not decided: {lack}." for lack in verdict.lacks),
-            *([claim.note] if claim.note else []),
-        ]
+        reasons = [*verdict.reasons, *filter(None, [claim.note])]
         st.markdown("\n".join(f"- {words.plain(reason)}" for reason in reasons))
         with st.grid(2, min_column_width=420, gap="medium"):
             if verdict.steps:
@@ -104,7 +100,7 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
                     figures.forest(verdict.steps),
                     key=f"claims_forest_{k}",
                     height=max(CHART if claim.axis else 0, figures.height(verdict.steps)),
-                    alt=f"The differences that the claim needs, with 95 % intervals: {verdict.reason}",
+                    alt=f"The differences that the claim needs, with 95 % intervals: {' '.join(verdict.reasons)}",
                 )
             draw_curve(k, claim)
         with st.container(horizontal=True, vertical_alignment="center"):

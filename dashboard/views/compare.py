@@ -25,7 +25,7 @@ named = tables.named(tables.in_order(runs))
 def why_not(name: str) -> str:
     """Why a run that the address names is not shown."""
     there = tables.named(run for each in [experiment, *link.others(experiment)] for run in each.runs())
-    return "no such run" if name not in there else "hidden" if tables.config(there[name]) else "cannot be read"
+    return "no such run" if name not in there else "hidden" if there[name].readable_config else "cannot be read"
 
 
 if lacking := [name for name in st.query_params.get_all("compare_runs") if name not in named]:

@@ -5,12 +5,12 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import access, change, details, link, menu, share, study, tables, trash, words
+from dashboard.draft import Start
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import by_seed, kind, untrained
-from sslcore.config import RunConfig, flatten
 from sslcore.experiment import Experiment, Run, Spec
 from sslcore.methods import METHODS
 from sslcore.status import ACTIVE
@@ -125,7 +125,7 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
 
 def methods(spec: Spec) -> list[str]:
     """The methods that an experiment is about, in the registry's order."""
-    own = spec.axes.get("method") or [flatten(spec.base).get("method", RunConfig().method)]
+    own = Start(spec, None).methods
     return [method for method in METHODS if method in own]
 
 
@@ -266,9 +266,7 @@ def card(experiment: Experiment) -> None:
             draw_curve(experiment, seen)
         active = [status for status in statuses if status.state in ACTIVE]
         if active:
-            done = sum(1.0 if status.state == "finished" else min(max(status.progress, 0.0), 1.0) for status in statuses) / len(
-                statuses
-            )
+            done = sum(1.0 if status.state == "finished" else status.progress for status in statuses) / len(statuses)
             st.progress(done, f"{words.count(len(active), 'run')} still to finish")
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             with st.container(horizontal=True, vertical_alignment="center", gap="medium", width="content"):

@@ -131,9 +131,7 @@ def row(run: Run, status: Status) -> None:
                 st.badge(word, icon=icon, color=colour)
                 if run.name in spec.hidden:
                     st.badge("hidden", icon=":material/visibility_off:", color="gray", help="Other pages leave it out.")
-        bar.progress(
-            min(max(status.progress, 0.0), 1.0), words.plain(" · ".join(filter(None, [doing(run, status), measured(run)])))
-        )
+        bar.progress(status.progress, words.plain(" · ".join(filter(None, [doing(run, status), measured(run)]))))
         if status.engine == "slurm":
             bar.caption(words.plain(cluster.job_in_words(status)))
         with corner:

@@ -114,9 +114,10 @@ def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
     }
 
 
-def left_out(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> str:
-    """The runs that are in none of the `matched` pairs, counted by why; empty where there are none."""
-    found = by_setting(a, b, have)
+def left_out(
+    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], found: Mapping[int, Mapping[Any, tuple[Run, Run]]]
+) -> str:
+    """The runs that are in none of the pairs, counted by why; empty where there are none. `found`: as by_setting gives it."""
     counted = {run.id for of in at_shared(found).values() for pair in of for run in pair}
     paired = {run.id for of in found.values() for pair in of.values() for run in pair}
     reasons: Counter[str] = Counter()
@@ -161,20 +162,12 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     """Two trained networks on their test images; untested, with the reason, where that cannot be."""
     a, b = predictions(one), predictions(other)
     mean = accuracy(one, measure) - accuracy(other, measure)
-    if a is None or b is None:
-        missing = (one if a is None else other).id
-        return Difference(
-            mean,
-            None,
-            None,
-            None,
-            "none",
-            1,
-            why=f"one seed, and no predictions.npz, which `python -m sslcore evaluate {missing}` makes",
-        )
-    if not same_images(a, b):
-        return Difference(mean, None, None, None, "none", 1, why="one seed, and the two were tested on different images")
-    return over_images(a[measure] == a["label"], b[measure] == b["label"])
+    if a is not None and b is not None and same_images(a, b):
+        return over_images(a[measure] == a["label"], b[measure] == b["label"])
+    missing = next((run.id for run, said in ((one, a), (other, b)) if said is None), None)
+    why = f"no predictions.npz, which `python -m sslcore evaluate {missing}` makes"
+    why = why if missing else "the two were tested on different images"
+    return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
 
 
 @dataclass(frozen=True)
@@ -217,46 +210,44 @@ def differences(matches: Mapping[int, Sequence[tuple[Run, Run]]], measure: str) 
     return by_seed(matches, lambda a, b: accuracy(a, measure) - accuracy(b, measure))
 
 
-def compare(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[Pair]:
-    """Every pair of contestants that has a seed in common, tested over seeds, or with one seed over test images.
+def compare(
+    groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str
+) -> tuple[list[Pair], list[str]]:
+    """(every pair of contestants that could be paired; of every other two a sentence: why not).
 
-    `groups` as `contestants` gives them; `names` is what each is called in words.
+    They are tested over seeds, or with one seed over test images. `groups` as `contestants` gives them; `names` is what
+    each is called in words.
     """
-    found, probed, have = [], _probed(groups, measure), _settings_of(groups, equal)
+    probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
+    have = settings((run for runs in groups.values() for run in runs), equal)
+    found, apart = [], []
     for a, b in combinations(groups, 2):
         sides = probed[a], probed[b]
-        if matches := matched(*sides, have):
-            difference = _difference(matches, measure)
-            if difference.mean < 0:
-                a, b, difference = b, a, difference.turned()
-                matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
-            found.append((a, b, difference, matches, left_out(*sides, have)))
+        paired = by_setting(*sides, have)
+        if not paired:
+            apart.append(f"{names[a]} and {names[b]} could not be paired: {_why_apart(*sides, have, equal)}.")
+            continue
+        matches = at_shared(paired)
+        difference = _difference(matches, measure)
+        if difference.mean < 0:
+            a, b, difference = b, a, difference.turned()
+            matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
+        found.append((a, b, difference, matches, left_out(*sides, have, paired)))
     adjusted = holm([difference.p for _, _, difference, *_ in found])
     tested = sum(p is not None for p in adjusted)
     return [
         Pair(a, b, difference, p, sentence(names[a], names[b], difference, p, max(1, tested)), *rest)
         for (a, b, difference, *rest), p in zip(found, adjusted)
-    ]
+    ], apart
 
 
-def unpaired(groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str) -> list[str]:
-    """A sentence for every two contestants that `compare` could not pair: why not. Arguments as there."""
-    said, probed, have = [], _probed(groups, measure), _settings_of(groups, equal)
-    for a, b in combinations(groups, 2):
-        sides = probed[a], probed[b]
-        if matched(*sides, have):
-            continue
-        together = [(have[one], have[other]) for one in sides[0] for other in sides[1] if one.config.seed == other.config.seed]
-        unlike = [name for k, name in enumerate(_names(equal)) if not any(_equal(one[k], other[k]) for one, other in together)]
-        why = (
-            "no seed in common"
-            if not together
-            else f"different {', '.join(unlike)}"
-            if unlike
-            else f"no run at the same {', '.join(_names(equal))}"
-        )
-        said.append(f"{names[a]} and {names[b]} could not be paired: {why}.")
-    return said
+def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], equal: Sequence[str]) -> str:
+    together = [(have[one], have[other]) for one in a for other in b if one.config.seed == other.config.seed]
+    if not together:
+        return "no seed in common"
+    names = _names(equal)
+    unlike = [name for k, name in enumerate(names) if not any(_equal(one[k], other[k]) for one, other in together)]
+    return f"different {', '.join(unlike)}" if unlike else f"no run at the same {', '.join(names)}"
 
 
 def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
@@ -267,15 +258,7 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
     probed = [run for run in runs if accuracy(run, "linear") is not None]
     groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
     names = {method: METHODS[method].title for method in groups}
-    return compare(groups, names, equal, "linear"), unpaired(groups, names, equal, "linear")
-
-
-def _probed(groups: Mapping[Any, Sequence[Run]], measure: str) -> dict[Any, list[Run]]:
-    return {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
-
-
-def _settings_of(groups: Mapping[Any, Sequence[Run]], equal: Sequence[str]) -> dict[Run, Setting]:
-    return settings((run for runs in groups.values() for run in runs), equal)
+    return compare(groups, names, equal, "linear")
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:

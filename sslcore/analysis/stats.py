@@ -79,9 +79,9 @@ def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
     return list(means_by_seed(values).values())
 
 
-def half_width(std: float, n: int, level: float = LEVEL) -> float:
+def half_width(std: float, n: int) -> float:
     """Of the t interval of a mean over n values."""
-    return float(stdtrit(n - 1, 1 - level / 2)) * std / math.sqrt(n)
+    return float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
 
 
 # -- Two of them ----------------------------------------------------------------------
@@ -195,8 +195,6 @@ def told_apart(p: float | None) -> bool:
 
 def sentence(a: str, b: str, difference: Difference, p: float | None, comparisons: int = 1) -> str:
     """What may be said of a and b. `p` is adjusted for the number of comparisons; the mean is of shares, told in points."""
-    if difference.mean < 0:
-        a, b, difference = b, a, difference.turned()
     seeds = f"{difference.seeds} {'seed' if difference.seeds == 1 else 'seeds'}"
     tie = difference.mean < NO_SPREAD
     if difference.test == "none":

@@ -44,7 +44,7 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 def differing(runs: Sequence[Run]) -> list[str]:
     """Dotted names of the settings that decide a result, other than SETTINGS, that are not the same in all runs."""
-    flat = [config.flat() for config in map(_config, runs) if config]
+    flat = [config.flat() for run in runs if (config := run.readable_config)]
     return [
         name
         for name in (flat[0] if flat else ())
@@ -53,7 +53,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 
 def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
-    config, results = _config(run), run.results()
+    config, results = run.readable_config, run.results()
     low, high = _pair(_dig(results, "linear.ci95"))
     device = _dig(results, "cost.device")
     return {
@@ -71,13 +71,6 @@ def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
     """The number that results.json has under a dotted name, of a list in the row that is as `where` says; None: it has none."""
     return _number(_dig(results, dotted, where))
-
-
-def _config(run: Run):
-    try:
-        return run.config
-    except ValueError:
-        return None
 
 
 def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> Any:

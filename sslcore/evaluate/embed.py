@@ -52,7 +52,7 @@ def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     It starts from the first two principal components, or from another layout (N, 2).
     """
     settings = umap_settings(len(h), start is not None)
-    knn = nearest(h, settings["n_neighbors"])
+    knn = (*nearest(h, settings["n_neighbors"]), None)  # UMAP would take an index, too
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
         layout = umap_learn().UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
@@ -90,14 +90,14 @@ def cosines(h: np.ndarray) -> Iterator[tuple[slice, torch.Tensor]]:
         yield rows, unit[rows] @ unit.T
 
 
-def nearest(h: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray, None]:
+def nearest(h: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarray]:
     """(indices, cosine distances) of each row's nearest rows, itself first: (N, neighbours) each."""
     found = []
     for rows, cosine in cosines(h):
         own = torch.arange(rows.start, rows.stop)[:, None]
         found.append(cosine.scatter_(1, own, 2.0).topk(neighbours, dim=1))
     distances = 1 - torch.cat([of_rows.values for of_rows in found]).clamp(max=1)
-    return torch.cat([of_rows.indices for of_rows in found]).numpy(), distances.numpy(), None
+    return torch.cat([of_rows.indices for of_rows in found]).numpy(), distances.numpy()
 
 
 def umap_learn() -> ModuleType:

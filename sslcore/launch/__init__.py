@@ -8,24 +8,21 @@ both: status.json says which of them a run belongs to.
 
 import os
 import shutil
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
-import sslcore
 from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.launch import agent
-from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus, holder
+from sslcore.launch.process import detached, python_path
+from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus
 from sslcore.launch.slurm import client, jobs, script
-from sslcore.locks import take
+from sslcore.locks import take, taken
 from sslcore.status import RESUMABLE, Status
 
 START_SECONDS = 20.0
@@ -72,17 +69,9 @@ def start(store: Store) -> None:
     with open(lock, encoding="utf-8"):
         if agent.alive(store):
             return
-        path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+        command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie where the asker outlives it
+            process = detached(command, log, env={**os.environ, "PYTHONPATH": python_path()})
         deadline = time.monotonic() + START_SECONDS
         while not agent.alive(store):
             if process.returncode is not None or time.monotonic() > deadline:
@@ -274,7 +263,7 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     if new and planned.problems:
         raise ConfigError(planned.problems)
     for run in made:
-        if run.name in planned.configs and not readable(run):
+        if run.name in planned.configs and not run.readable_config:
             give_config(run, planned.configs[run.name])
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
@@ -300,13 +289,6 @@ def give_config(run: Run, config: RunConfig) -> None:
         write_json(run.config_file, config.model_dump())
 
 
-def readable(run: Run) -> bool:
-    try:
-        return bool(run.config)
-    except ValueError:
-        return False
-
-
 def slots(store: Store) -> list[Slot]:
     """What this machine can train on, and what holds it now."""
-    return [Slot(device.name, device.label, holder(device.lock_file(store))) for device in (*gpus(), CPU)]
+    return [Slot(device.name, device.label, taken(device.lock_file(store))) for device in (*gpus(), CPU)]

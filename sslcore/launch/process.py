@@ -3,13 +3,31 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
 
 import psutil
 
+import sslcore
 from sslcore.experiment import Run
 from sslcore.locks import lives, process_is, process_name
+from sslcore.worker import STOPPED
+
+
+def python_path() -> str:
+    """PYTHONPATH with which `python -m sslcore` is this very code, from any folder."""
+    return os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+
+
+def detached(command: Sequence[str], log: IO | int, **more: Any) -> subprocess.Popen:
+    """A process in a session of its own that writes to `log`, and leaves no zombie where it outlives whoever asked."""
+    said = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+    process = subprocess.Popen(command, **said, **more)
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 @dataclass
@@ -75,7 +93,7 @@ def how_it_ended(watch: Watch) -> tuple[str, str | None]:
     """(state, what is wrong) of a run whose process is gone without having written an end."""
     code = watch.child.returncode if watch.child else None
     last = last_words(watch.run)
-    if code is not None and code > 0 and code != 75:
+    if code is not None and code > 0 and code != STOPPED:
         return "failed", f"The run's process ended with exit code {code} before it could say why.{last}"
     if watch.asked_to_stop is not None:
         if code == -signal.SIGTERM:

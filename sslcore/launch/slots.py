@@ -16,7 +16,6 @@ from pathlib import Path
 
 from sslcore.config import RunConfig
 from sslcore.experiment import Store
-from sslcore.locks import taken
 
 HOST = socket.gethostname()
 ASK_AGAIN_SECONDS = 60.0
@@ -97,8 +96,3 @@ def devices_for(config: RunConfig) -> Sequence[Device]:
 def slots_for(config: RunConfig) -> int:
     """How many of them it takes: one a GPU, and one CPU however many processes share it."""
     return 1 if devices_for(config) == [CPU] else config.devices
-
-
-def holder(lock_file: Path) -> str | None:
-    """What holds a slot, a run as experiment/run, or None where it is free."""
-    return taken(lock_file)

@@ -8,16 +8,13 @@ What it measures is in the runs' results.json, whoever started it.
 
 import json
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import sslcore
 from sslcore import datasets, plan
 from sslcore.experiment import Experiment, Run
+from sslcore.launch.process import detached, python_path
 from sslcore.launch.slots import CPU, Device, gpus
 from sslcore.locks import take, taken
 
@@ -53,27 +50,9 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
         held += [slot] if slot is not None else []
         os.ftruncate(log, 0)
         os.write(log, json.dumps({"dataset": dataset, "runs": [run.id for run in runs]}).encode() + b"\n")
-        path = os.pathsep.join(filter(None, [str(Path(sslcore.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "sslcore",
-                "transfer",
-                *(run.id for run in runs),
-                "--to",
-                dataset,
-                "--root",
-                str(experiment.store.root),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=held,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": device.visible},
-        )
-        threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie where the asker outlives it
+        command = [sys.executable, "-m", "sslcore", "transfer", *(run.id for run in runs), "--to", dataset]
+        environment = {**os.environ, "PYTHONPATH": python_path(), "CUDA_VISIBLE_DEVICES": device.visible}
+        detached([*command, "--root", str(experiment.store.root)], log, pass_fds=held, env=environment)
     finally:
         for descriptor in held:
             os.close(descriptor)

@@ -102,7 +102,6 @@ READING = {
     "logged_rows",
     "read_spec",
     "read_object",
-    "readable",
     "missing",
     "last",
     "unknown",

@@ -54,13 +54,17 @@ class Asked:
         return {value: told + value_in_words(self.by, value) for value in pairs.contestants(self.runs, self.by)}
 
     @cached_property
-    def pairs(self) -> list[Pair]:
+    def _compared(self) -> tuple[list[Pair], list[str]]:
         return pairs.compare(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure)
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return self._compared[0]
 
     @property
     def unpaired(self) -> list[str]:
         """Which sides could not be compared, and why."""
-        return pairs.unpaired(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure)
+        return self._compared[1]
 
     def colour(self, side: Any) -> str:
         """A method's own, where methods are compared."""

@@ -64,9 +64,7 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
 
 def made(run: Run) -> Entry | None:
     """A run as an entry; None where its config cannot be read."""
-    try:
-        config = run.config
-    except ValueError:
+    if (config := run.readable_config) is None:
         return None
     status, results = run.status(), run.results()
     numbers = {name: number(results, where) for name, where in NUMBERS.items()}

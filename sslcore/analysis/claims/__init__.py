@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from sslcore.analysis.claims.along import (
@@ -107,8 +107,9 @@ class Verdict:
     by_seeds: bool = True  # whether more seeds of these runs could decide it
 
     @property
-    def reason(self) -> str:
-        return " ".join([*(step.sentence for step in self.steps), *(f"Not decided: {lack}." for lack in self.lacks)])
+    def reasons(self) -> list[str]:
+        """In sentences."""
+        return [*(step.sentence for step in self.steps), *(f"Not decided: {lack}." for lack in self.lacks)]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
@@ -142,7 +143,7 @@ def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
     claims, problems = [], []
     for k, one in enumerate(content, 1):
         try:
-            claims.append(TypeAdapter(Claim).validate_python(one))
+            claims.append(Claim.model_validate(one))
         except ValidationError as error:
             problems.append(f"{file.name}, claim {k}: {first_problem(error)}")
     return claims, problems

@@ -31,15 +31,9 @@ class Evidence:
 
     @cached_property
     def read(self) -> list[tuple[RunConfig, Run, dict[str, Any]]]:
-        """The finished runs, with their config and results."""
-        found = []
-        for run in self.runs:
-            results = run.results()
-            try:
-                found += [(run.config, run, results)] if isinstance(results, dict) else []
-            except ValueError:
-                continue
-        return found
+        """The runs that have results, with their config and these."""
+        read = ((run.readable_config, run, run.results()) for run in self.runs)
+        return [(config, run, results) for config, run, results in read if config and results is not None]
 
     def cells(self, axis: str) -> list[ablation.Cell]:
         if axis not in self._cells:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sslcore.experiment import Run, Store
-from sslcore.files import read_json
+from sslcore.files import Stamp, read_json, stamp
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import ANSWER_SECONDS, Job
 from sslcore.launch.slurm.script import owned
@@ -31,15 +31,11 @@ class Heard:
 def last(store: Store) -> Heard:
     """What this machine last heard of Slurm."""
     path = folder(store) / "slurm.json"
-    try:
-        stat = path.stat()
-        return _heard(path, stat.st_mtime_ns, stat.st_ino)
-    except OSError:
-        return Heard()
+    return _heard(path, stamp(path))
 
 
 @functools.lru_cache(maxsize=4)
-def _heard(path: Path, *stamp: int) -> Heard:
+def _heard(path: Path, stamp: Stamp) -> Heard:
     try:
         return Heard(**(read_json(path) or {}))
     except TypeError:

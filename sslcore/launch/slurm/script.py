@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import sslcore
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
+from sslcore.launch.process import python_path
 from sslcore.launch.slurm.settings import Settings
 from sslcore.status import Status
 from sslcore.worker import MADE_ROOM
@@ -100,8 +100,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         "mem": settings.memory,
     }
     lines = [f"#SBATCH --{name}={_quoted(value)}" for name, value in options.items() if value]
-    paths = [str(Path(sslcore.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    exports = {"PYTHONPATH": os.pathsep.join(paths), "TRIPTYCH_DATA": os.environ.get("TRIPTYCH_DATA")}
+    exports = {"PYTHONPATH": python_path(), "TRIPTYCH_DATA": os.environ.get("TRIPTYCH_DATA")}
     return SCRIPT.format(
         options="\n".join([*lines, "#SBATCH --requeue", *(f"#SBATCH {line}" for line in settings.extra)]),
         names="\n".join(shlex.quote(run.name) for run in runs),
