@@ -1,11 +1,13 @@
 """What the benchmarks share: contestants that take turns, medians, and a table that says where it was made."""
 
+import multiprocessing
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 
 import psutil
 import torch
@@ -54,6 +56,39 @@ def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_c
     work()
     settle()
     return clock() - began
+
+
+class Apart:
+    """A contestant in a process of its own, so that how one sets up its process is nothing that another gains from."""
+
+    def __init__(self, make: Callable[..., Callable[[], object]], *args: object):
+        """`make(*args)`, there, gives the work that a call here has done."""
+        spawn = multiprocessing.get_context("spawn")  # a fork would have this process's threads and its GPU
+        self.pipe, theirs = spawn.Pipe()
+        self.process = spawn.Process(target=_work, args=(theirs, torch.get_num_threads(), make, *args))
+        self.process.start()
+        theirs.close()
+
+    def __call__(self) -> None:
+        self.pipe.send(None)
+        self.pipe.recv()
+
+    def end(self) -> None:
+        self.pipe.close()
+        self.process.join()
+
+
+def _work(pipe: Connection, threads: int, make: Callable[..., Callable[[], object]], *args: object) -> None:
+    torch.set_num_threads(threads)
+    work = make(*args)
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        work()
+        settle()
+        pipe.send(None)
 
 
 def take_turns(

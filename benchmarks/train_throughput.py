@@ -4,7 +4,7 @@ Both train the same encoder with heads of the same widths, the same augmentation
 settings and the same batch on the same images. Lightly's side is its
 documentation's: its transform an image in a DataLoader with a worker a core, its
 losses and heads, SGD, and its loop. Ours is `sslcore.train.Training.take_step`, on a GPU as a short run takes it and
-compiled, as one of `sslcore.compiling.LONG` steps does.
+compiled, as one of `sslcore.compiling.LONG` steps does. Each has a process of its own.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.measure import DEVICE, PROCESSOR_TIME, clock_of, machine, print_table, take_turns
+from benchmarks.measure import DEVICE, PROCESSOR_TIME, Apart, clock_of, machine, print_table, take_turns
 from sslcore import datasets
 from sslcore.config import RunConfig, resolve
 from sslcore.convolution import plain
@@ -114,10 +114,11 @@ class BYOL(nn.Module):
         return 0.5 * (self.criterion(p1, t2) + self.criterion(p2, t1))
 
 
-def lightly_steps(config: RunConfig, images: np.ndarray, steps: int) -> Callable[[], None]:
+def lightly_steps(config: RunConfig, steps: int) -> Callable[[], None]:
     """Trains `steps` steps at each call: an epoch of that many batches, so that no worker reads ahead into the other's turn."""
     model = {"moco": MoCo, "simclr": SimCLR, "byol": BYOL}[config.method](config).to(DEVICE).train()
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.06, momentum=0.9, weight_decay=5e-4)
+    images = datasets.load(config.dataset, config.image_size).x_train
     pictures = Pictures(np.resize(images, (steps * config.batch_size, *images.shape[1:])), config.image_size)
     loader = DataLoader(
         pictures,
@@ -142,8 +143,8 @@ def lightly_steps(config: RunConfig, images: np.ndarray, steps: int) -> Callable
 # -- Ours ------------------------------------------------------------------------------
 
 
-def our_steps(config: RunConfig, data: datasets.Data, steps: int, **settings: str) -> Callable[[], None]:
-    training = Training(config.model_copy(update=settings), data, DEVICE)
+def our_steps(config: RunConfig, steps: int) -> Callable[[], None]:
+    training = Training(config, datasets.load(config.dataset, config.image_size), DEVICE)
     make_ready(training, Aloud())
 
     def work() -> None:
@@ -163,15 +164,16 @@ def main() -> None:
     parser.add_argument("--processor-time", **PROCESSOR_TIME)
     args = parser.parse_args()
     clock = clock_of(args.processor_time)
-    data = datasets.load("photos", RunConfig().image_size)
     rows = []
     for encoder in args.encoders:
         for method in args.methods:
             config = config_of(method, encoder, args.batch)
-            turns = {"lightly": lightly_steps(config, data.x_train, args.steps), "triptych": our_steps(config, data, args.steps)}
+            turns = {"lightly": Apart(lightly_steps, config, args.steps), "triptych": Apart(our_steps, config, args.steps)}
             if DEVICE.type == "cuda":
-                turns["compiled"] = our_steps(config, data, args.steps, compile="on")
+                turns["compiled"] = Apart(our_steps, config.model_copy(update={"compile": "on"}), args.steps)
             speed = {name: args.batch * args.steps / s for name, s in take_turns(turns, args.rounds, clock).items()}
+            for side in turns.values():
+                side.end()
             precision = str(pick_precision(config, DEVICE)).removeprefix("torch.")
             ratios = [f"{speed[name] / speed['lightly']:.1f}" for name in turns if name != "lightly"]
             rows.append([encoder, method, precision, *(f"{speed[name]:,.0f}" for name in turns), *ratios])

@@ -2,9 +2,10 @@
 
 oneDNN's direct convolution comes near a processor's peak on large maps; on the small
 maps at the end of a network it does not, least in the gradient of the weights. There
-the same sums cost less as one matrix product over the whole map (2x2 pixels), by
-Winograd's minimal filtering (4x4 and 8x8 pixels), or, for stride 2, with a gradient of
-the weights that is one product. benchmarks/README.md says how much.
+the same sums cost less as one matrix product over the whole map (2x2 pixels), with a
+gradient of the weights that is one product, or by Winograd's minimal filtering.
+Which of them pays depends on the arithmetic and the processor; benchmarks/README.md
+says how much.
 """
 
 import torch
@@ -12,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
+# With vectors of 512 bits oneDNN's float32 convolutions are faster than matrix products, of which the other ways are made.
+WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
 # F(4x4, 3x3) of Lavin & Gray 2016, section 4.3: y = A' [(G w G') * (B' x B)] A for 6x6 pixels x
 _B = [
@@ -55,16 +58,20 @@ class Conv3x3(nn.Conv2d):
     """A convolution of 3x3 pixels, padding 1, without bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        if not self.training or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        if not self.training or x.device.type != "cpu":
             return super().forward(x)
-        if self.stride == (2, 2):
-            small = max(height, width) <= 8 and height % 2 == width % 2 == 0
-            return Strided.apply(x, self.weight) if small else super().forward(x)
-        if (height, width) == (2, 2):
-            return whole_map(x, self.weight)
-        if max(height, width) <= 8 and height % 4 == width % 4 == 0 and min(self.weight.shape[:2]) >= WINOGRAD_CHANNELS:
-            return Winograd.apply(x, self.weight)
+        height, width = x.shape[2:]
+        weight, stride = self.weight, self.stride[0]
+        lowered = torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32
+        if lowered:  # autocast itself does so for torch's convolutions alone
+            x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
+        if (height, width, stride) == (2, 2, 1):
+            return whole_map(x, weight)
+        if max(height, width) <= 4 * stride and (lowered or (stride == 2 and not WIDE_VECTORS)):
+            return OneProduct.apply(x, weight, stride)
+        tiled = height % 4 == width % 4 == 0 and max(height, width) <= 8 and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
+        if stride == 1 and tiled and not lowered and not WIDE_VECTORS:
+            return Winograd.apply(x, weight)
         return super().forward(x)
 
 
@@ -82,27 +89,31 @@ def whole_map(x: Tensor, weight: Tensor) -> Tensor:
     return (pixels_last(x).view(n, -1) @ torch.cat(columns, 1)).view(n, 2, 2, -1).permute(0, 3, 1, 2)
 
 
-class Strided(torch.autograd.Function):
-    """Stride 2: the gradient of the weights as one product over the patches that each output saw."""
+class OneProduct(torch.autograd.Function):
+    """The gradient of the weights as one product over the patches that each output saw.
+
+    Not only is it cheaper on small maps: oneDNN's in bfloat16 leaves a tap that sees nothing but padding whatever was in memory.
+    """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.conv2d(x, weight, stride=2, padding=1)
+        ctx.stride = stride
+        return F.conv2d(x, weight, stride=stride, padding=1)
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
             of_x = torch.ops.aten.convolution_backward(
-                slope, x, weight, None, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
+                slope, x, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
             )[0]
         if ctx.needs_input_grad[1]:
-            rows = patches(x, 3, 2).reshape(-1, 9 * x.shape[1])  # (N h w, 9 C)
+            rows = patches(x, 3, ctx.stride).reshape(-1, 9 * x.shape[1])  # (N h w, 9 C)
             product = pixels_last(slope).view(len(rows), -1).T @ rows  # (K, 9 C)
             of_weight = product.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
-        return of_x, of_weight
+        return of_x, of_weight, None
 
 
 def patches(x: Tensor, size: int, stride: int) -> Tensor:
@@ -110,7 +121,7 @@ def patches(x: Tensor, size: int, stride: int) -> Tensor:
     n, channels, height, width = x.shape
     padded = F.pad(pixels_last(x), (0, 0, 1, 1, 1, 1))
     image, row, column, channel = padded.stride()
-    shape = (n, height // stride, width // stride, size, size, channels)
+    shape = (n, -(-height // stride), -(-width // stride), size, size, channels)
     return padded.as_strided(shape, (image, stride * row, stride * column, row, column, channel))
 
 

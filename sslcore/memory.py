@@ -1,11 +1,14 @@
 """Memory: how much a process has taken, and what to do where there is none left."""
 
+import ctypes
 import resource
+from contextlib import suppress
 
 import torch
 
 from sslcore.config import RunConfig
 
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # glibc's malloc.h
 NONE_LEFT = (
     "CUDA error: out of memory",  # pinned memory, or a GPU's first use
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -25,6 +28,17 @@ def peak(device: torch.device) -> int:
     return (
         torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
+
+
+def keep_freed() -> None:
+    """Let this process keep what it frees, where the C library can: each step asks for the same memory again.
+
+    glibc gives blocks above 32 MB back at once and gets them anew, page by page, each of which the system fills with zeros first.
+    """
+    with suppress(AttributeError, OSError):
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(MMAP_MAX, 0)  # no block is the system's own
+        set_option(TRIM_THRESHOLD, -1)  # and no end of the heap is given back
 
 
 def is_out(error: BaseException) -> bool:

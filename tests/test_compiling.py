@@ -51,9 +51,8 @@ def tiny(monkeypatch, shapes):
     monkeypatch.setattr(base, "build_encoder", tiny_encoder)
 
     def pair(**settings) -> tuple[Training, Training]:
-        config = resolve(
-            {"dataset": shapes, "image_size": 16, "batch_size": 16, "head.hidden": 16, "head.dim": 8, "compile": "on", **settings}
-        )
+        size = {"image_size": 16, "batch_size": 16, "head.hidden": 16, "head.dim": 8}
+        config = resolve({"dataset": shapes, **size, "compile": "on", "precision": "float32", **settings})
         return tuple(Training(config, datasets.load(shapes, 16), CPU) for _ in range(2))
 
     yield pair

@@ -16,7 +16,7 @@ from sslcore.augment import Views
 from sslcore.config import ConfigError, resolve
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
-from sslcore.train import Training, channel_statistics, initial
+from sslcore.train import Training, channel_statistics, initial, pick_precision
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +177,7 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     encoder = initial(run.config, len(data.x_train), 3).encoder
     encoder.load_state_dict(load_file(run.encoder_file))
     views = Views(run.config.augment, *channel_statistics(data.x_train))
-    alone = FinalEvaluation(run.config, data, views, torch.float32).results(
+    alone = FinalEvaluation(run.config, data, views, pick_precision(run.config, torch.device("cpu"))).results(
         encoder, initial(run.config, len(data.x_train), 3).encoder
     )[0]
     for name, value in alone["geometry"].items():

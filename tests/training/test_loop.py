@@ -188,3 +188,11 @@ def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_replaced_by_the_cpu(shape
 def test_bfloat16_is_not_chosen_where_it_is_emulated(shapes, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     assert pick_precision(resolve({"dataset": shapes}), torch.device("cuda")) == torch.float32
+
+
+@pytest.mark.parametrize("encoder", ["small", "resnet18"])
+@pytest.mark.parametrize("has", [True, False])
+def test_a_cpu_computes_in_bfloat16_where_it_multiplies_it(encoder, has, shapes, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
+    chosen = pick_precision(resolve({"dataset": shapes, "encoder": encoder}), torch.device("cpu"))
+    assert chosen == (torch.bfloat16 if has else torch.float32)

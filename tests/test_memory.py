@@ -1,0 +1,27 @@
+"""What a process does with its memory."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import resource
+import torch
+from sslcore import memory
+
+def new_pages() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        torch.ones(2**24)  # 64 MB, 16,384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+fresh = new_pages()
+memory.keep_freed()
+torch.ones(2**24)
+print(fresh, new_pages())
+"""
+
+
+def test_a_training_asks_for_no_page_twice():
+    said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120).stdout
+    fresh, kept = map(int, said.split())
+    assert kept < 100 and kept < fresh / 10
