@@ -296,7 +296,7 @@ class Training:
 def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
     """Train to the last epoch, from the checkpoint where there is one. Returns whether there was anything left to train.
 
-    `pulse` (worker.Pulse) is told how far the training has come and knows whether
+    `pulse` (worker.Pulse, a rank's ranks.RankPulse) is told how far it has come and knows whether
     it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept, where there is one.
     """
     config = training.config
