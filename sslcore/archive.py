@@ -342,5 +342,5 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
     ended = status.ended("interrupted") if status.state in ACTIVE else status
-    gone = ("host", "pid", "pid_started", "process", "engine", "job_id", "script", "partition", "slot", "heartbeat")
+    gone = ("host", "pid", "pid_started", "process", "inode", "engine", "job_id", "script", "partition", "slot", "heartbeat")
     return ended.model_copy(update=dict.fromkeys(gone))

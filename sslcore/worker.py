@@ -59,6 +59,7 @@ class Pulse(Stoppable):
             pid=me.pid,
             pid_started=me.create_time(),
             process=process_name(me.pid),
+            inode=self.run.path.stat().st_ino,
             slot=os.environ.get("TRIPTYCH_SLOT"),
             **({"engine": None} if self.again else job()),
             started_at=now,

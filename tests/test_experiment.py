@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -161,6 +162,13 @@ def test_a_run_is_running_as_long_as_its_very_process_lives(run):
     assert run.status().state == "interrupted", "the pid is another process's by now"
     run.update_status(pid=None)
     assert run.status().state == "interrupted"
+
+
+def test_a_copy_of_a_running_run_is_not_running_and_a_renamed_one_is(run):
+    run.write_status(here(inode=run.path.stat().st_ino))
+    copy = Run(shutil.copytree(run.path, run.path.with_name("copy")))
+    assert (run.status().state, copy.status().state) == ("running", "interrupted")
+    assert Run(run.path.rename(run.path.with_name("renamed"))).status().state == "running"
 
 
 def test_a_process_that_is_gone_after_it_was_asked_to_stop_was_stopped(run):

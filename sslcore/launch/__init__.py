@@ -212,6 +212,7 @@ def _queue(run: Run, engine: str) -> Status:
                 pid=None,
                 pid_started=None,
                 process=None,
+                inode=None,
                 slot=None,
                 engine="slurm" if engine == "slurm" else None,
                 job_id=None,
