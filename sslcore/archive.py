@@ -322,6 +322,8 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
                     vetting.check(path)
             for run in Experiment(temporary).runs():
                 run.write_status(as_imported(run.recorded_status()))
+            with Experiment(temporary).editing() as spec:
+                spec.archived = False  # there it may have been put aside; here it is new
             return _place(store, temporary, contents.name)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
