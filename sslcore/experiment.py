@@ -76,9 +76,13 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.id})"
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is one to go on from."""
+        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists()
+
     def goes_on(self) -> bool:
         """False where training would begin anew and replace what was measured, since the checkpoint is elsewhere."""
-        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or read_object(self.results_file) is None
+        return self.has_checkpoint() or read_object(self.results_file) is None
 
     def check_goes_on(self) -> None:
         """Raises ValueError, in words, where it does not, or its config is broken."""

@@ -71,7 +71,7 @@ class Pulse(Stoppable):
 
     def goes_on(self) -> bool:
         """Whether what was warned of is true of what comes, too."""
-        return self.again or self.run.checkpoint_file.exists() or self.run.previous_checkpoint_file.exists()
+        return self.again or self.run.has_checkpoint()
 
     def beat(self) -> None:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
