@@ -273,7 +273,7 @@ def test_where_no_agent_comes_up_the_runs_are_queued_and_the_shell_says_so(store
     monkeypatch.setattr("sslcore.launch.start", refused)
     assert main(["launch", "photos"]) == 1
     told = capsys.readouterr().err
-    assert "photos is there and its runs are queued" in told and f"agent --root {store.root} trains them" in told
+    assert "photos is there and its runs are queued" in told and f"agent --root {store.root})" in told
     assert len(store.experiments()) == 1 and {run.status().state for run in store.runs()} == {"queued"}
 
 

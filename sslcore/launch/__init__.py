@@ -86,7 +86,7 @@ class NotStarted(RuntimeError):
     def __init__(self, experiment: Experiment, why: Exception):
         super().__init__(
             f"{experiment.name} is there and its runs are queued, but no agent is at work: {why}. Do not launch it again: "
-            f"python -m sslcore agent --root {shlex.quote(str(experiment.path.parent))} trains them"
+            f"they are trained once one is (python -m sslcore agent --root {shlex.quote(str(experiment.path.parent))})"
         )
 
 
