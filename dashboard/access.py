@@ -72,7 +72,32 @@ def login_is_set_up() -> bool:
     """Whether people have to log in; also where the secrets cannot be read, since nobody knows what they would say."""
     if secrets_singleton.load_if_toml_exists():
         return "auth" in secrets_singleton
-    return any(Path(file).is_file() for file in st.get_option("secrets.files"))
+    return any(map(_is_there, st.get_option("secrets.files")))
+
+
+def _is_there(file: str) -> bool:
+    """Also where that may not be seen."""
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+_load = secrets_singleton.load_if_toml_exists
+
+
+def _load_what_can_be_read() -> bool:
+    """Streamlit's own is False for secrets that are no TOML, and raises for those that may not be read: at every request."""
+    try:
+        return _load()
+    except (OSError, UnicodeError):
+        return False
+
+
+secrets_singleton.load_if_toml_exists = _load_what_can_be_read
 
 
 def providers() -> list[str | None]:

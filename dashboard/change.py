@@ -125,10 +125,7 @@ def editing(experiment: Experiment) -> Iterator[Spec]:
 @action
 def bring_in(store: Store, file: Path | BinaryIO) -> Experiment:
     """The experiment in a zip file, added to the store."""
-    experiment = archive.bring_in(store, file)
-    with experiment.editing() as spec:
-        spec.archived = False  # there it may have been put aside; here it is new
-    return experiment
+    return archive.bring_in(store, file)
 
 
 # -- The trash ---------------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def _shell(*words: str) -> str:
 
 
 def _yaml(spec: Spec) -> str:
-    keys = {"title", "question", "notes", "base", "by_method", "axes"}
+    keys = {"title", "question", "notes", "tags", "base", "by_method", "axes"}
     return yaml.safe_dump(
         spec.model_dump(include=keys, exclude_defaults=True), sort_keys=False, allow_unicode=True, width=math.inf
     )

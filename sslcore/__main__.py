@@ -35,8 +35,8 @@ examples:
   {p} profile --set method=byol                              where a training step's time goes
   {p} options                                                everything that --set and --vary can change
 
-"{p} COMMAND --help" tells more about a command. Exit codes: 0 done, 1 a run failed or did not finish,
-2 bad input (nothing was started), 75 a run in the foreground was stopped and kept a checkpoint.
+"{p} COMMAND --help" tells more about a command. Exit codes: 0 done, 1 a run failed, did not finish
+or could not be stopped, 2 bad input (nothing was started), 75 a run in the foreground was stopped and kept a checkpoint.
 """
 
 

@@ -322,6 +322,8 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
                     vetting.check(path)
             for run in Experiment(temporary).runs():
                 run.write_status(as_imported(run.recorded_status()))
+            with Experiment(temporary).editing() as spec:
+                spec.archived = False  # there it may have been put aside; here it is new
             return _place(store, temporary, contents.name)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -342,5 +344,5 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
     ended = status.ended("interrupted") if status.state in ACTIVE else status
-    gone = ("host", "pid", "pid_started", "process", "engine", "job_id", "script", "partition", "slot", "heartbeat")
+    gone = ("host", "pid", "pid_started", "process", "inode", "engine", "job_id", "script", "partition", "slot", "heartbeat")
     return ended.model_copy(update=dict.fromkeys(gone))

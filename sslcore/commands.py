@@ -52,9 +52,10 @@ def launch(args: argparse.Namespace) -> int:
                 "dashes and underscores; --title takes any letters"
             }
         )
-    spec = spec.model_copy(update={"title": args.title or args.name or spec.title, "command": again(args, settings, axes)})
+    title = (args.title or "").strip() or args.name or spec.title
     while True:
         name = folder_name(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
+        spec = spec.model_copy(update={"title": title, "command": again(args, name, title, settings, axes)})
         try:
             experiment = launch.launch(store, name, spec, planned.configs, args.engine)
             break
@@ -82,13 +83,12 @@ def launch(args: argparse.Namespace) -> int:
     return 0 if finished else 1
 
 
-def again(args: argparse.Namespace, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
-    """The shell command that makes the same experiment again, from any folder."""
+def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
+    """The shell command that makes the same experiment again, from any folder, under the name that it got."""
     from sslcore import plan
 
     preset = args.preset if args.preset in plan.presets() else str(Path(args.preset).resolve())
-    words = [*PROGRAM.split(), "launch", preset]
-    words += [word for flag in ("name", "title") if (value := getattr(args, flag)) for word in option_words(f"--{flag}", value)]
+    words = [*PROGRAM.split(), "launch", preset, *option_words("--name", name), *option_words("--title", title)]
     words += ["--set", *settings_words(settings)] if settings else []
     words += ["--vary", *axes_words(axes)] if axes else []
     words += ["--engine", args.engine] if args.engine != "local" else []
@@ -178,15 +178,17 @@ def chosen(args: argparse.Namespace, suitable: Collection[str], otherwise: str) 
 def stop(args: argparse.Namespace) -> int:
     from sslcore import launch
 
-    runs = chosen(args, ACTIVE, "nothing to stop")
+    runs, code = chosen(args, ACTIVE, "nothing to stop"), 0
     for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
         try:
             launch.stop(run)
         except ValueError as error:
-            print(error)  # it ended meanwhile
+            refused = run.status().state in ACTIVE  # else it ended meanwhile
+            print(error, file=sys.stderr if refused else sys.stdout)
+            code = max(code, int(refused))
         else:
             print(f"{run.id}: {'stopped' if run.status().state == 'stopped' else 'stopping, once it has kept a checkpoint'}")
-    return 0
+    return code
 
 
 def resume(args: argparse.Namespace) -> int:
@@ -206,11 +208,14 @@ def complete(args: argparse.Namespace) -> int:
     from sslcore.launch.slurm import jobs
 
     experiment = Store(args.root).whole(args.name, "an experiment is completed as a whole; a single run can be resumed")
-    if args.engine == "slurm":
+    engine = args.engine or launch.engine_of(experiment)
+    if engine == "slurm" and args.add:
         jobs.check(experiment.store)  # before the grid grows
     if args.add:
-        plan.grow(experiment, axes_of(args.add, "--add"))
-    queued = launch.complete(experiment, engine=args.engine)
+        more = found_anywhere(axes_of(args.add, "--add"))
+        if not plan.covers(experiment.read_spec(), more):  # as it does where an earlier try has let it grow
+            plan.grow(experiment, more)
+    queued = launch.complete(experiment, engine=engine)
     for run in queued:
         print(f"{run.id}: queued")
     if not queued:
@@ -262,9 +267,11 @@ def agent(args: argparse.Namespace) -> int:
 
     if args.idle is not None and not args.idle >= 0:
         raise ValueError(f"--idle {args.idle}: give seconds, 0 or more (inf: stay)")
+    store = Store(args.root)
+    store.check_place()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        Agent(Store(args.root), idle_seconds=IDLE_SECONDS if args.idle is None else args.idle).serve()
+        Agent(store, idle_seconds=IDLE_SECONDS if args.idle is None else args.idle).serve()
     except KeyboardInterrupt:
         print("\nThe agent leaves; what it started goes on, and the next agent takes it up.", file=sys.stderr)
         return 130
@@ -276,6 +283,7 @@ def slurm(args: argparse.Namespace) -> int:
 
     store = Store(args.root)
     if args.set:
+        store.check_place()
         settings.keep(store, pairs(args.set, "--set"))
     print(settings.in_yaml(settings.read(store)), end="")
     print(f"# {'from' if settings.file(store).exists() else 'the defaults; --set writes'} {settings.file(store)}")
@@ -302,7 +310,9 @@ def import_(args: argparse.Namespace) -> int:
         for run in inside.runs:
             print(f"  {run.name}  {run.method}, {run.state}")
         return 0
-    experiment = archive.bring_in(Store(args.root), args.file)
+    store = Store(args.root)
+    store.check_place()
+    experiment = archive.bring_in(store, args.file)
     print(f"imported as {experiment.name} into {experiment.path.parent}")
     return 0
 

@@ -76,9 +76,13 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({self.id})"
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is one to go on from."""
+        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists()
+
     def goes_on(self) -> bool:
         """False where training would begin anew and replace what was measured, since the checkpoint is elsewhere."""
-        return self.checkpoint_file.exists() or self.previous_checkpoint_file.exists() or read_object(self.results_file) is None
+        return self.has_checkpoint() or read_object(self.results_file) is None
 
     def check_goes_on(self) -> None:
         """Raises ValueError, in words, where it does not, or its config is broken."""
@@ -152,7 +156,7 @@ class Run:
         return status
 
     def alive(self, status: Status) -> bool:
-        """Whether the process that `status` names runs: seen on its own machine, elsewhere by its heartbeat."""
+        """Whether the process that `status` names runs, for this very folder: seen on its machine, elsewhere by its heartbeat."""
         if status.engine == "slurm":  # only Slurm knows whether a silent job is lost or queued again; the agent asks it
             return status.heartbeat is not None and beats(self.path, status.heartbeat, JOB_HEARTBEAT_LIMIT)
         if status.process and f"/{status.pid}/" in status.process:
@@ -160,11 +164,15 @@ class Run:
         else:  # of an older version
             known = process_is(status.pid, status.pid_started) if status.host == socket.gethostname() else None
         if known is not None:
-            return known
+            return known and not self.is_copy(status)
         with suppress(OSError):
             os.scandir(self.path).close()  # a network file system looks anew at a folder that is opened
             status = self.recorded_status()
         return status.heartbeat is not None and beats(self.path, status.heartbeat)
+
+    def is_copy(self, status: Status) -> bool:
+        """Whether the process that `status` names began in another folder, of which this is a copy."""
+        return status.inode not in (None, stamp(self.path)[2])
 
     def write_status(self, status: Status) -> None:
         write_json(self.status_file, status.model_dump())

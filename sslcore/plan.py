@@ -103,7 +103,7 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
             raise ConfigError(
                 {axis: "does not vary in this experiment and cannot begin to; a copy of the experiment can vary it"}
             )
-        had = spec.axes.get(axis) or list(dict.fromkeys(get(config, axis) for config in before.configs.values()))
+        had = _values(spec, axis, before)
         grown[axis] = [*had, *(value for value in values if value not in had)]
         if grown[axis] == had:
             raise ConfigError({axis: "no value that the experiment does not have already"})
@@ -114,6 +114,20 @@ def extend(spec: Spec, axes: Mapping[str, list[Any]]) -> Spec:
     if changed := [name for name, config in before.configs.items() if after.configs.get(name) != config]:
         raise ConfigError({"axes": f"{changed[0]} would become another run; a copy of the experiment can have these values"})
     return extended
+
+
+def _values(spec: Spec, axis: str, planned: "Plan") -> list[Any]:
+    """The values that an experiment has of an axis; of what does not vary, those of its runs."""
+    return spec.axes.get(axis) or list(dict.fromkeys(get(config, axis) for config in planned.configs.values()))
+
+
+def covers(spec: Spec, axes: Mapping[str, list[Any]]) -> bool:
+    """Whether the grid has all of these values already."""
+    planned = plan(spec)
+    return all(
+        values and (axis in spec.axes or axis in IN_EVERY_NAME) and all(value in _values(spec, axis, planned) for value in values)
+        for axis, values in axes.items()
+    )
 
 
 def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:

@@ -31,6 +31,7 @@ class Status(BaseModel):
     pid: int | None = None
     pid_started: float | None = None  # the process's start time tells a reused pid apart
     process: str | None = None  # the same by the machine's boot and ticks since then, see `locks`: no set clock changes it
+    inode: int | None = None  # of the run's folder in which the process began: a copy of the folder has another
     engine: str | None = None  # "slurm"; else this machine's agent, or a hand, trains it
     job_id: str | None = None  # Slurm's, as <array>_<task>
     script: str | None = None  # the job's script, a file of the experiment's .slurm/

@@ -1,4 +1,7 @@
-"""The store's trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own."""
+"""The store's trash: .trash/<when>-<any>/<experiment>[/<run>], each thing under its own path in a folder of its own.
+
+Beside a run, .experiment.json says of which experiment it was: another may have the name by the time it is put back.
+"""
 
 import os
 import shutil
@@ -10,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslcore.experiment import Experiment, Run, Store
+from sslcore.files import read_object, write_json
 
 TRASH_SECONDS = 7 * 24 * 3600.0
 TRASH_STAMP = "%Y%m%d-%H%M%S"
+OF = ".experiment.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
     Raises BlockingIOError where a process is training one of its runs.
     """
     trash = store.root / ".trash"
-    trash.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        trash.mkdir()
+        trash.chmod(trash.stat().st_mode | 0o755)  # whatever the umask: others list the store's experiments, and these below them
     with ExitStack() as held:
         for run in [thing] if isinstance(thing, Run) else thing.runs():
             try:
@@ -45,6 +52,8 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
         folder.chmod(0o755)
         kept = folder / thing.path.relative_to(store.root)
         kept.parent.mkdir(exist_ok=True)
+        if isinstance(thing, Run):
+            write_json(kept.with_name(OF), {"created": thing.experiment.spec().created})
         thing.path.rename(kept)
         if kept.is_symlink():  # where it pointed to, from wherever it lies
             target = os.path.join(thing.path.parent, os.readlink(kept))
@@ -57,24 +66,31 @@ def contents(store: Store) -> list[Discarded]:
     """What lies in the trash and can be put back, the latest first."""
     found = []
     for folder, when in _folders(store):
-        for experiment in map(Experiment, folder.iterdir()):
+        for experiment in map(Experiment, _inside(folder)):
             found += [Discarded(thing, when) for thing in ([experiment] if experiment.exists() else experiment.runs())]
     return sorted(found, key=lambda discarded: discarded.when, reverse=True)
 
 
 def _folders(store: Store) -> Iterator[tuple[Path, float]]:
-    trash = store.root / ".trash"
-    for folder in trash.iterdir() if trash.is_dir() else ():
-        with suppress(ValueError):
+    for folder in _inside(store.root / ".trash"):
+        with suppress(ValueError, OSError):
             when = time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
             if folder.is_dir():
                 yield folder, when
 
 
+def _inside(folder: Path) -> list[Path]:
+    """None of a folder that is not there or may not be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
 def restore(store: Store, discarded: Discarded) -> Experiment | Run:
     """Move back from the trash: a run to its experiment; an experiment under a free name where its own is taken.
 
-    Raises ValueError, in one line, where the run's experiment is gone or its name is taken.
+    Raises ValueError, in one line, where the run's experiment is gone or another has its name, or where the run's is taken.
     """
     thing = discarded.thing
     if isinstance(thing, Experiment):
@@ -84,9 +100,16 @@ def restore(store: Store, discarded: Discarded) -> Experiment | Run:
         back = store.experiment(thing.path.parent.name).run(thing.name)
         if not back.experiment.exists():
             raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
+        created = (read_object(thing.path.with_name(OF)) or {}).get("created")
+        if created is not None and created != back.experiment.read_spec().created:
+            raise ValueError(
+                f"the experiment {back.experiment.name} in the store is not the one that {thing.id} is of; rename its folder, "
+                "and put that one back under its name first"
+            )
         if back.path.exists():
             raise ValueError(f"there is a run {back.id} again; rename it first")
     thing.path.rename(back.path)
+    thing.path.with_name(OF).unlink(missing_ok=True)
     emptied = list(thing.path.relative_to(store.root / ".trash").parents)[:-1]
     with suppress(OSError):
         for folder in emptied:

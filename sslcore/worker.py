@@ -59,6 +59,7 @@ class Pulse(Stoppable):
             pid=me.pid,
             pid_started=me.create_time(),
             process=process_name(me.pid),
+            inode=self.run.path.stat().st_ino,
             slot=os.environ.get("TRIPTYCH_SLOT"),
             **({"engine": None} if self.again else job()),
             started_at=now,
@@ -70,7 +71,7 @@ class Pulse(Stoppable):
 
     def goes_on(self) -> bool:
         """Whether what was warned of is true of what comes, too."""
-        return self.again or self.run.checkpoint_file.exists() or self.run.previous_checkpoint_file.exists()
+        return self.again or self.run.has_checkpoint()
 
     def beat(self) -> None:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""

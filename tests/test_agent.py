@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -198,6 +199,22 @@ def test_a_run_that_is_stopped_while_it_starts_is_told_as_stopped(lab):
     assert run.recorded_status().state == "stopped" and run.recorded_status().error is None
     (run.path / "does").write_text("finish")
     launch.resume(run)
+    until(lambda: run.status().state == "finished")
+
+
+def test_a_stop_of_a_copy_is_nothing_to_the_run_that_it_was_copied_from(lab):
+    (run,) = lab.runs(a="wait")
+    lab.agent()
+    lab.begun(run)
+    copy = Run(shutil.copytree(run.path, run.path.with_name("copy")))
+    with pytest.raises(ValueError, match="interrupted"):
+        launch.stop(copy)
+    copy.request_stop()
+    (copy.path / "does").write_text("finish")
+    agent = Agent(lab.store)  # as a later one would see it
+    agent.look()
+    assert agent.watched.keys() == {run.path} and run.status().state == "running"
+    (run.path / "go").touch()
     until(lambda: run.status().state == "finished")
 
 

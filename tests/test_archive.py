@@ -152,6 +152,13 @@ def test_a_metrics_file_that_was_being_written_comes_in(store, experiment, tmp_p
     assert again.metrics() == run.metrics()
 
 
+def test_what_was_put_aside_elsewhere_is_listed_here(store, experiment, tmp_path):
+    with experiment.editing() as spec:
+        spec.archived = True
+    assert main(["import", str(exported(experiment, tmp_path)), "--root", str(store.root)]) == 0
+    assert not store.experiment("photos-2").spec().archived
+
+
 def test_the_command_line(store, experiment, tmp_path, capsys):
     file = tmp_path / "sent.zip"
     assert main(["export", "photos", str(file), "--root", str(store.root)]) == 0

@@ -21,7 +21,7 @@ from sslcore import launch, plan
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
-from sslcore.experiment import Run, Spec, Store
+from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
@@ -143,6 +143,8 @@ def pictures(tmp_path):
         ("status ''", "'': no such experiment or run"),
         ("agent --idle nan", "--idle nan: give seconds"),
         ("agent --idle -1", "--idle -1.0: give seconds"),
+        ("agent --idle 0 --root {pictures}/file", "{pictures}/file is to hold experiments, and is or lies in a file"),
+        ("slurm --set cpus=3 --root {pictures}/file", "{pictures}/file is to hold experiments, and is or lies in a file"),
     ],
 )
 def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, store, pictures, capsys):
@@ -187,6 +189,16 @@ def test_a_run_that_somebody_else_has_resumed_meanwhile_is_left_as_it_stands(sto
     assert run.recorded_status().state == "finished"
 
 
+def test_a_run_that_begins_anew_has_made_no_progress(store, nothing_starts):
+    runs = synthetic.store(store.root, ("moco",), (0, 1), dataset="digits", batch_size=64).runs()
+    runs[0].checkpoint_file.touch()
+    for run in runs:
+        run.results_file.unlink()
+        run.update_status(state="stopped", progress=0.6)
+        launch.resume(run)
+    assert [run.status().progress for run in runs] == [0.6, 0.0]
+
+
 def test_a_queued_run_is_not_taken_from_its_engine_by_a_resume(store, capsys, nothing_starts):
     (run,) = store.create("e", Spec(), {"a": resolve({})}).runs()
     assert main(["resume", run.id, "--engine", "slurm"]) == 2
@@ -224,6 +236,45 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("sslcore.plan.presets", interrupted)
     assert main(["presets"]) == 130
     assert capsys.readouterr().err.strip() == "python -m sslcore: interrupted"
+
+
+def test_an_import_into_a_store_that_is_a_file_is_told_in_words(store, tmp_path, capsys):
+    assert main(["export", synthetic.store(store.root, ("moco",), (0,)).name, str(tmp_path / "e.zip")]) == 0
+    (tmp_path / "file").touch()
+    assert main(["import", str(tmp_path / "e.zip"), "--root", str(tmp_path / "file")]) == 2
+    assert "file is to hold experiments, and is or lies in a file" in capsys.readouterr().err
+
+
+def test_a_blank_title_is_none(store, nothing_starts):
+    assert main(["launch", "photos", "--title", "  "]) == 0
+    assert store.experiment("photos").spec().title == plan.read("photos").title
+
+
+def test_what_could_not_be_stopped_is_told_as_an_error_and_what_had_ended_is_not(store, capsys, monkeypatch):
+    run, other = synthetic.store(store.root, ("moco",), (0, 1)).runs()
+
+    def refused(of: Run) -> None:
+        if of.id == other.id:
+            other.update_status(state="finished")
+        raise ValueError(f"not {of.id}")
+
+    monkeypatch.setattr("sslcore.launch.stop", refused)
+    for left, code in ((run, 1), (other, 0)):
+        left.update_status(state="queued")
+        assert main(["stop", left.id]) == code
+        told = capsys.readouterr()
+        assert (told.err if code else told.out) == f"not {left.id}\n"
+
+
+def test_where_no_agent_comes_up_the_runs_are_queued_and_the_shell_says_so(store, capsys, monkeypatch):
+    def refused(store):
+        raise RuntimeError("it is another user's")
+
+    monkeypatch.setattr("sslcore.launch.start", refused)
+    assert main(["launch", "photos"]) == 1
+    told = capsys.readouterr().err
+    assert "photos is there and its runs are queued" in told and f"agent --root {store.root})" in told
+    assert len(store.experiments()) == 1 and {run.status().state for run in store.runs()} == {"queued"}
 
 
 def test_all_problems_are_told_at_once(store, capsys):
@@ -299,6 +350,62 @@ def test_a_data_set_is_found_from_any_folder(store, pictures, nothing_starts, mo
     assert {run.config.dataset for run in store.experiment("p").runs()} == {str(pictures / "few")}
 
 
+def test_a_data_set_that_is_added_is_found_from_any_folder(store, pictures, nothing_starts, monkeypatch):
+    monkeypatch.chdir(pictures)
+    shutil.copytree("few", "other")
+    small = "--set batch_size=2 evaluate.knn_k=2 moco.queue_size=4"
+    assert main(shlex.split(f"launch photos --name p {small} --vary dataset=few method=moco")) == 0
+    assert main(shlex.split("complete p --add dataset=other")) == 0
+    assert {run.config.dataset for run in store.experiment("p").runs()} == {str(pictures / "few"), str(pictures / "other")}
+    assert store.experiment("p").spec().command.splitlines()[1].endswith(f" --add dataset={pictures / 'other'}")
+
+
+def test_the_kept_command_of_what_has_grown_is_of_one_experiment(store, nothing_starts):
+    for _ in range(2):
+        assert main(["launch", "photos"]) == 0
+    assert main(["complete", "photos-2", "--add", "seed=1"]) == 0
+    first, second = map(shlex.split, store.experiment("photos-2").spec().command.splitlines())
+    assert parser().parse_args(first[3:]).name == parser().parse_args(second[3:]).name == "photos-2"
+    assert parser().parse_args(first[3:]).title == store.experiment("photos-2").spec().title == plan.read("photos").title
+
+
+def test_a_grid_grows_only_where_its_runs_can_be_queued_and_a_second_try_goes_on(store, nothing_starts, monkeypatch, capsys):
+    experiment = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64)
+    experiment.runs()[0].update_status(engine="slurm", job_id="5_0")
+    before = experiment.spec()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["complete", "photos", "--add", "seed=3"]) == 2
+    assert experiment.spec() == before
+    plan.grow(experiment, {"seed": [3]})  # as a try did that ended between the two
+    assert main(["complete", "photos", "--add", "seed=3", "--engine", "local"]) == 0
+    assert experiment.run("moco-bs64-s3").status().state == "queued"
+    assert main(["complete", "photos", "--add", "seed=", "--engine", "local"]) == 2 and "no value" in capsys.readouterr().err
+
+
+def test_nothing_is_queued_where_a_run_cannot_be_completed(store, nothing_starts, capsys):
+    experiment = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64)
+    torn = Run(shutil.copytree(experiment.runs()[0].path, experiment.path / "zz"))
+    torn.config_file.write_text("{")
+    torn.results_file.unlink()
+    torn.update_status(state="stopped")
+    assert main(["complete", "photos", "--add", "seed=1"]) == 2 and "zz/config.json" in capsys.readouterr().err
+    assert not experiment.run("moco-bs64-s1").exists()
+
+
+def test_what_was_queued_is_started_where_another_run_is_refused_at_the_last_moment(store, monkeypatch):
+    started = []
+    monkeypatch.setattr("sslcore.launch.start", started.append)
+    experiment = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64)
+    (run,) = experiment.runs()
+    run.results_file.unlink()
+    run.update_status(state="stopped")
+    plan.grow(experiment, {"seed": [1]})
+    monkeypatch.setattr(Experiment, "add", lambda experiment, new: run.update_status(state="finished") and [run])
+    with pytest.raises(ValueError, match="is finished"):
+        launch.complete(experiment)
+    assert started
+
+
 def test_the_kept_command_makes_the_same_experiment_again(store, pictures, nothing_starts, monkeypatch, tmp_path):
     monkeypatch.chdir(pictures)
     Path("my own.yaml").write_text("base: {dataset: photos, epochs: 2}\naxes: {method: [byol, simclr]}\n")
@@ -329,7 +436,7 @@ names = st.sampled_from(sorted(set(OPTIONS) - {"dataset"}))
 @given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, st.lists(values, min_size=1, max_size=3), max_size=3))
 def test_any_settings_survive_the_shell(settings, axes):
     args = parser().parse_args(["launch", "photos"])
-    words = shlex.split(again(args, settings, axes))
+    words = shlex.split(again(args, "photos", "Photos", settings, axes))
     parsed = parser().parse_args(words[3:])
     assert settings_of(parsed.set) == settings
     assert axes_of(parsed.vary) == axes
@@ -368,7 +475,7 @@ def test_a_data_set_is_the_path_that_was_typed(path):
 
 def test_a_title_may_begin_with_a_dash():
     args = parser().parse_args(["launch", "photos", "--title=-x"])
-    assert parser().parse_args(shlex.split(again(args, {}, {}))[3:]).title == "-x"
+    assert parser().parse_args(shlex.split(again(args, "photos", args.title, {}, {}))[3:]).title == "-x"
 
 
 def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing_starts):

@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import shutil
+import stat
 import threading
 import time
 from pathlib import Path
@@ -161,6 +163,13 @@ def test_a_run_is_running_as_long_as_its_very_process_lives(run):
     assert run.status().state == "interrupted", "the pid is another process's by now"
     run.update_status(pid=None)
     assert run.status().state == "interrupted"
+
+
+def test_a_copy_of_a_running_run_is_not_running_and_a_renamed_one_is(run):
+    run.write_status(here(inode=run.path.stat().st_ino))
+    copy = Run(shutil.copytree(run.path, run.path.with_name("copy")))
+    assert (run.status().state, copy.status().state) == ("running", "interrupted")
+    assert Run(run.path.rename(run.path.with_name("renamed"))).status().state == "running"
 
 
 def test_a_process_that_is_gone_after_it_was_asked_to_stop_was_stopped(run):
@@ -384,10 +393,33 @@ def test_a_run_is_put_back_only_where_its_place_is_free(store, run):
     lost_run = next(lost for lost in trash.contents(store) if lost.id == "e/a")
     with pytest.raises(ValueError, match="put it back first"):
         trash.restore(store, lost_run)
-    store.create("e", Spec(), {"a": resolve({"dataset": "digits"})})
+    stranger = store.create("e", Spec(title="another question"), {})
+    with pytest.raises(ValueError, match="is not the one that e/a is of"):
+        trash.restore(store, lost_run)
+    stranger.path.rename(store.root / "stranger")
+    own = trash.restore(store, next(lost for lost in trash.contents(store) if lost.id == "e"))
+    (taken,) = own.add({"a": resolve({"dataset": "digits"})})
     with pytest.raises(ValueError, match="there is a run e/a again"):
         trash.restore(store, lost_run)
-    assert len(trash.contents(store)) == 2
+    shutil.rmtree(taken.path)
+    assert trash.restore(store, lost_run).id == "e/a" and not list((store.root / ".trash").iterdir())
+
+
+def test_a_trash_that_may_not_be_read_is_empty_and_one_that_is_made_may_be_read(store, run, monkeypatch):
+    before = os.umask(0o077)
+    trash.discard(store, run)
+    os.umask(before)
+    assert stat.S_IMODE((store.root / ".trash").stat().st_mode) == 0o755 and len(trash.contents(store)) == 1
+    listing = Path.iterdir
+
+    def refused(folder: Path):
+        if ".trash" in folder.parts:
+            raise PermissionError(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert trash.contents(store) == []
+    trash.empty(store)
 
 
 def test_a_run_at_work_is_not_discarded(store, run):

@@ -21,6 +21,7 @@ START = draft.Start(
         base={"dataset": "digits", "epochs": 3, "moco": {"temperature": 0.1}},
         by_method={"byol": {"learning_rate": 0.3}},
         axes={"method": ["moco", "byol"], "batch_size": [32, 64]},
+        tags=["night"],
     ),
     "start.yaml",
 )
@@ -192,7 +193,7 @@ def test_the_shell_command_launches_the_same(case, tmp_path):
     made = DRAFTS[case]
     (tmp_path / "start.yaml").write_text(yaml.safe_dump(made.start.spec.model_dump(exclude_defaults=True)))
     spec = from_shell(made.command(Store(), "some-name"), tmp_path)
-    assert (spec.title, spec.question) == (made.title, made.question)
+    assert (spec.title, spec.question, spec.tags) == (made.title, made.question, made.start.spec.tags)
     wanted = plan.plan(made.spec())
     assert wanted.configs
     assert plan.plan(spec) == wanted

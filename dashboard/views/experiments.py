@@ -12,6 +12,7 @@ from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import by_seed, kind, untrained
 from sslcore.experiment import Experiment, Run, Spec
+from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 from sslcore.status import ACTIVE
 
@@ -57,7 +58,10 @@ def start_first_comparison() -> None:
     if planned.problems:
         raise ValueError("; ".join(planned.problems.values()))
     name = store.free_name(FIRST)
-    change.launch(store, name, spec.model_copy(update={"command": f"python -m sslcore launch {FIRST}"}), planned.configs)
+    try:
+        change.launch(store, name, spec.model_copy(update={"command": f"python -m sslcore launch {FIRST}"}), planned.configs)
+    except NotStarted as error:
+        st.session_state["watch_refused"] = str(error)
     link.go("watch", experiment=name)
 
 

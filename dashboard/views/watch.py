@@ -118,6 +118,15 @@ def measured(run: Run) -> str:
     return " · ".join(filter(None, [said, words.rate(speed) if speed is not None else ""]))
 
 
+def resumed(run: Run) -> str:
+    """What Resume would do with a run that was interrupted, in a sentence."""
+    if run.has_checkpoint():
+        return "Resume goes on from the last checkpoint."
+    if run.goes_on():
+        return "There is no checkpoint, so Resume begins anew."
+    return "It has been measured and its checkpoint is not here, so it cannot go on."
+
+
 def row(run: Run, status: Status) -> None:
     word, icon, colour = words.STATES[status.state]
     if status.state == "queued" and status.requeues:
@@ -145,7 +154,7 @@ def row(run: Run, status: Status) -> None:
             )
         elif status.state == "interrupted":
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
-            st.warning(words.plain(f"{why.rstrip('.')}. Resume goes on from the last checkpoint."))
+            st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
         for warning in status.warnings:
             st.warning(words.plain(warning), icon=":material/warning:")
 

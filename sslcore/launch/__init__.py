@@ -7,6 +7,7 @@ both: status.json says which of them a run belongs to.
 """
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -79,11 +80,21 @@ def start(store: Store) -> None:
             time.sleep(0.02)
 
 
+class NotStarted(RuntimeError):
+    """A new experiment is there with its runs queued, and no agent is at work; the message says why, and what to do."""
+
+    def __init__(self, experiment: Experiment, why: Exception):
+        super().__init__(
+            f"{experiment.name} is there and its runs are queued, but no agent is at work: {why}. Do not launch it again: "
+            f"they are trained once one is (python -m sslcore agent --root {shlex.quote(str(experiment.path.parent))})"
+        )
+
+
 def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str = "local") -> Experiment:
     """A new experiment, whose runs are trained by an engine; with Slurm as one job array.
 
     Raises FileExistsError where the name is taken, ValueError where this machine has no such devices and, from Slurm,
-    ValueError or RuntimeError, in words: then nothing is made.
+    ValueError or RuntimeError, in words: then nothing is made. Raises NotStarted where it is made and no agent comes up.
     """
     if engine != "slurm":
         for config in configs.values():
@@ -97,7 +108,10 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
         except BaseException:
             shutil.rmtree(experiment.path)
             raise
-    start(store)
+    try:
+        start(store)
+    except (OSError, RuntimeError) as error:
+        raise NotStarted(experiment, error) from error
     return experiment
 
 
@@ -203,6 +217,7 @@ def _queue(run: Run, engine: str) -> Status:
             check_ended(run, status := run.status())  # which may be another one by now
             run.update_status(
                 state="queued",
+                progress=status.progress if run.has_checkpoint() else 0.0,
                 queued_at=time.time(),
                 queued_on=HOST,
                 ended_at=None,
@@ -212,6 +227,7 @@ def _queue(run: Run, engine: str) -> Status:
                 pid=None,
                 pid_started=None,
                 process=None,
+                inode=None,
                 slot=None,
                 engine="slurm" if engine == "slurm" else None,
                 job_id=None,
@@ -266,22 +282,30 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
         if run.name in planned.configs and not run.readable_config:
             give_config(run, planned.configs[run.name])
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
-    if engine is None and any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()):
-        engine = "slurm"
-    if engine == "slurm" and (new or again):
-        jobs.check(experiment.store)
-        jobs.check_gone(again)
-        queued = experiment.add(new, "slurm") if new else []
-        _to_slurm(again, queued)
-        queued += again
-    else:
-        queued = experiment.add(new) if new else []
-        for run in again:
-            resume(run, engine)
-            queued.append(run)
-    if queued or any(run.recorded_status().state == "queued" for run in made):
-        start(experiment.store)
+    for run in again:
+        check_resumable(run, engine)
+    queued: list[Run] = []
+    try:
+        if (engine or engine_of(experiment)) == "slurm" and (new or again):
+            jobs.check(experiment.store)
+            jobs.check_gone(again)
+            added = experiment.add(new, "slurm") if new else []
+            _to_slurm(again, added)
+            queued = added + again
+        else:
+            queued = experiment.add(new) if new else []
+            for run in again:
+                resume(run, engine)
+                queued.append(run)
+    finally:  # what is queued is trained, whatever came of the others
+        if queued or any(run.recorded_status().state == "queued" for run in made):
+            start(experiment.store)
     return queued
+
+
+def engine_of(experiment: Experiment) -> str:
+    """The engine that trains what an experiment lacks: Slurm, if it has trained any of its runs."""
+    return "slurm" if any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()) else "local"
 
 
 def give_config(run: Run, config: RunConfig) -> None:

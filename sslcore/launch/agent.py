@@ -140,7 +140,13 @@ class Agent:
                 on_slurm.append((run, status))
             elif status.state == "queued" and not self.elsewhere(status):
                 queued.append((status.queued_at or 0.0, run.name, run))
-            elif status.state == "running" and status.host == HOST and status.pid and run.path not in self.watched:
+            elif (
+                status.state == "running"
+                and status.host == HOST
+                and status.pid
+                and run.path not in self.watched
+                and not run.is_copy(status)
+            ):
                 self.watched[run.path] = Watch(run, status.pid, status.pid_started or 0.0, status.process)
         for watch in list(self.watched.values()):
             with self.surviving(watch.run):
@@ -254,6 +260,7 @@ class Agent:
                     pid=child.pid,
                     pid_started=born,
                     process=name,
+                    inode=run.path.stat().st_ino,
                     slot=names,
                     heartbeat=now,
                     started_at=now,

@@ -76,6 +76,8 @@ READING = {
     "recorded_status",
     "alive",
     "stopping",
+    "has_checkpoint",
+    "goes_on",
     "metrics",
     "results",
     "environment",

@@ -1,6 +1,7 @@
 """Who may see and who may change: by where the dashboard listens, or by a login and a list."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +10,7 @@ from streamlit.runtime.secrets import secrets_singleton
 
 from dashboard import access
 from tests.access.people import cookie, someone
+from tests.pages.driving import open_page
 
 # -- Where it listens, without a login ---------------------------------------------------
 
@@ -101,11 +103,32 @@ def test_a_list_that_cannot_be_read_lets_nobody_in(login, broken):
     assert not rights.view and "access.toml" in rights.why
 
 
-def test_secrets_that_cannot_be_read_let_nobody_in(login, tmp_path):
+@pytest.mark.parametrize("content", [b"[auth\n", b"\xff", None])
+def test_secrets_that_cannot_be_read_let_nobody_in_and_the_page_says_so(login, tmp_path, content):
     login('change = ["*"]')
-    (tmp_path / "secrets.toml").write_text("[auth\n")
+    secrets = tmp_path / "secrets.toml"
+    secrets.unlink()
+    if content is None:
+        secrets.mkdir()  # which cannot be opened, as a file that may not be
+    else:
+        secrets.write_bytes(content)
     secrets_singleton._reset()
     assert not access.rights_of({}).view and access.providers() == []
+    assert not access.rights_with(cookie(someone("ana@lab.example"))).view
+    app = open_page()
+    assert "Nobody can log in: secrets.toml cannot be read" in app.error[0].value.replace("\\", "") and not app.button
+
+
+def test_secrets_that_may_not_even_be_looked_for_let_nobody_in(login, tmp_path, monkeypatch):
+    (tmp_path / "secrets.toml").unlink()
+    secrets_singleton._reset()
+    assert not access.login_is_set_up()
+
+    def refused(path, *_, **__):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "stat", refused)
+    assert access.login_is_set_up()
 
 
 def test_the_list_counts_from_the_moment_at_which_it_is_written(login):

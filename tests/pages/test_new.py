@@ -24,6 +24,19 @@ def test_the_form_launches_what_the_preset_says(launched):
     assert launched
 
 
+def test_what_is_queued_where_no_agent_comes_up_is_told_on_watch_and_not_as_if_nothing_were_there(monkeypatch):
+    def refused(store):
+        raise RuntimeError("the agent did not start")
+
+    monkeypatch.setattr("sslcore.launch.start", refused)
+    for page, button in (("experiments", "experiments_first"), ("new", "new_launch")):
+        app = open_page(page)
+        clean(app.button(key=button).click().run())
+        assert app.title[0].value == "Watch" and "the agent did not start" in app.error[0].value
+        assert [button.label for button in app.button if button.label == "Start the queue"]
+    assert len(Store().experiments()) == 2
+
+
 def test_changes_end_in_the_configs():
     app = open_page("new", new_preset="quick")
     app.number_input(key="new_set_epochs").set_value(7)

@@ -40,6 +40,21 @@ def test_watch_tells_the_state_of_every_run_in_words():
     )
 
 
+def test_of_an_interrupted_run_it_is_said_what_resume_finds():
+    runs = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2)).runs()
+    kept, bare, _ = runs
+    kept.checkpoint_file.touch()
+    bare.results_file.unlink()
+    for run in runs:
+        run.update_status(state="interrupted")
+    told = [warning.value for warning in open_page("watch", experiment="photos").warning]
+    assert [said.partition(r"restarted\). ")[2] for said in told] == [
+        "Resume goes on from the last checkpoint.",
+        "There is no checkpoint, so Resume begins anew.",
+        "It has been measured and its checkpoint is not here, so it cannot go on.",
+    ]
+
+
 @pytest.mark.parametrize("page", ["watch", "compare"])
 def test_before_anything_is_logged_words_stand_in_place_of_charts(page):
     experiment = synthetic.store(Store().root, seeds=(0,))
@@ -105,6 +120,7 @@ def test_watch_says_that_a_damaged_picture_cannot_be_read(content):
 )
 def test_watch_tells_why_a_run_was_interrupted(error, told):
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
+    run.checkpoint_file.touch()
     run.write_status(synthetic.status(run, "interrupted", error=error))
     assert told in open_page("watch", experiment="photos").warning[0].value.replace("\\", "")
 

@@ -88,6 +88,17 @@ def test_a_job_whose_script_is_not_to_be_seen_for_a_while_is_not_taken_for_gone(
             jobs.check_gone([two])
 
 
+def test_who_may_not_keep_what_slurm_says_is_shown_the_runs_all_the_same(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "store")
+    store.create("e", Spec(), {"a": resolve({})}, "slurm")
+    monkeypatch.setattr(record, "missing", lambda: "")
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != record.folder(store) and writable(path, mode))
+    monkeypatch.setattr(record, "look", lambda *_: pytest.fail("its answer has no place"))
+    assert main(["status", "--root", str(store.root)]) == 0
+    assert "1 queued" in (told := capsys.readouterr().out) and "What Slurm does is not known" in told
+
+
 def test_of_another_users_job_nothing_is_concluded_though_its_script_is_not_to_be_seen(tmp_path, monkeypatch):
     (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
     status = run.update_status(job_id="7_0", script="x.sh")

@@ -9,6 +9,7 @@ from dashboard.sections.new.settings import SHARED
 from sslcore import plan
 from sslcore.config import OPTIONS, ConfigError, get, resolve
 from sslcore.experiment import Store
+from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 
 
@@ -127,6 +128,8 @@ def _launch(form: Form, planned: plan.Plan, store: Store, engine: str) -> None:
     spec = form.draft.spec().model_copy(update={"command": form.draft.command(store, name, engine)})
     try:
         change.launch(store, name, spec, planned.configs, engine)
+    except NotStarted as error:
+        st.session_state["watch_refused"] = str(error)
     except (OSError, ValueError, RuntimeError) as error:
         st.error(f"The experiment could not be started: {words.plain(str(error))}")
         st.stop()

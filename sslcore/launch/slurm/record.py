@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -78,10 +79,13 @@ def lasted(lasting: dict[Path, Lasting], run: Run, what: Any) -> float:
 
 
 def look_once(store: Store) -> None:
-    """What the agent would see at first sight, for a shell where none is at work."""
+    """What the agent would see at first sight, for a shell where none is at work. Nothing where its folder is another user's."""
     runs = [(run, status) for run in store.runs() if (status := run.recorded_status()).engine == "slurm"]
     if not missing() and any(status.state in ACTIVE for _, status in runs):
-        look(store, runs, {}, math.inf)
+        with suppress(PermissionError):
+            folder(store).mkdir(parents=True, exist_ok=True)
+        if os.access(folder(store), os.W_OK):
+            look(store, runs, {}, math.inf)
 
 
 def correct(run: Run, job: Job, lasting: dict[Path, Lasting], grace_seconds: float) -> None:
