@@ -23,6 +23,7 @@ from sslcore.evaluate.embed import (
     faithfulness,
     layout_once,
     measures,
+    neighbourhood,
     preservation,
     read_snapshots,
     silhouette,
@@ -61,7 +62,7 @@ def euclidean_distances(x: np.ndarray) -> np.ndarray:
 def test_neighbourhood_preservation_is_its_definition(n):
     h, _ = clusters(n)
     layout = np.random.default_rng(1).normal(size=(n, 2)) + 3 * h[:, :2]
-    k = min(NEIGHBOURS, n - 1)
+    k = neighbourhood(n)
     shares = []
     for in_h, in_layout in zip(cosine_distances(h), euclidean_distances(layout)):
         i = len(shares)
@@ -163,9 +164,9 @@ def test_trustworthiness_is_scikit_learns(monkeypatch):
     layout = np.random.default_rng(1).normal(size=(150, 2)) + 3 * h[:, :2]
     monkeypatch.setattr(embed, "ROWS", 64)  # in several pieces
     assert faithfulness(h, layout) == pytest.approx(trustworthiness(h, layout, n_neighbors=NEIGHBOURS, metric="cosine"), abs=1e-9)
-    assert faithfulness(h[:9], layout[:9]) == pytest.approx(
-        trustworthiness(h[:9], layout[:9], n_neighbors=3, metric="cosine"), abs=1e-9
-    )
+    for n in (9, 20, 33):
+        of_few = trustworthiness(h[:n], layout[:n], n_neighbors=neighbourhood(n), metric="cosine")
+        assert faithfulness(h[:n], layout[:n]) == pytest.approx(of_few, abs=1e-9)
 
 
 def test_umaps_neighbours_are_the_nearest_with_the_image_itself_first(monkeypatch):
@@ -263,7 +264,7 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
     assert all(x.dtype == np.float16 and np.array_equal(x, resumed[epoch]) for epoch, x in kept.items())
 
     data = datasets.load(shapes, 16)
-    evaluation = FinalEvaluation(whole.config, data, trained.views, torch.float32)
+    evaluation = FinalEvaluation(whole.config, data, trained.views, trained.precision)
     untrained = evaluation.h(initial(whole.config, len(data.x_train), 3).encoder, data.images(datasets.sample(data, 48)))
     np.testing.assert_allclose(kept[0], untrained.numpy(), rtol=2e-3, atol=1e-3)
 
@@ -275,7 +276,7 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
 def test_the_sample_has_the_predictions_that_the_probe_makes_of_the_same_images(shapes):
     run = make_run("predicted", shapes, method="simclr", epochs=1)
     training, data = train(run), datasets.load(shapes, 16)
-    evaluation = FinalEvaluation(run.config, data, training.views, torch.float32)
+    evaluation = FinalEvaluation(run.config, data, training.views, training.precision)
     untrained = initial(run.config, len(data.x_train), 3).encoder
     _, probe, said = evaluation.results(training.method.encoder, untrained)
     evaluation.embed(training.method.encoder, probe, run, {})

@@ -67,7 +67,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         of_draws = by_share(group, results, name, "std")
         images = by_share(group, results, name, "n")
         made = {share: aggregate(values) for share, values in shares.items()}
-        spread = [next(iter(of_draws.get(share, ())), 0.0) if one.std is None else one.std for share, one in made.items()]
+        spread = [next(iter(of_draws.get(share, ())), None) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
             go.Scatter(
                 x=list(shares),
@@ -78,10 +78,10 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
                 customdata=[
-                    [100 * deviation, one.n, _how_many(images.get(share, ()))]
+                    ["" if deviation is None else f" ± {100 * deviation:.1f} %", one.n, _how_many(images.get(share, ()))]
                     for deviation, (share, one) in zip(spread, made.items())
                 ],
-                hovertemplate="%{y:.1%} ± %{customdata[0]:.1f} % with %{x:.0%} of the labels%{customdata[2]}, "
+                hovertemplate="%{y:.1%}%{customdata[0]} with %{x:.0%} of the labels%{customdata[2]}, "
                 f"N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
             )
         )

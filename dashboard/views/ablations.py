@@ -145,8 +145,9 @@ def draw() -> None:
     if len(missing) == len(entries):
         parts += filter(None, [unprobed.note(filter(None, (run.results() for run in runs)))])
     level = [entry for cell in cells if cell.at[0] is None for entry in cell.measured(measure).missing]
-    if len(level) < len(missing):
-        parts.append(f"{len(missing) - len(level) if level else 'the others'} are hollow marks at the bottom edge")
+    if hollow := len(missing) - len(level):
+        who = str(hollow) if level else "the others"
+        parts.append(f"{who} {'is a hollow mark' if who == '1' else 'are hollow marks'} at the bottom edge")
     if level:
         whose = " and ".join(dict.fromkeys(style.title(entry.config.method) for entry in level))
         parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
@@ -186,8 +187,7 @@ def _reading(cells: list[ablation.Cell]) -> str:
         told.append("0 is the highest mean of a line itself; a single seed may lie above it.")
     level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:
-        whose = "its" if len(level) == 1 else "each one's"
-        told.append(f"The axis does not apply to {' and '.join(level)}: the mean of all {whose} runs is a level line.")
+        told.append(f"The axis does not apply to {' and '.join(level)}: a level line is the mean over the seeds of one setting.")
     if drop and laid_under and curves:
         told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
     if measure in IN_OWN_VIEWS:

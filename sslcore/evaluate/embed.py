@@ -173,9 +173,14 @@ def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | N
     )
 
 
+def neighbourhood(n: int) -> int:
+    """How many neighbours the measures of a layout of n points ask about; of few points fewer, as trustworthiness wants it."""
+    return max(1, min(NEIGHBOURS, (n - 1) // 2 - 1))
+
+
 def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
     """Trustworthiness (Venna & Kaski 2001, equation 2) of the layout's neighbourhoods, from 0 to 1; ranks in h by cosine."""
-    n, k = len(h), max(1, min(NEIGHBOURS, (len(h) - 1) // 2 - 1))
+    n, k = len(h), neighbourhood(len(h))
     in_layout = closest(layout, k)  # (N, k)
     excess = 0
     for rows, of_all in cosines(h):
@@ -187,8 +192,8 @@ def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
 
 
 def preservation(h: np.ndarray, layout: np.ndarray) -> float:
-    """Share of each image's NEIGHBOURS nearest in h (cosine) that are among its nearest in the layout, mean over images."""
-    k = min(NEIGHBOURS, len(h) - 1)
+    """Share of each image's neighbourhood in h (cosine) that is in its neighbourhood in the layout, mean over images."""
+    k = neighbourhood(len(h))
     in_h, in_layout = nearest(h, k + 1)[0][:, 1:], closest(layout, k)
     return float((in_h[:, :, None] == in_layout[:, None, :]).any(2).mean())
 

@@ -15,10 +15,10 @@ from sslcore.datasets import Data
 from sslcore.evaluate.embed import (
     LAYOUT_PROTOCOL,
     METRIC,
-    NEIGHBOURS,
     layout_frame,
     layout_once,
     measures,
+    neighbourhood,
     silhouette,
     umap_layouts,
     umap_settings,
@@ -166,7 +166,7 @@ class FinalEvaluation:
         layouts = umap_layouts(layout, earlier) | {self.config.epochs: layout}
         components, explained = pca(h)
         common = {
-            "k": min(NEIGHBOURS, len(h) - 1),
+            "k": neighbourhood(len(h)),
             "n": len(indices),
             "silhouette_h": silhouette(h, labels, METRIC),
             "protocol": LAYOUT_PROTOCOL,
