@@ -21,7 +21,7 @@ from sslcore import compact
 from sslcore.analysis import ablation, pairs
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
-from sslcore.config import RunConfig, get, varying
+from sslcore.config import RunConfig, get, is_anothers, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, logged_rows, stamp
 from sslcore.methods import METHODS
@@ -241,7 +241,7 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
         name: " · ".join(
             [
                 METHODS[run.config.method].title,
-                *(said(run, name) for name in varied),
+                *(said(run, name) for name in varied if not is_anothers(name, run.config.method)),
                 *([run.path.parent.name] if several else []),
             ]
         )
@@ -251,7 +251,7 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
 
 def _varies_within_a_method(configs: list[RunConfig], name: str) -> bool:
     """Whether a setting tells runs of one method apart; a method's own recipe is no news in its name."""
-    methods = {config.method for config in configs}
+    methods = {config.method for config in configs if not is_anothers(name, config.method)}
     return any(len({repr(get(config, name)) for config in configs if config.method == method}) > 1 for method in methods)
 
 
@@ -327,14 +327,10 @@ def flops_per_image(run: Run) -> float:
 
 
 def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """sslcore.analysis.summary.run_rows of the readable runs, by method, each with its label, its name as in `named`, and the
-    one name of its images that `data_sets` gives them."""
+    """sslcore.analysis.summary.run_rows of the readable runs, by method, each with its label and its name as in `named`."""
     runs = named(by_method(runs))
-    called, sets = labels(runs.values()), data_sets(runs.values())
-    return [
-        {**row, "run": name, "label": called[name], "dataset": sets[run]}
-        for (name, run), row in zip(runs.items(), run_rows(runs.values()))
-    ]
+    called = labels(runs.values())
+    return [{**row, "run": name, "label": called[name]} for name, row in zip(runs, run_rows(runs.values()))]
 
 
 def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:

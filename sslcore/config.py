@@ -347,6 +347,12 @@ def get(config: RunConfig, name: str) -> Any:
     return value
 
 
+def is_anothers(name: str, method: str) -> bool:
+    """Whether an option is another method's own, and so means nothing to this one."""
+    owner = name.partition(".")[0]
+    return owner in METHODS and owner != method
+
+
 def varying(configs: Iterable[RunConfig]) -> list[str]:
     """The options that decide a result, bar method and seed, in which configs of one method differ, in the order of OPTIONS."""
     return varying_in(config.flat() for config in configs)
@@ -360,7 +366,8 @@ def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     return [
         name
         for name in OPTIONS
-        if name not in ("method", "seed", *WATCHING) and any(len({one[name] for one in of}) > 1 for of in by_method.values())
+        if name not in ("method", "seed", *WATCHING)
+        and any(not is_anothers(name, method) and len({one[name] for one in of}) > 1 for method, of in by_method.items())
     ]
 
 

@@ -155,7 +155,7 @@ def results(runs: Sequence[Run]) -> Table:
         table.add_column("state")
     for row in rows:
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
-        cells = [printable(str(row[name])) for name in axes] + [str(len(row["seeds"]))] * seeds
+        cells = ["–" if row[name] is None else printable(str(row[name])) for name in axes] + [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
         cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))

@@ -156,3 +156,8 @@ def test_what_varies_is_told_within_a_method_by_values_and_without_what_only_wat
     )
     assert varying([one, read, watched, resolve({"method": "byol", "dataset": "digits"})]) == []
     assert varying([one, read, other]) == ["batch_size"]
+
+
+def test_another_methods_option_does_not_tell_runs_apart():
+    moco, simclr = ([resolve({"method": m, "simclr.temperature": t}) for t in (0.1, 0.5)] for m in ("moco", "simclr"))
+    assert varying(moco) == [] and varying([*moco, *simclr]) == ["simclr.temperature"]

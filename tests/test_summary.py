@@ -45,9 +45,10 @@ def test_a_row_has_every_column_and_the_numbers_of_the_folder(tmp_path):
 
 
 def test_settings_that_differ_become_columns_and_no_others(tmp_path):
-    runs = make(tmp_path, a={"moco.momentum": 0.9}, b={"moco.momentum": 0.99})
+    of_moco = ({"method": "moco", "moco.momentum": momentum} for momentum in (0.9, 0.99))
+    runs = make(tmp_path, **dict(zip("ab", of_moco)), c={"method": "simclr"})
     rows = run_rows(runs)
-    assert [row["moco.momentum"] for row in rows] == [0.9, 0.99]
+    assert [row["moco.momentum"] for row in rows] == [0.9, 0.99, None], "it is not SimCLR's"
     assert not [name for name in rows[0] if "." in name and name != "moco.momentum"]
     assert "moco.momentum" not in run_rows(runs[:1])[0]
 
@@ -96,6 +97,13 @@ def test_seeds_are_folded_and_nothing_else(tmp_path):
     assert (moco["knn"], moco["knn_std"], moco["knn_n"]) == (0.4, None, 1)
     assert moco["linear_low"] == pytest.approx(0.49)
     assert (moco["moco.temperature"], warm["moco.temperature"]) == (0.2, 0.5)
+
+
+def test_runs_on_different_images_are_no_seeds_of_one_setting(tmp_path):
+    runs = make(tmp_path, a={"seed": 0}, b={"seed": 1}, c={"seed": 2})
+    for run, checksum in zip(runs, ("aaa", "aaa", "bbb")):
+        write_json(run.environment_file, {"data": {"checksum": checksum}})
+    assert [row["runs"] for row in by_seed(run_rows(runs))] == [["a", "b"], ["c"]]
 
 
 def test_the_interval_of_a_single_run_stays_where_others_are_still_to_come(tmp_path):

@@ -148,6 +148,13 @@ def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):
     assert labels["byol-bs256-s1"] == "BYOL · batch 256 · momentum 0.99"
 
 
+def test_label_has_no_other_methods_settings(tmp_path):
+    axes = {"simclr.temperature": [0.1, 0.5], "moco.queue_size": [16, 64]}
+    experiment = synthetic.store(tmp_path / "store", methods=("moco", "simclr", "byol"), seeds=(0,), steps=20, axes=axes)
+    labels = set(tables.labels(experiment.runs()).values())
+    assert labels == {f"MoCo · queue size {n}" for n in (16, 64)} | {f"SimCLR · temperature {t}" for t in (0.1, 0.5)} | {"BYOL"}
+
+
 def test_label_leaves_out_what_merely_suits_the_data_set(tmp_path):
     def runs(name: str, dataset: str, **axes):
         return synthetic.store(tmp_path, ("moco",), (0,), steps=20, name=name, dataset=dataset, axes=axes).runs()

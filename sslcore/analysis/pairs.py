@@ -19,7 +19,7 @@ import numpy as np
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
-from sslcore.config import OPTIONS, WATCHING, get, varying
+from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
@@ -32,8 +32,7 @@ def value(run: Run, name: str) -> Any:
     """The run's value of a setting, or of `experiment`; ANY where it is another method's setting."""
     if name == "experiment":
         return run.path.parent.name
-    owner = name.partition(".")[0]
-    return ANY if owner in METHODS and owner != run.config.method else get(run.config, name)
+    return ANY if is_anothers(name, run.config.method) else get(run.config, name)
 
 
 def place(run: Run, name: str) -> tuple:

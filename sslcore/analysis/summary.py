@@ -4,9 +4,10 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import of_each_seed
 from sslcore.compact import as_float
-from sslcore.config import WATCHING, get
+from sslcore.config import WATCHING, get, is_anothers
 from sslcore.experiment import Run
 from sslcore.status import Status
 
@@ -35,11 +36,12 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """One flat row a run; None where a run does not say (yet).
 
     Columns: experiment, run, SETTINGS, state, NUMBERS, linear_low and linear_high (the 95 % interval), device,
-    and by its dotted name every other setting that differs between the runs.
+    and by its dotted name every other setting that differs between the runs, None where it is another method's.
+    `dataset` is the one name of the run's images that `data_sets` gives them.
     """
     runs = list(runs)
-    axes = differing(runs)
-    return [_row(run, axes) for run in runs]
+    axes, sets = differing(runs), data_sets(run for run in runs if run.readable_config)
+    return [_row(run, axes, sets.get(run)) for run in runs]
 
 
 def differing(runs: Sequence[Run]) -> list[str]:
@@ -52,14 +54,17 @@ def differing(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _row(run: Run, axes: Sequence[str]) -> dict[str, Any]:
+def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
     config, results = run.readable_config, run.results()
     low, high = _pair(_dig(results, "linear.ci95"))
     device = _dig(results, "cost.device")
     return {
         "experiment": run.path.parent.name,
         "run": run.name,
-        **{name: get(config, name) if config else None for name in (*SETTINGS, *axes)},
+        **{
+            name: None if config is None or is_anothers(name, config.method) else get(config, name) for name in (*SETTINGS, *axes)
+        },
+        "dataset": dataset,
         "state": run.status().state,
         **{column: number(results, where) for column, where in NUMBERS.items()},
         "linear_low": low,
