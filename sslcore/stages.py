@@ -78,6 +78,9 @@ def measure(training: Training, data: Data, run: Run, pulse, trained: bool, know
     before = run.results() or {}
     taken = {} if trained else before.get("cost") or {}
     results["cost"] = (taken or (cost(training) if known else {})) | counted
+    if not known and "heads" in before:
+        pulse.warn("without checkpoint.pt there is no head to measure z with: what was measured of h and z before is kept")
+        results["heads"] = before["heads"]
     if before.get("transfer"):
         results["transfer"] = transfer.again(run, before["transfer"], pulse)
     if not before:

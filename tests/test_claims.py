@@ -14,7 +14,7 @@ from sslcore.analysis.claims.evidence import kinds
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import resolve
-from sslcore.experiment import Store
+from sslcore.experiment import Run, Store
 from sslcore.files import write_json
 from tests import synthetic
 
@@ -397,6 +397,18 @@ def test_energy_counts_where_it_was_measured(tmp_path):
         run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (step,) = judge(claim(rule), Evidence(evidence.entries, evidence.runs)).steps
     assert "energy" in step.says and step.difference.seeds == 3
+
+
+@pytest.mark.parametrize("batch", [{}, {"simclr": 512}])
+def test_what_was_not_equal_is_among_the_reasons(batch, tmp_path):
+    evidence = stored(tmp_path, lambda method, seed: {"cost": {"peak_memory_bytes": 1e8 * batch.get(method, 128)}})
+    for run in evidence.runs:
+        own = batch.get(run.config.method, run.config.batch_size)
+        run.config_file.write_text(run.config.model_copy(update={"batch_size": own}).model_dump_json())
+    evidence = Evidence([], [Run(run.path) for run in evidence.runs])
+    verdict = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["memory"]}), evidence)
+    said = [reason for reason in verdict.reasons if "Not equal, since each method has its own" in reason]
+    assert ["batch_size" in reason for reason in said] == ([True] if batch else [])
 
 
 def test_pair_ahead_and_result_ahead_by_what_results_say(tmp_path):

@@ -101,6 +101,14 @@ def test_a_killed_measurement_leaves_a_finished_run(measured):
     assert measured.results() == {"linear": {"accuracy": 0.5}}
 
 
+def test_without_its_head_h_against_z_stays_as_it_was_measured(measured):
+    heads = {"linear": {"h": {"accuracy": 0.6}, "z": {"accuracy": 0.5}}}
+    write_json(measured.results_file, measured.results() | {"heads": heads})
+    work(measured, Pulse(measured), evaluate_only=True)
+    assert measured.results()["heads"] == heads and measured.results()["linear"]["accuracy"] != 0.5
+    assert any("h and z" in warning for warning in measured.status().warnings)
+
+
 def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes):
     other = make_run("other", shapes)
     for file in measured.path.iterdir():

@@ -109,7 +109,12 @@ class Verdict:
     @property
     def reasons(self) -> list[str]:
         """In sentences."""
-        return [*(step.sentence for step in self.steps), *(f"Not decided: {lack}." for lack in self.lacks)]
+        own = dict.fromkeys(name for step in self.steps for name in step.unequal)
+        return [
+            *(step.sentence for step in self.steps),
+            *([f"Not equal, since each method has its own: {', '.join(own)}."] if own else []),
+            *(f"Not decided: {lack}." for lack in self.lacks),
+        ]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:

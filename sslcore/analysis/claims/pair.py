@@ -30,7 +30,8 @@ class PairAhead(Rule):
 
     def steps(self, evidence: Evidence) -> list[Step]:
         matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
-        return [step_of(f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.differences(matches, self.measure))]
+        says, own = f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.unequal([matches], "method")
+        return [step_of(says, pairs.differences(matches, self.measure), unequal=own)]
 
 
 def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
@@ -68,6 +69,7 @@ class CostOrder(Rule):
         found = []
         for other in self.cheap:
             matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
+            own = pairs.unequal([matches], "method")
             for cost in self.costs:
                 ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
                 if cost == "energy" and not ratios:
@@ -79,6 +81,7 @@ class CostOrder(Rule):
                         ratios,
                         ratio=True,
                         counted=cost == "memory",
+                        unequal=own,
                     )
                 )
         return found

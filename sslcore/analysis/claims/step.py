@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sslcore.analysis.stats import POWER, Difference, more_seeds, over_seeds, signed, told_apart
 
@@ -23,6 +24,7 @@ class Step:
     difference: Difference
     ratio: bool = False  # a natural logarithm of a ratio
     counted: bool = False  # a cost that does not depend on chance: it needs no test where all seeds agree
+    unequal: Sequence[str] = ()  # the options of which each side has its own
     p: float | None = None  # adjusted
     comparisons: int = 1
 
@@ -64,7 +66,7 @@ class Step:
         )
 
 
-def step_of(says: str, by_seed: Mapping[int, float], **kind: bool) -> Step:
+def step_of(says: str, by_seed: Mapping[int, float], **kind: Any) -> Step:
     if not by_seed:
         raise Lacking(f"{says}: no seed has every run that this needs")
     return Step(says, over_seeds(list(by_seed.values())), **kind)
