@@ -356,7 +356,7 @@ def load_shapes(path):
 @pytest.mark.parametrize("settings", [{"method": "simclr"}, {"method": "moco", "moco.bn_splits": 1}, {"method": "byol"}])
 def test_micro_batches_give_the_gradient_of_the_whole_batch(settings, shapes):
     """With BatchNorm in eval mode, where a micro-batch sees what the batch sees."""
-    whole = resolve({"dataset": shapes, "image_size": 16, "batch_size": 12, **settings})
+    whole = resolve({"dataset": shapes, "image_size": 16, "batch_size": 12, "precision": "float32", **settings})
     found = {}
     for micro in (None, 5, 4):
         training = Training(whole.model_copy(update={"micro_batch_size": micro}), load_shapes(shapes), torch.device("cpu"))
@@ -395,7 +395,8 @@ def test_mocos_groups_are_those_of_the_unsplit_batch(settings, expected, shapes,
 @pytest.mark.parametrize("size", [4, 5])
 def test_micro_batches_of_byol_average_the_gradients_of_small_batches_and_move_the_target_once(size, shapes):
     """BYOL's protocol for small batches (section 5): BatchNorm, too, sees one small batch at a time."""
-    config = resolve({"method": "byol", "dataset": shapes, "image_size": 16, "batch_size": 12, "micro_batch_size": size})
+    sizes = {"image_size": 16, "batch_size": 12, "micro_batch_size": size}
+    config = resolve({"method": "byol", "dataset": shapes, "precision": "float32", **sizes})
     training = Training(config, load_shapes(shapes), torch.device("cpu"))
     networks = [training.method.encoder, training.method.head, training.method.predictor]
     alone = deepcopy(training.method)
