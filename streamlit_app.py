@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 from starlette.middleware import Middleware
 
-from dashboard import access, login
+from dashboard import access, heap, login
 from dashboard.guard import Guard
 from dashboard.message_queue import keep_pages_whole
 from dashboard.nodelay import set_nodelay
@@ -16,7 +16,8 @@ from dashboard.routes import ROUTES
 
 @asynccontextmanager
 async def ready(app: st.App):
-    """Before anybody is served: answers leave at once, pages arrive whole, and the terminal says what cannot be done here."""
+    """Before anybody is served: memory is shared, answers leave at once, pages arrive whole, and what is amiss is said."""
+    heap.share()
     set_nodelay()
     keep_pages_whole()
     for why in (login.problem(), access.rights_of({}).why):
