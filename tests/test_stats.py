@@ -291,6 +291,19 @@ def compared(runs, by="method"):
     return pairs.compare(groups, {one: str(one) for one in groups}, equal, "linear")[0]
 
 
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ({}, ""),
+        ({"batch_size": [64, 128]}, "2 settings"),
+        ({"batch_size": [64, 128], "moco.queue_size": [256, 512]}, "2 to 4 settings, by what both have"),
+    ],
+)
+def test_over_how_many_settings_differences_are_means(more, said, tmp_path):
+    axes = {"method": ["moco", "simclr", "byol"], "seed": [0, 1], **more}
+    assert pairs.averaged_over(compared(grid(tmp_path, axes, lambda config: 0.6 + 0.01 * config.seed))) == said
+
+
 def test_methods_meet_at_equal_settings_and_a_seed_counts_once(tmp_path):
     """Batch sizes differ by 20 points, methods by 4, seeds by 1, and by a little in how methods differ."""
 

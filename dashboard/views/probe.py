@@ -60,8 +60,8 @@ def line(folded: dict) -> dict[str, str]:
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
-    of = max((pair.settings for pair in compared), default=1)
-    mean = f" (each seed's difference is the mean over {of} settings)" if of > 1 else ""
+    of = pairs.averaged_over(compared)
+    mean = f" (each seed's difference is the mean over {of})" if of else ""
     own = pairs.unequal([pair.matches for pair in compared], "method")
     st.text(f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))

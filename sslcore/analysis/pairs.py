@@ -187,6 +187,13 @@ class Pair:
         return len(next(iter(self.matches.values())))
 
 
+def averaged_over(found: Iterable[Pair]) -> str:
+    """How many settings the seeds' differences are means over, in words; empty where each is of one."""
+    numbers = {pair.settings for pair in found}
+    least, most = min(numbers, default=1), max(numbers, default=1)
+    return "" if most == 1 else f"{most} settings" if least == most else f"{least} to {most} settings, by what both have"
+
+
 def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str) -> list[str]:
     """The options, beside `by`, in which runs differ that were held against each other: each side has its own."""
     held = [pair for of_seeds in matches for pairs in of_seeds.values() for pair in pairs]

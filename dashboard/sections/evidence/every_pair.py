@@ -83,9 +83,9 @@ def _how(asked: Asked) -> list[str]:
     told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used)
     told += [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used)
     told += [f"{stats.HOLM}."] * (len(asked.pairs) > 1)
-    if (most := max(pair.settings for pair in asked.pairs)) > 1:
+    if of := pairs.averaged_over(asked.pairs):
         told.append(
-            f"Compared at equal settings: each seed's difference is the mean over {most} settings (of "
+            f"Compared at equal settings: each seed's difference is the mean over {of} (of "
             f"{', '.join(map(in_words, asked.equal))}), and counts once."
         )
     if own := pairs.unequal([pair.matches for pair in asked.pairs], asked.by):
