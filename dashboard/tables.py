@@ -20,8 +20,8 @@ from dashboard import words
 from sslcore import compact
 from sslcore.analysis import ablation, pairs
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.summary import NUMBERS, SETTINGS, differing, number, run_rows
-from sslcore.config import RunConfig, get, is_anothers, varying
+from sslcore.analysis.summary import NUMBERS, SETTINGS, number, run_rows
+from sslcore.config import get, is_anothers, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, logged_rows, stamp
 from sslcore.methods import METHODS
@@ -229,7 +229,7 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
         return on[sets[run]] if name == "dataset" else get(run.config, name)
 
     varied = [name for name in SETTINGS if name in settings and len({value(run, name) for run in runs.values()}) > 1]
-    varied += [name for name in differing(list(runs.values())) if _varies_within_a_method(configs, name)]
+    varied += [name for name in varying(configs) if name not in SETTINGS]  # a method's own recipe is no news in its name
     if "dataset" in varied:
         followed = set.intersection(*map(ablation.suited, configs))
         varied = [name for name in varied if name not in followed]
@@ -247,12 +247,6 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
         )
         for name, run in runs.items()
     }
-
-
-def _varies_within_a_method(configs: list[RunConfig], name: str) -> bool:
-    """Whether a setting tells runs of one method apart; a method's own recipe is no news in its name."""
-    methods = {config.method for config in configs if not is_anothers(name, config.method)}
-    return any(len({repr(get(config, name)) for config in configs if config.method == method}) > 1 for method in methods)
 
 
 def one_of_each(methods: Mapping[str, str], at_most: int) -> list[str]:

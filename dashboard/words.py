@@ -152,8 +152,3 @@ def count(n: int, thing: str) -> str:
     """1 run, 2 runs, 1,200 images."""
     plural = thing if n == 1 else thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith("s") else "s")
     return f"{n:,} {plural}"
-
-
-def not_equal(what: str, names: Iterable[str]) -> str:
-    """Of settings in which what is compared differs by itself, as recipes of methods do."""
-    return f"Not equal, since each {what} has its own: {', '.join(names)}."

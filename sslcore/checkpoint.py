@@ -46,10 +46,6 @@ def _size(kept: Any) -> int:
     return sum(map(_size, kept.values() if isinstance(kept, dict) else kept)) if isinstance(kept, (dict, list, tuple)) else 0
 
 
-def exists(run: Run) -> bool:
-    return run.checkpoint_file.exists() or run.previous_checkpoint_file.exists()
-
-
 def read(run: Run) -> tuple[dict[str, Any], str]:
     """(what the latest whole checkpoint holds, on the CPU; what is to be said where that is not checkpoint.pt).
 

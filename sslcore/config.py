@@ -205,7 +205,7 @@ class RunConfig(Settings):
         "auto",
         description=(
             "Arithmetic of the networks; losses are always float32. GPUs compute float32 convolutions in TF32, as is PyTorch's "
-            "default. auto: bfloat16 on GPUs, and on CPUs, that multiply it (AVX-512 BF16); else float32."
+            "default. auto: bfloat16 where it is multiplied in one instruction (GPUs, CPUs with AVX-512 BF16); else float32."
         ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")

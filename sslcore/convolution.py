@@ -92,7 +92,7 @@ def whole_map(x: Tensor, weight: Tensor) -> Tensor:
 class OneProduct(torch.autograd.Function):
     """The gradient of the weights as one product over the patches that each output saw.
 
-    Not only is it cheaper on small maps: oneDNN's in bfloat16 leaves a tap that sees nothing but padding whatever was in memory.
+    Not only is it cheaper on small maps: in bfloat16, oneDNN's of a tap that sees nothing but padding is whatever was in memory.
     """
 
     @staticmethod

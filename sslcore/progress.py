@@ -14,7 +14,7 @@ from rich.table import Table
 
 from sslcore import launch
 from sslcore.analysis.summary import by_seed, run_rows, warned
-from sslcore.config import OPTIONS
+from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
 from sslcore.launch.slurm import heard
 from sslcore.notation import printable
@@ -155,7 +155,8 @@ def results(runs: Sequence[Run]) -> Table:
         table.add_column("state")
     for row in rows:
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
-        cells = ["–" if row[name] is None else printable(str(row[name])) for name in axes] + [str(len(row["seeds"]))] * seeds
+        cells = ["–" if is_anothers(name, row["method"]) else printable(str(row[name])) for name in axes]
+        cells += [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
         cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))

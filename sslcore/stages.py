@@ -142,7 +142,7 @@ def check_images(run: Run, data: Data, pulse, evaluate_only: bool) -> None:
     other = environment.other_images(run, data)
     if other and evaluate_only:
         pulse.warn(f"{other}; it was measured on them as they are now")
-    elif other and checkpoint.exists(run):
+    elif other and run.has_checkpoint():
         raise Failed(
             f"{other}; put them back. Or delete environment.json to go on with these, or checkpoint.pt and "
             "checkpoint.previous.pt to begin anew with them"

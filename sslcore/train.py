@@ -231,7 +231,7 @@ class Training:
     def check_finite(self, run: Run) -> None:
         """Raises Failed where a loss was not. Waits for the device."""
         if not self.finite:
-            kept = "the last good checkpoint is kept" if checkpoint.exists(run) else "there was no checkpoint yet"
+            kept = "the last good checkpoint is kept" if run.has_checkpoint() else "there was no checkpoint yet"
             raise Failed(
                 f"the loss became NaN or infinite before step {self.step}; {kept}. "
                 "Try a lower learning_rate, a longer warmup_epochs, or precision=float32"
@@ -301,7 +301,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
     """
     config = training.config
     sample = datasets.sample(data, config.evaluate.sample)
-    if distributed.agree(checkpoint.exists(run)):
+    if distributed.agree(run.has_checkpoint()):
         usual = training.precision
         for own_turn in distributed.turns():
             if own_turn and (said := training.restore(run)):
@@ -383,7 +383,7 @@ def take_snapshot(training: Training, images: Images, epoch: int) -> None:
 
 
 def make_ready(training: Training, pulse) -> None:
-    """Compile the networks and record the passes of a step, each where it pays. The seconds count as training."""
+    """Keep memory, compile the networks and record the passes of a step, each where it pays. The seconds count as training."""
     began = time.monotonic()
     if training.device.type == "cpu":
         memory.keep_freed()

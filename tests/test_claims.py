@@ -9,7 +9,7 @@ import yaml
 
 from sslcore import plan
 from sslcore.analysis import ablation, claims
-from sslcore.analysis.claims import Claim, Evidence, along, judge
+from sslcore.analysis.claims import Claim, Evidence, Verdict, along, judge
 from sslcore.analysis.claims.evidence import kinds
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.summary import NUMBERS
@@ -38,6 +38,10 @@ def entries(accuracy, values: dict[str, list[dict]], seeds=SEEDS, untrained=0.3,
                 }
                 found.append(ablation.Entry("made", f"{method}-{k}-s{seed}", config, "finished", 1.0, None, numbers))
     return Evidence(found, [])
+
+
+def said(verdict: Verdict) -> str:
+    return " ".join(verdict.reasons)
 
 
 def claim(*parts: dict, **more) -> Claim:
@@ -113,8 +117,8 @@ def longer(ssl: float, supervised: float):
 )
 def test_verdicts_follow_from_the_runs(rule, accuracy, values, verdict):
     found = judge(claim(rule), entries(accuracy, values))
-    assert found.word == verdict, " ".join(found.reasons)
-    assert " ".join(found.reasons)
+    assert found.word == verdict, said(found)
+    assert said(found)
 
 
 @pytest.mark.parametrize("rule", [SENSITIVE, SATURATES, INTERIOR, SLOW, FAILS, WORKS, AHEAD, LONGER])
@@ -122,7 +126,7 @@ def test_one_seed_and_no_runs_decide_nothing(rule):
     values = {method: [*BATCHES] for method in ("simclr", "moco", "byol")}
     assert judge(claim(rule), Evidence([], [])).word == "undecided"
     one = judge(claim(rule), entries(losing(simclr=0.05, moco=0.02, byol=0.005), values, seeds=[0]))
-    assert one.word == "undecided" and ("one seed" in " ".join(one.reasons) or "Not decided" in " ".join(one.reasons))
+    assert one.word == "undecided" and ("one seed" in said(one) or "Not decided" in said(one))
 
 
 def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
@@ -134,9 +138,7 @@ def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
             entry.numbers["linear"] += 0.02 + 0.03 * entry.config.seed
     found = judge(claim(SATURATES), Evidence(runs.entries, []))
     assert (
-        found.word == "undecided"
-        and "from 256 to 1024 negatives, MoCo gains" in " ".join(found.reasons)
-        and "below 1 point" in " ".join(found.reasons)
+        found.word == "undecided" and "from 256 to 1024 negatives, MoCo gains" in said(found) and "below 1 point" in said(found)
     )
 
 
@@ -169,7 +171,7 @@ def test_a_last_step_that_may_be_a_gain_is_no_saturation_though_its_mean_is_none
         if entry.config.moco.queue_size == 1024:
             entry.numbers["linear"] += {0: -0.03, 1: 0.02, 2: -0.01, 3: 0.02}[entry.config.seed]
     found = judge(claim(SATURATES), runs)
-    assert found.word == "undecided" and "MoCo gains −0.0 points" in " ".join(found.reasons).replace("+0.0", "−0.0")
+    assert found.word == "undecided" and "MoCo gains −0.0 points" in said(found).replace("+0.0", "−0.0")
 
 
 def test_where_the_halves_of_an_axis_lie():
@@ -234,9 +236,9 @@ def test_a_step_that_cannot_be_tested_is_no_comparison():
 
 def test_what_is_missing_is_told_by_its_values():
     two = judge(claim(SENSITIVE), entries(losing(simclr=0.05, moco=0.02, byol=0.005), dict.fromkeys(THREE, BATCHES[1:])))
-    assert two.word == "undecided" and "2 distinct values of batch size" in " ".join(two.reasons)
+    assert two.word == "undecided" and "2 distinct values of batch size" in said(two)
     large = judge(claim(WORKS), entries(losing(byol=0.01), {"byol": [{"batch_size": 128}, {"batch_size": 256}]}))
-    assert large.word == "undecided" and "64 or less" in " ".join(large.reasons)
+    assert large.word == "undecided" and "64 or less" in said(large)
 
 
 def test_a_part_without_evidence_leaves_a_claim_undecided_and_a_contradicted_part_does_not():
@@ -252,7 +254,7 @@ def test_a_part_without_evidence_leaves_a_claim_undecided_and_a_contradicted_par
 )
 def test_an_order_of_words_is_not_made_up(rule):
     found = judge(claim(rule), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS}))
-    assert found.word == "undecided" and "are words" in " ".join(found.reasons)
+    assert found.word == "undecided" and "are words" in said(found)
 
 
 def test_augmentations_are_told_by_what_is_on():
@@ -384,7 +386,7 @@ def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_differ
         for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()
     ]
     found = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}), Evidence([], runs))
-    assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in " ".join(found.reasons)
+    assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in said(found)
 
 
 def test_energy_counts_where_it_was_measured(tmp_path):

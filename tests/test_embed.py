@@ -58,11 +58,10 @@ def euclidean_distances(x: np.ndarray) -> np.ndarray:
 # -- Measures
 
 
-@pytest.mark.parametrize("n", [9, 60])
-def test_neighbourhood_preservation_is_its_definition(n):
+@pytest.mark.parametrize("n, k", [(9, 3), (60, 15)])
+def test_neighbourhood_preservation_is_its_definition(n, k):
     h, _ = clusters(n)
     layout = np.random.default_rng(1).normal(size=(n, 2)) + 3 * h[:, :2]
-    k = neighbourhood(n)
     shares = []
     for in_h, in_layout in zip(cosine_distances(h), euclidean_distances(layout)):
         i = len(shares)
@@ -164,8 +163,9 @@ def test_trustworthiness_is_scikit_learns(monkeypatch):
     layout = np.random.default_rng(1).normal(size=(150, 2)) + 3 * h[:, :2]
     monkeypatch.setattr(embed, "ROWS", 64)  # in several pieces
     assert faithfulness(h, layout) == pytest.approx(trustworthiness(h, layout, n_neighbors=NEIGHBOURS, metric="cosine"), abs=1e-9)
-    for n in (9, 20, 33):
-        of_few = trustworthiness(h[:n], layout[:n], n_neighbors=neighbourhood(n), metric="cosine")
+    for n, k in ((9, 3), (20, 8), (33, 15)):
+        assert neighbourhood(n) == k, "as results.json says it"
+        of_few = trustworthiness(h[:n], layout[:n], n_neighbors=k, metric="cosine")
         assert faithfulness(h[:n], layout[:n]) == pytest.approx(of_few, abs=1e-9)
 
 

@@ -407,8 +407,10 @@ def test_a_run_is_put_back_only_where_its_place_is_free(store, run):
 
 def test_a_trash_that_may_not_be_read_is_empty_and_one_that_is_made_may_be_read(store, run, monkeypatch):
     before = os.umask(0o077)
-    trash.discard(store, run)
-    os.umask(before)
+    try:
+        trash.discard(store, run)
+    finally:
+        os.umask(before)
     assert stat.S_IMODE((store.root / ".trash").stat().st_mode) == 0o755 and len(trash.contents(store)) == 1
     listing = Path.iterdir
 

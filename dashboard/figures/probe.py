@@ -75,7 +75,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     made, error, told = aggregate(values), None, ""
     probed = [row for row in group if row[column] is not None]
     if made.std is not None:
-        error = style.interval(0, -made.std, made.std, colour)
+        error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
         told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
         figure.add_trace(
             go.Scatter(

@@ -84,7 +84,7 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
 def _own(compared: Sequence[Pair]) -> list[str]:
     """What was not equal in the differences, in a sentence."""
     own = pairs.unequal([pair.matches for pair in compared], "method")
-    return [words.not_equal("method", own)] if own else []
+    return [pairs.not_equal("method", own)] if own else []
 
 
 def _day(seconds: float) -> str:

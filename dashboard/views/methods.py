@@ -7,7 +7,7 @@ import yaml
 
 from dashboard import link, unprobed, words
 from dashboard.figures import style
-from sslcore.analysis import ablation, claims
+from sslcore.analysis import ablation, claims, pairs
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.stats import Aggregate, Difference, aggregate, over_seeds
@@ -61,7 +61,7 @@ def costs(method: str) -> list[str]:
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
         said += [f"{what}: {mean}{f'; {times(ratio.difference)}' if ratio else ''}"] if mean else []
         own |= dict.fromkeys(ratio.unequal if ratio else ())
-    return said + ([words.not_equal("method", own)] if own else [])
+    return said + ([pairs.not_equal("method", own)] if own else [])
 
 
 def batch(method: str) -> list[str]:

@@ -66,7 +66,7 @@ if compared or apart:
     st.text(f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
     if own:
-        st.caption(words.plain(words.not_equal("method", own)))
+        st.caption(words.plain(pairs.not_equal("method", own)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):

@@ -163,9 +163,12 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     mean = accuracy(one, measure) - accuracy(other, measure)
     if a is not None and b is not None and same_images(a, b):
         return over_images(a[measure] == a["label"], b[measure] == b["label"])
-    missing = next((run.id for run, said in ((one, a), (other, b)) if said is None), None)
-    why = f"no predictions.npz, which `python -m sslcore evaluate {missing}` makes"
-    why = why if missing else "the two were tested on different images"
+    missing = [run.id for run, said in ((one, a), (other, b)) if said is None]
+    why = (
+        f"no predictions.npz, which `python -m sslcore evaluate {missing[0]}` makes"
+        if missing
+        else "the two were tested on different images"
+    )
     return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
 
 
@@ -203,6 +206,11 @@ def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str)
         if name not in (by, "dataset", "seed", *WATCHING)
         and any(not _equal(value(one, name), value(other, name)) for one, other in held)
     ]
+
+
+def not_equal(what: str, names: Iterable[str]) -> str:
+    """Of settings that are `unequal`, as methods' recipes are."""
+    return f"Not equal, since each {what} has its own: {', '.join(names)}."
 
 
 def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:

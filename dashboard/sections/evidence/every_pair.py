@@ -89,7 +89,7 @@ def _how(asked: Asked) -> list[str]:
             f"{', '.join(map(in_words, asked.equal))}), and counts once."
         )
     if own := pairs.unequal([pair.matches for pair in asked.pairs], asked.by):
-        told.append(words.not_equal(in_words(asked.by), own))
+        told.append(pairs.not_equal(in_words(asked.by), own))
     return told
 
 

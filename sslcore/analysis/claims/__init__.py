@@ -31,6 +31,7 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.pair import CostOrder, PairAhead, ResultAhead
 from sslcore.analysis.claims.rule import Method, Rule
 from sslcore.analysis.claims.step import Lacking, Step
+from sslcore.analysis.pairs import not_equal
 from sslcore.analysis.stats import holm
 from sslcore.config import first_problem
 
@@ -112,7 +113,7 @@ class Verdict:
         own = dict.fromkeys(name for step in self.steps for name in step.unequal)
         return [
             *(step.sentence for step in self.steps),
-            *([f"Not equal, since each method has its own: {', '.join(own)}."] if own else []),
+            *([not_equal("method", own)] if own else []),
             *(f"Not decided: {lack}." for lack in self.lacks),
         ]
 
