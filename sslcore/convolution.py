@@ -1,4 +1,4 @@
-"""3x3 convolutions while training on a CPU, by the cheapest of several equal ways.
+"""Convolutions while training on a CPU, by the cheapest of several equal ways.
 
 oneDNN's direct convolution comes near a processor's peak on large maps; on the small
 maps at the end of a network it does not, least in the gradient of the weights. There
@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
+PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
+MANY_CHANNELS = 257  # from here on oneDNN is slow on small maps that are channels last
 # With vectors of 512 bits oneDNN's float32 convolutions are faster than matrix products, of which the other ways are made.
 WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
@@ -39,19 +41,46 @@ B, G, A = (torch.kron(m, m) for m in (torch.tensor(rows, dtype=torch.float64) fo
 
 
 def hasten(network: nn.Module) -> nn.Module:
-    """Let a network's 3x3 convolutions take the ways below. Weights, their names and what is computed stay the same."""
+    """Let a network's convolutions take the ways below. Weights, their names and what is computed stay the same."""
     for module in network.modules():
-        if type(module) is nn.Conv2d and module.kernel_size == (3, 3) and module.bias is None:
-            module.__class__ = Conv3x3
+        if type(module) is nn.Conv2d and module.bias is None:
+            if module.kernel_size == (3, 3):
+                module.__class__ = Conv3x3
+            elif (module.kernel_size, module.stride) == ((1, 1), (2, 2)):
+                module.__class__ = Conv1x1
     return network
 
 
 def plain(network: nn.Module) -> nn.Module:
     """Undo `hasten`: what a count of operations should see."""
     for module in network.modules():
-        if isinstance(module, Conv3x3):
+        if isinstance(module, (Conv3x3, Conv1x1)):
             module.__class__ = nn.Conv2d
     return network
+
+
+class Conv1x1(nn.Conv2d):
+    """A convolution of single pixels, stride 2, without bias: of stride 1 over every other pixel."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or x.device.type != "cpu":
+            return super().forward(x)
+        return F.conv2d(EveryOther.apply(x), self.weight)
+
+
+class EveryOther(torch.autograd.Function):
+    """Every other row and column, channels last."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> Tensor:
+        of_x = torch.empty(ctx.shape, dtype=slope.dtype, memory_format=torch.channels_last).zero_()
+        of_x[:, :, ::2, ::2] = slope
+        return of_x
 
 
 class Conv3x3(nn.Conv2d):
@@ -66,7 +95,7 @@ class Conv3x3(nn.Conv2d):
         if lowered:  # autocast itself does so for torch's convolutions alone
             x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
         if (height, width, stride) == (2, 2, 1):
-            return whole_map(x, weight)
+            return WholeMap.apply(x, weight)
         if max(height, width) <= 4 * stride and (lowered or (stride == 2 and not WIDE_VECTORS)):
             return OneProduct.apply(x, weight, stride)
         tiled = height % 4 == width % 4 == 0 and max(height, width) <= 8 and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
@@ -80,13 +109,37 @@ def pixels_last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).contiguous()
 
 
-def whole_map(x: Tensor, weight: Tensor) -> Tensor:
-    """Of 2x2 pixels every one reaches every other: one matrix (4 C, 4 K) in place of nine taps, five of which meet padding."""
-    n, channels = x.shape[:2]
-    taps = weight.permute(2, 3, 1, 0)  # (3, 3, C, K)
-    # One for each pixel of the output.
-    columns = [taps[1 - i : 3 - i, 1 - j : 3 - j].reshape(4 * channels, -1) for i in (0, 1) for j in (0, 1)]
-    return (pixels_last(x).view(n, -1) @ torch.cat(columns, 1)).view(n, 2, 2, -1).permute(0, 3, 1, 2)
+class WholeMap(torch.autograd.Function):
+    """Of 2x2 pixels every one reaches every other: one matrix (4 K, 4 C) in place of nine taps, five of which meet padding."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
+        pixels = pixels_last(x).view(len(x), -1)  # (N, 4 C)
+        taps = pixels_last(weight)  # (K, 3, 3, C)
+        out, channels = weight.shape[:2]
+        matrix = taps.new_empty(2, 2, out, 2, 2, channels)
+        for i, j in PIXELS:
+            matrix[i, j] = seen_from(taps, i, j)
+        matrix = matrix.view(4 * out, 4 * channels)
+        ctx.save_for_backward(pixels, matrix)
+        return (pixels @ matrix.T).view(len(x), 2, 2, out).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, Tensor]:
+        pixels, matrix = ctx.saved_tensors
+        n, out, channels = len(slope), slope.shape[1], pixels.shape[1] // 4
+        slope = pixels_last(slope).view(n, -1)  # (N, 4 K)
+        of_x = (slope @ matrix).view(n, 2, 2, channels)
+        of_matrix = (slope.T @ pixels).view(2, 2, out, 2, 2, channels)
+        of_taps = slope.new_zeros(out, 3, 3, channels)
+        for i, j in PIXELS:
+            seen_from(of_taps, i, j).add_(of_matrix[i, j])
+        return of_x.permute(0, 3, 1, 2), of_taps.permute(0, 3, 1, 2)
+
+
+def seen_from(taps: Tensor, i: int, j: int) -> Tensor:
+    """Of taps (K, 3, 3, C) those that fall on a map of 2x2 pixels, seen from its pixel (i, j): a view (K, 2, 2, C)."""
+    return taps[:, 1 - i : 3 - i, 1 - j : 3 - j]
 
 
 class OneProduct(torch.autograd.Function):
@@ -99,21 +152,38 @@ class OneProduct(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        return F.conv2d(x, weight, stride=stride, padding=1)
+        return convolved(x, weight, stride)
 
     @staticmethod
     def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         of_x = of_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = torch.ops.aten.convolution_backward(
-                slope, x, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
-            )[0]
+            if ctx.stride == 1:
+                of_x = convolved(slope, turned(weight), 1)
+            else:
+                of_x = torch.ops.aten.convolution_backward(
+                    slope, x, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
+                )[0]
         if ctx.needs_input_grad[1]:
             rows = patches(x, 3, ctx.stride).reshape(-1, 9 * x.shape[1])  # (N h w, 9 C)
             product = pixels_last(slope).view(len(rows), -1).T @ rows  # (K, 9 C)
             of_weight = product.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
         return of_x, of_weight, None
+
+
+def convolved(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """A convolution by oneDNN; of many channels by its kernels for blocks of channels, or for some of the outputs at a time."""
+    if max(weight.shape[:2]) < MANY_CHANNELS:
+        return F.conv2d(x, weight, stride=stride, padding=1)
+    if stride == 1:
+        return F.conv2d(x.contiguous(), weight.contiguous(), padding=1).contiguous(memory_format=torch.channels_last)
+    return torch.cat([F.conv2d(x, part, stride=stride, padding=1) for part in weight.chunk(2)], 1)
+
+
+def turned(weight: Tensor) -> Tensor:
+    """The weights by which a slope is convolved to be the gradient of x, where the stride is 1."""
+    return weight.flip(2, 3).transpose(0, 1)
 
 
 def patches(x: Tensor, size: int, stride: int) -> Tensor:
@@ -138,8 +208,8 @@ class Winograd(torch.autograd.Function):
     def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
         seen, weight = ctx.saved_tensors
         of_x = of_weight = None
-        if ctx.needs_input_grad[0]:  # a convolution with the weights turned round
-            of_x = filtered(transformed(slope), weight.flip(2, 3).transpose(0, 1), slope.shape)
+        if ctx.needs_input_grad[0]:
+            of_x = filtered(transformed(slope), turned(weight), slope.shape)
         if ctx.needs_input_grad[1]:
             n, out, height, width = slope.shape
             tiles = pixels_last(slope).view(n, height // 4, 4, width // 4, 4, out).permute(2, 4, 0, 1, 3, 5)

@@ -4,25 +4,29 @@ import pytest
 import torch
 from torch import nn
 
-from sslcore.convolution import Conv3x3, Winograd, hasten, plain
+from sslcore.convolution import Conv1x1, Conv3x3, Winograd, hasten, plain
 from sslcore.encoders import build_encoder
 
-SHAPES = {  # images, channels in, out, height, width, stride
-    "whole map": (3, 5, 6, 2, 2, 1),
-    "winograd, one tile": (3, 64, 70, 4, 4, 1),
-    "winograd, tiles": (2, 64, 64, 8, 4, 1),
-    "strided": (3, 7, 5, 8, 6, 2),
-    "one product": (3, 5, 6, 3, 4, 1),
-    "large": (2, 4, 5, 12, 12, 1),
-    "odd": (2, 4, 5, 5, 7, 2),
+SHAPES = {  # images, channels in, out, height, width, pixels of the kernel, stride
+    "whole map": (3, 5, 6, 2, 2, 3, 1),
+    "winograd, one tile": (3, 64, 70, 4, 4, 3, 1),
+    "winograd, tiles": (2, 64, 64, 8, 4, 3, 1),
+    "strided": (3, 7, 5, 8, 6, 3, 2),
+    "strided, many channels": (3, 7, 260, 8, 6, 3, 2),
+    "one product": (3, 5, 6, 3, 4, 3, 1),
+    "one product, many channels": (3, 260, 6, 3, 4, 3, 1),
+    "large": (2, 4, 5, 12, 12, 3, 1),
+    "odd": (2, 4, 5, 5, 7, 3, 2),
+    "shortcut": (3, 5, 6, 8, 6, 1, 2),
+    "shortcut, odd": (2, 4, 5, 5, 7, 1, 2),
 }
 
 
 def drawn(shape: str) -> tuple[nn.Conv2d, torch.Tensor]:
     """A convolution and what it is to see, in float64."""
-    n, channels, out, height, width, stride = SHAPES[shape]
+    n, channels, out, height, width, size, stride = SHAPES[shape]
     torch.manual_seed(0)
-    convolution = nn.Conv2d(channels, out, 3, stride, 1, bias=False, dtype=torch.float64)
+    convolution = nn.Conv2d(channels, out, size, stride, size // 2, bias=False, dtype=torch.float64)
     return convolution, torch.randn(n, channels, height, width, dtype=torch.float64)
 
 
@@ -41,7 +45,7 @@ def test_each_way_is_the_same_convolution(shape, wide, monkeypatch):
     convolution, x = drawn(shape)
     expected = outcome(convolution, x)
     hasten(convolution)
-    assert type(convolution) is Conv3x3
+    assert type(convolution) in (Conv3x3, Conv1x1)
     for ours, theirs in zip(outcome(convolution, x), expected):
         torch.testing.assert_close(ours, theirs, atol=1e-10, rtol=1e-10)
 
