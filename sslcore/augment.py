@@ -90,9 +90,8 @@ def crop_and_flip(images: Tensor, crop_min: float, flip: float) -> Tensor:
     mirrored = random_rows(torch.rand, n, 1, 1, device=images.device) < flip
     columns = torch.where(mirrored, columns.flip(1), columns)
     x = rows @ (images.float() / 255).view(n, size, size * 3)
-    x = x.view(n, size, size, 3).transpose(1, 2).reshape(n, size, size * 3)
-    x = columns @ x  # (N, S columns, S rows * 3)
-    return x.view(n, size, size, 3).permute(0, 3, 2, 1).contiguous()
+    x = x.view(n, size, size, 3).permute(0, 3, 1, 2).reshape(n, 3 * size, size)  # (N, 3 * S rows, S columns)
+    return (x @ columns.mT).view(n, 3, size, size)
 
 
 def random_boxes(n: int, size: int, crop_min: float, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
