@@ -19,12 +19,11 @@ def build_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "adapt": False},
     ]
     rate = config.peak_learning_rate
-    fused = any(p.is_cuda for p in parameters) or None  # one kernel a step; on CPUs torch chooses
     if config.optimizer == "lars":
         return LARS(groups, lr=rate)
     if config.optimizer == "adamw":
-        return AdamW(groups, lr=rate, fused=fused)
-    return SGD(groups, lr=rate, momentum=MOMENTUM, fused=fused)
+        return AdamW(groups, lr=rate, fused=True)
+    return SGD(groups, lr=rate, momentum=MOMENTUM, fused=True)
 
 
 class Uncompiled:

@@ -268,8 +268,6 @@ class Training:
         try:
             kept, said = checkpoint.read(run)
             self.method.load_state_dict(kept["method"])
-            for group, own in zip(kept["optimizer"]["param_groups"], self.optimizer.param_groups):
-                group |= {name: own[name] for name in ("fused",) if name in own}  # of this device, not of the one before
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
             if self.config.precision == "auto":  # decided once, on the device where the run began
