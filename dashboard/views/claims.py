@@ -14,7 +14,7 @@ from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.evidence import AUGMENTATIONS
 from sslcore.config import ConfigError
-from sslcore.experiment import Experiment
+from sslcore.experiment import Experiment, Store
 
 ALL = "all"
 CHART = 330  # pixels
@@ -22,7 +22,7 @@ CHART = 330  # pixels
 experiment, runs = link.header("Claims")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 known, problems = claims.read()
-own, more = claims.read(link.store().root / "claims.yaml")
+own, more = claims.read(Store().root / "claims.yaml")
 for problem in [*problems, *more]:
     st.warning(f"Left out: {words.plain(problem)}", icon=":material/edit_off:")
 
