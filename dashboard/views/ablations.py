@@ -247,7 +247,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
             f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))
         ]
         st.caption(f"On the way: {', '.join(states)}; this page follows.")
-    missing = ablation.to_run(own, experiment.name)
+    missing = ablation.to_run(own)
     if not missing:
         others = len(experiment.runs()) - len(own)
         left_out = f"shown has a result; {words.count(others, 'other')} of the grid: hidden, or their config cannot be read."
