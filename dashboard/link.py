@@ -3,16 +3,17 @@
 Every choice on every page lives in the URL, so that a pasted link shows the same
 thing. Widgets see to it themselves with `bind="query-params"` and a key that
 starts with the page's name, such as `compare_x`; their defaults must not depend
-on what is in the store, because Streamlit leaves defaults out of the URL. What
-belongs to all pages is kept here and goes along from page to page:
+on what is in the store, because Streamlit leaves defaults out of the URL (see
+`choice`). What belongs to all pages is kept here and goes along from page to page:
 
     experiment   the experiment
     also         others whose runs stand beside its runs, with commas between
     hidden       "shown" where hidden runs are shown all the same
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
@@ -241,6 +242,14 @@ def report(experiment: Experiment) -> str:
     """The address of the experiment's report."""
     base = st.get_option("server.baseUrlPath").strip("/")
     return "/" + "/".join(filter(None, [base, "report", quote(experiment.name)]))
+
+
+def choice(title: str, options: Sequence[str], default: str, key: str, say: Callable[[str], str] = str, **common: Any) -> str:
+    """What the reader chooses of the options; until then `default`, which is not the widget's and so may depend on the store."""
+    chosen = st.selectbox(
+        title, options, index=None, format_func=say, placeholder=say(default), key=key, bind="query-params", **common
+    )
+    return chosen or default
 
 
 def params(*names: str) -> dict[str, list[str]]:

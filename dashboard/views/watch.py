@@ -278,7 +278,7 @@ if st.session_state.get("watch_run") not in runs:
     st.session_state.pop("watch_run", None)
 urgency = list(words.STATES)
 notable = min(statuses().items(), key=lambda item: urgency.index(item[1].state))[0]
-run = runs[st.selectbox("Run", list(runs), index=None, key="watch_run", bind="query-params", placeholder=notable) or notable]
+run = runs[link.choice("Run", list(runs), notable, key="watch_run")]
 its_job(run)
 log_box, views_box = st.columns([3, 2])
 with log_box:
