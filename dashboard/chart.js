@@ -116,9 +116,9 @@ const PATIENCE = 2000 // milliseconds: where a machine is never idle, or a figur
 // Each chart in a task of its own: once all sketches are seen where it is in sight, else when it comes there or there is nothing
 // else to do.
 async function dueTurn(state, turn) {
-  const latest = performance.now() + PATIENCE
+  const end = performance.now() + PATIENCE
   while (turn === state.turn && state.node.isConnected) {
-    const late = performance.now() > latest
+    const late = performance.now() > end
     const due = inSight(state.node) ? (await shown(), !awaited.size || late) : ((await isIdle()) && !urgent.size) || late
     if (due && !state.plot._dragging) return // the reader is zooming or lassoing otherwise
     await pause(50)
@@ -208,9 +208,9 @@ function showThumbnail(state, event) {
     [label.left - gap - width, label.top],
   ]
   const inside = (at, size, from, to) => Math.max(from, Math.min(at, to - size))
-  const fitted = places.map(([x, y]) => [inside(x, width, frame.left, frame.right), inside(y, height, frame.top, frame.bottom)])
+  const seen = places.map(([x, y]) => [inside(x, width, frame.left, frame.right), inside(y, height, frame.top, frame.bottom)])
   const covers = ([x, y]) => x < label.right && x + width > label.left && y < label.bottom && y + height > label.top
-  const [x, y] = fitted.find(place => !covers(place)) ?? fitted[0]
+  const [x, y] = seen.find(place => !covers(place)) ?? seen[0]
   box.style.transform = `translate(${x - frame.left}px, ${y - frame.top}px)`
 }
 
@@ -310,7 +310,7 @@ function unescaped(text) {
 // -- Picking -------------------------------------------------------------------------------
 
 // Tells what the reader has picked, and when.
-function pick(state, picked) {
+function tell(state, picked) {
   if (!state.pick) return
   state.picked = { ...state.picked, ...picked }
   state.pick({ ...state.picked, moment: Date.now() })
@@ -330,7 +330,7 @@ function listen(state) {
   plot.on("plotly_click", event => {
     showThumbnail(state, event) // a tap hovers over nothing
     const index = event.points.map(indexOf).find(index => index !== null)
-    if (index !== undefined) pick(state, { clicked: index })
+    if (index !== undefined) tell(state, { clicked: index })
   })
   plot.on("plotly_selecting", () => {
     state.looping = true
@@ -341,7 +341,7 @@ function listen(state) {
     state.wanted = null // what is lit is the reader's own doing until the page answers, perhaps with the same figure
     const all = event.points.map(indexOf).filter(index => index !== null)
     const indices = [...new Set(all)].sort((a, b) => a - b)
-    if (String(indices) !== String(state.picked.indices)) pick(state, { indices })
+    if (String(indices) !== String(state.picked.indices)) tell(state, { indices })
     else redraw(state) // a lasso around nothing leaves every point faint
   })
   plot.on("plotly_webglcontextlost", () => {
@@ -352,7 +352,7 @@ function listen(state) {
   // A double click.
   plot.on("plotly_deselect", () => {
     state.wanted = null
-    pick(state, { indices: [], clicked: null })
+    tell(state, { indices: [], clicked: null })
   })
 }
 

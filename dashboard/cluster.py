@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from dashboard import access, change, forms, words
+from dashboard import access, change, forms, link, words
 from sslcore import launch
 from sslcore.config import ConfigError
 from sslcore.experiment import Run, Store
@@ -21,22 +21,17 @@ def ask_for_engine(store: Store) -> str:
     if why := client.missing():
         st.caption(f"{words.plain(why)}.")
         return "local"
-    engine = (
-        st.selectbox(
-            "Where to train",
-            list(launch.ENGINES),
-            format_func=launch.ENGINES.get,
-            index=None,
-            key="new_engine",
-            bind="query-params",
-            width=320,
-            placeholder=launch.ENGINES["local"],
-            help=(
-                "Slurm queues the runs on the cluster, as one job array. A run that is preempted or whose time is up goes on by "
-                "itself."
-            ),
-        )
-        or "local"
+    engine = link.choice(
+        "Where to train",
+        list(launch.ENGINES),
+        "local",
+        key="new_engine",
+        say=launch.ENGINES.get,
+        width=320,
+        help=(
+            "Slurm queues the runs on the cluster, as one job array. A run that is preempted or whose time is up goes on by "
+            "itself."
+        ),
     )
     if engine == "slurm":
         with st.expander("How this store's jobs are asked for", icon=":material/dns:"):

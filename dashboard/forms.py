@@ -2,15 +2,14 @@
 
 import csv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
 import streamlit as st
 
 from dashboard import words
 from sslcore import datasets
 from sslcore.config import OPTIONS
+from sslcore.shape import Shape, shape
 
 FIRST = ("epochs", "batch_size", "learning_rate", "encoder", "image_size")  # what most readers change
 TITLES = {
@@ -30,33 +29,6 @@ SPELLING = {
 
 
 # -- What an option looks like ---------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What values an option takes."""
-
-    type: type  # int, float, bool or str
-    optional: bool  # may be empty
-    choices: tuple[str, ...]  # () where any value of the type will do
-    low: float | None
-    high: float | None  # bounds, inclusive
-    above: float | None  # a lower bound that itself is excluded
-
-
-def shape(name: str) -> Shape:
-    """The shape of an option, read from its annotation and bounds."""
-    field = OPTIONS[name]
-    annotation, optional = field.annotation, False
-    if get_origin(annotation) is UnionType:
-        inner = [part for part in get_args(annotation) if part is not NoneType]
-        annotation, optional = inner[0], len(inner) < len(get_args(annotation))
-    choices = tuple(get_args(annotation)) if get_origin(annotation) is Literal else ()
-    bound = {}
-    for limit in field.metadata:
-        for side in ("ge", "gt", "le"):
-            bound[side] = getattr(limit, side, bound.get(side))
-    return Shape(str if choices else annotation, optional, choices, bound.get("ge"), bound.get("le"), bound.get("gt"))
 
 
 def label(name: str) -> str:

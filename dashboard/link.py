@@ -1,18 +1,19 @@
-"""Where the reader is: the store, the experiment that the URL names, the runs to show, and the way to other pages.
+"""Where the reader is: the experiment that the URL names, the runs to show, and the way to other pages.
 
 Every choice on every page lives in the URL, so that a pasted link shows the same
 thing. Widgets see to it themselves with `bind="query-params"` and a key that
 starts with the page's name, such as `compare_x`; their defaults must not depend
-on what is in the store, because Streamlit leaves defaults out of the URL. What
-belongs to all pages is kept here and goes along from page to page:
+on what is in the store, because Streamlit leaves defaults out of the URL (see
+`choice`). What belongs to all pages is kept here and goes along from page to page:
 
     experiment   the experiment
     also         others whose runs stand beside its runs, with commas between
     hidden       "shown" where hidden runs are shown all the same
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import streamlit as st
@@ -24,11 +25,6 @@ from sslcore.experiment import Experiment, Run, Store
 
 VIEWS = Path(__file__).parent / "views"
 CARRIED = ("experiment", "also", "hidden")
-
-
-def store() -> Store:
-    """The store that this dashboard shows."""
-    return Store()
 
 
 def remember_experiment() -> None:
@@ -106,7 +102,7 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
     Ends the page with a word on what to do where the store is empty.
     """
     named = [st.query_params.get("experiment", ""), *_also()]
-    names = [e.name for e in store().experiments() if e.name in named or not e.spec().archived]
+    names = [e.name for e in Store().experiments() if e.name in named or not e.spec().archived]
     if not names:
         st.title(title)
         st.info("There are no experiments yet.", icon=":material/science:")
@@ -146,7 +142,7 @@ def _pick_experiment(names: list[str]) -> Experiment:
         _put(experiment=current)
     st.session_state["link_experiment"] = current
     st.selectbox("Experiment", names, key="link_experiment", on_change=_choose_experiment)
-    return store().experiment(current)
+    return Store().experiment(current)
 
 
 def _pick_others(names: list[str]) -> None:
@@ -198,7 +194,7 @@ def _hidden_are_shown() -> bool:
 def others(experiment: Experiment) -> list[Experiment]:
     """The experiments whose runs stand beside those of `experiment`, in the URL's order."""
     wanted = [name for name in _also() if name != experiment.name]
-    found = {e.name: e for e in store().experiments()} if wanted else {}
+    found = {e.name: e for e in Store().experiments()} if wanted else {}
     return [found[name] for name in dict.fromkeys(wanted) if name in found]
 
 
@@ -246,6 +242,14 @@ def report(experiment: Experiment) -> str:
     """The address of the experiment's report."""
     base = st.get_option("server.baseUrlPath").strip("/")
     return "/" + "/".join(filter(None, [base, "report", quote(experiment.name)]))
+
+
+def choice(title: str, options: Sequence[str], default: str, key: str, say: Callable[[str], str] = str, **common: Any) -> str:
+    """What the reader chooses of the options; until then `default`, which is not the widget's and so may depend on the store."""
+    chosen = st.selectbox(
+        title, options, index=None, format_func=say, placeholder=say(default), key=key, bind="query-params", **common
+    )
+    return chosen or default
 
 
 def params(*names: str) -> dict[str, list[str]]:

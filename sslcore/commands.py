@@ -7,18 +7,15 @@ import argparse
 import logging
 import shlex
 import sys
-import typing
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
 from sslcore.experiment import Run, Store
-from sslcore.methods import METHODS
 from sslcore.naming import folder_name
 from sslcore.notation import axes_of, axes_words, option_words, pairs, printable, settings_of, settings_words
+from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
 
 PROGRAM = "python -m sslcore"
@@ -354,19 +351,16 @@ def presets(args: argparse.Namespace) -> int:
 def options(args: argparse.Namespace) -> int:
     for name, field in OPTIONS.items():
         default = "empty" if field.default is None else field.default
-        print(f"{name}  ({kind_of(name, field)}; default {default})\n    {field.description}")
+        print(f"{name}  ({kind_of(name)}; default {default})\n    {field.description}")
     print("\nDefaults that a method or a data set brings along come before these; --set and --vary come before all.")
     return 0
 
 
-def kind_of(name: str, field: FieldInfo) -> str:
+def kind_of(name: str) -> str:
     """An option's type and bounds in words, such as "int >= 1"."""
-    if name == "method":
-        return " | ".join(METHODS)
-    members = [m for m in typing.get_args(field.annotation) if m is not type(None)] or [field.annotation]
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return " | ".join(map(str, members))
-    signs = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
-    bounds = [f"{sign} {getattr(limit, key)}" for limit in field.metadata for key, sign in signs.items() if hasattr(limit, key)]
-    words = [f"{members[0].__name__} {' and '.join(bounds)}".strip()]
-    return " or ".join(words + ["empty"] * (type(None) in typing.get_args(field.annotation)))
+    option = shape(name)
+    if option.choices:
+        return " | ".join(option.choices)
+    bounds = {">": option.above, ">=": option.low, "<=": option.high}
+    said = " and ".join(f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None)
+    return f"{option.type.__name__} {said}".strip() + " or empty" * option.optional

@@ -13,6 +13,7 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sslcore.pulse import AnyPulse
     from sslcore.train import Training
 
 # Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md).
@@ -31,7 +32,7 @@ def wanted(training: Training) -> bool:
     return possible and config.encoder != "small" and training.total >= LONG
 
 
-def compile_networks(training: Training, pulse) -> None:
+def compile_networks(training: Training, pulse: AnyPulse) -> None:
     """Compile them and see that they run; where they do not, warn and leave them as they were."""
     import torch._dynamo  # takes two seconds
 

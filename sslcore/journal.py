@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sslcore import distributed
 from sslcore.experiment import Run
+from sslcore.pulse import AnyPulse
 from sslcore.readout import Readout
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class Journal:
     """The rows of an attempt, and its clock: seconds and joules of training steps, with what comes between them left out."""
 
-    def __init__(self, training: Training, run: Run, pulse):
+    def __init__(self, training: Training, run: Run, pulse: AnyPulse):
         self.training, self.run, self.pulse = training, run, pulse
         self.began, self.began_at = time.monotonic(), training.step
         self.clock = self.began  # since then, all time went into training steps

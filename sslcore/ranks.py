@@ -27,6 +27,7 @@ from typing import Any
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull
+from sslcore.pulse import AnyPulse
 
 WORDS = "TRIPTYCH_WORDS"  # environment variable: a pipe, in which ranks tell the holder
 STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM, torchrun's, ends a rank at once
@@ -37,7 +38,7 @@ MAX_BYTES = 3000  # of words, so that a message passes the pipe in one piece
 # -- The process that holds the run --------------------------------------------
 
 
-def train(run: Run, pulse) -> tuple[str, str | None]:
+def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
     """Start the ranks and wait for them. Returns (the state in which the run ended, the reason where there is one)."""
     heard: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +90,7 @@ def read(pipe: int) -> bytes:
     return b""
 
 
-def hear(words: bytes, pulse, heard: dict[str, Any]) -> bytes:
+def hear(words: bytes, pulse: AnyPulse, heard: dict[str, Any]) -> bytes:
     """Pass on the whole lines that ranks wrote, and keep what is for the end. Returns the line that is not yet whole."""
     *lines, rest = words.split(b"\n")
     for line in lines:

@@ -17,6 +17,7 @@ from sslcore import distributed
 
 if TYPE_CHECKING:
     from sslcore.methods.base import Batch
+    from sslcore.pulse import AnyPulse
     from sslcore.train import Training
 
 WARM_UP = 3  # passes before the one that is recorded: cuDNN looks for its fastest ways meanwhile
@@ -27,7 +28,7 @@ def wanted(training: Training) -> bool:
     return training.device.type == "cuda" and distributed.world() == 1 and training.config.compile != "off"
 
 
-def record_passes(training: Training, pulse) -> None:
+def record_passes(training: Training, pulse: AnyPulse) -> None:
     """Where they cannot be recorded, warn and leave them to Python."""
     try:
         training.graph = Graph(training)

@@ -14,12 +14,13 @@ from sslcore.evaluate.embed import read_snapshots
 from sslcore.evaluate.final import FinalEvaluation, Predictions, keep_predictions
 from sslcore.experiment import Run
 from sslcore.files import replacing, write_json
+from sslcore.pulse import AnyPulse
 from sslcore.status import PRETRAIN_SHARE
 from sslcore.stream import Streamed
 from sslcore.train import Training, initial, pick_device, pretrain
 
 
-def work(run: Run, pulse, evaluate_only: bool = False) -> None:
+def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
     """Take a run through its stages, from wherever it stands. Raises Stopped or Failed.
 
     Of several processes the first one writes all files; the others are done when nothing is left to share.
@@ -56,7 +57,7 @@ def memory_for(advice: str) -> Iterator[None]:
         raise Failed(advice) from error
 
 
-def measure(training: Training, data: Data, run: Run, pulse, trained: bool, known: bool) -> None:
+def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: bool, known: bool) -> None:
     """The stages probe and embed. What was measured before stays until all is measured again.
 
     `trained`: whether it was just now. `known`: whether the training has its head and what it took, besides the encoder.
@@ -97,7 +98,7 @@ def measure(training: Training, data: Data, run: Run, pulse, trained: bool, know
     run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
 
 
-def earlier(run: Run, pulse) -> dict[int, np.ndarray]:
+def earlier(run: Run, pulse: AnyPulse) -> dict[int, np.ndarray]:
     """h of the sample at earlier epochs, as far as it can be read."""
     try:
         return read_snapshots(run)
@@ -106,7 +107,7 @@ def earlier(run: Run, pulse) -> dict[int, np.ndarray]:
         return {}
 
 
-def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
+def read_data(run: Run, pulse: AnyPulse, evaluate_only: bool) -> Data:
     """Raises Failed where the data set is gone, does not suit the config any more, or is not what the run began with."""
     config, said = run.config, ""
 
@@ -137,7 +138,7 @@ def read_data(run: Run, pulse, evaluate_only: bool) -> Data:
     return data
 
 
-def check_images(run: Run, data: Data, pulse, evaluate_only: bool) -> None:
+def check_images(run: Run, data: Data, pulse: AnyPulse, evaluate_only: bool) -> None:
     """Warns where results will not be comparable. Raises Failed where a training would go on with other images."""
     other = environment.other_images(run, data)
     if other and evaluate_only:
@@ -172,7 +173,7 @@ def load_for_measuring(training: Training, run: Run) -> bool:
     return True
 
 
-def check_stop(pulse) -> None:
+def check_stop(pulse: AnyPulse) -> None:
     if pulse.stop_requested:
         raise Stopped
 
@@ -223,7 +224,7 @@ def operations(training: Training) -> dict:
     return {"flops_per_image": flops.flops_per_image(training), "flops_protocol": flops.PROTOCOL}
 
 
-def say_results(results: dict, pulse) -> None:
+def say_results(results: dict, pulse: AnyPulse) -> None:
     if results["linear"]:
         low, high = results["linear"]["ci95"]
         untrained = results["baselines"]["random_encoder"]

@@ -32,6 +32,7 @@ from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
 from sslcore.notation import seconds_of
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
+from sslcore.pulse import AnyPulse
 from sslcore.stream import Resident, Streamed, fits
 
 CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
@@ -291,11 +292,11 @@ class Training:
         self.trained_on = kept.get("trained_on") or []
 
 
-def pretrain(training: Training, data: Data, run: Run, pulse) -> bool:
+def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
     """Train to the last epoch, from the checkpoint where there is one. Returns whether there was anything left to train.
 
-    `pulse` (worker.Pulse, a rank's ranks.RankPulse) is told how far it has come and knows whether
-    it should stop. Raises Stopped or Failed; either way the last good checkpoint is kept, where there is one.
+    `pulse` is told how far it has come and knows whether it should stop. Raises Stopped or Failed; either way
+    the last good checkpoint is kept, where there is one.
     """
     config = training.config
     sample = datasets.sample(data, config.evaluate.sample)
@@ -380,7 +381,7 @@ def take_snapshot(training: Training, images: Images, epoch: int) -> None:
     training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
 
 
-def make_ready(training: Training, pulse) -> None:
+def make_ready(training: Training, pulse: AnyPulse) -> None:
     """Keep memory, compile the networks and record the passes of a step, each where it pays. The seconds count as training."""
     began = time.monotonic()
     if training.device.type == "cpu":
@@ -392,7 +393,7 @@ def make_ready(training: Training, pulse) -> None:
     training.seconds += time.monotonic() - began
 
 
-def collapse_watch(run: Run, pulse, images: int) -> Callable[[dict[str, float]], None]:
+def collapse_watch(run: Run, pulse: AnyPulse, images: int) -> Callable[[dict[str, float]], None]:
     """Warns, once a run, when h has lost its variety: all images then look the same to the encoder.
 
     The effective rank, which cannot exceed the number of images, says so from RANKED of them on.

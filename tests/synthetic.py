@@ -33,6 +33,11 @@ def store(
         base={"dataset": "photos", "epochs": 20, **base},
         axes={"method": list(methods), **(axes or {}), "seed": list(seeds)},
     )
+    return finished(root, spec, steps, name)
+
+
+def finished(root: Path, spec: Spec, steps: int, name: str = "photos") -> Experiment:
+    """An experiment of this spec, all of whose runs have finished."""
     experiment = Store(root).create(name, spec, plan(spec).configs)
     for run in experiment.runs():
         write_metrics(run, steps)

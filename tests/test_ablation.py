@@ -207,7 +207,7 @@ def test_what_was_planned_and_never_made_is_not_run_and_what_is_hidden_is_not_mi
     entries = ablation.entries(experiment, visible)
     assert ablation.axes(entries) == ["batch_size"], "a config as planned and the same as read from its file do not differ"
     assert {e.run: e.state for e in entries} == {"byol-bs16-s0": "finished", "byol-bs16-s1": NOT_RUN, "byol-bs32-s0": "failed"}
-    assert {e.run for e in ablation.to_run(entries, experiment.name)} == {"byol-bs16-s1", "byol-bs32-s0"}
+    assert {e.run for e in ablation.to_run(entries)} == {"byol-bs16-s1", "byol-bs32-s0"}
     small, large = (cell.measured("linear") for cell in ablation.cells(entries, ["batch_size"]))
     assert small.why == "not run (seed 1)" and large.why == "failed: out of memory (seed 0)" and large.states == "failed (seed 0)"
 

@@ -13,6 +13,7 @@ from sslcore.__main__ import parser
 from sslcore.config import OPTIONS, ConfigError, RunConfig, get, resolve
 from sslcore.experiment import Spec, Store
 from sslcore.notation import axes_of, settings_of
+from sslcore.shape import shape
 
 START = draft.Start(
     Spec(
@@ -38,9 +39,9 @@ def test_every_option_with_a_choice_has_exactly_one_field():
     assert sorted(asked) == sorted(OPTIONS)
 
 
-@pytest.mark.parametrize("name", [name for name in OPTIONS if forms.shape(name).type in (int, float)])
+@pytest.mark.parametrize("name", [name for name in OPTIONS if shape(name).type in (int, float)])
 def test_the_form_has_the_bounds_that_the_config_has(name):
-    option = forms.shape(name)
+    option = shape(name)
 
     def accepted(value) -> bool:
         try:

@@ -18,14 +18,14 @@ def test_the_study_is_small_whole_and_without_weights():
     assert study.FILE.stat().st_size < 3_000_000 and not contents.checkpoints
     assert {(run.method, run.state) for run in contents.runs} == {(m, "finished") for m in ("moco", "simclr", "byol")}
     assert len(contents.runs) == 12
-    for run in study.bring_in(Store()).runs():
+    for run in archive.bring_in(Store(), study.FILE).runs():
         assert run.results()["linear"]["accuracy"] > run.results()["baselines"]["random_encoder"]["linear"]
         assert run.embeddings_file.is_file() and run.umap_file.is_file() and run.predictions_file.is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_shows_the_study(page):
-    name = study.bring_in(Store()).name
+    name = archive.bring_in(Store(), study.FILE).name
     app = AppTest.from_file(str(link.VIEWS.parent / "main.py"), default_timeout=180)
     app.query_params["experiment"] = name
     app.run()
@@ -38,14 +38,14 @@ def test_every_page_shows_the_study(page):
 
 
 def test_the_report_of_the_study_is_one_small_file():
-    text = report.html(study.bring_in(Store()))
+    text = report.html(archive.bring_in(Store(), study.FILE))
     assert len(text.encode()) < 8_000_000
     assert "Batch size on photographs" in text
 
 
 def test_a_study_in_markdown_has_the_numbers_of_the_pages():
     """What `python -m benchmarks.study` writes."""
-    experiment = study.bring_in(Store())
+    experiment = archive.bring_in(Store(), study.FILE)
     accuracies = {
         size: [
             100 * run.results()["linear"]["accuracy"]

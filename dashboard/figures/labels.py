@@ -15,7 +15,7 @@ from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
-from sslcore.analysis.summary import kind, number
+from sslcore.analysis.summary import dig, kind, number
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
@@ -146,20 +146,19 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
 
 def part(value: Any, *keys: str) -> Mapping[str, Any]:
     """The part of results.json under these keys; {} where it is not there, or no part at all."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
+    found = dig(value, *keys)
+    return found if isinstance(found, Mapping) else {}
 
 
 def text(value: Any, *keys: str) -> str:
     """The words under these keys; none where there are none."""
-    told = part(value, *keys[:-1]).get(keys[-1])
+    told = dig(value, *keys)
     return told if isinstance(told, str) else ""
 
 
 def has(results: Results, *keys: str) -> bool:
     """Whether any run's results have this part."""
-    return any(part(result, *keys[:-1]).get(keys[-1]) for result in results.values())
+    return any(dig(result, *keys) for result in results.values())
 
 
 def forgotten(results: Results) -> list[str]:

@@ -55,33 +55,11 @@ if not axes:
 
 
 with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-    axis = (
-        st.selectbox(
-            "Against",
-            axes,
-            index=None,
-            format_func=heading,
-            placeholder=heading(axes[0]),
-            key="ablations_axis",
-            bind="query-params",
-            width=240,
-        )
-        or axes[0]
-    )
+    axis = link.choice("Against", axes, axes[0], key="ablations_axis", say=heading, width=240)
     known = [name for name in MEASURES if any(entry.numbers[name] is not None for entry in entries)]
     at_first = known[0] if known else "linear"
-    measure = (
-        st.selectbox(
-            "Measure",
-            list(MEASURES),
-            index=None,
-            format_func=lambda name: MEASURES[name].title,
-            placeholder=MEASURES[at_first].title,
-            key="ablations_measure",
-            bind="query-params",
-            width=170,
-        )
-        or at_first
+    measure = link.choice(
+        "Measure", list(MEASURES), at_first, key="ablations_measure", say=lambda name: MEASURES[name].title, width=170
     )
     reading = st.segmented_control(
         "Reading",
@@ -247,7 +225,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
             f"{count} {state}" for state in ("running", "queued") if (count := sum(entry.state == state for entry in waiting))
         ]
         st.caption(f"On the way: {', '.join(states)}; this page follows.")
-    missing = ablation.to_run(own, experiment.name)
+    missing = ablation.to_run(own)
     if not missing:
         others = len(experiment.runs()) - len(own)
         left_out = f"shown has a result; {words.count(others, 'other')} of the grid: hidden, or their config cannot be read."

@@ -14,7 +14,7 @@ from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.evidence import AUGMENTATIONS
 from sslcore.config import ConfigError
-from sslcore.experiment import Experiment
+from sslcore.experiment import Experiment, Store
 
 ALL = "all"
 CHART = 330  # pixels
@@ -22,7 +22,7 @@ CHART = 330  # pixels
 experiment, runs = link.header("Claims")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 known, problems = claims.read()
-own, more = claims.read(link.store().root / "claims.yaml")
+own, more = claims.read(Store().root / "claims.yaml")
 for problem in [*problems, *more]:
     st.warning(f"Left out: {words.plain(problem)}", icon=":material/edit_off:")
 
@@ -53,11 +53,10 @@ chosen = st.segmented_control(
 def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list[int]], list[str]]:
     """What would complete this experiment's own grid for the claim: seeds to add, and names of runs to make."""
     spec = experiment.spec()
-    if claim.axis is None or claim.axis not in ablation.axes(
-        [entry for entry in evidence.entries if entry.experiment == experiment.name]
-    ):
+    entries = [entry for entry in evidence.entries if entry.experiment == experiment.name]
+    if claim.axis is None or claim.axis not in ablation.axes(entries):
         return {}, []
-    names = [entry.run for entry in ablation.to_run(evidence.entries, experiment.name)]
+    names = [entry.run for entry in ablation.to_run(entries)]
     seeds = list(spec.axes.get("seed") or [0])
     if names or verdict.word != "undecided" or not verdict.by_seeds or len(seeds) >= claim.seeds:
         return {}, names

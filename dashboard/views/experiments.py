@@ -11,7 +11,7 @@ from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import by_seed, kind, untrained
-from sslcore.experiment import Experiment, Run, Spec
+from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 from sslcore.status import ACTIVE
@@ -27,7 +27,7 @@ MENU = {  # what else can be done with an experiment
     "Delete": ":material/delete:",
 }
 
-store = link.store()
+store = Store()
 may_change = access.rights().change
 if may_change:
     trash.empty_old(store.root)
@@ -98,7 +98,7 @@ if not experiments:
             "Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock()
         ):
             try:
-                link.go("compare", experiment=study.bring_in(store).name)
+                link.go("compare", experiment=change.bring_in(store, study.FILE).name)
             except (OSError, ValueError) as error:
                 st.error(f"It could not be opened: {words.plain(str(error))}")
         link.page_link("new", "Choose your own images and settings")

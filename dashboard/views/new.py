@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard import forms, link
+from dashboard import forms
 from dashboard.sections.new import runs, settings, start, vary, what
+from sslcore.experiment import Store
 
-store = link.store()
+store = Store()
 st.title("New experiment")
 form = start.choose(store)
 what.ask(form)

@@ -9,7 +9,7 @@ from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
 from sslcore.analysis.summary import number
-from sslcore.experiment import Run
+from sslcore.experiment import Run, Store
 from sslcore.launch.slots import HOST
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
@@ -20,7 +20,7 @@ PAGE = 20  # runs listed at a time
 LIST = 530  # pixels of a long list: five runs and half of another, which tells that there are more
 
 
-store = link.store()
+store = Store()
 experiment = link.heading("Watch")
 spec = experiment.spec()
 runs = {run.name: run for run in link.own_runs(experiment)}
@@ -278,7 +278,7 @@ if st.session_state.get("watch_run") not in runs:
     st.session_state.pop("watch_run", None)
 urgency = list(words.STATES)
 notable = min(statuses().items(), key=lambda item: urgency.index(item[1].state))[0]
-run = runs[st.selectbox("Run", list(runs), index=None, key="watch_run", bind="query-params", placeholder=notable) or notable]
+run = runs[link.choice("Run", list(runs), notable, key="watch_run")]
 its_job(run)
 log_box, views_box = st.columns([3, 2])
 with log_box:

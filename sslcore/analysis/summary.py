@@ -56,8 +56,8 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
     config, results = run.readable_config, run.results()
-    low, high = _pair(_dig(results, "linear.ci95"))
-    device = _dig(results, "cost.device")
+    low, high = _pair(dig(results, "linear", "ci95"))
+    device = dig(results, "cost", "device")
     return {
         "experiment": run.path.parent.name,
         "run": run.name,
@@ -75,11 +75,12 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
 
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
     """The number that results.json has under a dotted name, of a list in the row that is as `where` says; None: it has none."""
-    return _number(_dig(results, dotted, where))
+    return _number(dig(results, *dotted.split("."), where=where))
 
 
-def _dig(value: Any, dotted: str, where: Mapping[str, Any] | None = None) -> Any:
-    for key in dotted.split("."):
+def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
+    """Whatever results.json has under these keys, of a list in the row that is as `where` says; None: it has nothing."""
+    for key in keys:
         if isinstance(value, list):
             value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
         value = value.get(key) if isinstance(value, Mapping) else None

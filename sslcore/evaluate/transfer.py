@@ -7,6 +7,7 @@ from sslcore.datasets.source import Report
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run
 from sslcore.files import read_object, write_json
+from sslcore.pulse import AnyPulse
 from sslcore.train import initial, pick_device, pick_precision
 
 PROTOCOL = (
@@ -53,7 +54,7 @@ def keep(run: Run, dataset: str, measured: dict) -> None:
         )
 
 
-def again(run: Run, said: dict, pulse) -> dict:
+def again(run: Run, said: dict, pulse: AnyPulse) -> dict:
     """The entries of `transfer` measured anew; those whose data set is gone stay as they were."""
     entries = {}
     for dataset, before in said.items():

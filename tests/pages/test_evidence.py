@@ -15,7 +15,6 @@ from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import pairs, stats
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
-from sslcore.plan import plan
 from tests import synthetic
 from tests.pages import driving
 from tests.pages.driving import clean, printed
@@ -77,12 +76,7 @@ def test_with_one_seed_the_page_speaks_of_two_networks_alone():
 @pytest.fixture
 def grid():
     spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "batch_size": [64, 256], "seed": [0, 1]})
-    experiment = Store().create("photos", spec, plan(spec).configs)
-    for run in experiment.runs():
-        synthetic.write_metrics(run, 100)
-        synthetic.write_results(run)
-        run.write_status(synthetic.status(run, "finished"))
-    return experiment
+    return synthetic.finished(Store().root, spec, steps=100)
 
 
 def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
@@ -104,11 +98,7 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
     spec = Spec(
         base={"dataset": "photos"}, by_method={"byol": {"dataset": "digits"}}, axes={"method": ["moco", "simclr", "byol"]}
     )
-    experiment = Store().create("photos", spec, plan(spec).configs)
-    for run in experiment.runs():
-        synthetic.write_metrics(run, 100)
-        synthetic.write_results(run)
-        run.write_status(synthetic.status(run, "finished"))
+    experiment = synthetic.finished(Store().root, spec, steps=100)
     app = open_page()
     assert len(said(app)) == 1
     for told in (texts(app), report.html(experiment)):
@@ -121,11 +111,7 @@ def test_wherever_recipes_are_compared_it_is_said_what_was_not_equal():
         by_method={"byol": {"image_size": 64, "learning_rate": 0.03}},
         axes={"method": ["simclr", "byol"], "seed": [0, 1]},
     )
-    experiment = Store().create("photos", spec, plan(spec).configs)
-    for run in experiment.runs():
-        synthetic.write_metrics(run, 100)
-        synthetic.write_results(run)
-        run.write_status(synthetic.status(run, "finished"))
+    experiment = synthetic.finished(Store().root, spec, steps=100)
     own = "Not equal, since each method has its own: image_size, "
     shown = [texts(driving.open_page(page, experiment="photos")) for page in ("evidence", "probe", "methods")]
     for told in (*shown, report.html(experiment), report.markdown(experiment)):

@@ -10,10 +10,9 @@ from sslcore.config import RunConfig
 from sslcore.status import PRETRAIN_SHARE, RESUMABLE
 
 
-def to_run(entries: Iterable[Entry], experiment: str) -> list[Entry]:
-    """The experiment's entries that have no result and that nobody is at work on."""
-    own = (entry for entry in entries if entry.experiment == experiment)
-    return [entry for entry in own if entry.state in (NOT_RUN, *RESUMABLE) and not entry.measured]
+def to_run(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries that have no result and that nobody is at work on."""
+    return [entry for entry in entries if entry.state in (NOT_RUN, *RESUMABLE) and not entry.measured]
 
 
 def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
