@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
 PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
-MANY_CHANNELS = 257  # from here on oneDNN is slow on small maps that are channels last
+MANY_CHANNELS = 257  # from here on oneDNN is slow in bfloat16 on small maps that are channels last
 # With vectors of 512 bits oneDNN's float32 convolutions are faster than matrix products, of which the other ways are made.
 WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
@@ -173,8 +173,8 @@ class OneProduct(torch.autograd.Function):
 
 
 def convolved(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution by oneDNN; of many channels by its kernels for blocks of channels, or for some of the outputs at a time."""
-    if max(weight.shape[:2]) < MANY_CHANNELS:
+    """A convolution by oneDNN; of many channels by its kernels for blocks of channels, or for half of the outputs at a time."""
+    if x.dtype != torch.bfloat16 or max(weight.shape[:2]) < MANY_CHANNELS:
         return F.conv2d(x, weight, stride=stride, padding=1)
     if stride == 1:
         return F.conv2d(x.contiguous(), weight.contiguous(), padding=1).contiguous(memory_format=torch.channels_last)
