@@ -5,9 +5,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from sslcore.naming import told_apart as told_apart
 from sslcore.status import ACTIVE, RESUMABLE
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
@@ -42,14 +42,6 @@ def notes(text: str) -> str:
 def percent(share: float | None) -> str:
     """0.4137 -> 41.4 %, never broken across lines."""
     return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def told_apart(paths: Iterable[str]) -> dict[str, str]:
-    """Each path by its name, after as many folders as tell it from the others: digits, cats/images.npz, cars/images.npz."""
-    parts = {path: Path(path).parts for path in paths}
-    ends = {path: [own[-n:] for n in range(1, len(own) + 1)] for path, own in parts.items()}
-    seen = Counter(end for of in ends.values() for end in of)
-    return {path: next((str(Path(*end)) for end in of if seen[end] == 1), path) for path, of in ends.items()}
 
 
 def setting(value: Any) -> str:

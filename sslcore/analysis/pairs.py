@@ -42,11 +42,13 @@ def place(run: Run, name: str) -> tuple:
 
 
 def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
-    """The runs by their value of the setting that is compared, in the order in which values first appear."""
+    """The runs by their value of the setting that is compared (their `data_sets`, not the paths), in the order of appearance."""
+    runs = list(runs)
+    own = data_sets(runs) if by == "dataset" else {run: value(run, by) for run in runs}
     groups: dict[Any, list[Run]] = {}
     for run in runs:
-        if (own := value(run, by)) is not ANY:
-            groups.setdefault(own, []).append(run)
+        if own[run] is not ANY:
+            groups.setdefault(own[run], []).append(run)
     return groups
 
 
