@@ -251,7 +251,7 @@ def test_a_layout_is_turned_to_agree_with_one_of_the_same_images_alone(tmp_path,
         write_json(run.environment_file, {"data": {"checksum": checksum}})
     layout = pd.read_parquet(second.umap_file)
     layout.assign(x=-3 * layout["y"], y=3 * layout["x"]).to_parquet(second.umap_file)
-    (_, panel), _ = charts.layouts([first, second])
+    (_, panel), *_ = charts.layouts([first, second])
     drawn = np.sort(np.concatenate([np.asarray(trace.x, float) for trace in panel.figure.data if trace.meta]))
     own = np.sort(list(embeddings.read(second).umap.values())[-1][:, 0])
     assert np.allclose(drawn, own, atol=1e-3) == (checksums[0] != checksums[1])

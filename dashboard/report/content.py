@@ -8,9 +8,8 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import labels, style
-from dashboard.figures.measures import unlike_views
+from dashboard.figures.measures import watched
 from sslcore.analysis import pairs, stats
-from sslcore.analysis.images import data_sets
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, untrained, warned
 from sslcore.config import flatten
@@ -42,7 +41,6 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "one_set": len(set(data_sets(chosen).values())) == 1,
         "hidden": len(own) - len(chosen),
         "states": _states(rows),
         "made": _day(time.time()),
@@ -53,7 +51,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "unlike_views": unlike_views(run.config for run in chosen),
+        "watched": watched(chosen),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),

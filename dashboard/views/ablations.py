@@ -7,7 +7,7 @@ from dashboard import access, change, forms, link, tables, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
-from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_views
+from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_samples, unlike_views, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
@@ -190,9 +190,12 @@ def _reading(cells: list[ablation.Cell]) -> str:
         told.append(f"The axis does not apply to {' and '.join(level)}: a level line is the mean over the seeds of one setting.")
     if drop and laid_under and curves:
         told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
+    configs = [entry.config for cell in cells for entry in cell.entries]
     if measure in IN_OWN_VIEWS:
-        told.append(unlike_views(entry.config for cell in cells for entry in cell.entries))
-    return words.plain(" ".join(told))
+        told += [unlike_samples(configs), unlike_views(configs)]
+    if measure == "knn":
+        told.append(unlike_votes(configs))
+    return words.plain(" ".join(filter(None, told)))
 
 
 def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:

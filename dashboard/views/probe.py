@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import access, change, link, questions, tables, unprobed, words
 from dashboard.figures import labels, probe
+from dashboard.figures.measures import unlike_samples
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
@@ -182,6 +183,8 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                 ),
             )
     say_each(labels.text(result, "heads", "protocol") for result in probed.values())
+    if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
+        st.caption(words.plain(said))
 else:
     st.text(
         "These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless "
