@@ -104,6 +104,12 @@ def _three_digits(amount: float | None, unit: str) -> str:
     return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
 
 
+def vote(k: int | None, temperature: float | None) -> str:
+    """By which one kNN accuracy goes and others do not: ", kNN at k 5, temperature 0.1"; "" where it is no news."""
+    told = [f"{name} {value:g}" for name, value in (("k", k), ("temperature", temperature)) if value is not None]
+    return f", kNN at {', '.join(told)}" if told else ""
+
+
 def protocol(part: Any) -> str:
     """How a part of results.json was obtained, in the words and numbers of the run that measured it; "" where it says nothing."""
     if not isinstance(part, Mapping):

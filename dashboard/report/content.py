@@ -8,10 +8,10 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import labels, style
-from dashboard.figures.measures import watched
+from dashboard.figures.measures import unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, kind, untrained, warned
+from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
 from sslcore.config import flatten
 from sslcore.experiment import Experiment, Run
 
@@ -34,6 +34,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
     probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
     settings, labels = _settings(chosen)
+    votes = unlike_votes(run.config for run in chosen)
     return {
         "experiment": experiment,
         "spec": spec,
@@ -52,7 +53,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "watched": watched(chosen),
-        "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
+        "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared), *filter(None, [votes])],
         "baselines": _baselines(rows),
         "protocol": _protocol(results.values()) + _tests(compared),
         "questions": questions.all_of(probed, results),
@@ -97,16 +98,17 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
+    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with their spread."""
     lines: dict[str, dict[str, Any]] = {}
     kinds = labels.kinds(rows)
     for one in untrained(rows):
         encoder, on = kinds[kind(one)]
-        label = f"Untrained encoder{encoder}{on}"
+        how = words.vote(*vote(one))
+        label = f"Untrained encoder{encoder}{on}{how}"
         n = max(one["random_linear_n"], one["random_knn_n"])
         accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
         lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
-        label = f"Raw pixels{on}"
+        label = f"Raw pixels{on}{how}"
         if one["pixels_knn_n"]:  # the same in every run
             lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
     return list(lines.values())

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import access, change, link, questions, tables, unprobed, words
 from dashboard.figures import labels, probe
-from dashboard.figures.measures import unlike_samples
+from dashboard.figures.measures import unlike_samples, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
@@ -69,6 +69,8 @@ if compared or apart:
     if own:
         st.caption(words.plain(pairs.not_equal("method", own)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
+if said := unlike_votes(runs[name].config for name in probed):
+    st.caption(words.plain(said))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
