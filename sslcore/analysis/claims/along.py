@@ -35,10 +35,14 @@ class AlongAxis(Rule):
     values: int = Field(2, ge=2)  # distinct places that it needs
 
     def curves(self, evidence: Evidence, methods: Iterable[str], needs: Iterable[Any] = ()) -> dict[str, Curve]:
-        """Of each method, over the places that all have. Raises Lacking."""
-        curves = {method: evidence.curve(self.axis, method, self.measure) for method in methods}
+        """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
+        found = evidence.curves(self.axis, methods, self.measure)
+        curves = {method: curve for method, (curve, _) in found.items()}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
             raise Lacking(f"no probed runs of {' and '.join(absent)} along {self.words}")
+        if len({on for _, on in found.values()}) > 1:
+            own = "; ".join(f"{title(method)}: {', '.join(sorted(on))}" for method, (_, on) in found.items())
+            raise Lacking(f"no runs of {' and '.join(map(title, found))} along {self.words} that are on the same images ({own})")
         common = set.intersection(*(set(next(iter(curve.values()))) for curve in curves.values()))
         if gone := [str(place) for place in needs if place not in common]:
             raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
@@ -96,6 +100,7 @@ class SensitivityOrder(AlongAxis):
                 f"{title(a)} loses more than {title(b)} "
                 f"{'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}",
                 _less(drops[a], drops[b]),
+                unequal=evidence.unequal(self.axis, [a, b], self.measure),
             )
             for a, b in zip(self.methods, self.methods[1:])
         ]
@@ -127,6 +132,7 @@ class GainMore(AlongAxis):
                 step_of(
                     f"{title(method)} gains more than {title(self.than)} from more {self.words}",
                     _less(gains[method], gains[self.than]),
+                    unequal=evidence.unequal(self.axis, [method, self.than], self.measure),
                 )
             )
         return found
