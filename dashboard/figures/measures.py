@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dashboard import words
 from dashboard.figures import style
@@ -77,6 +78,12 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
         f"These runs augment differently ({', '.join(differing)}). Effective rank, alignment, uniformity and spread are measured "
         "in each run's own views, and tell of the augmentation as much as of the encoder: compare such runs by kNN or the probe."
     )
+
+
+def unlike_machines(devices: Iterable[Any]) -> str:
+    """That times cannot be compared between runs that were trained on these, in a sentence; "" where they can."""
+    known = sorted({device for device in devices if isinstance(device, str)})
+    return f"Trained on different machines ({', '.join(known)}): times and speeds cannot be compared." if len(known) > 1 else ""
 
 
 @dataclass(frozen=True)

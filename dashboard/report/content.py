@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import labels, style
-from dashboard.figures.measures import unlike_votes, watched
+from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
@@ -52,6 +52,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
+        "machines": unlike_machines(row["device"] for row in rows),
         "watched": watched(chosen),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared), *filter(None, [votes])],
         "baselines": _baselines(rows),

@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
-from dashboard.figures.measures import watched
+from dashboard.figures.measures import unlike_machines, watched
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.status import ACTIVE
@@ -102,6 +102,8 @@ def draw() -> None:
             f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
             "sslcore evaluate` adds it."
         )
+    if x == "seconds" and (told := unlike_machines((run.environment() or {}).get("device") for run in runs)):
+        st.caption(words.plain(told))
     if spread:
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):

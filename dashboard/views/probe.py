@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import access, change, link, questions, tables, unprobed, words
 from dashboard.figures import labels, probe
-from dashboard.figures.measures import unlike_samples, unlike_votes
+from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
@@ -59,6 +59,8 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
+if said := unlike_machines(row["device"] for row in rows):
+    st.caption(words.plain(said))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
     of = pairs.averaged_over(compared)

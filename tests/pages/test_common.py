@@ -282,3 +282,21 @@ def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
     for page, times in (("probe", 7), ("evidence", 2), ("embeddings", 1)):
         shown = texts(open_page(page, experiment="ours")).replace("\\", "").lower()
         assert shown.count("way 0") == shown.count("way 1") == times, page
+
+
+def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):
+    first, second = two_experiments[0].runs()
+    assert "different machines" not in report.html(two_experiments[0])
+    write_json(first.results_file, first.results() | {"cost": first.results()["cost"] | {"device": "a GPU"}})
+    for run, device in ((first, "a GPU"), (second, "cpu")):
+        write_json(run.environment_file, {"device": device})
+    said = "different machines (a GPU, cpu)"
+    pages = ("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})
+    for page, params in pages:
+        assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
+    assert "different machines" not in texts(open_page("compare", experiment="ours"))
+    assert said in report.html(two_experiments[0]) and "different machines" in report.markdown(two_experiments[0])
+    grid = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="grid", axes={"batch_size": [16, 32]}, steps=20)
+    run = grid.runs()[0]
+    write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"device": "a GPU"}})
+    assert said in texts(open_page("ablations", experiment="grid")).replace("\\", "")

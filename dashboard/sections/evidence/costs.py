@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import embeddings, tables, words
 from dashboard.figures import evidence, probe
+from dashboard.figures.measures import unlike_machines
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
@@ -108,8 +109,8 @@ def show_chart(asked: Asked) -> None:
             + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
             + (f" Operations: {budget.FLOPS}." if what == "flops" else "")
         )
-    if what == "seconds" and len(devices := {row["device"] for row in asked.rows if row["device"]}) > 1:
-        st.caption(words.plain(f"Trained on different machines ({', '.join(sorted(devices))}): their times cannot be compared."))
+    if what == "seconds" and (said := unlike_machines(row["device"] for row in asked.rows)):
+        st.caption(words.plain(said))
     if n := sum(not np.isfinite(cost) for cost in taken.values()):
         st.caption(f"{words.count(n, 'run')} without this cost left out" + (f"; {UNCOUNTED}" if what == "flops" else "."))
 
