@@ -4,7 +4,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sslcore.naming import told_apart as told_apart
@@ -119,9 +119,24 @@ def protocol(part: Any) -> str:
     return "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
 
 
-def protocols(parts: Iterable[Any]) -> list[str]:
-    """`protocol` of the same part of several results.json, each wording once."""
-    return list(dict.fromkeys(filter(None, map(protocol, parts))))
+def protocols(parts: Iterable[tuple[str, Any]]) -> list[str]:
+    """`protocol` of the same part of several runs' results.json, by the runs' names; as `once` says them."""
+    return once((run, protocol(part)) for run, part in parts)
+
+
+def once(told: Iterable[tuple[str, str]]) -> list[str]:
+    """Of what is said of runs, by their names, each wording once; of which runs, where it is not said of all."""
+    of: dict[str, dict[str, None]] = {}
+    for run, said in told:
+        if said:
+            of.setdefault(said, {})[run] = None
+    every = {run for runs in of.values() for run in runs}
+    return [said if len(runs) == len(every) else f"{said} ({some(list(runs))})" for said, runs in of.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """a, b, c and 4 others."""
+    return ", ".join(names[:3]) + (f" and {count(len(names) - 3, 'other')}" if len(names) > 3 else "")
 
 
 def date(seconds: float | None) -> str:

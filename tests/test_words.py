@@ -59,3 +59,13 @@ def test_notes_hold_no_pictures(text):
 
     tokens = MarkdownIt("commonmark", {"html": False}).parse(words.notes(text + "![a](http://example.org/b.png)"))
     assert "image" not in {child.type for token in tokens for child in token.children or ()}
+
+
+def test_a_wording_stands_once_and_names_its_runs_where_it_is_not_that_of_all():
+    parts = {name: {"protocol": "kNN", "k": k} for name, k in zip("abcdef", (5, 20, 5, 5, 5, 5))}
+    assert words.protocols(parts.items()) == ["kNN; k 5 (a, c, d and 2 others)", "kNN; k 20 (b)"]
+    assert words.protocols([*list(parts.items())[2:], ("g", None), ("h", {})]) == ["kNN; k 5"]
+    assert words.once([("a", "to digits"), ("a", "to photos"), ("b", "to digits"), ("b", "to photos")]) == [
+        "to digits",
+        "to photos",
+    ]

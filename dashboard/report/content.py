@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
@@ -56,7 +56,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "watched": watched(chosen),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared), *filter(None, [votes])],
         "baselines": _baselines(rows),
-        "protocol": _protocol(results.values()) + _tests(compared),
+        "protocol": _protocol(results) + _tests(compared),
         "questions": questions.all_of(probed, results),
         "settings": settings,
         "labels": labels,
@@ -115,8 +115,8 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _protocol(results: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
+def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(what, how it was obtained) in the words of the runs that measured it, as `words.once` says them."""
     told = [
         (title, said)
         for title, name in (
@@ -126,10 +126,13 @@ def _protocol(results: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
             ("Time, speed, memory", "cost"),
             ("UMAP", "umap"),
         )
-        for said in words.protocols(result.get(name) for result in results)
+        for said in words.protocols((run, result.get(name)) for run, result in results.items())
     ]
-    told += [(title, said) for title, told_by in PROTOCOLS.items() for result in results for said in told_by(result) if said]
-    return list(dict.fromkeys(told))
+    return told + [
+        (title, said)
+        for title, told_by in PROTOCOLS.items()
+        for said in words.once((run, one) for run, result in results.items() for one in told_by(result))
+    ]
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -83,7 +83,7 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
         ("Untrained", "baselines"),
         ("Training, speed, memory", "cost"),
     ):
-        for told in words.protocols(result.get(name) for result in probed.values()):
+        for told in words.protocols((run, result.get(name)) for run, result in probed.items()):
             st.text(f"{title}: {told}.")
     st.text(
         "Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder "
@@ -132,9 +132,9 @@ with grid.cell():
 # -- Few labels ------------------------------------------------------------------------------
 
 
-def say_each(protocols: Iterable[str]) -> None:
-    """Each wording once, as a sentence."""
-    for told in dict.fromkeys(filter(None, protocols)):
+def say_each(protocols: Iterable[tuple[str, str]]) -> None:
+    """`words.once`, as sentences."""
+    for told in words.once(protocols):
         st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
 
 
@@ -151,7 +151,7 @@ if few:
                 alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
             )
     for name in few:
-        say_each(labels.text(result, f"{name}_protocol") for result in probed.values())
+        say_each((run, labels.text(result, f"{name}_protocol")) for run, result in probed.items())
 if "label_efficiency" not in few:
     st.text(
         "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
@@ -186,7 +186,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                     "method"
                 ),
             )
-    say_each(labels.text(result, "heads", "protocol") for result in probed.values())
+    say_each((run, labels.text(result, "heads", "protocol")) for run, result in probed.items())
     if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
         st.caption(words.plain(said))
 else:
@@ -205,8 +205,8 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [entry for result in probed.values() for entry in labels.part(result, "transfer").values()]
-    say_each(labels.text(entry, "protocol") for entry in entries)
+    entries = [(run, entry) for run, result in probed.items() for entry in labels.part(result, "transfer").values()]
+    say_each((run, labels.text(entry, "protocol")) for run, entry in entries)
 else:
     st.text("How well do these encoders see images of another data set?")
 

@@ -1,5 +1,6 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
+import re
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -282,6 +283,7 @@ def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
     for page, times in (("probe", 7), ("evidence", 2), ("embeddings", 1)):
         shown = texts(open_page(page, experiment="ours")).replace("\\", "").lower()
         assert shown.count("way 0") == shown.count("way 1") == times, page
+        assert len(re.findall(r"way 1\b[^(\n]* \(moco", shown)) == times, "with whose it is"
 
 
 def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):

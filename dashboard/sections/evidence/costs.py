@@ -35,14 +35,15 @@ def show_table(asked: Asked) -> None:
         f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
         "means over the seeds."
     )
-    costs = [embeddings.measured(run, "cost") for run in asked.runs]
-    told = words.protocols(embeddings.measured(run, asked.measure) for run in asked.runs) + words.protocols(costs)
-    told += [str(cost["flops_protocol"]) for cost in costs if cost.get("flops_protocol")] or [
+    costs = {name: embeddings.measured(run, "cost") for name, run in asked.named.items()}
+    told = words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
+    told += words.protocols(costs.items())
+    told += words.once((name, str(cost.get("flops_protocol") or "")) for name, cost in costs.items()) or [
         "operations: not counted for these runs; python -m sslcore evaluate counts them"
     ]
-    told += [str(cost["device"]) for cost in costs if cost.get("device")]
+    told += words.once((name, str(cost.get("device") or "")) for name, cost in costs.items())
     with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-        for what in dict.fromkeys(told):
+        for what in told:
             st.text(what)
 
 
