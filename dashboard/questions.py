@@ -17,6 +17,14 @@ Cell = str | tuple[float | None, float | None]
 Table = list[dict[str, Cell]]
 
 
+def pixels(results: Results) -> list[str]:
+    """How the kNN of the raw pixels was obtained, as `words.once` says it."""
+    baselines = {run: labels.part(result, "baselines", "pixels") for run, result in results.items()}
+    sides = {run: number(one, "side") for run, one in baselines.items() if number(one, "knn") is not None}
+    how = "the same kNN on the raw values of the pixels"
+    return words.once((run, how if side is None else f"{how}, of images {side} px wide") for run, side in sides.items())
+
+
 def all_of(rows: Rows, results: Results) -> dict[str, Table]:
     """Title -> table, of what was measured."""
     found = {labels.FEW[name]: few_labels(rows, results, name) for name in labels.FEW}

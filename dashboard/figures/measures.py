@@ -64,7 +64,8 @@ def watched(runs: Sequence[Run]) -> str:
     configs = [run.config for run in runs]
     samples = unlike_samples(configs)
     same = not samples and len(set(data_sets(runs).values())) == 1
-    measured = f"Measured on h, the encoder's output{', and on the same images for every run' if same else ''}."
+    on = ", and on the same images for every run" if same else ""
+    measured = f"But for learning rate and speed, measured on h, the encoder's output{on}."
     return " ".join(filter(None, [measured, samples, unlike_votes(configs, VOTE_WATCHED), unlike_views(configs)]))
 
 

@@ -236,7 +236,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
             classes=names or sorted(set(points["class"])),
             seen=tables.identity(run),
             title=title,
-            subtitle=_faithful(run),
+            subtitle=_faithful(run, len(points), len(own.index)),
         )
         figure.update_layout(dragmode="zoom")
         charts.append(
@@ -253,7 +253,8 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
     return charts, which, [*filter(None, [_left_out(len(found))]), *said]
 
 
-def _faithful(run: Run) -> str:
-    """How far the layout can be believed."""
+def _faithful(run: Run, shown: int, n: int) -> str:
+    """How far the layout of n images can be believed, and how many of them are shown where that is not all."""
     value = number(run.results(), "umap.trustworthiness")
-    return "" if value is None else f"trustworthiness {value:.2f}"
+    told = [] if value is None else [f"trustworthiness {value:.2f}" + (f" of {n:,} images" if shown < n else "")]
+    return ", ".join([*told, *([f"{shown:,} of them shown" if told else f"{shown:,} of {n:,} images"] if shown < n else [])])

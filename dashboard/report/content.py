@@ -128,6 +128,7 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
         )
         for said in words.protocols((run, result.get(name)) for run, result in results.items())
     ]
+    told += [("Raw pixels", said) for said in questions.pixels(results)]
     return told + [
         (title, said)
         for title, told_by in PROTOCOLS.items()

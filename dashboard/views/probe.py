@@ -75,8 +75,8 @@ if said := unlike_votes(runs[name].config for name in probed):
     st.caption(words.plain(said))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
-    st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
-    st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
+    st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
+    st.text("95 % interval: of a single run (Wilson), over the choice of test images. It says nothing about another seed.")
     for title, name in (
         ("Linear probe", "linear"),
         ("kNN", "knn"),
@@ -85,10 +85,9 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
     ):
         for told in words.protocols((run, result.get(name)) for run, result in probed.items()):
             st.text(f"{title}: {told}.")
-    st.text(
-        "Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder "
-        "and the pixels."
-    )
+    for told in questions.pixels(probed):
+        st.text(f"Pixels: {told}.")
+    st.text("What a method learnt is what it has above the untrained encoder and the pixels.")
 
 # -- The figures -----------------------------------------------------------------------------
 
