@@ -63,10 +63,8 @@ if said := unlike_machines(row["device"] for row in rows):
     st.caption(words.plain(said))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
-    of = pairs.averaged_over(compared)
-    mean = f" (each seed's difference is the mean over {of})" if of else ""
     own = pairs.unequal([pair.matches for pair in compared], "method")
-    st.text(f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}:")
+    st.text(f"{pairs.said_by(compared)}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
     if own:
         st.caption(words.plain(pairs.not_equal("method", own)))

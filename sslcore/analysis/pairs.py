@@ -277,6 +277,13 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
     return compare(groups, names, equal, "linear")
 
 
+def said_by(compared: Sequence[Pair]) -> str:
+    """By what the sentences of `of_methods` are said, and over how many settings each seed's difference is a mean."""
+    own, of = unequal([pair.matches for pair in compared], "method"), averaged_over(compared)
+    mean = f" (each seed's difference is the mean over {of})" if of else ""
+    return f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}"
+
+
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:
     if len(matches) == 1:
         (pairs,) = matches.values()
