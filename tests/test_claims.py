@@ -250,6 +250,35 @@ def test_methods_are_compared_on_the_data_sets_that_both_have(rule):
         assert abs(step.difference.mean) == pytest.approx(4 * 0.045, abs=0.002), "of photos alone"
 
 
+def test_a_claim_says_over_what_each_seeds_numbers_are_means():
+    of = {"simclr": [size | {"epochs": n} for size in BATCHES for n in (8, 16)], "byol": BATCHES}
+    found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(losing(simclr=0.05, byol=0.005), of))
+    assert "Each seed's numbers are means: SimCLR's over 2 settings." in found.reasons
+    heads = {"moco": HEADS, "byol": HEADS, "simclr": HEADS[:2]}
+    found = judge(claim(AHEAD), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), heads))
+    assert "Each seed's numbers are means: those of projection head mlp over MoCo and BYOL." in found.reasons
+
+
+def test_two_methods_at_several_settings_say_over_how_many_each_seeds_numbers_are_means():
+    experiment = synthetic.store(
+        Store().root, methods=("byol", "moco"), seeds=(0, 1, 2), steps=20, axes={"batch_size": [64, 256]}
+    )
+    runs = experiment.runs()
+    for run in runs:
+        synthetic.questions(run)
+    evidence = Evidence(ablation.entries(experiment, runs), runs)
+    several = "those of BYOL and MoCo over 2 settings"
+    for rule, told in (
+        ({"rule": "pair_ahead", "ahead": "byol", "of": "moco"}, several),
+        ({"rule": "cost_order", "dear": "byol", "cheap": ["moco"]}, several),
+        (
+            {"rule": "result_ahead", "ahead": "heads.linear.h", "of": "heads.linear.z", "says": "h is ahead"},
+            "“h is ahead” over 4 runs",
+        ),
+    ):
+        assert f"Each seed's numbers are means: {told}." in judge(claim(rule), evidence).reasons
+
+
 def test_a_claim_along_an_axis_says_in_what_its_methods_were_not_equal():
     of = {"simclr": [size | {"epochs": 8} for size in BATCHES], "byol": BATCHES}
     found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(losing(simclr=0.05, byol=0.005), of))

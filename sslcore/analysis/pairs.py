@@ -52,6 +52,7 @@ def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
     return groups
 
 
+Matches = dict[int, list[tuple[Run, Run]]]  # by seed
 Setting = tuple[Any, ...]  # a run's data set, and its values of what else must be equal
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,14 @@ AUGMENTATIONS = "augmentations"  # an axis: the kinds of augmentation that a run
 
 Curve = dict[int, dict[Any, float]]  # seed -> place on the axis -> measure
 DataSets = frozenset[str]
+
+
+class Along(NamedTuple):
+    """A method along an axis."""
+
+    curve: Curve
+    on: DataSets  # of the lines that it is the mean over
+    lines: int  # how many there are
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,13 @@ class Evidence:
 
     def curve(self, axis: str, method: str, measure: str) -> Curve:
         """`curve_on` all data sets that the method's runs are on."""
-        return self.curve_on(None, axis, method, measure)[0]
+        return self.curve_on(None, axis, method, measure).curve
 
-    def curves(self, axis: str, methods: Iterable[str], measure: str) -> dict[str, tuple[Curve, DataSets]]:
+    def curves(self, axis: str, methods: Iterable[str], measure: str) -> dict[str, Along]:
         """Each method's `curve_on` the data sets that all of them have; on its own ones where they share none."""
         every = {method: self.curve_on(None, axis, method, measure) for method in methods}
         found = every
-        while len(sets := {on for _, on in found.values()}) > 1:
+        while len(sets := {along.on for along in found.values()}) > 1:
             shared = frozenset.intersection(*sets)
             if not shared:
                 return every
@@ -73,7 +81,7 @@ class Evidence:
 
     def unequal(self, axis: str, methods: Sequence[str], measure: str) -> list[str]:
         """The options, beside the axis, of which each of the methods has its own in the lines of `curves`."""
-        on = frozenset.union(*(on for _, on in self.curves(axis, methods, measure).values()))
+        on = frozenset.union(*(along.on for along in self.curves(axis, methods, measure).values()))
         lines = self.lines(axis, on)
         configs = {
             method: [entry.config for line in lines[method] for cell in line for entry in cell.entries] for method in methods
@@ -88,9 +96,8 @@ class Evidence:
             and len({frozenset(get(config, name) for config in own) for own in configs.values()}) > 1
         ]
 
-    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str) -> tuple[Curve, DataSets]:
-        """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value);
-        and the data sets of these lines.
+    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str) -> Along:
+        """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
 
         Where several lines count, or several cells stand on one place, a seed's values are the mean over them. All seeds
         are averaged over the same lines: the most that a seed has, and of as many those that most seeds have.
@@ -116,7 +123,7 @@ class Evidence:
             for seed, of in whole.items()
             if of and of == shared
         }
-        return curve, frozenset(data_set(counted[k], axis) for k in shared)
+        return Along(curve, frozenset(data_set(counted[k], axis) for k in shared), len(shared))
 
 
 def data_set(line: Sequence[ablation.Cell], axis: str) -> str:
