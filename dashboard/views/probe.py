@@ -1,7 +1,6 @@
 """Probe: how much of the labels can be read from h, beside what an untrained encoder and raw pixels allow."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import streamlit as st
 
@@ -213,6 +212,12 @@ OWN = "own images"
 TICK = 2  # seconds
 
 
+def called(dataset: str) -> str:
+    """A data set on which encoders are probed, by what tells it from those on which they were."""
+    there = (name for result in probed.values() for name in labels.part(result, "transfer"))
+    return words.plain(words.told_apart([*there, dataset])[dataset])
+
+
 @st.fragment(run_every=TICK)
 def follow() -> None:
     going = transfer.look(experiment)
@@ -220,7 +225,7 @@ def follow() -> None:
         st.rerun()
     st.progress(
         going.done / going.of,
-        f"{going.done} of {words.count(going.of, 'encoder')} probed on {words.plain(Path(going.dataset).name)}",
+        f"{going.done} of {words.count(going.of, 'encoder')} probed on {called(going.dataset)}",
     )
     st.caption(words.plain(going.last or "starting"))
 
@@ -238,7 +243,7 @@ if last and last.alive:
 elif any(runs[name].encoder_file.exists() for name in probed):
     if last and last.done < last.of:
         st.error(
-            f"Not every encoder could be probed on {words.plain(Path(last.dataset).name)}: "
+            f"Not every encoder could be probed on {called(last.dataset)}: "
             f"{words.plain(last.last or 'the process ended without a word')}"
         )
     if refused := st.session_state.pop("probe_refused", None):
