@@ -22,6 +22,7 @@ from dashboard import plot, tables, words
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
+from sslcore.naming import told_apart
 
 VIEWS = Path(__file__).parent / "views"
 CARRIED = ("experiment", "also", "hidden")
@@ -76,7 +77,7 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
             st.info("This experiment has no runs that can be read.", icon=":material/info:")
             page_link("new", "Start an experiment")
         st.stop()
-    on = words.told_apart(data_sets(shown).values())
+    on = told_apart(data_sets(shown).values())
     if len(on) > 1:
         told = ", ".join(sorted(on.values()))
         st.caption(words.plain(f"These runs are on different images ({told}): their accuracies answer different questions."))

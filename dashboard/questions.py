@@ -12,9 +12,18 @@ from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import number
+from sslcore.naming import told_apart
 
 Cell = str | tuple[float | None, float | None]
 Table = list[dict[str, Cell]]
+
+
+def pixels(results: Results) -> list[str]:
+    """How the kNN of the raw pixels was obtained, as `words.once` says it."""
+    baselines = {run: labels.part(result, "baselines", "pixels") for run, result in results.items()}
+    sides = {run: number(one, "side") for run, one in baselines.items() if number(one, "knn") is not None}
+    how = "the same kNN on the raw values of the pixels"
+    return words.once((run, how if side is None else f"{how}, of images {side} px wide") for run, side in sides.items())
 
 
 def all_of(rows: Rows, results: Results) -> dict[str, Table]:
@@ -67,7 +76,7 @@ def transfers(rows: Rows, results: Results) -> Table:
         "Untrained: kNN": "random_encoder.knn",
         "Pixels: kNN": "pixels.knn",
     }
-    called = words.told_apart(name for result in results.values() for name in labels.part(result, "transfer"))
+    called = told_apart(name for result in results.values() for name in labels.part(result, "transfer"))
     table: Table = []
     for label, group in by_label(rows).items():
         moved = [(row["seed"], labels.part(results[row["run"]], "transfer")) for row in group]

@@ -25,6 +25,7 @@ from sslcore.config import get, is_anothers, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, logged_rows, stamp
 from sslcore.methods import METHODS
+from sslcore.naming import told_apart
 
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
 MEASURED = (  # what charts show
@@ -223,7 +224,7 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     configs, sets = [run.config for run in runs.values()], data_sets(runs.values())
     several = len({run.path.parent for run in runs.values()}) > 1
     settings = {"batch_size": "batch", "dataset": "on", "encoder": "encoder", "epochs": "epochs"}
-    on = words.told_apart(sets.values())
+    on = told_apart(sets.values())
 
     def value(run: Run, name: str) -> Any:
         return on[sets[run]] if name == "dataset" else get(run.config, name)

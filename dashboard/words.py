@@ -4,8 +4,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sslcore.status import ACTIVE, RESUMABLE
@@ -42,14 +41,6 @@ def notes(text: str) -> str:
 def percent(share: float | None) -> str:
     """0.4137 -> 41.4 %, never broken across lines."""
     return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def told_apart(paths: Iterable[str]) -> dict[str, str]:
-    """Each path by its name, after as many folders as tell it from the others: digits, cats/images.npz, cars/images.npz."""
-    parts = {path: Path(path).parts for path in paths}
-    ends = {path: [own[-n:] for n in range(1, len(own) + 1)] for path, own in parts.items()}
-    seen = Counter(end for of in ends.values() for end in of)
-    return {path: next((str(Path(*end)) for end in of if seen[end] == 1), path) for path, of in ends.items()}
 
 
 def setting(value: Any) -> str:
@@ -112,6 +103,12 @@ def _three_digits(amount: float | None, unit: str) -> str:
     return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
 
 
+def vote(k: int | None, temperature: float | None) -> str:
+    """By which one kNN accuracy goes and others do not: ", kNN at k 5, temperature 0.1"; "" where it is no news."""
+    told = [f"{name} {value:g}" for name, value in (("k", k), ("temperature", temperature)) if value is not None]
+    return f", kNN at {', '.join(told)}" if told else ""
+
+
 def protocol(part: Any) -> str:
     """How a part of results.json was obtained, in the words and numbers of the run that measured it; "" where it says nothing."""
     if not isinstance(part, Mapping):
@@ -121,9 +118,24 @@ def protocol(part: Any) -> str:
     return "; ".join(filter(None, [str(part.get("protocol") or ""), ", ".join(numbers)]))
 
 
-def protocols(parts: Iterable[Any]) -> list[str]:
-    """`protocol` of the same part of several results.json, each wording once."""
-    return list(dict.fromkeys(filter(None, map(protocol, parts))))
+def protocols(parts: Iterable[tuple[str, Any]]) -> list[str]:
+    """`protocol` of the same part of several runs' results.json, by the runs' names; as `once` says them."""
+    return once((run, protocol(part)) for run, part in parts)
+
+
+def once(told: Iterable[tuple[str, str]]) -> list[str]:
+    """Of what is said of runs, by their names, each wording once; of which runs, where it is not said of all."""
+    of: dict[str, dict[str, None]] = {}
+    for run, said in told:
+        if said:
+            of.setdefault(said, {})[run] = None
+    every = {run for runs in of.values() for run in runs}
+    return [said if len(runs) == len(every) else f"{said} ({some(list(runs))})" for said, runs in of.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """a, b, c and 4 others."""
+    return ", ".join(names[:3]) + (f" and {count(len(names) - 3, 'other')}" if len(names) > 3 else "")
 
 
 def date(seconds: float | None) -> str:

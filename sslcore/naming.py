@@ -2,6 +2,9 @@
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST_NAME = 200  # characters of a run's folder; file systems take 255 bytes
 
@@ -22,3 +25,11 @@ def folder_name(text: str) -> str:
     letters = unicodedata.normalize("NFKD", text.casefold()).translate(WHOLE)
     name = slug("".join(letter for letter in letters if not unicodedata.combining(letter)))
     return f"{name.removesuffix('.yaml')}-yaml" if name.endswith(".yaml") else name  # a store has files of such names
+
+
+def told_apart(paths: Iterable[str]) -> dict[str, str]:
+    """Each path by its name, after as many folders as tell it from the others: digits, cats/images.npz, cars/images.npz."""
+    parts = {path: Path(path).parts for path in paths}
+    ends = {path: [own[-n:] for n in range(1, len(own) + 1)] for path, own in parts.items()}
+    seen = Counter(end for of in ends.values() for end in of)
+    return {path: next((str(Path(*end)) for end in of if seen[end] == 1), path) for path, of in ends.items()}

@@ -372,6 +372,13 @@ def test_a_methods_own_setting_is_called_as_on_other_pages():
     assert axes.title("moco.queue_size") == "MoCo queue size"
 
 
+def test_lines_of_methods_on_several_data_sets_say_on_which_each_is():
+    entries = [entry(method=m, dataset=on, batch_size=b) for m, on in (("moco", "digits"), ("byol", "photos")) for b in (16, 64)]
+    lines = ablation.lines(ablation.cells(entries, ["batch_size"])).values()
+    assert [figures.label(line[0]) for line in lines] == ["MoCo · dataset digits", "BYOL · dataset photos"]
+    assert not any(cell.rest for cell in ablation.cells(entries, ["dataset", "batch_size"]))
+
+
 def test_where_labels_would_touch_those_of_places_with_a_point_stay():
     """SimCLR's batches have 30, 126 and 510 negatives, MoCo's queues 32, 128 and 512."""
     moco = [entry(method="moco", moco__queue_size=k) for k in (32, 128, 512)]

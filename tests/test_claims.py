@@ -218,6 +218,73 @@ def test_seeds_of_different_lines_are_on_no_curve_together():
     assert list(Evidence(rest, []).curve("batch_size", "byol", "linear")) == [0, 1, 2]
 
 
+def on(dataset: str, values: list[dict]) -> list[dict]:
+    return [settings | {"dataset": dataset} for settings in values]
+
+
+MORE = {"rule": "gain_more", "axis": "batch_size", "methods": ["simclr"], "than": "byol"}
+
+
+@pytest.mark.parametrize("rule", [{**SENSITIVE, "methods": ["simclr", "byol"]}, MORE])
+def test_a_method_on_some_images_is_not_held_against_another_on_others(rule):
+    of = {"simclr": on("digits", BATCHES), "byol": on("photos", BATCHES)}
+    found = judge(claim(rule), entries(losing(simclr=0.05, byol=0.005), of))
+    assert found.word == "undecided" and not found.steps
+    assert "along batch size that are on the same images (SimCLR: digits; BYOL: photos)" in said(found)
+    same = judge(claim(rule), entries(losing(simclr=0.05, byol=0.005), {"simclr": BATCHES, "byol": BATCHES}))
+    assert same.word == "supported"
+
+
+@pytest.mark.parametrize("rule", [{**SENSITIVE, "methods": ["simclr", "byol"], "values": 2}, MORE])
+def test_methods_are_compared_on_the_data_sets_that_both_have(rule):
+    """On digits SimCLR loses nothing; BYOL was not trained on them, or at too few places for its line to count."""
+
+    def accuracy(method, settings):
+        digits = settings["dataset"] == "digits"
+        return 0.6 if digits else losing(simclr=0.05, byol=0.005)(method, settings)
+
+    simclr = on("digits", BATCHES) + on("photos", BATCHES)
+    for byol in (on("photos", BATCHES), on("photos", BATCHES) + on("digits", BATCHES[1:])):
+        found = judge(claim(rule), entries(accuracy, {"simclr": simclr, "byol": byol}, noise=0.0005))
+        (step,) = found.steps
+        assert abs(step.difference.mean) == pytest.approx(4 * 0.045, abs=0.002), "of photos alone"
+
+
+def test_a_claim_says_over_what_each_seeds_numbers_are_means():
+    of = {"simclr": [size | {"epochs": n} for size in BATCHES for n in (8, 16)], "byol": BATCHES}
+    found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(losing(simclr=0.05, byol=0.005), of))
+    assert "Each seed's numbers are means: SimCLR's over 2 settings." in found.reasons
+    heads = {"moco": HEADS, "byol": HEADS, "simclr": HEADS[:2]}
+    found = judge(claim(AHEAD), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), heads))
+    assert "Each seed's numbers are means: those of projection head mlp over MoCo and BYOL." in found.reasons
+
+
+def test_two_methods_at_several_settings_say_over_how_many_each_seeds_numbers_are_means():
+    experiment = synthetic.store(
+        Store().root, methods=("byol", "moco"), seeds=(0, 1, 2), steps=20, axes={"batch_size": [64, 256]}
+    )
+    runs = experiment.runs()
+    for run in runs:
+        synthetic.questions(run)
+    evidence = Evidence(ablation.entries(experiment, runs), runs)
+    several = "those of BYOL and MoCo over 2 settings"
+    for rule, told in (
+        ({"rule": "pair_ahead", "ahead": "byol", "of": "moco"}, several),
+        ({"rule": "cost_order", "dear": "byol", "cheap": ["moco"]}, several),
+        (
+            {"rule": "result_ahead", "ahead": "heads.linear.h", "of": "heads.linear.z", "says": "h is ahead"},
+            "“h is ahead” over 4 runs",
+        ),
+    ):
+        assert f"Each seed's numbers are means: {told}." in judge(claim(rule), evidence).reasons
+
+
+def test_a_claim_along_an_axis_says_in_what_its_methods_were_not_equal():
+    of = {"simclr": [size | {"epochs": 8} for size in BATCHES], "byol": BATCHES}
+    found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(losing(simclr=0.05, byol=0.005), of))
+    assert found.reasons[-1] == "Not equal, since each method has its own: epochs."
+
+
 def test_a_seed_that_lacks_a_place_is_on_no_curve():
     runs = entries(losing(byol=0.01), {"byol": BATCHES})
     rest = [entry for entry in runs.entries if (entry.config.seed, entry.config.batch_size) != (1, 64)]

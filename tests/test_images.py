@@ -15,6 +15,7 @@ from sslcore.analysis.images import data_sets
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.plan import plan
 from tests import synthetic
 
 
@@ -176,3 +177,13 @@ def test_the_same_images_under_two_paths_are_one_place_and_so_are_those_to_be_ma
     assert ablation.axes(entries) == ["batch_size"]
     assert [len(cell.entries) for cell in ablation.cells(entries, ["batch_size"])] == [3, 3]
     assert [cell.at for cell in ablation.cells(entries, ["dataset", "batch_size"])] == [("photos", 16), ("photos", 32)]
+
+
+def test_data_sets_of_one_name_are_called_by_what_tells_them_apart_and_one_to_be_made_is_too():
+    by_method = {"byol": {"dataset": "/a/photos"}, "moco": {"dataset": "/b/photos"}}
+    spec = Spec(by_method=by_method, axes={"method": ["moco", "byol", "simclr"]})
+    experiment = Store().create("photos", spec, plan(spec).configs)
+    shutil.rmtree(experiment.run("byol-bs256-s0").path)
+    found = ablation.cells(ablation.entries(experiment, experiment.runs()), ["dataset"])
+    assert {cell.method: cell.at for cell in found} == {"moco": ("b/photos",), "byol": ("a/photos",), "simclr": ("photos",)}
+    assert {cell.method: cell.entries[0].state for cell in found}["byol"] == ablation.NOT_RUN

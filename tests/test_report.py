@@ -242,6 +242,29 @@ def test_of_two_data_sets_it_says_which_images_are_the_same_and_how_many_classes
     assert "The same images in each panel of one data set" in text and "The 30 of 40 classes" in text
 
 
+def test_differences_say_by_which_accuracy_they_are_and_over_how_many_settings(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [64, 256]}, steps=20)
+    said = "What may be said by the linear probe, at equal settings (each seed's difference is the mean over 2 settings):"
+    assert said in Parsed(report.html(experiment)).text and said in report.markdown(experiment).replace("\\", "")
+
+
+def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monkeypatch):
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
+    synthetic.embed(experiment)
+    moco, byol = tables.in_order(experiment.runs())
+    byol.views_file.write_bytes(b"a picture")
+    for run, side in ((moco, 32), (byol, 16)):
+        baselines = run.results()["baselines"] | {"pixels": {"knn": 0.4, "side": side}}
+        write_json(run.results_file, run.results() | {"baselines": baselines})
+    monkeypatch.setattr(charts, "MAX_POINTS", 50)
+    text = Parsed(html := report.html(experiment)).text
+    assert "random views of each below it, as byol-bs256-s0 draws them" in text
+    assert "of images 32 px wide (moco-bs256-s0)" in text and "of images 16 px wide (byol-bs256-s0)" in text
+    assert html.count("trustworthiness 0.95 of 60 images, 50 of them shown") == 2
+    monkeypatch.undo()
+    assert "of them shown" not in report.html(experiment)
+
+
 @pytest.mark.parametrize("checksums", [("a1", "a1"), ("a1", "b2")])
 def test_a_layout_is_turned_to_agree_with_one_of_the_same_images_alone(tmp_path, data_cache, checksums):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
@@ -251,7 +274,7 @@ def test_a_layout_is_turned_to_agree_with_one_of_the_same_images_alone(tmp_path,
         write_json(run.environment_file, {"data": {"checksum": checksum}})
     layout = pd.read_parquet(second.umap_file)
     layout.assign(x=-3 * layout["y"], y=3 * layout["x"]).to_parquet(second.umap_file)
-    (_, panel), _ = charts.layouts([first, second])
+    (_, panel), *_ = charts.layouts([first, second])
     drawn = np.sort(np.concatenate([np.asarray(trace.x, float) for trace in panel.figure.data if trace.meta]))
     own = np.sort(list(embeddings.read(second).umap.values())[-1][:, 0])
     assert np.allclose(drawn, own, atol=1e-3) == (checksums[0] != checksums[1])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, warned
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, vote, warned
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -135,6 +135,16 @@ def test_of_other_sizes_the_untrained_encoder_is_another(tmp_path):
         write_json(run.results_file, {"baselines": {"random_encoder": {"knn": knn}}})
     assert [(one["image_size"], one["random_knn"]) for one in untrained(run_rows(runs))] == [(32, 0.3), (64, 0.5)]
     assert [one["image_size"] for one in untrained(run_rows(runs[:1]))] == [None]
+
+
+def test_of_another_vote_the_untrained_encoder_has_a_knn_of_its_own(tmp_path):
+    one, other = {"evaluate.knn_k": 5}, {"evaluate.knn_k": 5, "evaluate.knn_temperature": 0.2}
+    runs = make(tmp_path, a=one, b=other, c=one | {"seed": 1}, d=one | {"evaluate.knn_train": 50, "seed": 2})
+    for run, knn in zip(runs, (0.3, 0.5, 0.4, 0.5)):
+        write_json(run.results_file, {"baselines": {"random_encoder": {"knn": knn}, "pixels": {"knn": knn}}})
+    found = untrained(run_rows(runs))
+    assert [(*vote(one), one["random_knn_n"]) for one in found] == [(None, 0.1, 3), (None, 0.2, 1)]
+    assert [one["random_knn"] for one in found] == [one["pixels_knn"] for one in found] == [pytest.approx(0.4), 0.5]
 
 
 def test_two_runs_of_a_seed_are_one_draw(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as hst
 
 from dashboard import words
+from sslcore.naming import told_apart
 
 
 @pytest.mark.parametrize(
@@ -30,9 +31,9 @@ def test_durations_in_words(seconds, said):
 
 def test_paths_have_as_many_folders_as_tell_them_apart():
     paths = ["digits", "/data/cats/images.npz", "/data/cars/images.npz", "/a/x/y", "/b/x/y"]
-    assert list(words.told_apart(paths).values()) == ["digits", "cats/images.npz", "cars/images.npz", "a/x/y", "b/x/y"]
-    assert words.told_apart(["digits", "/data/digits"]) == {"digits": "digits", "/data/digits": "data/digits"}
-    assert words.told_apart(["/data/cats", "/data/cats"]) == {"/data/cats": "cats"}
+    assert list(told_apart(paths).values()) == ["digits", "cats/images.npz", "cars/images.npz", "a/x/y", "b/x/y"]
+    assert told_apart(["digits", "/data/digits"]) == {"digits": "digits", "/data/digits": "data/digits"}
+    assert told_apart(["/data/cats", "/data/cats"]) == {"/data/cats": "cats"}
 
 
 def test_numbers_in_words():
@@ -59,3 +60,13 @@ def test_notes_hold_no_pictures(text):
 
     tokens = MarkdownIt("commonmark", {"html": False}).parse(words.notes(text + "![a](http://example.org/b.png)"))
     assert "image" not in {child.type for token in tokens for child in token.children or ()}
+
+
+def test_a_wording_stands_once_and_names_its_runs_where_it_is_not_that_of_all():
+    parts = {name: {"protocol": "kNN", "k": k} for name, k in zip("abcdef", (5, 20, 5, 5, 5, 5))}
+    assert words.protocols(parts.items()) == ["kNN; k 5 (a, c, d and 2 others)", "kNN; k 20 (b)"]
+    assert words.protocols([*list(parts.items())[2:], ("g", None), ("h", {})]) == ["kNN; k 5"]
+    assert words.once([("a", "to digits"), ("a", "to photos"), ("b", "to digits"), ("b", "to photos")]) == [
+        "to digits",
+        "to photos",
+    ]

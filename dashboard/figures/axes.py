@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,7 @@ def said(axis: str, place: Any) -> str:
         return "yes" if place else "no"
     if isinstance(place, (int, float)):
         return f"{place:,}" if isinstance(place, int) else f"{place:g}"
-    return "–" if place is None else Path(place).name if axis == "dataset" else str(place)
+    return "–" if place is None else str(place)
 
 
 @dataclass(frozen=True)

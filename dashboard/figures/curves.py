@@ -34,7 +34,7 @@ X_AXES = {
 NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run starts."  # instead of charts
 
 METRICS = {  # column: (title, how to read it, what its axis shows)
-    "knn": ("kNN accuracy while training", "nearest neighbours by cosine of h, on the evaluation sample", "accuracy"),
+    "knn": ("kNN accuracy while training", "test images by their nearest training images, by cosine of h", "accuracy"),
     "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
     "alignment": (
         "Alignment",

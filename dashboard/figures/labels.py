@@ -16,6 +16,7 @@ from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import dig, kind, number
+from sslcore.naming import told_apart
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
@@ -241,7 +242,7 @@ def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float,
 
 def kinds(rows: Rows) -> dict[tuple, tuple[str, str]]:
     """Each kind of the rows -> what tells it from the others, in words: its encoder, and the images (" on digits at 32 px")."""
-    sets = words.told_apart(row["dataset"] for row in rows)
+    sets = told_apart(row["dataset"] for row in rows)
     encoders = {row["encoder"] for row in rows}
     found = dict.fromkeys(map(kind, rows))
     sizes = {name: {size for dataset, _, size in found if dataset == name} for name in sets}

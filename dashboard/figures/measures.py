@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.ablation import Cell, Measured
-from sslcore.config import RunConfig
+from sslcore.analysis.images import data_sets
+from sslcore.config import RunConfig, get
+from sslcore.experiment import Run
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,39 @@ MEASURES = {
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
 IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in views as the run's own augmentation draws them
+VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which a kNN accuracy goes
+VOTE_WATCHED = ("evaluate.knn_train", *VOTE)  # while a run trains; at its end all training images vote
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
     "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
 }
+
+
+def unlike(configs: Iterable[RunConfig], names: Iterable[str], therefore: str) -> str:
+    """In which of these settings, by which something is measured, runs differ, and what follows, in a sentence; "" in none."""
+    configs = list(configs)
+    values = {name: sorted({get(config, name) for config in configs}) for name in names}
+    told = [f"{name} ({', '.join(f'{value:,}' for value in of)})" for name, of in values.items() if len(of) > 1]
+    return f"These runs differ in {' and '.join(told)}: {therefore}." if told else ""
+
+
+def unlike_samples(configs: Iterable[RunConfig], what: str = "they are") -> str:
+    """That what is measured on the evaluation sample is not on the same images in all runs, in a sentence; "" where it is."""
+    return unlike(configs, ("evaluate.sample",), f"{what} measured on as many images, and so not on the same ones")
+
+
+def unlike_votes(configs: Iterable[RunConfig], names: Iterable[str] = VOTE) -> str:
+    return unlike(configs, names, "their kNN accuracies differ by that, whatever the encoders")
+
+
+def watched(runs: Sequence[Run]) -> str:
+    """How curves of h are measured while runs train: whether on the same images, and whether their kNN goes by the same vote."""
+    configs = [run.config for run in runs]
+    samples = unlike_samples(configs)
+    same = not samples and len(set(data_sets(runs).values())) == 1
+    on = ", and on the same images for every run" if same else ""
+    measured = f"But for learning rate and speed, measured on h, the encoder's output{on}."
+    return " ".join(filter(None, [measured, samples, unlike_votes(configs, VOTE_WATCHED), unlike_views(configs)]))
 
 
 def unlike_views(configs: Iterable[RunConfig]) -> str:
@@ -47,6 +79,12 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
         f"These runs augment differently ({', '.join(differing)}). Effective rank, alignment, uniformity and spread are measured "
         "in each run's own views, and tell of the augmentation as much as of the encoder: compare such runs by kNN or the probe."
     )
+
+
+def unlike_machines(devices: Iterable[Any]) -> str:
+    """That times cannot be compared between runs that were trained on these, in a sentence; "" where they can."""
+    known = sorted({device for device in devices if isinstance(device, str)})
+    return f"Trained on different machines ({', '.join(known)}): times and speeds cannot be compared." if len(known) > 1 else ""
 
 
 @dataclass(frozen=True)

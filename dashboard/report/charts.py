@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 from markupsafe import Markup
 
 from dashboard import embeddings, tables, words
 from dashboard.figures import axes, curves, embedding, heat, labels, probe, style
 from dashboard.figures.ablation import against, label
+from dashboard.figures.measures import unlike_samples
 from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import number
@@ -52,7 +54,7 @@ def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) 
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
         "classes": _classes(probed, results),
         "few_labels": _few_labels(probed, results),
-        "heads": _heads(probed, results),
+        "heads": _heads(probed, results, unlike_samples((run.config for run in runs), "this is")),
     }
 
 
@@ -145,7 +147,7 @@ def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     ]
 
 
-def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
+def _heads(rows: labels.Rows, results: labels.Results, samples: str) -> list[Chart]:
     charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
         charts.append(
@@ -158,7 +160,7 @@ def _heads(rows: labels.Rows, results: labels.Results) -> list[Chart]:
         )
     if labels.forgotten(results):
         alt = "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
-        charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels))
+        charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels, samples))
     return charts
 
 
@@ -202,9 +204,9 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str,
     return found, left_out
 
 
-def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
-    """(the last layout of each label's first run, MAX_PANELS at most, laid over the first one of its data set; what is left out
-    or missing).
+def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
+    """(the last layout of each label's first run, MAX_PANELS at most, laid over the first one of its data set; which images
+    they show; what is left out or missing).
     """
     named, called, sets = tables.named(runs), tables.labels(runs), data_sets(runs)
     found: dict[str, str] = {}  # label -> its first run that has a layout
@@ -218,11 +220,12 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
         except ValueError as error:
             missing.setdefault(called[name], str(error))
     shown = tables.one_of_each({name: named[name].config.method for name in found.values()}, MAX_PANELS)
-    charts = []
+    charts, alike = [], True
     for name in shown:
         run, label = named[name], called[name]
         first = next(other for other in shown if sets[named[other]] == sets[run])
         own, reference = embeddings.read(run), embeddings.read(named[first])
+        alike &= np.array_equal(own.index, reference.index)
         names = next(filter(None, (embeddings.classes(other) for other in [run, *runs] if sets[other] == sets[run])), [])
         _, layout = embeddings.at_epoch(own.umap, None)
         points = embeddings.points(own, embeddings.laid_over(own, layout, reference), names)
@@ -233,7 +236,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
             classes=names or sorted(set(points["class"])),
             seen=tables.identity(run),
             title=title,
-            subtitle=_faithful(run),
+            subtitle=_faithful(run, len(points), len(own.index)),
         )
         figure.update_layout(dragmode="zoom")
         charts.append(
@@ -244,11 +247,14 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], list[str]]:
                 380,
             )
         )
+    which = "The same images in each panel" if alike else "Of each run the images of its own sample, not the same in each panel"
+    which += " of one data set" if len({sets[named[name]] for name in shown}) > 1 else ""
     said = [f"{label}: {why}." for label, why in missing.items() if label not in found]
-    return charts, [*filter(None, [_left_out(len(found))]), *said]
+    return charts, which, [*filter(None, [_left_out(len(found))]), *said]
 
 
-def _faithful(run: Run) -> str:
-    """How far the layout can be believed."""
+def _faithful(run: Run, shown: int, n: int) -> str:
+    """How far the layout of n images can be believed, and how many of them are shown where that is not all."""
     value = number(run.results(), "umap.trustworthiness")
-    return "" if value is None else f"trustworthiness {value:.2f}"
+    told = [] if value is None else [f"trustworthiness {value:.2f}" + (f" of {n:,} images" if shown < n else "")]
+    return ", ".join([*told, *([f"{shown:,} of them shown" if told else f"{shown:,} of {n:,} images"] if shown < n else [])])

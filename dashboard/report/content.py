@@ -3,16 +3,15 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import labels, style
-from dashboard.figures.measures import unlike_views
+from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
-from sslcore.analysis.images import data_sets
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, kind, untrained, warned
+from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
 from sslcore.config import flatten
 from sslcore.experiment import Experiment, Run
 
@@ -35,6 +34,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
     probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
     settings, labels = _settings(chosen)
+    votes = unlike_votes(run.config for run in chosen)
     return {
         "experiment": experiment,
         "spec": spec,
@@ -42,7 +42,6 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "one_set": len(set(data_sets(chosen).values())) == 1,
         "hidden": len(own) - len(chosen),
         "states": _states(rows),
         "made": _day(time.time()),
@@ -53,10 +52,12 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "unlike_views": unlike_views(run.config for run in chosen),
+        "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
+        "watched": watched(chosen),
+        "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),
-        "protocol": _protocol(results.values()) + _tests(compared),
+        "protocol": _protocol(results) + _tests(compared),
         "questions": questions.all_of(probed, results),
         "settings": settings,
         "labels": labels,
@@ -99,23 +100,24 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each kind of images and encoder: label, n seeds, linear and knn with their spread."""
+    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with their spread."""
     lines: dict[str, dict[str, Any]] = {}
     kinds = labels.kinds(rows)
     for one in untrained(rows):
         encoder, on = kinds[kind(one)]
-        label = f"Untrained encoder{encoder}{on}"
+        how = words.vote(*vote(one))
+        label = f"Untrained encoder{encoder}{on}{how}"
         n = max(one["random_linear_n"], one["random_knn_n"])
         accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
         lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
-        label = f"Raw pixels{on}"
+        label = f"Raw pixels{on}{how}"
         if one["pixels_knn_n"]:  # the same in every run
             lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
     return list(lines.values())
 
 
-def _protocol(results: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(what, how it was obtained) in the words of the runs that measured it; each wording once."""
+def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(what, how it was obtained) in the words of the runs that measured it, as `words.once` says them."""
     told = [
         (title, said)
         for title, name in (
@@ -125,10 +127,14 @@ def _protocol(results: Collection[Mapping[str, Any]]) -> list[tuple[str, str]]:
             ("Time, speed, memory", "cost"),
             ("UMAP", "umap"),
         )
-        for said in words.protocols(result.get(name) for result in results)
+        for said in words.protocols((run, result.get(name)) for run, result in results.items())
     ]
-    told += [(title, said) for title, told_by in PROTOCOLS.items() for result in results for said in told_by(result) if said]
-    return list(dict.fromkeys(told))
+    told += [("Raw pixels", said) for said in questions.pixels(results)]
+    return told + [
+        (title, said)
+        for title, told_by in PROTOCOLS.items()
+        for said in words.once((run, one) for run, result in results.items() for one in told_by(result))
+    ]
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:

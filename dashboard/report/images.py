@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dashboard import embeddings
+from dashboard import embeddings, tables
 from sslcore.analysis.images import data_sets
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Run
@@ -28,9 +28,12 @@ class Sheet:
     columns: int = SHEET_COLUMNS
 
 
-def views(runs: Sequence[Run]) -> str | None:
-    """The address of the picture of the first run that has one: a sheet of its augmented views."""
-    return next((_address(run.views_file.read_bytes()) for run in runs if run.views_file.is_file()), None)
+def views(runs: Sequence[Run]) -> tuple[str, str] | None:
+    """(the first run that has a sheet of its augmented views, by name; the sheet's address)."""
+    return next(
+        ((name, _address(run.views_file.read_bytes())) for name, run in tables.named(runs).items() if run.views_file.is_file()),
+        None,
+    )
 
 
 def sheets(runs: Sequence[Run]) -> list[Sheet]:

@@ -3,11 +3,11 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, tables, unprobed, words
+from dashboard import access, change, embeddings, forms, link, tables, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
-from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_views
+from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_machines, unlike_samples, unlike_views, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
@@ -144,6 +144,8 @@ def draw() -> None:
     st.caption(_reading(cells))
     if second:
         draw_heat(entries, rule)
+    if told := unlike_machines(embeddings.measured(run, "cost").get("device") for run in runs):
+        st.caption(words.plain(told))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, cost in COSTS.items():
             plot(
@@ -168,9 +170,12 @@ def _reading(cells: list[ablation.Cell]) -> str:
         told.append(f"The axis does not apply to {' and '.join(level)}: a level line is the mean over the seeds of one setting.")
     if drop and laid_under and curves:
         told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
+    configs = [entry.config for cell in cells for entry in cell.entries]
     if measure in IN_OWN_VIEWS:
-        told.append(unlike_views(entry.config for cell in cells for entry in cell.entries))
-    return words.plain(" ".join(told))
+        told += [unlike_samples(configs), unlike_views(configs)]
+    if measure == "knn":
+        told.append(unlike_votes(configs))
+    return words.plain(" ".join(filter(None, told)))
 
 
 def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
@@ -211,7 +216,10 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
             }
         )
     printed(rows, "Mean and spread of each cell of the grid, and what is missing")
-    st.caption("Mean ± sample standard deviation over N runs that differ in their seed alone; training time and memory: means.")
+    st.caption(
+        f"Mean ± sample standard deviation over the seeds; training time and memory: means. N: seeds that have a number for "
+        f"{MEASURES[measure].title}."
+    )
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)
 
 

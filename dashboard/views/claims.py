@@ -147,7 +147,12 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
         for method, own in evidence.lines(claim.axis).items()
         if method in methods and len({cell.at for cell in own[0]}) > 1
     }
-    cells = [replace(cell, rest=() if len(own) == 1 else cell.rest) for own in lines.values() for line in own for cell in line]
+    cells = [
+        replace(cell, rest=tuple(one for one in cell.rest if len(own) > 1 or one[0] == "dataset"))
+        for own in lines.values()
+        for line in own
+        for cell in line
+    ]
     if cells:
         plot(
             against(cells, axis, claim.parts[0].measure),

@@ -5,10 +5,9 @@ import streamlit as st
 
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
-from dashboard.figures.measures import unlike_views
+from dashboard.figures.measures import unlike_machines, watched
 from dashboard.plot import plot
 from dashboard.printed import printed
-from sslcore.analysis.images import data_sets
 from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
@@ -67,7 +66,7 @@ runs = [run for name, run in named.items() if not chosen or name in chosen]
 spread = seeds == "mean ± std"
 methods = list(dict.fromkeys(run.config.method for run in runs))
 labels = list(tables.labels(runs).values())  # of each run, in their order
-one_set, unlike = len(set(data_sets(runs).values())) == 1, unlike_views(run.config for run in runs)
+how = watched(runs)
 of_method = {method: [label for run, label in zip(runs, labels) if run.config.method == method] for method in methods}
 
 
@@ -103,6 +102,8 @@ def draw() -> None:
             f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
             "sslcore evaluate` adds it."
         )
+    if x == "seconds" and (told := unlike_machines((run.environment() or {}).get("device") for run in runs)):
+        st.caption(words.plain(told))
     if spread:
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
@@ -134,12 +135,11 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    said = [f"Measured on h, the encoder's output{', and on the same images for every run' if one_set else ''}."]
+    said = [how]
     if spread and len({curve.label for curve in logged}) < len(logged):
         said.append("Bands: ± one standard deviation over the N seeds.")
         if len(logged) > curves.CROWD:
             said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
-    said.append(unlike)
     st.caption(" ".join(said))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():

@@ -9,13 +9,14 @@ from sslcore.status import ACTIVE, RESUMABLE
 _, runs = link.header("Embeddings", points=True)
 named = tables.named(runs)
 states = {name: run.status().state for name, run in named.items()}
+resumable = {name for name, run in named.items() if states[name] in RESUMABLE and run.goes_on()}
 
 
 def problem(name: str) -> str:
     if states[name] in ACTIVE:
         return "not finished yet"
     why = embeddings.problem(named[name])
-    return f"{states[name]}: Watch says why, and can resume it" if why and states[name] in RESUMABLE else why
+    return f"{states[name]}: Watch says why, and can resume it" if why and name in resumable else why
 
 
 lacking = {name: why for name in named if (why := problem(name))}
@@ -28,7 +29,7 @@ if lacking:
 if len(lacking) == len(named):
     if any(state in ACTIVE for state in states.values()):
         said = "No run has an embedding yet. It is made when a run ends; Watch shows how far it is."
-    elif any(state in RESUMABLE for state in states.values()):
+    elif resumable:
         said = "No run got as far as its embedding. Watch says why, and can resume them."
     else:
         said = "No run has an embedding that can be read. The list above says why, and what makes it again."

@@ -10,10 +10,11 @@ from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.summary import by_seed, kind, untrained
+from sslcore.analysis.summary import by_seed, kind, untrained, vote
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
+from sslcore.naming import told_apart
 from sslcore.status import ACTIVE
 
 PAGE = 20  # experiments shown at a time
@@ -183,21 +184,21 @@ shown = [experiments[name][0] for name in names[(page - 1) * PAGE : page * PAGE]
 def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
     """Lines of a table: each method's setting with the best linear probe (else kNN), over N seeds; and their encoders, untrained.
 
-    Of several data sets each has lines of its own, and each kind of encoder and image size among them an untrained one.
+    Of several data sets each has lines of its own, and each kind of encoder, image size and kNN among them an untrained one.
     """
     best: dict[tuple[str, str], dict] = {}
     for folded in by_seed(rows):
         known = best.get(key := (folded["dataset"], folded["method"]))
         if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
             best[key] = folded
-    sets = words.told_apart(dataset for dataset, _ in best)
+    sets = told_apart(dataset for dataset, _ in best)
     on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}
     lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
-    told = labels.kinds(list(best.values()))
+    told, votes = labels.kinds(list(best.values())), {(kind(folded), vote(folded)) for folded in best.values()}
     beside = [
-        line(f"Untrained{''.join(told[kind(folded)])}", folded, "random_linear", "random_knn")
+        line(f"Untrained{''.join(told[kind(folded)])}{words.vote(*vote(folded))}", folded, "random_linear", "random_knn")
         for folded in untrained(rows)
-        if folded["random_knn_n"] and kind(folded) in told
+        if folded["random_knn_n"] and (kind(folded), vote(folded)) in votes
     ]
     return lines + beside
 
@@ -247,7 +248,7 @@ def card(experiment: Experiment) -> None:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
-            on = words.told_apart(data_sets(tables.by_method(runs)).values())
+            on = told_apart(data_sets(tables.by_method(runs)).values())
             about_it = [
                 experiment.name,
                 ", ".join(on.values()),

@@ -1,18 +1,19 @@
 """Probe: how much of the labels can be read from h, beside what an untrained encoder and raw pixels allow."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import streamlit as st
 
 from dashboard import access, change, link, questions, tables, unprobed, words
 from dashboard.figures import labels, probe
+from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
 from sslcore.analysis import pairs
 from sslcore.analysis.summary import by_seed
 from sslcore.launch import transfer
+from sslcore.naming import told_apart
 
 experiment, runs = link.header("Probe")
 runs = tables.named(tables.in_order(runs))
@@ -58,32 +59,33 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
+if said := unlike_machines(row["device"] for row in rows):
+    st.caption(words.plain(said))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
-    of = pairs.averaged_over(compared)
-    mean = f" (each seed's difference is the mean over {of})" if of else ""
     own = pairs.unequal([pair.matches for pair in compared], "method")
-    st.text(f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}:")
+    st.text(f"{pairs.said_by(compared)}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
     if own:
         st.caption(words.plain(pairs.not_equal("method", own)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
+if said := unlike_votes(runs[name].config for name in probed):
+    st.caption(words.plain(said))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
-    st.text("N: runs that differ in their seed alone; above 1, numbers are the mean ± the sample standard deviation over them.")
-    st.text("95 % interval: of a single run, over the choice of test images. It says nothing about another seed.")
+    st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
+    st.text("95 % interval: of a single run (Wilson), over the choice of test images. It says nothing about another seed.")
     for title, name in (
         ("Linear probe", "linear"),
         ("kNN", "knn"),
         ("Untrained", "baselines"),
         ("Training, speed, memory", "cost"),
     ):
-        for told in words.protocols(result.get(name) for result in probed.values()):
+        for told in words.protocols((run, result.get(name)) for run, result in probed.items()):
             st.text(f"{title}: {told}.")
-    st.text(
-        "Pixels: the same kNN on the raw values of the pixels. What a method learnt is what it has above the untrained encoder "
-        "and the pixels."
-    )
+    for told in questions.pixels(probed):
+        st.text(f"Pixels: {told}.")
+    st.text("What a method learnt is what it has above the untrained encoder and the pixels.")
 
 # -- The figures -----------------------------------------------------------------------------
 
@@ -127,9 +129,9 @@ with grid.cell():
 # -- Few labels ------------------------------------------------------------------------------
 
 
-def say_each(protocols: Iterable[str]) -> None:
-    """Each wording once, as a sentence."""
-    for told in dict.fromkeys(filter(None, protocols)):
+def say_each(protocols: Iterable[tuple[str, str]]) -> None:
+    """`words.once`, as sentences."""
+    for told in words.once(protocols):
         st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
 
 
@@ -146,7 +148,7 @@ if few:
                 alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
             )
     for name in few:
-        say_each(labels.text(result, f"{name}_protocol") for result in probed.values())
+        say_each((run, labels.text(result, f"{name}_protocol")) for run, result in probed.items())
 if "label_efficiency" not in few:
     st.text(
         "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
@@ -181,7 +183,9 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                     "method"
                 ),
             )
-    say_each(labels.text(result, "heads", "protocol") for result in probed.values())
+    say_each((run, labels.text(result, "heads", "protocol")) for run, result in probed.items())
+    if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
+        st.caption(words.plain(said))
 else:
     st.text(
         "These runs have no probe of z. python -m sslcore evaluate measures it where the run's checkpoint.pt is at hand, unless "
@@ -198,8 +202,8 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [entry for result in probed.values() for entry in labels.part(result, "transfer").values()]
-    say_each(labels.text(entry, "protocol") for entry in entries)
+    entries = [(run, entry) for run, result in probed.items() for entry in labels.part(result, "transfer").values()]
+    say_each((run, labels.text(entry, "protocol")) for run, entry in entries)
 else:
     st.text("How well do these encoders see images of another data set?")
 
@@ -209,6 +213,12 @@ OWN = "own images"
 TICK = 2  # seconds
 
 
+def called(dataset: str) -> str:
+    """A data set on which encoders are probed, by what tells it from those on which they were."""
+    there = (name for result in probed.values() for name in labels.part(result, "transfer"))
+    return words.plain(told_apart([*there, dataset])[dataset])
+
+
 @st.fragment(run_every=TICK)
 def follow() -> None:
     going = transfer.look(experiment)
@@ -216,7 +226,7 @@ def follow() -> None:
         st.rerun()
     st.progress(
         going.done / going.of,
-        f"{going.done} of {words.count(going.of, 'encoder')} probed on {words.plain(Path(going.dataset).name)}",
+        f"{going.done} of {words.count(going.of, 'encoder')} probed on {called(going.dataset)}",
     )
     st.caption(words.plain(going.last or "starting"))
 
@@ -234,7 +244,7 @@ if last and last.alive:
 elif any(runs[name].encoder_file.exists() for name in probed):
     if last and last.done < last.of:
         st.error(
-            f"Not every encoder could be probed on {words.plain(Path(last.dataset).name)}: "
+            f"Not every encoder could be probed on {called(last.dataset)}: "
             f"{words.plain(last.last or 'the process ended without a word')}"
         )
     if refused := st.session_state.pop("probe_refused", None):

@@ -81,7 +81,7 @@ def actions(run: Run, status: Status) -> list[str]:
     marks = ["Unpin" if run.name in spec.pinned else "Pin", "Stop hiding" if run.name in spec.hidden else "Hide"]
     if status.state in ACTIVE:
         return ["Stop", "Copy", *marks]
-    return [*(["Resume"] if status.state in RESUMABLE else []), "Copy", *marks, "Delete"]
+    return [*(["Resume"] if status.state in RESUMABLE and not barred(run) else []), "Copy", *marks, "Delete"]
 
 
 # -- Live: the runs ------------------------------------------------------------------------
@@ -118,13 +118,20 @@ def measured(run: Run) -> str:
     return " · ".join(filter(None, [said, words.rate(speed) if speed is not None else ""]))
 
 
+def barred(run: Run) -> str:
+    """Why a run that has ended cannot be resumed, in a sentence; "" where it can."""
+    try:
+        run.check_goes_on()
+    except ValueError as error:
+        return f"{error}."
+    return ""
+
+
 def resumed(run: Run) -> str:
-    """What Resume would do with a run that was interrupted, in a sentence."""
+    """What Resume would do with a run that has ended early, in a sentence."""
     if run.has_checkpoint():
-        return "Resume goes on from the last checkpoint."
-    if run.goes_on():
-        return "There is no checkpoint, so Resume begins anew."
-    return "It has been measured and its checkpoint is not here, so it cannot go on."
+        return barred(run) or "Resume goes on from the last checkpoint."
+    return barred(run) or "There is no checkpoint, so Resume begins anew."
 
 
 def row(run: Run, status: Status) -> None:
@@ -149,12 +156,12 @@ def row(run: Run, status: Status) -> None:
             act(run, action)
         if status.state == "failed":
             why = status.error or "It ended without a word; the log below may say why"
-            st.error(
-                words.plain(f"{why.rstrip('.')}. Resume tries again, from a checkpoint if there is one."), icon=":material/error:"
-            )
+            st.error(words.plain(f"{why.rstrip('.')}. {resumed(run)}"), icon=":material/error:")
         elif status.state == "interrupted":
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
+        elif status.state == "stopped" and (why := barred(run)):
+            st.caption(words.plain(why))
         for warning in status.warnings:
             st.warning(words.plain(warning), icon=":material/warning:")
 

@@ -42,14 +42,17 @@ def place(run: Run, name: str) -> tuple:
 
 
 def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
-    """The runs by their value of the setting that is compared, in the order in which values first appear."""
+    """The runs by their value of the setting that is compared (their `data_sets`, not the paths), in the order of appearance."""
+    runs = list(runs)
+    own = data_sets(runs) if by == "dataset" else {run: value(run, by) for run in runs}
     groups: dict[Any, list[Run]] = {}
     for run in runs:
-        if (own := value(run, by)) is not ANY:
-            groups.setdefault(own, []).append(run)
+        if own[run] is not ANY:
+            groups.setdefault(own[run], []).append(run)
     return groups
 
 
+Matches = dict[int, list[tuple[Run, Run]]]  # by seed
 Setting = tuple[Any, ...]  # a run's data set, and its values of what else must be equal
 
 
@@ -273,6 +276,13 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
     groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
     names = {method: METHODS[method].title for method in groups}
     return compare(groups, names, equal, "linear")
+
+
+def said_by(compared: Sequence[Pair]) -> str:
+    """By what the sentences of `of_methods` are said, and over how many settings each seed's difference is a mean."""
+    own, of = unequal([pair.matches for pair in compared], "method"), averaged_over(compared)
+    mean = f" (each seed's difference is the mean over {of})" if of else ""
+    return f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}"
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:

@@ -139,19 +139,25 @@ def kind(row: Mapping[str, Any]) -> tuple:
     return row["dataset"], row["encoder"], row.get("image_size")
 
 
+def vote(row: Mapping[str, Any]) -> tuple:
+    """By which a kNN accuracy goes: (k, temperature), each None where that is the same in all rows."""
+    return row.get("evaluate.knn_k"), row.get("evaluate.knn_temperature")
+
+
 def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What needs no training: random_linear, random_knn, pixels_knn, with _std and _n.
 
-    A row for each `kind`: dataset, encoder and image_size (None where that is the same in all). All runs of a seed start from the
+    A row for each `kind` and `vote`, with their columns (None where that is the same in all). All runs of a seed start from the
     same weights, whatever else differs between them: whoever took the mean over runs would count a seed the more, the more
     of its runs have finished.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(kind(row), []).append(row)
+        groups.setdefault((*kind(row), *vote(row)), []).append(row)
+    columns = ("dataset", "encoder", "image_size", "evaluate.knn_k", "evaluate.knn_temperature")
     found = []
-    for (dataset, encoder, image_size), own in groups.items():
-        folded = {"dataset": dataset, "encoder": encoder, "image_size": image_size}
+    for values, own in groups.items():
+        folded = dict(zip(columns, values))
         for name in ("random_linear", "random_knn", "pixels_knn"):
             folded |= _over_seeds(name, own)
         found.append(folded)

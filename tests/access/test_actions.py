@@ -78,6 +78,7 @@ READING = {
     "stopping",
     "has_checkpoint",
     "goes_on",
+    "check_goes_on",
     "metrics",
     "results",
     "environment",

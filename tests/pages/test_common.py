@@ -1,13 +1,15 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
+import re
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 
 from dashboard import link, report
-from sslcore.experiment import Store
+from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
+from sslcore.plan import plan
 from tests import synthetic
 from tests.pages.driving import clean, open_page, printed, texts
 
@@ -167,6 +169,39 @@ def test_the_same_images_are_claimed_only_of_runs_on_one_data_set(two_experiment
     assert same in report.html(two_experiments[0]) and same not in report.html(mixed)
 
 
+def test_where_the_evaluation_differs_between_methods_it_is_said_of_what_is_measured_by_it(data_cache):
+    """evaluate.sample decides on the images, evaluate.knn_train and the vote on kNN; the kNN of a run's end takes all images."""
+    spec = Spec(
+        base={"dataset": "photos", "evaluate.sample": 60},
+        by_method={"byol": {"evaluate.sample": 80}, "simclr": {"evaluate.knn_train": 500}, "moco": {"evaluate.knn_k": 5}},
+        axes={"method": ["byol", "simclr", "moco"], "batch_size": [64, 256]},
+    )
+    experiment = Store().create("odd", spec, plan(spec).configs)
+    for run in experiment.runs():
+        synthetic.write_metrics(run, 40)
+        synthetic.write_results(run)
+        synthetic.questions(run)
+        run.write_status(synthetic.status(run, "finished"))
+    synthetic.embed(experiment)
+    samples, votes = "differ in evaluate.sample (60, 80)", "evaluate.knn_train (500, 5,000)"
+    for page, params in (("compare", {}), ("evidence", {}), ("ablations", {"ablations_measure": "Effective rank"})):
+        said = texts(open_page(page, experiment="odd", **params)).replace("\\", "")
+        assert samples in said and "same images for every run" not in said
+        assert (votes in said) == (page != "ablations")
+    said = texts(open_page("ablations", experiment="odd", ablations_measure="kNN")).replace("\\", "")
+    assert samples not in said and votes not in said and "differ in evaluate.knn_k (5, 20): their kNN" in said
+    assert f"{samples}: what z forgets is" in texts(open_page("probe", experiment="odd")).replace("\\", "")
+    told = report.html(experiment)
+    assert told.count(samples) == 2 and votes in told and "not the same in each panel, laid out" in told
+    image = str(np.load(experiment.runs()[0].embeddings_file)["index"][0])
+    assert "samples are not equally large (60, 80 images)" in texts(
+        open_page("embeddings", experiment="odd", embeddings_image=image)
+    )
+    two = {"compare_runs": [run.name for run in experiment.runs() if run.config.method != "byol"]}
+    said = texts(open_page("compare", experiment="odd", **two)).replace("\\", "")
+    assert "same images for every run" in said and votes in said, "the neighbours are not those that are measured"
+
+
 def test_where_augmentations_differ_what_is_measured_in_them_is_not_said_to_be_comparable(two_experiments):
     unlike = synthetic.store(
         Store().root,
@@ -248,3 +283,22 @@ def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
     for page, times in (("probe", 7), ("evidence", 2), ("embeddings", 1)):
         shown = texts(open_page(page, experiment="ours")).replace("\\", "").lower()
         assert shown.count("way 0") == shown.count("way 1") == times, page
+        assert len(re.findall(r"way 1\b[^(\n]* \(moco", shown)) == times, "with whose it is"
+
+
+def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):
+    first, second = two_experiments[0].runs()
+    assert "different machines" not in report.html(two_experiments[0])
+    write_json(first.results_file, first.results() | {"cost": first.results()["cost"] | {"device": "a GPU"}})
+    for run, device in ((first, "a GPU"), (second, "cpu")):
+        write_json(run.environment_file, {"device": device})
+    said = "different machines (a GPU, cpu)"
+    pages = ("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})
+    for page, params in pages:
+        assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
+    assert "different machines" not in texts(open_page("compare", experiment="ours"))
+    assert said in report.html(two_experiments[0]) and "different machines" in report.markdown(two_experiments[0])
+    grid = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="grid", axes={"batch_size": [16, 32]}, steps=20)
+    run = grid.runs()[0]
+    write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"device": "a GPU"}})
+    assert said in texts(open_page("ablations", experiment="grid")).replace("\\", "")

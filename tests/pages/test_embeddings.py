@@ -173,6 +173,11 @@ def test_where_no_embedding_is_to_come_the_page_does_not_say_so():
     said = texts(open_page("embeddings", experiment="photos"))
     assert "No run has an embedding that can be read. The list above" in said
     for run in experiment.runs():
+        run.update_status(state="interrupted")
+    said = texts(open_page("embeddings", experiment="photos"))
+    assert "can resume" not in said, "they were measured, and have no checkpoint"
+    assert "No run has an embedding that can be read. The list above" in said
+    for run in experiment.runs():
         synthetic.failed(run)
     said = texts(open_page("embeddings", experiment="photos"))
     assert "No run got as far as its embedding. Watch says why" in said and "moco-bs256-s0: failed: Watch says why" in said

@@ -89,6 +89,24 @@ def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
     assert len(said(clean(app))) == 1 and "Batch size" in said(app)[0]
 
 
+def test_data_sets_of_one_name_are_two_choices_and_one_under_two_paths_is_none(grid):
+    """By their images, as every page tells them; a link keeps the choice."""
+    for run in grid.runs():
+        path = f"/{'ab'[run.config.batch_size == 64]}/photos"
+        write_json(run.config_file, run.config.model_copy(update={"dataset": path}).model_dump())
+    assert "4 probed runs compared" in texts(open_page(evidence_at_dataset="b/photos"))
+    app = open_page(evidence_by="dataset")
+    assert "dataset a/photos and dataset b/photos could not be paired" in texts(app)
+    for run in grid.runs():
+        write_json(run.environment_file, {"data": {"checksum": "c1", "train": 10, "test": 5}})
+    assert "evidence_at_dataset" not in {box.key for box in open_page().selectbox}
+    for run in grid.runs():
+        write_json(run.config_file, run.config.model_copy(update={"dataset": "photos"}).model_dump())
+        write_json(run.environment_file, {"data": {"checksum": f"c{run.config.batch_size}", "train": 10, "test": 5}})
+    (box,) = [box for box in open_page().selectbox if box.key == "evidence_at_dataset"]
+    assert set(box.options) == {"photos (c64)", "photos (c256)"}
+
+
 def test_a_pair_says_which_runs_it_leaves_out(grid):
     grid.run("byol-bs64-s1").results_file.unlink()
     assert "left out 3 of 7 runs (2 at settings that not every seed has, 1 without a counterpart" in texts(open_page())

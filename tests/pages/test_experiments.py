@@ -145,6 +145,19 @@ def test_a_method_with_images_of_another_size_has_an_untrained_encoder_of_its_ow
         assert table.loc[f"Untrained at {of} px", "linear probe"] == tables.share(untrained)
 
 
+def test_methods_with_another_vote_have_untrained_knns_of_their_own_in_the_list_and_in_the_report():
+    spec = Spec(by_method={"byol": {"evaluate.knn_k": 5}}, axes={"method": ["moco", "byol"]})
+    experiment = synthetic.finished(Store().root, spec, steps=20, name="votes")
+    table, told = printed(open_page())[0], report.markdown(experiment)
+    assert list(table.index) == ["MoCo", "BYOL", "Untrained, kNN at k 20", "Untrained, kNN at k 5"]
+    for run, k in zip(experiment.runs(), (5, 20)):
+        knn = tables.share(run.results()["baselines"]["random_encoder"]["knn"])
+        assert table.loc[f"Untrained, kNN at k {k}", "kNN"] == knn
+        assert f"Untrained encoder, kNN at k {k} |" in told.replace("\\", "") and f"Raw pixels, kNN at k {k} |" in told
+    assert "differ in evaluate.knn_k (5, 20): their kNN" in told.replace("\\", "")
+    assert "differ in evaluate.knn_k (5, 20): their kNN" in texts(open_page("probe", experiment="votes")).replace("\\", "")
+
+
 def test_one_run_and_one_accuracy_are_said_once():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     run.append_metrics({"step": 40, "epoch": 2.0, "knn": tables.logged(run).last("knn") + 1e-4})

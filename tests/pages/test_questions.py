@@ -178,3 +178,5 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
     os.close(log)
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value
+    (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "/b/digits", "runs": names}) + "\nhalf\n")
+    assert "probed on b/digits" in open_page("probe", experiment=experiment.name).error[0].value.replace("\\", "")

@@ -40,19 +40,22 @@ def test_watch_tells_the_state_of_every_run_in_words():
     )
 
 
-def test_of_an_interrupted_run_it_is_said_what_resume_finds():
+@pytest.mark.parametrize(("state", "kind"), [("interrupted", "warning"), ("failed", "error"), ("stopped", "caption")])
+def test_of_a_run_that_ended_early_it_is_said_what_resume_finds_and_resume_stands_only_where_it_can_be_done(state, kind):
     runs = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2)).runs()
     kept, bare, _ = runs
     kept.checkpoint_file.touch()
     bare.results_file.unlink()
     for run in runs:
-        run.update_status(state="interrupted")
-    told = [warning.value for warning in open_page("watch", experiment="photos").warning]
-    assert [said.partition(r"restarted\). ")[2] for said in told] == [
-        "Resume goes on from the last checkpoint.",
-        "There is no checkpoint, so Resume begins anew.",
-        "It has been measured and its checkpoint is not here, so it cannot go on.",
-    ]
+        run.update_status(state=state)
+    app = open_page("watch", experiment="photos")
+    offered = ["Resume" in menu.proto.options for menu in app.get("menu_button")]
+    assert offered == [True, True, False]
+    told = [element.value.replace("\\", "") for element in getattr(app, kind)]
+    assert sum("s2 has been measured and its checkpoint.pt is not here" in said for said in told) == 1
+    if state != "stopped":
+        assert told[0].endswith("Resume goes on from the last checkpoint.")
+        assert told[1].endswith("There is no checkpoint, so Resume begins anew.")
 
 
 @pytest.mark.parametrize("page", ["watch", "compare"])

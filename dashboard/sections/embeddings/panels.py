@@ -114,10 +114,10 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
 def _show_how(asked: Asked) -> None:
     with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
         layout = asked.layout.lower()
-        measured = [embeddings.measured(asked.runs[name], layout) for name in asked.titles]
-        for protocol in words.protocols(measured):
+        measured = {title: embeddings.measured(asked.runs[name], layout) for name, title in asked.titles.items()}
+        for protocol in words.protocols(measured.items()):
             st.text(f"{protocol}.")
-        if not any(part.get("protocol") for part in measured):
+        if not any(part.get("protocol") for part in measured.values()):
             st.text("The rest was not recorded by the version that made these runs.")
         st.text(
             "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "

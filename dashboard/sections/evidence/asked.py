@@ -1,13 +1,13 @@
 """What the reader of Evidence wants compared: by which accuracy, and what with what."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import streamlit as st
 
-from dashboard import tables
+from dashboard import link, tables
 from dashboard.figures import probe, style
 from dashboard.figures.axes import said as say_value
 from dashboard.figures.axes import title as say_setting
@@ -16,6 +16,7 @@ from sslcore.analysis.pairs import Pair
 from sslcore.config import varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
+from sslcore.naming import told_apart
 
 ALL = "all, paired"
 
@@ -51,7 +52,8 @@ class Asked:
     def names(self) -> dict[Any, str]:
         """What each side is called, by its value."""
         told = "" if self.by in ("method", "experiment") else f"{in_words(self.by)} "
-        return {value: told + value_in_words(self.by, value) for value in pairs.contestants(self.runs, self.by)}
+        called = values_in_words(self.by, pairs.contestants(self.runs, self.by))
+        return {value: told + name for value, name in called.items()}
 
     @cached_property
     def _compared(self) -> tuple[list[Pair], list[str]]:
@@ -73,7 +75,8 @@ class Asked:
 
 def ask(probed: Sequence[Run]) -> Asked:
     """The controls at the head of the page, for runs that were probed."""
-    varied = ["method", *varying(run.config for run in probed)]
+    options = [name for name in varying(run.config for run in probed) if name != "dataset"]  # the images count, not their path
+    varied = ["method", *(["dataset"] if _differs(probed, "dataset") else []), *options]
     can_differ = [name for name in (*varied, "experiment") if _differs(probed, name)]
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         measure = st.segmented_control(
@@ -97,25 +100,13 @@ def _differs(runs: Sequence[Run], name: str) -> bool:
 
 
 def _by(can_differ: Sequence[str]) -> str:
-    first = can_differ[0]
-    return (
-        st.selectbox(
-            "Compare by",
-            can_differ,
-            index=None,
-            format_func=in_words,
-            placeholder=in_words(first),
-            key="evidence_by",
-            bind="query-params",
-            width=200,
-        )
-        or first
-    )
+    return link.choice("Compare by", can_differ, can_differ[0], key="evidence_by", say=in_words, width=200)
 
 
 def _at(runs: Sequence[Run], name: str) -> Sequence[Run]:
     """The runs that have the value of a setting that the reader chooses, or for which it means nothing; all of them at first."""
-    values = {value_in_words(name, value): value for value in pairs.contestants(runs, name)}
+    having = pairs.contestants(runs, name)
+    values = {said: having[value] for value, said in values_in_words(name, having).items()}
     called = in_words(name)
     at = st.selectbox(
         called[:1].upper() + called[1:],
@@ -127,12 +118,18 @@ def _at(runs: Sequence[Run], name: str) -> Sequence[Run]:
         width=170,
         help="One value, or all: each is then compared with its like, and a seed's differences are averaged.",
     )
-    return runs if at is None else [run for run in runs if pairs.value(run, name) in (values[at], pairs.ANY)]
+    return runs if at is None else [run for run in runs if run in values[at] or pairs.value(run, name) is pairs.ANY]
 
 
 def in_words(name: str) -> str:
     return name if name in ("method", "experiment") else say_setting(name)
 
 
-def value_in_words(name: str, value: Any) -> str:
-    return METHODS[value].title if name == "method" else str(value) if name == "experiment" else say_value(name, value)
+def values_in_words(name: str, values: Iterable[Any]) -> dict[Any, str]:
+    """What each value of a setting is called."""
+    if name == "dataset":
+        return told_apart(values)
+    return {
+        value: METHODS[value].title if name == "method" else str(value) if name == "experiment" else say_value(name, value)
+        for value in values
+    }

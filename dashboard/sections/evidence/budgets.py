@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import tables, words
+from dashboard.figures.measures import VOTE_WATCHED, unlike_samples, unlike_votes
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
@@ -108,7 +109,9 @@ def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
     if counted:
         told.append("Equal operations are equal compute; equal time depends on the machine.")
     if reading == "knn":
-        told.append("kNN: on h, on the evaluation sample, as Compare shows it.")
+        told.append("kNN: of h while training, as Compare shows it.")
+        configs = [run.config for run in finished.values()]
+        told += filter(None, [unlike_samples(configs), unlike_votes(configs, VOTE_WATCHED)])
     else:
         told.append("Each method's loss is its own: compare a method with itself, not with another.")
     if not counted:

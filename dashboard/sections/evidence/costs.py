@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import embeddings, tables, words
 from dashboard.figures import evidence, probe
+from dashboard.figures.measures import unlike_machines
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
@@ -34,14 +35,15 @@ def show_table(asked: Asked) -> None:
         f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
         "means over the seeds."
     )
-    costs = [embeddings.measured(run, "cost") for run in asked.runs]
-    told = words.protocols(embeddings.measured(run, asked.measure) for run in asked.runs) + words.protocols(costs)
-    told += [str(cost["flops_protocol"]) for cost in costs if cost.get("flops_protocol")] or [
+    costs = {name: embeddings.measured(run, "cost") for name, run in asked.named.items()}
+    told = words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
+    told += words.protocols(costs.items())
+    told += words.once((name, str(cost.get("flops_protocol") or "")) for name, cost in costs.items()) or [
         "operations: not counted for these runs; python -m sslcore evaluate counts them"
     ]
-    told += [str(cost["device"]) for cost in costs if cost.get("device")]
+    told += words.once((name, str(cost.get("device") or "")) for name, cost in costs.items())
     with st.expander("How these numbers are obtained", key="evidence_how", bind="query-params"):
-        for what in dict.fromkeys(told):
+        for what in told:
             st.text(what)
 
 
@@ -108,8 +110,8 @@ def show_chart(asked: Asked) -> None:
             + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
             + (f" Operations: {budget.FLOPS}." if what == "flops" else "")
         )
-    if what == "seconds" and len(devices := {row["device"] for row in asked.rows if row["device"]}) > 1:
-        st.caption(words.plain(f"Trained on different machines ({', '.join(sorted(devices))}): their times cannot be compared."))
+    if what == "seconds" and (said := unlike_machines(row["device"] for row in asked.rows)):
+        st.caption(words.plain(said))
     if n := sum(not np.isfinite(cost) for cost in taken.values()):
         st.caption(f"{words.count(n, 'run')} without this cost left out" + (f"; {UNCOUNTED}" if what == "flops" else "."))
 

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from dashboard import embeddings, pictures, tables, words
+from dashboard import embeddings, link, pictures, tables, words
 from dashboard.figures import evidence, style
 from dashboard.plot import plot
 from dashboard.sections.evidence.asked import Asked
@@ -43,11 +43,7 @@ def show(asked: Asked) -> None:
 def _pick(asked: Asked) -> Pair:
     """The pair that the reader chooses; they are called by the order of their sides, whoever is ahead."""
     choices = {" and ".join(name for side, name in asked.names.items() if side in (pair.a, pair.b)): pair for pair in asked.pairs}
-    first = next(iter(choices))
-    chosen = st.selectbox(
-        "Pair", list(choices), index=None, placeholder=first, key="evidence_pair", bind="query-params", width=360
-    )
-    return choices[chosen or first]
+    return choices[link.choice("Pair", list(choices), next(iter(choices)), key="evidence_pair", width=360)]
 
 
 def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str]) -> None:

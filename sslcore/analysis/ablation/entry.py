@@ -11,6 +11,7 @@ from sslcore.analysis.summary import NUMBERS, number
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
 from sslcore.methods import METHODS
+from sslcore.naming import told_apart
 from sslcore.status import RESUMABLE
 
 NOT_RUN = "not run"  # the state of a run that was planned and never made
@@ -29,7 +30,7 @@ class Entry:
     numbers: Mapping[str, float | None]  # by summary.NUMBERS
     measured: bool = False  # whether it has results that can be read
     imported: bool = False  # trained on a machine of others
-    images: str = ""  # its data set among the runs, as `data_sets` names it; "" where only the path is known
+    images: str = ""  # its data set among the runs, by as much of its path as tells it apart; "" where only the path is known
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -55,11 +56,11 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     sets = data_sets(found)
     there = {run.name for run in experiment.runs()}
     planned = plan.plan(experiment.spec()).configs.items()
-    return [replace(entry, images=sets[run]) for run, entry in found.items()] + [
-        replace(to_make(experiment.name, name, config), images=at_path(config.dataset, sets))
-        for name, config in planned
-        if name not in there
+    on = [(entry, sets[run]) for run, entry in found.items()] + [
+        (to_make(experiment.name, name, config), at_path(config.dataset, sets)) for name, config in planned if name not in there
     ]
+    called = told_apart(dataset for _, dataset in on)
+    return [replace(entry, images=called[dataset]) for entry, dataset in on]
 
 
 def made(run: Run) -> Entry | None:

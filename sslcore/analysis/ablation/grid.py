@@ -9,7 +9,7 @@ from typing import Any
 from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.analysis.ablation.places import in_order, lies_on, place, settled, usual
 from sslcore.analysis.stats import Aggregate, aggregate, means_by_seed
-from sslcore.config import varying_in
+from sslcore.config import OPTIONS, varying_in
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,15 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
     """The grid over one or two axes: every entry in exactly one cell, by method, line and place.
 
     Whatever tells runs of a method apart beside the axes makes lines of their own, but for what a run has from its
-    place on an axis alone (`settled`). Runs of one seed are never counted as two seeds.
+    place on an axis alone (`settled`); and where methods are on several data sets, each line has its own. Runs of one seed
+    are never counted as two seeds.
     """
     common, found = usual(entries), []
+    several = len({entry.settings["dataset"] for entry in entries}) > 1
     for method, own in by_method(entries).items():
         places = [tuple(place(entry, axis, common) for axis in axes) for entry in own]
-        told = [option for option in varying_in(entry.settings for entry in own) if not lies_on(option, axes)]
+        varied = {*varying_in(entry.settings for entry in own), *(["dataset"] if several else [])}
+        told = [option for option in OPTIONS if option in varied and not lies_on(option, axes)]
         derived = [settled(entry.config, axes) for entry in own]
         rests = [
             tuple((option, entry.settings[option]) for option in told if option not in of) for entry, of in zip(own, derived)

@@ -105,6 +105,7 @@ class Verdict:
     word: Literal["supported", "contradicted", "undecided"]
     steps: list[Step] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
+    averaged: list[str] = field(default_factory=list)  # whose numbers are means over several runs of a seed
     by_seeds: bool = True  # whether more seeds of these runs could decide it
 
     @property
@@ -113,16 +114,18 @@ class Verdict:
         own = dict.fromkeys(name for step in self.steps for name in step.unequal)
         return [
             *(step.sentence for step in self.steps),
+            *([f"Each seed's numbers are means: {', '.join(self.averaged)}."] if self.averaged else []),
             *([not_equal("method", own)] if own else []),
             *(f"Not decided: {lack}." for lack in self.lacks),
         ]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    steps, lacks, by_seeds = [], [], True
+    steps, lacks, averaged, by_seeds = [], [], {}, True
     for part in claim.parts:
         try:
             steps += part.steps(evidence)
+            averaged |= dict.fromkeys(part.averaged(evidence))
         except Lacking as lack:
             steps += lack.steps
             lacks.append(str(lack))
@@ -131,9 +134,9 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     tested = max(1, sum(p is not None for p in adjusted))
     steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
     if any(step.apart and step.difference.mean < 0 for step in steps):
-        return Verdict("contradicted", steps, lacks, by_seeds)
+        return Verdict("contradicted", steps, lacks, list(averaged), by_seeds)
     supported = steps and not lacks and all(step.apart for step in steps)
-    return Verdict("supported" if supported else "undecided", steps, lacks, by_seeds)
+    return Verdict("supported" if supported else "undecided", steps, lacks, list(averaged), by_seeds)
 
 
 def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:

@@ -35,10 +35,14 @@ class AlongAxis(Rule):
     values: int = Field(2, ge=2)  # distinct places that it needs
 
     def curves(self, evidence: Evidence, methods: Iterable[str], needs: Iterable[Any] = ()) -> dict[str, Curve]:
-        """Of each method, over the places that all have. Raises Lacking."""
-        curves = {method: evidence.curve(self.axis, method, self.measure) for method in methods}
+        """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
+        found = evidence.curves(self.axis, methods, self.measure)
+        curves = {method: along.curve for method, along in found.items()}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
             raise Lacking(f"no probed runs of {' and '.join(absent)} along {self.words}")
+        if len({along.on for along in found.values()}) > 1:
+            own = "; ".join(f"{title(method)}: {', '.join(sorted(along.on))}" for method, along in found.items())
+            raise Lacking(f"no runs of {' and '.join(map(title, found))} along {self.words} that are on the same images ({own})")
         common = set.intersection(*(set(next(iter(curve.values()))) for curve in curves.values()))
         if gone := [str(place) for place in needs if place not in common]:
             raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
@@ -51,6 +55,14 @@ class AlongAxis(Rule):
             method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()}
             for method, curve in curves.items()
         }
+
+    def together(self, evidence: Evidence) -> list[list[str]]:
+        """The methods that are held against each other, or each alone."""
+        return [sorted(self.about)]
+
+    def averaged(self, evidence: Evidence) -> list[str]:
+        along = [evidence.curves(self.axis, methods, self.measure) for methods in self.together(evidence)]
+        return [f"{title(method)}'s over {one.lines} settings" for of in along for method, one in of.items() if one.lines > 1]
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
@@ -96,6 +108,7 @@ class SensitivityOrder(AlongAxis):
                 f"{title(a)} loses more than {title(b)} "
                 f"{'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}",
                 _less(drops[a], drops[b]),
+                unequal=evidence.unequal(self.axis, [a, b], self.measure),
             )
             for a, b in zip(self.methods, self.methods[1:])
         ]
@@ -115,6 +128,9 @@ class GainMore(AlongAxis):
     methods: list[Method] = Field(min_length=1)
     than: Method
 
+    def together(self, evidence: Evidence) -> list[list[str]]:
+        return [[method, self.than] for method in self.methods]
+
     def steps(self, evidence: Evidence) -> list[Step]:
         found = []
         for method in self.methods:
@@ -127,6 +143,7 @@ class GainMore(AlongAxis):
                 step_of(
                     f"{title(method)} gains more than {title(self.than)} from more {self.words}",
                     _less(gains[method], gains[self.than]),
+                    unequal=evidence.unequal(self.axis, [method, self.than], self.measure),
                 )
             )
         return found
@@ -275,13 +292,22 @@ class Ahead(AlongAxis):
     of: list[Place] = Field(min_length=1)
     methods: list[Method] = ["moco", "simclr", "byol"]
 
-    def steps(self, evidence: Evidence) -> list[Step]:
+    def together(self, evidence: Evidence) -> list[list[str]]:
+        return [[method] for method in self._having(evidence)]
+
+    def averaged(self, evidence: Evidence) -> list[str]:
+        methods = [title(method) for method in self._having(evidence)]
+        over = [f"those of {self.words} {self.ahead} over {' and '.join(methods)}"] if len(methods) > 1 else []
+        return [*over, *super().averaged(evidence)]
+
+    def _having(self, evidence: Evidence) -> dict[str, Curve]:
+        """The curves of the methods that have all of the places."""
+        curves = {method: evidence.curve(self.axis, method, self.measure) for method in self.methods}
         needed = {self.ahead, *self.of}
-        curves = [
-            curve
-            for method in self.methods
-            if (curve := evidence.curve(self.axis, method, self.measure)) and needed <= set(next(iter(curve.values())))
-        ]
+        return {method: curve for method, curve in curves.items() if curve and needed <= set(next(iter(curve.values())))}
+
+    def steps(self, evidence: Evidence) -> list[Step]:
+        curves = list(self._having(evidence).values())
         if not curves:
             raise Lacking(
                 f"no method has probed runs with all that this needs of {self.words}: "

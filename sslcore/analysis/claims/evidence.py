@@ -1,21 +1,31 @@
 """The runs that claims are held against, laid out along an axis."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sslcore.analysis import ablation
-from sslcore.config import RunConfig
+from sslcore.analysis.ablation.places import lies_on
+from sslcore.config import OPTIONS, WATCHING, RunConfig, get, is_anothers
 from sslcore.experiment import Run
 from sslcore.idle import idle
 
 AUGMENTATIONS = "augmentations"  # an axis: the kinds of augmentation that a run has, such as "crop + flip"
 
 Curve = dict[int, dict[Any, float]]  # seed -> place on the axis -> measure
+DataSets = frozenset[str]
+
+
+class Along(NamedTuple):
+    """A method along an axis."""
+
+    curve: Curve
+    on: DataSets  # of the lines that it is the mean over
+    lines: int  # how many there are
 
 
 @dataclass(frozen=True)
@@ -40,24 +50,61 @@ class Evidence:
             self._cells[axis] = ablation.cells(self.entries, ["augment" if axis == AUGMENTATIONS else axis])
         return self._cells[axis]
 
-    def lines(self, axis: str) -> dict[str, list[list[ablation.Cell]]]:
-        """By method, the lines that count: of those that differ beside the axis, the ones that span the most places."""
+    def lines(self, axis: str, on: DataSets | None = None) -> dict[str, list[list[ablation.Cell]]]:
+        """By method, the lines that count: of those that differ beside the axis, the ones that span the most places.
+
+        `on`: the data sets whose lines are looked at; all of them.
+        """
         found: dict[str, list[list[ablation.Cell]]] = {}
         for (method, _), own in ablation.lines(self.cells(axis)).items():
-            found.setdefault(method, []).append([cell for cell in own if place(cell, axis) is not None])
+            if on is None or data_set(own, axis) in on:
+                found.setdefault(method, []).append([cell for cell in own if place(cell, axis) is not None])
         for method, lines in found.items():
             widest = max(({place(cell, axis) for cell in line} for line in lines), key=len)
             found[method] = [line for line in lines if {place(cell, axis) for cell in line} == widest]
         return found
 
     def curve(self, axis: str, method: str, measure: str) -> Curve:
+        """`curve_on` all data sets that the method's runs are on."""
+        return self.curve_on(None, axis, method, measure).curve
+
+    def curves(self, axis: str, methods: Iterable[str], measure: str) -> dict[str, Along]:
+        """Each method's `curve_on` the data sets that all of them have; on its own ones where they share none."""
+        every = {method: self.curve_on(None, axis, method, measure) for method in methods}
+        found = every
+        while len(sets := {along.on for along in found.values()}) > 1:
+            shared = frozenset.intersection(*sets)
+            if not shared:
+                return every
+            found = {method: self.curve_on(shared, axis, method, measure) for method in found}
+        return found
+
+    def unequal(self, axis: str, methods: Sequence[str], measure: str) -> list[str]:
+        """The options, beside the axis, of which each of the methods has its own in the lines of `curves`."""
+        on = frozenset.union(*(along.on for along in self.curves(axis, methods, measure).values()))
+        lines = self.lines(axis, on)
+        configs = {
+            method: [entry.config for line in lines[method] for cell in line for entry in cell.entries] for method in methods
+        }
+        along = ["augment" if axis == AUGMENTATIONS else axis]
+        return [
+            name
+            for name in OPTIONS
+            if name not in ("method", "dataset", "seed", *WATCHING)
+            and not lies_on(name, along)
+            and not any(is_anothers(name, method) for method in methods)
+            and len({frozenset(get(config, name) for config in own) for own in configs.values()}) > 1
+        ]
+
+    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str) -> Along:
         """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
 
         Where several lines count, or several cells stand on one place, a seed's values are the mean over them. All seeds
         are averaged over the same lines: the most that a seed has, and of as many those that most seeds have.
         """
         lines: list[Curve] = []
-        for own in self.lines(axis).get(method, []):
+        counted = self.lines(axis, on).get(method, [])
+        for own in counted:
             line: dict[int, dict[Any, list[float]]] = {}
             for cell in own:
                 for seed, value in cell.measured(measure).by_seed.items():
@@ -71,11 +118,17 @@ class Evidence:
         had = Counter(filter(None, whole.values()))
         shared = max(had, key=lambda of: (len(of), had[of]), default=())
         order = ablation.in_order(axis, measured)
-        return {
+        curve = {
             seed: {at: float(np.mean([lines[k][seed][at] for k in of])) for at in order}
             for seed, of in whole.items()
             if of and of == shared
         }
+        return Along(curve, frozenset(data_set(counted[k], axis) for k in shared), len(shared))
+
+
+def data_set(line: Sequence[ablation.Cell], axis: str) -> str:
+    """What all cells of a line were trained and measured on; "" where the axis is the data set."""
+    return "" if axis == "dataset" else line[0].entries[0].settings["dataset"]
 
 
 def place(cell: ablation.Cell, axis: str) -> Any:

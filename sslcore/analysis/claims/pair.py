@@ -29,12 +29,24 @@ class PairAhead(Rule):
     of: Method
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
+        matches = self._matches(evidence)
         says, own = f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.unequal([matches], "method")
         return [step_of(says, pairs.differences(matches, self.measure), unequal=own)]
 
+    def averaged(self, evidence: Evidence) -> list[str]:
+        return over(self._matches(evidence), self.ahead, self.of)
 
-def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> dict[int, list[tuple[Run, Run]]]:
+    def _matches(self, evidence: Evidence) -> pairs.Matches:
+        return matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
+
+
+def over(matches: pairs.Matches, a: str, b: str) -> list[str]:
+    """As Rule.averaged: a seed's pairs."""
+    n = len(next(iter(matches.values())))
+    return [f"those of {title(a)} and {title(b)} over {n} settings"] if n > 1 else []
+
+
+def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> pairs.Matches:
     """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
     matches = pairs.matched(
@@ -68,7 +80,7 @@ class CostOrder(Rule):
     def steps(self, evidence: Evidence) -> list[Step]:
         found = []
         for other in self.cheap:
-            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
+            matches = self._matches(evidence, other)
             own = pairs.unequal([matches], "method")
             for cost in self.costs:
                 ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
@@ -85,6 +97,12 @@ class CostOrder(Rule):
                     )
                 )
         return found
+
+    def averaged(self, evidence: Evidence) -> list[str]:
+        return [said for other in self.cheap for said in over(self._matches(evidence, other), self.dear, other)]
+
+    def _matches(self, evidence: Evidence, other: str) -> pairs.Matches:
+        return matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
 
 
 def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
@@ -160,6 +178,14 @@ class ResultAhead(Rule):
     methods: list[Method] = ["moco", "simclr", "byol"]
 
     def steps(self, evidence: Evidence) -> list[Step]:
+        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in self._by_seed(evidence).items()})]
+
+    def averaged(self, evidence: Evidence) -> list[str]:
+        n = len(next(iter(self._by_seed(evidence).values())))
+        return [f"“{self.says}” over {n} runs"] if n > 1 else []
+
+    def _by_seed(self, evidence: Evidence) -> dict[int, list[float]]:
+        """Seed -> its differences, one a method and setting. Raises Lacking."""
         counted: list[tuple[Run, float, float | None]] = []
         epochs = f"{self.ahead.partition('.')[0]}.epochs"  # of fine-tuning, on which no other number depends
         for config, run, results in evidence.read:
@@ -174,4 +200,4 @@ class ResultAhead(Rule):
         found: dict[int, dict[tuple, float]] = {}  # by seed and setting
         for run, difference, tuned in counted:
             found.setdefault(run.config.seed, {}).setdefault((settings[run], tuned), difference)
-        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in pairs.at_shared(found).items()})]
+        return pairs.at_shared(found)

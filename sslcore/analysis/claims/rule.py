@@ -32,6 +32,10 @@ class Rule(BaseModel):
     def steps(self, evidence: Evidence) -> list[Step]:
         raise NotImplementedError
 
+    def averaged(self, evidence: Evidence) -> list[str]:
+        """Whose numbers are means over several runs of a seed, and over how many; asked where there are steps."""
+        return []
+
     @property
     def about(self) -> set[str]:
         """The methods that it speaks of."""
