@@ -107,6 +107,8 @@ def test_the_interval_over_images_holds_the_difference_has_a_width_and_turns_wit
     made, back = over_images(*right(*table)), over_images(*reversed(right(*table)))
     assert -1 - 1e-9 <= made.low < made.high <= 1 + 1e-9 and made.low - 1e-9 <= made.mean <= made.high + 1e-9
     assert (back.mean, back.low, back.high) == pytest.approx((-made.mean, -made.high, -made.low), abs=1e-9)
+    turned = made.turned()
+    assert (turned.mean, turned.low, turned.high, turned.p) == pytest.approx((back.mean, back.low, back.high, back.p), abs=1e-9)
 
 
 def test_four_images_to_none_are_told_apart_by_neither_the_test_nor_the_interval():
@@ -243,6 +245,12 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
         and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
     )
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
+    assert more_seeds(made, 6) > more_seeds(made) and f"about {more_seeds(made, 6)} more" in sentence("A", "B", made, 0.9, 6)
+
+
+def test_what_lies_below_zero_has_a_minus_and_what_lies_above_may_have_a_plus():
+    assert "95 % interval −3.8 to 6.5" in sentence("A", "B", over_seeds([0.03, -0.01, 0.02]), 0.9)
+    assert (stats.signed(0.021), stats.signed(-0.021)) == ("+2.1", "−2.1")
 
 
 @pytest.mark.parametrize("made", [over_images(*right(40, 5, 5, 10)), over_seeds([0.1, -0.1]), over_seeds([0.3, 0.1, -0.2, -0.2])])
@@ -253,6 +261,7 @@ def test_nobody_is_ahead_in_a_tie(made):
 
 def test_a_lead_too_small_to_be_written_is_not_called_none():
     assert "A ahead by less than 0.1 points" in sentence("A", "B", over_seeds([0.0101, -0.0099]), 0.9)
+    assert [stats.points(share) for share in (0.00049, 0.0005, 0.021)] == ["less than 0.1 points", "0.1 points", "2.1 points"]
 
 
 def test_a_pair_that_only_the_correction_leaves_undecided_says_so():
