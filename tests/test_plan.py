@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore import launch, plan
+from sslcore import datasets, launch, plan
 from sslcore.archive import FOLDER
 from sslcore.config import OPTIONS, ConfigError, get, resolve
 from sslcore.experiment import Spec, Store
@@ -63,6 +63,8 @@ def test_runs_are_trained_in_the_order_of_the_axes():
     first = ["moco-bs32-queue_size64-s1", "moco-bs32-queue_size64-s0"]
     second = ["moco-bs32-queue_size16-s1", "moco-bs32-queue_size16-s0"]
     assert names == ["byol-bs32-s1", "byol-bs32-s0", *first, *second]
+    by_seed = plan.plan(Spec(base={"dataset": "digits", "batch_size": 32}, axes={"seed": [1, 0], "method": ["byol", "moco"]}))
+    assert list(by_seed.configs) == ["byol-bs32-s1", "moco-bs32-s1", "byol-bs32-s0", "moco-bs32-s0"]
 
 
 def test_an_axis_of_a_method_that_is_not_there_makes_no_runs_and_is_told():
@@ -354,6 +356,12 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
 
 
+@pytest.mark.parametrize(("test", "refused"), [(0, False), (1, True), (2, False)])
+def test_a_single_test_image_is_refused_and_none_at_all_is_not(test, refused):
+    problems, _ = plan.suits(resolve(SMALL), datasets.Info("d", train=40, test=test, classes=(), shape=(16, 16)))
+    assert list(problems) == ["dataset"] * refused
+
+
 def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
     dataset = npz(tmp_path / "a.npz", y_test=np.arange(10) % 4)
     problems, (warning,) = plan.check(resolve({"dataset": dataset} | SMALL))
@@ -436,6 +444,12 @@ def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, conten
 def test_a_preset_is_a_name_or_a_file_and_nothing_that_never_ends(name):
     with pytest.raises(ValueError, match="neither a preset"):
         plan.read(name)
+
+
+@pytest.mark.parametrize(("content", "title"), [("title: Which copes?\n", "Which copes?"), ("axes: {seed: [0]}\n", "mine")])
+def test_a_file_without_a_title_has_its_name(tmp_path, content, title):
+    (tmp_path / "mine.yaml").write_text(content)
+    assert plan.read(str(tmp_path / "mine.yaml")).title == title
 
 
 def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
