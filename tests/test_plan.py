@@ -131,6 +131,14 @@ def test_what_cannot_grow_is_told(more, about):
     assert list(error.value.problems) == [about]
 
 
+def test_a_grid_covers_the_values_that_its_runs_have_of_what_can_grow():
+    spec = Spec(base={"dataset": "digits", "batch_size": 32, "learning_rate": 0.1}, axes={"moco.queue_size": [16, 64]})
+    for axes in ({"moco.queue_size": [64]}, {"batch_size": [32], "seed": [0]}, {}):
+        assert plan.covers(spec, axes)
+    for axes in ({"moco.queue_size": [64, 32]}, {"batch_size": [32], "seed": [0, 1]}, {"seed": []}, {"learning_rate": [0.1]}):
+        assert not plan.covers(spec, axes), "so that it grows, or is told why it cannot"
+
+
 def test_what_cannot_grow_leaves_no_file(tmp_path):
     spec = Spec(base={"dataset": "digits"}, axes={"method": ["byol"]})
     experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
@@ -394,6 +402,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"devices": 12}, ["12 groups"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
+        ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),
         ({"micro_batch_size": 2}, ["12 groups", "each of 12 micro-batches is one group"]),
     ],
 )
