@@ -133,7 +133,7 @@ def color_jitter(x: Tensor, strength: float, hue: float) -> Tensor:
     n, device = len(x), x.device
     drawn = chance(x, JITTER_PROBABILITY)
     order = random_rows(torch.rand, n, 3, device=device).argsort(1)  # the image's first, second and third blend
-    factor = random_rows(within(max(0.0, 1 - strength), 1 + strength), n, 3, device=device)
+    factor = random_rows(within(1 - strength, 1 + strength), n, 3, device=device)
     factor = torch.where(drawn.view(n, 1), factor, 1.0)
     if not hue:
         return blend(x, order, factor)

@@ -417,6 +417,9 @@ def test_a_drop_is_counted_from_the_lines_own_best_and_published_curves_lie_unde
     curves = [curve for curve in ablation.published() if curve.axis == "batch_size"]
     drop = figures.against(cells, "batch_size", "linear", drop=True, published=curves)
     assert means(drop, "BYOL")[1] == [20, 10, 0] and drop.layout.yaxis.autorange == "reversed"
+    lower = [entry(linear=0.3 + k / 100, method="simclr", batch_size=size) for k, size in enumerate((16, 32, 128))]
+    both = figures.against(ablation.cells([*GRID, *lower], ["batch_size"]), "batch_size", "linear", drop=True)
+    assert means(both, "BYOL")[1] == [20, 10, 0] and means(both, "SimCLR")[1] == [2, 1, 0]
     laid = [t for t in traces(drop) if t.name and "published" in t.name]
     assert len(laid) == len(curves) and all("et al." in t.hovertemplate and t.line.dash for t in laid)
     for curve, trace in zip(curves, laid):
@@ -436,6 +439,9 @@ def test_a_method_to_which_the_axis_does_not_apply_is_a_level_line_over_the_whol
     (level,) = traces(figure, "BYOL (level)")
     assert min(level.x) < 16 and max(level.x) > 1024 and np.allclose(level.y, 65)
     assert "N = 2" in level.hovertemplate
+    low, high = (t for t in traces(figure) if t.legendgroup == "BYOL" and t.showlegend is False)
+    std = 100 * np.std([0.6, 0.7], ddof=1)
+    assert np.allclose(low.y, 65 - std) and np.allclose(high.y, 65 + std)
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,30 @@ def test_the_same_folder_gives_the_same_bytes(experiment, tmp_path):
 
 def test_a_name_that_is_taken_is_never_touched(store, experiment, tmp_path):
     file, before = exported(experiment, tmp_path), content(experiment)
-    assert [archive.bring_in(store, file).name for _ in range(2)] == ["photos-2", "photos-3"]
+    brought = [archive.bring_in(store, file) for _ in range(2)]
+    assert [one.name for one in brought] == ["photos-2", "photos-3"]
+    assert all(stat.S_IMODE(one.path.stat().st_mode) == 0o755 for one in brought), "others may read what one has brought in"
     assert content(experiment) == before
+
+
+def test_a_name_that_another_takes_at_the_last_moment_is_not_touched_either(store, experiment, tmp_path, monkeypatch):
+    file, before, names = exported(experiment, tmp_path), content(experiment), iter([experiment.name, "photos-2"])
+    monkeypatch.setattr(store, "free_name", lambda wanted: next(names))
+    assert archive.bring_in(store, file).name == "photos-2" and content(experiment) == before
+
+
+def test_what_trains_a_run_stays_at_home(store, experiment, tmp_path):
+    queued, ours = experiment.runs()
+    queued.update_status(state="queued", stage=None)
+    ours.update_status(
+        **{"state": "finished", "host": "home", "pid": 5, "pid_started": 1.0, "process": "b/1/5/9", "inode": 7, "slot": "cpu"},
+        **{"engine": "slurm", "job_id": "12_3", "script": "a.sh", "partition": "gpu", "heartbeat": 1.0},
+    )
+    there = {run.name: run.recorded_status() for run in archive.bring_in(store, exported(experiment, tmp_path)).runs()}
+    assert there[queued.name].state == "interrupted" and there[ours.name].state == "finished"
+    kept = there[ours.name].model_dump(exclude_none=True)
+    assert not kept.keys() & {"host", "pid", "pid_started", "process", "inode", "slot"}
+    assert not kept.keys() & {"engine", "job_id", "script", "partition", "heartbeat"}
 
 
 def test_a_running_run_is_interrupted_elsewhere(store, experiment, tmp_path):

@@ -100,7 +100,7 @@ def test_grayscale_and_solarization_are_torchvisions():
     assert torch.equal(augment.draw(noise(5), Augment(**NONE | {"solarize": 1.0})), x)  # never the first view
 
 
-@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
 def test_a_blur_is_torchvisions_of_the_same_sigma(size, monkeypatch):
     monkeypatch.setattr(augment, "uniform", lambda x, low, high: torch.full((len(x), 1, 1, 1), 1.3))
     x = augment.to_float(noise(3, size))
@@ -160,8 +160,15 @@ def test_the_boxes_have_torchvisions_distribution():
     drawn = [crop.make_params([image]) for _ in range(n)]
     theirs = torch.tensor([[box[side] for side in ("top", "left", "height", "width")] for box in drawn])
     ours = torch.stack([top, left, height, width], 1)
-    for column in range(4):
-        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 1e-3
+    for of in (*(lambda box, side=side: box[:, side] for side in range(4)), lambda box: box[:, 3] / box[:, 2]):
+        assert ks_2samp(of(ours), of(theirs)).pvalue > 1e-3
+
+
+def test_the_smallest_crop_is_a_pixel():
+    torch.manual_seed(0)
+    top, left, height, width = augment.random_boxes(2000, 8, 1e-4, torch.device("cpu"))
+    assert height.min() == width.min() == 1
+    assert (top + height).max() <= 8 and (left + width).max() <= 8
 
 
 def test_every_image_draws_its_own_parameters_and_each_call_new_ones():

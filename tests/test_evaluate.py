@@ -162,8 +162,9 @@ def blind(encoder: torch.nn.Module) -> torch.nn.Module:
     return encoder
 
 
-def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shapes):
-    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shapes, monkeypatch):
+    monkeypatch.setattr("sslcore.evaluate.labels.DRAWS", {1.0: 1})
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.heads": False})
     data = datasets.load(shapes, 16)
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
     torch.manual_seed(0)
@@ -174,10 +175,24 @@ def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shap
         baseline = results["baselines"]["random_encoder"]
         assert baseline == {name: alone[name]["accuracy"] for name in ("knn", "linear")}
         assert abs(baseline["linear"] - results["linear"]["accuracy"]) > 0.2, "the two can be told apart"
+        (of_all,) = results["label_efficiency"]
+        assert (of_all["accuracy"], of_all["random_encoder"]) == (results["linear"]["accuracy"], baseline["linear"])
     (train, test), _ = evaluation.pixels()
     np.testing.assert_allclose(train.numpy(), data.x_train.transpose(0, 3, 1, 2).reshape(96, -1) / 255, rtol=1e-6)
     pixels = knn_predict(train, evaluation.y_train, test, config.evaluate.knn_k, config.evaluate.knn_temperature, 3).numpy()
     assert results["baselines"]["pixels"]["knn"] == (pixels == data.y_test).mean()
+
+
+def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_accuracies(shapes):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+    data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
+    data = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))  # of which the probes make what they will
+    evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
+    results, _, said = evaluation.results(encoder, encoder)
+    assert np.array_equal(data.images(said["index"]), data.x_test) and np.array_equal(data.labels(said["index"]), said["label"])
+    for probe in ("linear", "knn"):
+        assert results[probe]["accuracy"] == pytest.approx((said[probe] == data.y_test).mean())
+    assert results["linear"]["accuracy"] != results["knn"]["accuracy"], "the two can be told apart"
 
 
 def test_while_training_every_run_is_measured_on_the_same_images_and_views(shapes):

@@ -296,9 +296,10 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     baselines = {trace.x[0] for trace in several.data if trace.marker.symbol == "line-ns" and trace.x[0] is not None}
     assert len(baselines) == 3 and byol[0]["pixels_knn"] in baselines
 
-    alone = next(trace for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None)
-    assert alone.x[0] + alone.error_x.array[0] == pytest.approx(byol[0]["linear_high"])
-    assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(byol[0]["linear_low"])
+    run = byol[0] | {"linear": 0.7, "linear_low": 0.4, "linear_high": 0.8}
+    alone = next(trace for trace in probe.accuracy([run]).data if trace.error_x.array is not None)
+    assert alone.x[0] + alone.error_x.array[0] == pytest.approx(0.8)
+    assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(0.4)
 
 
 def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interval(experiment):
@@ -338,6 +339,14 @@ def test_a_class_without_test_images_is_left_out(experiment):
     summary = tables.summary(experiment.runs())
     figure = probe.per_class(summary, {row["run"]: {"coffee": 0.5, "rocket": None} for row in summary})
     assert figure.layout.yaxis.ticktext == ("coffee",) and all(trace.y == (0,) for trace in figure.data)
+
+
+def test_by_class_a_seed_that_was_run_twice_counts_once_and_a_class_that_a_run_lacks_is_left_out(experiment):
+    rows = [dict(row) for row in tables.summary(experiment.runs()) if row["method"] == "byol"]
+    rows[1]["seed"] = rows[0]["seed"]
+    said = zip(rows, ({"a": 0.2, "b": 0.5}, {"a": 0.4, "b": None}, {"a": 0.9, "b": 0.5}))
+    (points,) = probe.per_class(rows, {row["run"]: of for row, of in said}).data
+    assert dict(zip(points.text, points.x)) == {"a": pytest.approx(0.6)}
 
 
 def test_confusion_shares_sum_to_one_and_counts_are_told():

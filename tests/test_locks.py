@@ -8,8 +8,10 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import time
 
+import psutil
 import pytest
 
 from benchmarks.faults import ended
@@ -18,7 +20,39 @@ from sslcore import locks
 OF_ANOTHER_BOOT = "0b7e0000-0000-4000-8000-000000000000/1/7/12345"
 
 
+# -- Who is who ------------------------------------------------------------------------
+
+
+def test_a_process_is_known_by_its_start_whoever_has_its_pid_and_lives_no_more_once_it_has_ended():
+    with subprocess.Popen(["sleep", "10"]) as child:
+        name, mine = locks.process_name(child.pid), locks.process_name(os.getpid())
+        *here, started = name.split("/")
+        seconds = (int(started) - int(mine.rpartition("/")[2])) / os.sysconf("SC_CLK_TCK")
+        assert seconds == pytest.approx(psutil.Process(child.pid).create_time() - psutil.Process().create_time(), abs=0.1)
+        assert locks.lives(name) and locks.lives(mine)
+        assert locks.lives("/".join([*here, str(int(started) - 1)])) is False
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert locks.lives(name) is False, "nobody has asked yet how it ended"
+    assert locks.lives(name) is False
+
+
 # -- What the dead left ----------------------------------------------------------------
+
+
+def test_a_claim_that_another_has_by_now_is_lost_and_stays_his_and_a_folder_that_moved_is_let_go_where_it_lies(tmp_path):
+    taken, moved = tmp_path / "taken", tmp_path / "moved"
+    for folder in (taken, moved):
+        folder.mkdir()
+    with locks.holding(taken) as claim:
+        assert not claim.lost()
+        (taken / ".held").write_bytes(b"his")
+        assert claim.lost()
+    assert (taken / ".held").read_bytes() == b"his"
+    with locks.holding(moved) as claim:
+        moved.rename(tmp_path / "elsewhere")
+        assert claim.lost()
+    assert not (tmp_path / "elsewhere" / ".held").exists()
 
 
 def test_what_a_process_of_an_earlier_boot_held_is_free_once_it_is_silent(tmp_path, monkeypatch):

@@ -158,3 +158,10 @@ def test_fewer_negatives_make_an_easier_task():
     torch.manual_seed(0)
     few = torch.stack([nt_xent(z1, z2, 1.0, negatives=5) for _ in range(400)]).mean()
     assert few < float(nt_xent(z1, z2, 1.0))
+
+
+def test_every_view_draws_negatives_of_its_own_and_each_time_anew():
+    """Each of four views takes one of two: sixteen losses, where they all draw alike four, and a single one of a fixed choice."""
+    z1, z2 = rows(2, 16, 5)
+    torch.manual_seed(0)
+    assert len({round(float(nt_xent(z1, z2, 1.0, negatives=1)), 5) for _ in range(300)}) == 16

@@ -34,6 +34,14 @@ def some_batch(size: int = 8) -> Batch:
     return Batch(torch.arange(size), torch.arange(size) % 3)
 
 
+@torch.no_grad()
+def moved(*networks: torch.nn.Module) -> None:
+    """A copy that has yet to move gives the rows of its original, and who takes one for the other is not found out."""
+    for network in networks:
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
 def step(method: Method, number: int = 1, total: int = 10, size: int = 8) -> tuple:
     batch = some_batch(size)
     rows = method.embed(*views(size))
@@ -130,6 +138,7 @@ def test_the_dictionary_begins_with_keys_of_length_one():
 
 def test_the_shuffled_keys_come_back_in_their_own_order():
     method = build("moco", **{"moco.bn_splits": 4}).eval()
+    moved(method.key_encoder, method.key_head)
     _, view = views()
     (keys,) = method.keys(view)
     torch.testing.assert_close(keys, method.key_head(method.key_encoder(view)), atol=1e-5, rtol=1e-4)
@@ -222,6 +231,13 @@ def test_a_memory_banks_positives_are_the_images_own_entries_and_its_negatives_a
     torch.testing.assert_close(method.loss((q,), batch), expected)
 
 
+def test_with_a_memory_bank_a_symmetric_loss_asks_both_views():
+    method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": IMAGES - 8, "moco.symmetric": True})
+    q1, q2 = method.embed(*views())
+    both, first, second = (method.loss(rows, some_batch()) for rows in ((q1, q2), (q1,), (q2,)))
+    torch.testing.assert_close(both, (first + second) / 2)
+
+
 def test_a_memory_banks_entry_moves_half_way_to_its_query_however_long_that_is():
     method = build("moco", **{"moco.negatives": "memory_bank", "moco.queue_size": 16})
     before, q = method.bank.clone(), torch.randn(8, 16)
@@ -238,11 +254,12 @@ def test_end_to_end_negatives_send_gradient_through_the_keys():
 # -- SimCLR
 
 
-def test_simclr_sends_both_views_through_the_encoder_at_once():
+def test_simclr_sends_both_views_through_encoder_and_head_at_once():
     method, seen = build("simclr"), []
-    method.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    for network in (method.encoder, method.head):
+        network.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     method.embed(*views())
-    assert seen == [16]
+    assert seen == [16, 16]
 
 
 def test_simclrs_partners_are_two_views_of_an_image_at_the_runs_temperature_and_number_of_negatives():
@@ -260,6 +277,7 @@ def test_simclrs_partners_are_two_views_of_an_image_at_the_runs_temperature_and_
 
 def test_byol_predicts_from_each_view_the_target_of_the_other():
     method = build("byol").eval()
+    moved(method.target_encoder, method.target_head)
     view1, view2 = views()
     p1, p2 = (method.predictor(method.head(method.encoder(view))) for view in (view1, view2))
     t1, t2 = (method.target_head(method.target_encoder(view)) for view in (view1, view2))
@@ -276,18 +294,20 @@ def test_byol_passes_one_view_at_a_time_and_its_target_takes_no_gradient():
     assert all(p.grad is not None for p in method.predictor.parameters())
 
 
-def test_byols_momentum_rises_with_optimizer_steps_along_a_cosine_to_one():
+@pytest.mark.parametrize("part", ["encoder", "head"])
+def test_byols_momentum_rises_with_optimizer_steps_along_a_cosine_to_one(part):
     method = build("byol", **{"byol.momentum": 0.9})
-    start = deepcopy(method.target_head)
+    online, target = getattr(method, part), getattr(method, f"target_{part}")
+    start = deepcopy(target)
     with torch.no_grad():
-        for parameter in method.head.parameters():
+        for parameter in online.parameters():
             parameter.add_(1.0)
     method.after_step((), some_batch(), 5, 10)  # half-way: 1 - 0.1 * (cos(pi / 2) + 1) / 2 = 0.95
-    for old, new in zip(start.parameters(), method.target_head.parameters()):
+    for old, new in zip(start.parameters(), target.parameters()):
         torch.testing.assert_close(new, old + 0.05, atol=1e-5, rtol=1e-5)  # biases too
-    still = deepcopy(method.target_head)
+    still = deepcopy(target)
     method.after_step((), some_batch(), 10, 10)  # the end: 1
-    for old, new in zip(still.parameters(), method.target_head.parameters()):
+    for old, new in zip(still.parameters(), target.parameters()):
         assert torch.equal(old, new)
 
 
@@ -329,6 +349,24 @@ def test_the_chance_level_is_the_loss_of_rows_that_tell_nothing_apart(method):
 def test_every_method_takes_any_batch(method, size):
     loss, _ = step(build(method, size), size=size)
     assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "moco"},
+        {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 16},
+        {"method": "moco", "moco.negatives": "batch"},
+        {"method": "simclr"},
+        {"method": "byol"},
+        {"method": "supervised"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_whatever_the_loop_is_to_train_has_a_gradient(settings):
+    made = build(**settings)
+    step(made)
+    assert all((parameter.grad is not None) == parameter.requires_grad for parameter in made.parameters())
 
 
 @pytest.mark.parametrize("kind", ["none", "linear", "mlp"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sslcore.config import RunConfig
-from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate
+from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate, set_learning_rate
 
 
 def network() -> nn.Module:
@@ -136,3 +136,28 @@ def test_lars_is_algorithm_1_and_leaves_vectors_to_plain_momentum():
         optimizer.step()
     torch.testing.assert_close(w.detach().double(), expected_w, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(b.detach().double(), expected_b, atol=1e-5, rtol=1e-5)
+
+
+def test_lars_moves_a_layer_of_zeros_by_its_gradient_and_not_one_whose_gradient_is_zero():
+    """Of neither is there a ratio of lengths: 0 would hold the first for ever, and 0 / 0 make NaN of the second."""
+    zeros, ones = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+    for layer, weight, gradient in ((zeros, 0.0, 0.5), (ones, 1.0, 0.0)):
+        nn.init.constant_(layer.weight, weight)
+        layer.weight.grad = torch.full((2, 2), gradient)
+    build_optimizer(
+        nn.Sequential(zeros, ones), RunConfig(optimizer="lars", lr_scaling="none", learning_rate=0.1, weight_decay=0)
+    ).step()
+    torch.testing.assert_close(zeros.weight.detach(), torch.full((2, 2), -0.05))
+    assert torch.equal(ones.weight, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars"])
+def test_a_rate_that_is_set_is_that_of_weights_and_of_biases(name):
+    net = network()
+    optimizer = build_optimizer(net, RunConfig(optimizer=name, learning_rate=0.1, weight_decay=0, lr_scaling="none"))
+    before = [p.detach().clone() for p in net.parameters()]
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    set_learning_rate(optimizer, 0.0)
+    optimizer.step()
+    assert all(map(torch.equal, before, net.parameters()))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore import launch, plan
+from sslcore import datasets, launch, plan
 from sslcore.archive import FOLDER
 from sslcore.config import OPTIONS, ConfigError, get, resolve
 from sslcore.experiment import Spec, Store
@@ -63,6 +63,8 @@ def test_runs_are_trained_in_the_order_of_the_axes():
     first = ["moco-bs32-queue_size64-s1", "moco-bs32-queue_size64-s0"]
     second = ["moco-bs32-queue_size16-s1", "moco-bs32-queue_size16-s0"]
     assert names == ["byol-bs32-s1", "byol-bs32-s0", *first, *second]
+    by_seed = plan.plan(Spec(base={"dataset": "digits", "batch_size": 32}, axes={"seed": [1, 0], "method": ["byol", "moco"]}))
+    assert list(by_seed.configs) == ["byol-bs32-s1", "moco-bs32-s1", "byol-bs32-s0", "moco-bs32-s0"]
 
 
 def test_an_axis_of_a_method_that_is_not_there_makes_no_runs_and_is_told():
@@ -127,6 +129,14 @@ def test_what_cannot_grow_is_told(more, about):
     with pytest.raises(ConfigError) as error:
         plan.extend(Spec(base={"dataset": "digits"}, axes={"method": ["byol"]}), more)
     assert list(error.value.problems) == [about]
+
+
+def test_a_grid_covers_the_values_that_its_runs_have_of_what_can_grow():
+    spec = Spec(base={"dataset": "digits", "batch_size": 32, "learning_rate": 0.1}, axes={"moco.queue_size": [16, 64]})
+    for axes in ({"moco.queue_size": [64]}, {"batch_size": [32], "seed": [0]}, {}):
+        assert plan.covers(spec, axes)
+    for axes in ({"moco.queue_size": [64, 32]}, {"batch_size": [32], "seed": [0, 1]}, {"seed": []}, {"learning_rate": [0.1]}):
+        assert not plan.covers(spec, axes), "so that it grows, or is told why it cannot"
 
 
 def test_what_cannot_grow_leaves_no_file(tmp_path):
@@ -354,6 +364,12 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
 
 
+@pytest.mark.parametrize(("test", "refused"), [(0, False), (1, True), (2, False)])
+def test_a_single_test_image_is_refused_and_none_at_all_is_not(test, refused):
+    problems, _ = plan.suits(resolve(SMALL), datasets.Info("d", train=40, test=test, classes=(), shape=(16, 16)))
+    assert list(problems) == ["dataset"] * refused
+
+
 def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
     dataset = npz(tmp_path / "a.npz", y_test=np.arange(10) % 4)
     problems, (warning,) = plan.check(resolve({"dataset": dataset} | SMALL))
@@ -386,6 +402,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"devices": 12}, ["12 groups"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
+        ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),
         ({"micro_batch_size": 2}, ["12 groups", "each of 12 micro-batches is one group"]),
     ],
 )
@@ -436,6 +453,12 @@ def test_a_preset_that_cannot_be_understood_is_told_in_one_line(tmp_path, conten
 def test_a_preset_is_a_name_or_a_file_and_nothing_that_never_ends(name):
     with pytest.raises(ValueError, match="neither a preset"):
         plan.read(name)
+
+
+@pytest.mark.parametrize(("content", "title"), [("title: Which copes?\n", "Which copes?"), ("axes: {seed: [0]}\n", "mine")])
+def test_a_file_without_a_title_has_its_name(tmp_path, content, title):
+    (tmp_path / "mine.yaml").write_text(content)
+    assert plan.read(str(tmp_path / "mine.yaml")).title == title
 
 
 def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):

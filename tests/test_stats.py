@@ -107,6 +107,8 @@ def test_the_interval_over_images_holds_the_difference_has_a_width_and_turns_wit
     made, back = over_images(*right(*table)), over_images(*reversed(right(*table)))
     assert -1 - 1e-9 <= made.low < made.high <= 1 + 1e-9 and made.low - 1e-9 <= made.mean <= made.high + 1e-9
     assert (back.mean, back.low, back.high) == pytest.approx((-made.mean, -made.high, -made.low), abs=1e-9)
+    turned = made.turned()
+    assert (turned.mean, turned.low, turned.high, turned.p) == pytest.approx((back.mean, back.low, back.high, back.p), abs=1e-9)
 
 
 def test_four_images_to_none_are_told_apart_by_neither_the_test_nor_the_interval():
@@ -243,6 +245,12 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
         and f"about {more_seeds(made)} more seeds would be needed for an 80 % chance to tell them apart" in said
     )
     assert "more than 100 more seeds" in sentence("A", "B", over_seeds([0.03, -0.03, 0.001]), 0.9)
+    assert more_seeds(made, 6) > more_seeds(made) and f"about {more_seeds(made, 6)} more" in sentence("A", "B", made, 0.9, 6)
+
+
+def test_what_lies_below_zero_has_a_minus_and_what_lies_above_may_have_a_plus():
+    assert "95 % interval −3.8 to 6.5" in sentence("A", "B", over_seeds([0.03, -0.01, 0.02]), 0.9)
+    assert (stats.signed(0.021), stats.signed(-0.021)) == ("+2.1", "−2.1")
 
 
 @pytest.mark.parametrize("made", [over_images(*right(40, 5, 5, 10)), over_seeds([0.1, -0.1]), over_seeds([0.3, 0.1, -0.2, -0.2])])
@@ -253,6 +261,7 @@ def test_nobody_is_ahead_in_a_tie(made):
 
 def test_a_lead_too_small_to_be_written_is_not_called_none():
     assert "A ahead by less than 0.1 points" in sentence("A", "B", over_seeds([0.0101, -0.0099]), 0.9)
+    assert [stats.points(share) for share in (0.00049, 0.0005, 0.021)] == ["less than 0.1 points", "0.1 points", "2.1 points"]
 
 
 def test_a_pair_that_only_the_correction_leaves_undecided_says_so():
@@ -296,6 +305,7 @@ def compared(runs, by="method"):
     [
         ({}, ""),
         ({"batch_size": [64, 128]}, "2 settings"),
+        ({"moco.queue_size": [256, 512]}, "1 to 2 settings, by what both have"),
         ({"batch_size": [64, 128], "moco.queue_size": [256, 512]}, "2 to 4 settings, by what both have"),
     ],
 )
@@ -346,18 +356,21 @@ def test_seeds_that_share_no_setting_are_not_averaged_together(tmp_path):
     assert pair.left_out == "2 of 6 runs (2 at settings that not every seed has)"
 
 
+def test_a_seed_with_some_of_the_settings_that_are_averaged_over_is_left_out():
+    assert pairs.at_shared({0: {"a": 1, "b": 2}, 1: {"b": 3}, 2: {"c": 4}}) == {0: [1, 2]}
+    assert pairs.at_shared({0: {"a": 1, "b": 2}, 1: {"b": 3}}) == {0: [2], 1: [3]}
+
+
 def test_runs_laid_beside_are_no_further_settings(tmp_path):
     """The colleague's seed 0 has a pair of its own; paired across, it would make four of them, and leave the other seeds out."""
-    level = {"mine": 0.0, "theirs": 0.1}
+    level, ahead = {"mine": 0.0, "theirs": 0.1}, {"mine": 0.0, "theirs": 0.03}
 
     def runs(name, seeds):
         spec = Spec(base={"dataset": "photos"}, axes={"method": ["moco", "byol"], "seed": seeds})
         made = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
         for run in made:
-            write_json(
-                run.results_file,
-                {"linear": {"accuracy": 0.5 + level[name] + 0.01 * run.config.seed * (run.config.method == "byol")}},
-            )
+            of_byol = (ahead[name] + 0.01 * run.config.seed) * (run.config.method == "byol")
+            write_json(run.results_file, {"linear": {"accuracy": 0.5 + level[name] + of_byol}})
         return made
 
     mine = runs("mine", [0, 1, 2])
@@ -369,7 +382,7 @@ def test_runs_laid_beside_are_no_further_settings(tmp_path):
         run for run in Store(tmp_path).experiment("theirs").runs() if run.config.method == "byol"
     ]
     (pair,) = compared(across)
-    assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.1)
+    assert list(pair.matches) == [0] and abs(pair.difference.mean) == pytest.approx(0.13)
 
 
 def test_runs_of_one_experiment_meet_each_other_before_those_laid_beside(tmp_path):
@@ -426,6 +439,31 @@ def test_accuracies_on_two_data_sets_are_not_held_against_each_other(tmp_path):
     assert set(groups) == {"photos", "digits"} and not pairs.compare(groups, {one: one for one in groups}, [], "linear")[0]
 
 
+def test_a_run_without_the_number_that_is_compared_is_in_no_pair(tmp_path):
+    runs = grid(tmp_path, {"method": ["moco", "byol"], "seed": [0, 1, 2]}, lambda config: 0.5 + 0.1 * config.seed)
+    for run in runs:
+        if run.name != "byol-bs256-s1":
+            write_json(run.results_file, {"linear": {"accuracy": 0.5}, "knn": {"accuracy": 0.4 + 0.1 * run.config.seed}})
+    groups = pairs.contestants(runs, "method")
+    for measure, seeds in (("linear", [0, 1, 2]), ("knn", [0, 2])):
+        (pair,) = pairs.compare(groups, {name: name for name in groups}, [], measure)[0]
+        assert list(pair.matches) == seeds
+
+
+def test_what_any_pair_has_unlike_is_not_equal(tmp_path):
+    """Seeds differ within no pair; the second one's learning rates do, and how often its runs are looked at."""
+    axes = {"method": ["moco", "byol"], "learning_rate": [0.1, 0.2], "evaluate.knn_every": [1, 2], "seed": [0, 1]}
+    of = {
+        (run.config.method, run.config.learning_rate, run.config.evaluate.knn_every, run.config.seed): run
+        for run in grid(tmp_path, axes, lambda config: 0.5)
+    }
+    alike = (of["moco", 0.1, 1, 0], of["byol", 0.1, 1, 0])
+    unlike = (of["moco", 0.1, 1, 1], of["byol", 0.2, 2, 1])
+    assert pairs.unequal([{0: [alike]}], "method") == []
+    assert pairs.unequal([{0: [alike], 1: [unlike]}], "method") == ["learning_rate"]
+    assert pairs.unequal([{0: [alike], 1: [unlike]}], "learning_rate") == ["method"]
+
+
 def test_another_methods_setting_keeps_nobody_apart(tmp_path):
     runs = grid(
         tmp_path,
@@ -435,6 +473,7 @@ def test_another_methods_setting_keeps_nobody_apart(tmp_path):
     (pair,) = compared(runs)
     assert pair.settings == 2  # each K of MoCo against the one BYOL of that seed
     (pair,) = compared(runs, by="moco.queue_size")
+    assert set(pairs.contestants(runs, "moco.queue_size")) == {64, 128}
     assert {run.config.method for of in pair.matches.values() for match in of for run in match} == {"moco"}
 
 
@@ -453,6 +492,26 @@ def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_pa
     assert pair.a == "byol" and told.right_a.tolist() == [4, 2, 2, 1] and not told.right_b.any()
     of_class = pairs.by_class(told)
     assert [(one.mean, one.seeds) for one in of_class.values()] == [(pytest.approx(0.75), 2), (pytest.approx(0.375), 2)]
+    all_right = [match for match in pair.matches[0] if match[0].config.batch_size == 64]
+    alone = pairs.by_class(pairs.said({0: all_right}, "knn"))
+    assert [(one.mean, one.test, one.images) for one in alone.values()] == [(1.0, "images", 2)] * 2
+
+
+def test_image_by_image_all_were_tested_on_the_same_images(tmp_path):
+    runs = grid(tmp_path, {"method": ["simclr", "byol"], "seed": [0, 1]}, lambda config: 0.5)
+    said = {name: np.arange(4) for name in ("index", "label", "linear", "knn")}
+    for run in runs:
+        np.savez(run.predictions_file, **said)
+    (pair,) = compared(runs)
+    assert pairs.said(pair.matches, "knn").a.shape == (2, 4)
+    last = pair.matches[1][0][1]
+    for other in ("index", "label"):
+        np.savez(last.predictions_file, **said | {other: np.arange(4)[::-1]})
+        with pytest.raises(ValueError, match=f"{last.id} was tested on other images"):
+            pairs.said(pair.matches, "knn")
+    last.predictions_file.unlink()
+    with pytest.raises(ValueError, match=f"python -m sslcore evaluate {last.id}"):
+        pairs.said(pair.matches, "knn")
 
 
 def test_a_seed_counts_where_all_of_its_pairs_have_the_number():
@@ -484,6 +543,26 @@ def test_the_test_on_images_takes_the_predictions_of_its_own_measure(tmp_path):
     byol, moco = (next(run for run in runs if run.config.method == method) for method in ("byol", "moco"))
     assert pairs.over_images_of(byol, moco, "knn").mean == pytest.approx(0.5)
     assert pairs.over_images_of(byol, moco, "linear").mean == 0
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"knn": np.zeros(3, int)},
+        {"label": np.zeros(5, int)},
+        {name: np.zeros((2, 2), int) for name in ("index", "label", "linear", "knn")},
+        {name: np.zeros(0, int) for name in ("index", "label", "linear", "knn")},
+        {"linear": np.full(4, -1)},
+        {"label": np.array([0, 1, 2, 0.5])},
+    ],
+)
+def test_predictions_that_are_no_class_of_each_image_are_none(damaged, tmp_path):
+    (run,) = grid(tmp_path, {"method": ["byol"]}, lambda config: 0.5)
+    sound = {name: np.arange(4) for name in ("index", "label", "linear", "knn")}
+    np.savez(run.predictions_file, **sound)
+    assert set(pairs.predictions(run)) == set(sound)
+    np.savez(run.predictions_file, **sound | damaged)
+    assert pairs.predictions(run) is None
 
 
 def test_one_seed_that_cannot_be_tested_says_why(tmp_path):

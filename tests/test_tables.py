@@ -114,6 +114,9 @@ def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
     assert compact.read(run, ["step"]) is None and len(tables.logged(run)) == n + 1
     run.keep_metrics_until(50)
     assert not run.compact_file.exists()
+    compact.write(run)
+    os.truncate(run.metrics_file, run.metrics_file.stat().st_size // 2)
+    assert compact.read(run, ["step"]) is None
 
 
 def test_columns_are_the_same_of_a_table_and_of_a_log(experiment):

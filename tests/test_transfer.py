@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from sslcore import datasets, weights
 from sslcore.__main__ import main
+from sslcore.evaluate.transfer import keep
 from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device
@@ -44,6 +45,13 @@ def test_an_encoder_is_probed_on_other_images_and_nothing_else_changes(run, caps
     assert 0.2 < digits["knn"]["accuracy"] <= 1 and "channel statistics of the run's own" in digits["protocol"]
     assert all(torch.equal(value, before[name]) for name, value in load_file(run.encoder_file).items())
     assert f"{digits['linear']['accuracy']:.1%}" in capsys.readouterr().out
+
+
+def test_a_data_set_has_one_entry_from_whatever_folder_it_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path, accuracy in (("a.npz", 0.1), (str(tmp_path / "a.npz"), 0.2)):
+        keep(run, path, {"linear": {"accuracy": accuracy}})
+    assert run.results()["transfer"] == {"elsewhere": {"linear": None}, str(tmp_path / "a.npz"): {"linear": {"accuracy": 0.2}}}
 
 
 def test_what_is_probed_is_the_runs_encoder_and_the_untrained_one_stands_beside_it(run):

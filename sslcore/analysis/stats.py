@@ -180,7 +180,7 @@ def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
     """
     if not difference.std:
         return None
-    n = np.arange(max(2, difference.seeds + 1), difference.seeds + MOST_SEEDS + 1)
+    n = np.arange(difference.seeds + 1, difference.seeds + MOST_SEEDS + 1)
     needed = stdtrit(n - 1, 1 - LEVEL / comparisons / 2)  # (n,) of t
     power = 1 - nctdtr(n - 1, abs(difference.mean) / difference.std * np.sqrt(n), needed)
     return int(n[np.argmax(power >= POWER)]) - difference.seeds if (power >= POWER).any() else None

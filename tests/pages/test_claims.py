@@ -102,7 +102,13 @@ def test_the_forest_fills_what_is_told_apart():
         Step("b<i>", over_seeds([0.1, -0.11, 0.12]), p=0.6),
         Step("c", over_seeds([0.1])),
     ]
-    (trace,) = figures.forest(steps).data
+    figure = figures.forest(steps)
+    (trace,) = figure.data
+    left, right = figure.layout.xaxis.range
+    for step, mean, up, down in zip(steps[:2], trace.x, trace.error_x.array, trace.error_x.arrayminus):
+        low, high = mean - down, mean + up
+        assert (low, high) == pytest.approx((100 * step.difference.low, 100 * step.difference.high))
+        assert left < low and high < right, "the interval is there to be seen"
     assert list(trace.marker.symbol) == ["circle", "circle-open", "circle-open"]
     assert list(trace.x) == pytest.approx([11, 3.667, 10], abs=1e-3) and trace.error_x.array[2] is None
     assert "<i>" not in str(figures.forest(steps).layout.yaxis.ticktext)

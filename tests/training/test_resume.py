@@ -1,12 +1,14 @@
 """Going on from a checkpoint: the same bits, the same images, and a file that cannot be read."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from sslcore import datasets, weights
+from sslcore import checkpoint, datasets, weights
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run
 from sslcore.stages import cost, work
@@ -78,6 +80,25 @@ def test_equal_weights_are_written_as_equal_bytes(shapes):
     assert len(written) == 1
     mean, std = weights.read(run, training.method.encoder)
     assert mean == pytest.approx(training.views.mean.flatten().tolist(), abs=1e-6) and len(std) == 3
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_the_checkpoint_before_the_latest_is_kept_wherever_it_lies_and_whoever_was_killed(shapes, monkeypatch, links):
+    run = make_run("kept", shapes)
+
+    def refuse(source, _):
+        os.stat(source)  # where there is none, that is what a system says
+        raise PermissionError(errno.EPERM, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    link = run.path / f".{run.previous_checkpoint_file.name}.link"
+    for step in range(3):
+        link.touch()  # by one who was killed between link and rename
+        checkpoint.write(run, {"step": step})
+    assert checkpoint.read(run) == ({"step": 2}, "") and not link.exists()
+    run.checkpoint_file.unlink()
+    assert checkpoint.read(run)[0] == {"step": 1}
 
 
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
