@@ -194,6 +194,31 @@ def test_knns_gain_is_counted_from_the_untrained_encoders_knn():
     assert found.word == "supported" and found.steps[0].difference.mean == pytest.approx(0.5 * 0.4 - 0.02, abs=0.01)
 
 
+def floors(runs: Evidence, floor) -> Evidence:
+    """The runs with the untrained encoder's accuracy as `floor(config)` has it."""
+    for entry in runs.entries:
+        entry.numbers["random_linear"] = floor(entry.config)
+    return runs
+
+
+def test_a_gain_is_over_the_untrained_encoder_of_the_same_runs():
+    """On digits all is 40 points better, and there alone the untrained encoder was probed; then at all sizes but one."""
+    of = {"byol": on("digits", BATCHES) + on("photos", BATCHES)}
+    runs = entries(lambda _, settings: 0.9 if settings["dataset"] == "digits" else 0.5, of)
+    found = judge(claim(WORKS), floors(runs, lambda config: 0.6 if config.dataset == "digits" else None))
+    assert found.steps[0].difference.mean == pytest.approx(0.3, abs=0.01) and not found.averaged
+    some = judge(claim(WORKS), floors(runs, lambda config: 0.6 if config.batch_size < 256 else None))
+    assert some.word == "undecided" and "no seed of BYOL has runs at batch size 256 with the untrained encoder" in said(some)
+
+
+def test_the_best_gain_is_over_the_untrained_encoder_at_its_own_place():
+    """From 10 to 30 % at 16 pixels, from 50 to 75 % at 32: it keeps four fifths."""
+    sizes = [{"image_size": size} for size in (16, 32)]
+    runs = entries(keyed("image_size", {16: 0.3, 32: 0.75}), {"byol": sizes})
+    found = judge(claim({**WORKS, "axis": "image_size"}), floors(runs, lambda config: 0.1 if config.image_size == 16 else 0.5))
+    assert found.word == "supported" and found.steps[1].difference.mean == pytest.approx(0.2 - 0.5 * 0.25, abs=0.01)
+
+
 def test_methods_are_averaged_over_the_seeds_that_all_have():
     runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"moco": HEADS, "byol": HEADS})
     lacks = [entry for entry in runs.entries if entry.config.method == "moco" or entry.config.seed > 0]

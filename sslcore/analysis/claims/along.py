@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from sslcore.analysis import ablation
-from sslcore.analysis.claims.evidence import AUGMENTATIONS, Curve, Evidence
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
@@ -61,8 +61,11 @@ class AlongAxis(Rule):
         return [sorted(self.about)]
 
     def averaged(self, evidence: Evidence) -> list[str]:
-        along = [evidence.curves(self.axis, methods, self.measure) for methods in self.together(evidence)]
-        return [f"{title(method)}'s over {one.lines} settings" for of in along for method, one in of.items() if one.lines > 1]
+        found = [evidence.curves(self.axis, methods, self.measure) for methods in self.together(evidence)]
+        return [said for of in found for said in self.means(of)]
+
+    def means(self, of: Mapping[str, Along]) -> list[str]:
+        return [f"{title(method)}'s over {one.lines} settings" for method, one in of.items() if one.lines > 1]
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
@@ -233,21 +236,30 @@ class Share(AlongAxis):
     def kept(self, evidence: Evidence) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
         """Place -> by seed: the gain over the untrained encoder there, and what lies above `share` of the best one."""
         curve = self.curves(evidence, [self.method], self.at)[self.method]
-        untrained = evidence.curve(self.axis, self.method, f"random_{self.measure}")
-        if not untrained:
-            raise Lacking("the untrained encoder was not probed")
         places = list(next(iter(curve.values())))
         if self.at_most is not None and self.numbers(curve)[0] > self.at_most:
             raise Lacking(
                 f"the smallest {self.words} of {title(self.method)} is {places[0]:g}; this needs one of {self.at_most:g} or less"
             )
-        best = best_by_others(curve, places)
-        found = {}
-        for at in self.at or places[:1]:
-            floor = {seed: of[at] for seed, of in untrained.items() if at in of}
-            gain = _less({seed: of[at] for seed, of in curve.items()}, floor)
-            found[at] = gain, {seed: gain[seed] - self.share * (best[seed] - floor[seed]) for seed in gain}
-        return found
+        gains = self._gains(evidence).curve
+        if unknown := [str(at) for at in places if at not in next(iter(gains.values()), ())]:
+            raise Lacking(
+                f"no seed of {title(self.method)} has runs at {self.words} {', '.join(unknown)} with the untrained encoder probed"
+            )
+        best = best_by_others(gains, places)
+        return {
+            at: (
+                {seed: of[at] for seed, of in gains.items()},
+                {seed: of[at] - self.share * best[seed] for seed, of in gains.items()},
+            )
+            for at in self.at or places[:1]
+        }
+
+    def averaged(self, evidence: Evidence) -> list[str]:
+        return self.means({self.method: self._gains(evidence)})
+
+    def _gains(self, evidence: Evidence) -> Along:
+        return evidence.curve_on(None, self.axis, self.method, self.measure, f"random_{self.measure}")
 
 
 class WorksWithout(Share):
