@@ -65,7 +65,7 @@ class AlongAxis(Rule):
         return [said for of in found for said in self.means(of)]
 
     def means(self, of: Mapping[str, Along]) -> list[str]:
-        return [f"{title(method)}'s over {one.lines} settings" for method, one in of.items() if one.lines > 1]
+        return [f"{title(method)}'s over {one.over}" for method, one in of.items() if one.over]
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""

@@ -28,6 +28,12 @@ class Along(NamedTuple):
     on: DataSets  # of the lines that it is the mean over
     lines: int  # how many there are
 
+    @property
+    def over(self) -> str:
+        """What a seed's numbers are means over, in words; empty where that is one line."""
+        alike = f" on {len(self.on)} data sets, each of which counts alike" if len(self.on) > 1 else ""
+        return f"{self.lines} settings{alike}" if self.lines > 1 else ""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -102,8 +108,9 @@ class Evidence:
 
         `floor`: a measure above which it is taken, run by run; of the runs that have both.
 
-        Where several lines count, or several cells stand on one place, a seed's values are the mean over them. All seeds
-        are averaged over the same lines: the most that a seed has, and of as many those that most seeds have.
+        Where several lines count, or several cells stand on one place, a seed's values are the mean over them; each data set
+        counts alike, however many lines are on it. All seeds are averaged over the same lines: the most that a seed has, and
+        of as many those that most seeds have.
         """
         lines: list[Curve] = []
         counted = self.lines(axis, on).get(method, [])
@@ -120,13 +127,15 @@ class Evidence:
         }
         had = Counter(filter(None, whole.values()))
         shared = max(had, key=lambda of: (len(of), had[of]), default=())
+        sets = [data_set(counted[k], axis) for k in shared]
+        weights = [1 / sets.count(one) for one in sets]
         order = ablation.in_order(axis, measured)
         curve = {
-            seed: {at: float(np.mean([lines[k][seed][at] for k in of])) for at in order}
+            seed: {at: float(np.average([lines[k][seed][at] for k in of], weights=weights)) for at in order}
             for seed, of in whole.items()
             if of and of == shared
         }
-        return Along(curve, frozenset(data_set(counted[k], axis) for k in shared), len(shared))
+        return Along(curve, frozenset(sets), len(shared))
 
 
 def _values(cell: ablation.Cell, measure: str, floor: str) -> Iterator[tuple[int, float | None]]:
