@@ -286,16 +286,31 @@ def test_each_data_set_counts_alike_however_many_settings_there_are_on_it():
     of = {"simclr": simclr, "byol": on("digits", BATCHES) + on("photos", BATCHES)}
     found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(accuracy, of, noise=0.0005))
     assert found.steps[0].difference.mean == pytest.approx(0.1, abs=0.002)
-    assert "SimCLR's over 3 settings on 2 data sets, each of which counts alike" in said(found)
+    assert "those of SimCLR along batch size over 3 settings on 2 data sets, each of which counts alike" in said(found)
 
 
 def test_a_claim_says_over_what_each_seeds_numbers_are_means():
     of = {"simclr": [size | {"epochs": n} for size in BATCHES for n in (8, 16)], "byol": BATCHES}
     found = judge(claim({**SENSITIVE, "methods": ["simclr", "byol"]}), entries(losing(simclr=0.05, byol=0.005), of))
-    assert "Each seed's numbers are means: SimCLR's over 2 settings." in found.reasons
+    assert "Each seed's numbers are means: those of SimCLR along batch size over 2 settings." in found.reasons
     heads = {"moco": HEADS, "byol": HEADS, "simclr": HEADS[:2]}
     found = judge(claim(AHEAD), entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), heads))
     assert "Each seed's numbers are means: those of projection head mlp over MoCo and BYOL." in found.reasons
+
+
+def test_what_is_a_mean_over_other_numbers_of_settings_beside_another_method_or_along_another_axis_says_so():
+    """BYOL was not trained on digits: beside it, the supervised reference is looked at on photos alone."""
+    grid = [{"epochs": n, "batch_size": size} for n in (4, 8, 16) for size in (32, 128)]
+    both = on("photos", grid) + on("digits", grid)
+    runs = entries(longer(0.05, 0.01), {"simclr": both, "byol": on("photos", grid), "supervised": both})
+    along_epochs = {**LONGER, "methods": ["simclr", "byol"]}
+    alike = " on 2 data sets, each of which counts alike"
+    assert judge(claim(along_epochs, {**along_epochs, "axis": "batch_size"}), runs).averaged == [
+        f"those of SimCLR, Supervised (beside SimCLR) along epochs over 4 settings{alike}",
+        "those of BYOL, Supervised (beside BYOL) along epochs over 2 settings",
+        f"those of SimCLR, Supervised (beside SimCLR) along batch size over 6 settings{alike}",
+        "those of BYOL, Supervised (beside BYOL) along batch size over 3 settings",
+    ]
 
 
 def test_two_methods_at_several_settings_say_over_how_many_each_seeds_numbers_are_means():
