@@ -248,6 +248,26 @@ def test_differences_say_by_which_accuracy_they_are_and_over_how_many_settings(t
     assert said in Parsed(report.html(experiment)).text and said in report.markdown(experiment).replace("\\", "")
 
 
+def test_a_number_of_fewer_seeds_than_its_line_says_of_how_many(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("moco",), seeds=(0, 1, 2), steps=20)
+    first, second, _ = experiment.runs()
+    results = first.results()
+    baselines = {"random_encoder": {"linear": 0.5}, "pixels": {"knn": 0.4}}
+    write_json(first.results_file, {**results, "linear": None, "cost": {"seconds": 100.0}, "baselines": baselines})
+    write_json(second.results_file, second.results() | {"cost": {}})
+    line, untrained, pixels = rows(report.markdown(experiment))[2:]
+    said = [re.findall(r"N = (\d)", cell) for cell in line]
+    assert line[1] == "3" and said == [[], [], ["2"], [], [], ["2"], ["1"], ["1"]]
+    assert untrained[1] == "3" and "(N = 2)" in untrained[4] and not any("N =" in cell for cell in pixels)
+    assert Parsed(report.html(experiment)).text.count("(N = ") == 5
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The cells of the first table's lines."""
+    text = markdown.replace("\\", "")
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")][:5]
+
+
 def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monkeypatch):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
     synthetic.embed(experiment)

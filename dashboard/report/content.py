@@ -100,7 +100,7 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with their spread."""
+    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with spread and n."""
     lines: dict[str, dict[str, Any]] = {}
     kinds = labels.kinds(rows)
     for one in untrained(rows):
@@ -108,11 +108,12 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         how = words.vote(*vote(one))
         label = f"Untrained encoder{encoder}{on}{how}"
         n = max(one["random_linear_n"], one["random_knn_n"])
-        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
+        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std", "_n")}
         lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
         label = f"Raw pixels{on}{how}"
-        if one["pixels_knn_n"]:  # the same in every run
-            lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
+        if one["pixels_knn_n"]:  # the same in every run, whatever its seed
+            same = {"label": label, "n": "", "linear_n": 0, "knn_n": 0}
+            lines[label] = dict.fromkeys(accuracies) | same | {"knn": one["pixels_knn"]}
     return list(lines.values())
 
 
