@@ -183,6 +183,14 @@ def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_
     assert "left out" not in texts(clean(app))
 
 
+def test_a_cost_that_is_known_of_some_seeds_says_of_how_many():
+    measured = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1)).runs()[0]
+    results = measured.results()
+    write_json(measured.results_file, results | {"cost": results["cost"] | {"energy_joules": 12345.0}})
+    row = tables(open_page())["Method"].loc["BYOL"]
+    assert row["N"] == "2" and row["Energy"] == "12.3 kJ (N = 1)" and "N =" not in row["Training"]
+
+
 def test_images_seen_are_missing_and_not_nought_where_nothing_was_logged(grid):
     for run in grid.runs():
         run.metrics_file.unlink()
