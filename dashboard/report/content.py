@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
-from dashboard.figures import labels, style
+from dashboard.figures import curves, labels, style
 from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
@@ -54,6 +54,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
         "watched": watched(chosen),
+        "means": curves.MEANS,
         "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),

@@ -104,7 +104,10 @@ def draw() -> None:
         )
     if x == "seconds" and (told := unlike_machines((run.environment() or {}).get("device") for run in runs)):
         st.caption(words.plain(told))
+    means = spread and len({curve.label for curve in logged}) < len(logged)
     if spread:
+        if means:
+            st.caption(curves.MEANS)
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
             st.caption(words.plain(f"{alone} “each run” draws it in full."))
@@ -135,12 +138,8 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    said = [how]
-    if spread and len({curve.label for curve in logged}) < len(logged):
-        said.append("Bands: ± one standard deviation over the N seeds.")
-        if len(logged) > curves.CROWD:
-            said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
-    st.caption(" ".join(said))
+    crowd = "The single runs behind the means are not drawn, as there are so many; “each run” draws them."
+    st.caption(f"{how} {crowd}" if means and len(logged) > curves.CROWD else how)
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):
