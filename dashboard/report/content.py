@@ -22,6 +22,15 @@ PROTOCOLS = {  # of the further probes: title, and where a run's results say it
     "On other images": lambda result: [labels.text(entry, "protocol") for entry in labels.part(result, "transfer").values()],
 }
 
+ABOUT = {  # the tables of `questions`
+    **dict.fromkeys(labels.FEW.values(), "Accuracy on the test images, where this share of the training labels is known."),
+    "h against z": (
+        "h is what the encoder puts out, z what the head makes of it for the loss. What z forgets, the loss did not need."
+    ),
+    "On other images": "The encoders as they are, probed on another data set.",
+}
+FIRST = ("dataset", "image_size", "encoder", "epochs", "batch_size")  # what a reader asks first, where it is the same in all runs
+
 
 def gather(experiment: Experiment) -> dict[str, Any]:
     """What both forms say."""
@@ -42,7 +51,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "hidden": len(own) - len(chosen),
+        "left_out": _left_out(own, spec.hidden),
         "states": _states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
@@ -60,10 +69,20 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "baselines": _baselines(rows),
         "protocol": _protocol(results) + _tests(compared),
         "questions": questions.all_of(probed, results),
+        "about": ABOUT,
         "settings": settings,
+        "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
         "labels": labels,
         "environments": _environments(chosen),
     }
+
+
+def _left_out(runs: Sequence[Run], hidden: Sequence[str]) -> str:
+    """How many of the runs are not in the report, and why."""
+    unread = sum(run.readable_config is None for run in runs if run.name not in hidden)
+    n = sum(run.name in hidden for run in runs)
+    why = [f"{n} hidden by hand"] * bool(n) + [f"{unread} that cannot be read"] * bool(unread)
+    return f"{n + unread} more left out ({', '.join(why)})" if why else ""
 
 
 def _n(folded: Mapping[str, Any]) -> int:
