@@ -51,6 +51,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
     assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
+    assert "N = 3; p-values adjusted by Holm's method over the 5 classes" in texts(app)
 
 
 def test_two_runs_of_one_seed_are_one_seed():
