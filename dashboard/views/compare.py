@@ -93,7 +93,8 @@ def draw() -> None:
     if active and not moving:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
-    st.caption(_in_words(len(logged), moving))
+    means = spread and len({curve.label for curve in logged}) < len(logged)
+    st.caption("\n\n".join([_in_words(len(logged), moving), *([curves.MEANS] if means else [])]))  # one: nothing below it moves
     if not logged:
         st.info(curves.NOTHING, icon=":material/hourglass_empty:")
         return
@@ -104,10 +105,7 @@ def draw() -> None:
         )
     if x == "seconds" and (told := unlike_machines((run.environment() or {}).get("device") for run in runs)):
         st.caption(words.plain(told))
-    means = spread and len({curve.label for curve in logged}) < len(logged)
     if spread:
-        if means:
-            st.caption(curves.MEANS)
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
             st.caption(words.plain(f"{alone} “each run” draws it in full."))
