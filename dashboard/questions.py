@@ -5,6 +5,7 @@ there is none). `rows` and `results` are those of figures/labels.py.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from dashboard import words
 from dashboard.figures import labels
@@ -42,26 +43,33 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
     lines |= {said[:1].upper() + said[1:]: line for said, line in labels.references(rows, results, name).items()}
     shares = sorted({share for line in lines.values() for share in line})
     return [
-        {"": label} | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares}
+        {"": label, "N": str(max(map(len, line.values())))}
+        | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares}
         for label, line in lines.items()
         if line
     ]
 
 
 def heads(rows: Rows, results: Results) -> Table:
-    """The classes, and how an image was changed, read from h and from z; a row a label."""
+    """The classes, and how an image was changed, read from h and from z; a row a label, and last chance."""
     if not labels.has(results, "heads", "linear") and not labels.forgotten(results):
         return []
     what = {"classes": "heads.linear", **{said: f"heads.forgets.{task}" for task, said in labels.TASKS.items()}}
     table: Table = []
     for label, group in by_label(rows).items():
-        line: dict[str, Cell] = {"": label}
-        for said, where in what.items():
-            for side in ("h", "z"):
-                line[f"{said}, {side}"] = _over_seeds(
-                    of_each_seed((row["seed"], number(results[row["run"]], f"{where}.{side}")) for row in group)
-                )
-        table.append(line)
+        values = {
+            f"{said}, {side}": of_each_seed((row["seed"], number(results[row["run"]], f"{where}.{side}")) for row in group)
+            for said, where in what.items()
+            for side in "hz"
+        }
+        n = max(map(len, values.values()))
+        table.append({"": label, "N": str(n)} | {column: _over_seeds(of) for column, of in values.items()})
+    by_chance: dict[str, Cell] = {}
+    for said, where in what.items():
+        known = [value for result in results.values() if (value := number(result, f"{where}.chance")) is not None]
+        by_chance |= {f"{said}, {side}": (fmean(known) if known else None, None) for side in "hz"}
+    if any(cell != (None, None) for cell in by_chance.values()):
+        table.append({"": "Chance", "N": ""} | by_chance)
     return [
         {column: cell for column, cell in line.items() if any(other[column] != (None, None) for other in table)} for line in table
     ]

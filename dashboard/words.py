@@ -160,6 +160,11 @@ def lacking(states: Iterable[str]) -> list[str]:
     return [f"{to_come} still to finish"] * bool(to_come) + ended
 
 
+def fewer(n: int, most: int) -> str:
+    """What stands behind a number that is over n seeds, where its line is over `most`."""
+    return f" (N = {n})" if 0 < n < most else ""
+
+
 def count(n: int, thing: str) -> str:
     """1 run, 2 runs, 1,200 images."""
     plural = thing if n == 1 else thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith("s") else "s")

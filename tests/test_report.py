@@ -169,7 +169,7 @@ def test_the_further_probes_are_drawn_tabled_and_their_protocols_told(experiment
         tables.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev)))
         for k in range(3)
     ]
-    assert f"| BYOL | {' | '.join(means)} |" in written
+    assert f"| BYOL | 2 | {' | '.join(means)} |" in written
     assert "## h against z" in written and "| which rotation, h |" in written.replace("\\", "") and "From scratch" in written
     for told in ("of each class that share", "the run's recipe", "both in eval mode", "resized"):
         assert told in parsed.text and told in written.replace("\\", "")
@@ -187,15 +187,19 @@ def test_every_label_has_its_embedding_and_the_images_are_there(experiment, page
         assert {trace["type"] for trace in shown} == {"scatter"}  # WebGL would need eval, which the policy forbids
 
 
-def test_hidden_runs_are_left_out_and_counted(experiment):
+def test_runs_that_are_left_out_are_counted_by_why(experiment):
     with experiment.editing() as spec:
         spec.hidden = ["moco-bs256-s0", "moco-bs256-s1"]
     try:
+        config = experiment.run("byol-bs256-s0").config_file.read_text()
+        experiment.run("byol-bs256-s0").config_file.write_text("{")
         parsed = Parsed(report.html(experiment))
     finally:
+        experiment.run("byol-bs256-s0").config_file.write_text(config)
         with experiment.editing() as spec:
             spec.hidden = []
-    assert "MoCo" not in parsed.text and "loss-moco" not in figures(parsed) and "2 more left out" in parsed.text
+    assert "MoCo" not in parsed.text and "loss-moco" not in figures(parsed)
+    assert "3 finished, 3 more left out (2 hidden by hand, 1 that cannot be read)" in parsed.text
 
 
 def test_an_ablation_is_drawn(tmp_path):
@@ -246,6 +250,45 @@ def test_differences_say_by_which_accuracy_they_are_and_over_how_many_settings(t
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [64, 256]}, steps=20)
     said = "What may be said by the linear probe, at equal settings (each seed's difference is the mean over 2 settings):"
     assert said in Parsed(report.html(experiment)).text and said in report.markdown(experiment).replace("\\", "")
+
+
+def test_a_number_of_fewer_seeds_than_its_line_says_of_how_many(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("moco",), seeds=(0, 1, 2), steps=20)
+    first, second, _ = experiment.runs()
+    results = first.results()
+    baselines = {"random_encoder": {"linear": 0.5}, "pixels": {"knn": 0.4}}
+    write_json(first.results_file, {**results, "linear": None, "cost": {"seconds": 100.0}, "baselines": baselines})
+    write_json(second.results_file, second.results() | {"cost": {}})
+    line, untrained, pixels = rows(report.markdown(experiment))[2:]
+    said = [re.findall(r"N = (\d)", cell) for cell in line]
+    assert line[1] == "3" and said == [[], [], ["2"], [], [], ["2"], ["1"], ["1"]]
+    assert untrained[1] == "3" and "(N = 2)" in untrained[4] and not any("N =" in cell for cell in pixels)
+    assert Parsed(report.html(experiment)).text.count("(N = ") == 5
+
+
+def rows(markdown: str) -> list[list[str]]:
+    """The cells of the first table's lines."""
+    text = markdown.replace("\\", "")
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")][:5]
+
+
+def test_markdown_says_what_the_charts_and_the_app_would(experiment):
+    """All settings, of how many seeds a number is, what is told by chance, and what h and z are."""
+    written = report.markdown(experiment).replace("\\", "")
+    config = experiment.runs()[0].config
+    for name in config.flat().keys() - {"method", "seed"}:
+        assert f" {name} {words.setting(config.flat()[name])}" in written
+    assert "## h against z\n\nh is what the encoder puts out, z what the head makes of it" in written
+    assert "| Chance |  | – | – | 50.0 % | 50.0 % | 25.0 % | 25.0 % |" in written
+    few = written[written.index("## Linear probe with few labels") :].splitlines()
+    assert "training labels" in few[2] and few[4].startswith("|  | N | 1 % |") and few[6].startswith("| MoCo | 2 | ")
+
+
+def test_it_says_at_its_head_on_what_and_for_how_long_all_runs_were_trained(experiment, tmp_path):
+    same = "The same in all runs: dataset photos, image_size 32, encoder small, epochs 20, batch_size 256"
+    assert same in Parsed(report.html(experiment)).text and same in report.markdown(experiment).replace("\\", "")
+    other = synthetic.store(tmp_path, methods=("moco",), seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
+    assert "epochs 20\n" in Parsed(report.html(other)).text
 
 
 def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monkeypatch):

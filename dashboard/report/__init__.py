@@ -29,9 +29,9 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain", "count")} | {
-    "share": tables.share
-}
+TEMPLATES.filters |= {
+    name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain", "count", "fewer")
+} | {"share": tables.share}
 TEMPLATES.globals["colour"] = style.colour
 
 

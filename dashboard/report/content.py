@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
-from dashboard.figures import labels, style
+from dashboard.figures import curves, labels, style
 from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
@@ -21,6 +21,15 @@ PROTOCOLS = {  # of the further probes: title, and where a run's results say it
     "h against z": lambda result: [labels.text(result, "heads", "protocol")],
     "On other images": lambda result: [labels.text(entry, "protocol") for entry in labels.part(result, "transfer").values()],
 }
+
+ABOUT = {  # the tables of `questions`
+    **dict.fromkeys(labels.FEW.values(), "Accuracy on the test images, where this share of the training labels is known."),
+    "h against z": (
+        "h is what the encoder puts out, z what the head makes of it for the loss. What z forgets, the loss did not need."
+    ),
+    "On other images": "The encoders as they are, probed on another data set.",
+}
+FIRST = ("dataset", "image_size", "encoder", "epochs", "batch_size")  # what a reader asks first, where it is the same in all runs
 
 
 def gather(experiment: Experiment) -> dict[str, Any]:
@@ -42,7 +51,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "hidden": len(own) - len(chosen),
+        "left_out": _left_out(own, spec.hidden),
         "states": _states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
@@ -54,15 +63,26 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
         "watched": watched(chosen),
+        "means": curves.MEANS,
         "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),
         "protocol": _protocol(results) + _tests(compared),
         "questions": questions.all_of(probed, results),
+        "about": ABOUT,
         "settings": settings,
+        "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
         "labels": labels,
         "environments": _environments(chosen),
     }
+
+
+def _left_out(runs: Sequence[Run], hidden: Sequence[str]) -> str:
+    """How many of the runs are not in the report, and why."""
+    unread = sum(run.readable_config is None for run in runs if run.name not in hidden)
+    n = sum(run.name in hidden for run in runs)
+    why = [f"{n} hidden by hand"] * bool(n) + [f"{unread} that cannot be read"] * bool(unread)
+    return f"{n + unread} more left out ({', '.join(why)})" if why else ""
 
 
 def _n(folded: Mapping[str, Any]) -> int:
@@ -100,7 +120,7 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with their spread."""
+    """What needs no training, a line for each kind of images, encoder and kNN: label, n, linear and knn with spread and n."""
     lines: dict[str, dict[str, Any]] = {}
     kinds = labels.kinds(rows)
     for one in untrained(rows):
@@ -108,11 +128,12 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         how = words.vote(*vote(one))
         label = f"Untrained encoder{encoder}{on}{how}"
         n = max(one["random_linear_n"], one["random_knn_n"])
-        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std")}
+        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std", "_n")}
         lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
         label = f"Raw pixels{on}{how}"
-        if one["pixels_knn_n"]:  # the same in every run
-            lines[label] = dict.fromkeys(accuracies) | {"label": label, "n": "", "knn": one["pixels_knn"]}
+        if one["pixels_knn_n"]:  # the same in every run, whatever its seed
+            same = {"label": label, "n": "", "linear_n": 0, "knn_n": 0}
+            lines[label] = dict.fromkeys(accuracies) | same | {"knn": one["pixels_knn"]}
     return list(lines.values())
 
 

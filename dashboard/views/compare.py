@@ -93,7 +93,8 @@ def draw() -> None:
     if active and not moving:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
-    st.caption(_in_words(len(logged), moving))
+    means = spread and len({curve.label for curve in logged}) < len(logged)
+    st.caption("\n\n".join([_in_words(len(logged), moving), *([curves.MEANS] if means else [])]))  # one: nothing below it moves
     if not logged:
         st.info(curves.NOTHING, icon=":material/hourglass_empty:")
         return
@@ -135,12 +136,8 @@ def draw() -> None:
         )
 
     st.subheader("What can be compared")
-    said = [how]
-    if spread and len({curve.label for curve in logged}) < len(logged):
-        said.append("Bands: ± one standard deviation over the N seeds.")
-        if len(logged) > curves.CROWD:
-            said.append("The single runs behind the means are not drawn, as there are so many; “each run” draws them.")
-    st.caption(" ".join(said))
+    crowd = "The single runs behind the means are not drawn, as there are so many; “each run” draws them."
+    st.caption(f"{how} {crowd}" if means and len(logged) > curves.CROWD else how)
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):

@@ -36,8 +36,13 @@ rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 # -- The table -------------------------------------------------------------------------------
 
 
+def of_seeds(folded: dict, name: str, amount: str) -> str:
+    """A number that is so much, and of how many seeds where it is of fewer than the linear probe."""
+    return amount + words.fewer(folded[f"{name}_n"], folded["linear_n"])
+
+
 def accuracy(folded: dict, name: str) -> str:
-    return tables.share(folded[name], folded[f"{name}_std"])
+    return of_seeds(folded, name, tables.share(folded[name], folded[f"{name}_std"]))
 
 
 def line(folded: dict) -> dict[str, str]:
@@ -52,9 +57,9 @@ def line(folded: dict) -> dict[str, str]:
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
         "Pixels: kNN": tables.share(folded["pixels_knn"]),
-        "Training": words.duration(folded["seconds"]),
-        "Images/s": words.rate(folded["images_per_second"]).removesuffix(" images/s"),
-        "Memory": words.size(folded["peak_memory_bytes"]),
+        "Training": of_seeds(folded, "seconds", words.duration(folded["seconds"])),
+        "Images/s": of_seeds(folded, "images_per_second", words.rate(folded["images_per_second"]).removesuffix(" images/s")),
+        "Memory": of_seeds(folded, "peak_memory_bytes", words.size(folded["peak_memory_bytes"])),
     }
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dashboard import link, report
+from dashboard.figures import curves
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -113,6 +114,19 @@ def test_compare_says_where_a_seed_that_stopped_ends_its_labels_mean():
     assert told in texts(open_page("compare", experiment="ours")).replace("\\", "")
     assert told not in texts(open_page("compare", experiment="ours", compare_seeds="each run"))
     assert told in report.html(experiment)
+
+
+def test_what_a_line_is_the_mean_over_is_said_above_the_first_that_is_one():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0, 1), name="ours")
+
+    def said(**chosen):
+        return texts(open_page("compare", experiment="ours", **chosen))
+
+    told = said()
+    assert told.index(curves.MEANS) < told.index("loss of its own")
+    assert curves.MEANS not in said(compare_seeds="each run") + said(compare_runs="byol-bs256-s0")
+    page = report.html(experiment)
+    assert page.index(curves.MEANS) < page.index('data-name="loss-')
 
 
 def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):

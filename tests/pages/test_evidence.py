@@ -51,6 +51,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
     assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
+    assert "N = 3; p-values adjusted by Holm's method over the 5 classes" in texts(app)
 
 
 def test_two_runs_of_one_seed_are_one_seed():
@@ -181,6 +182,14 @@ def test_operations_that_were_not_counted_are_missing_and_not_nought_and_energy_
     assert "left out" in texts(clean(app))
     app.segmented_control(key="evidence_cost").set_value("energy_joules").run()
     assert "left out" not in texts(clean(app))
+
+
+def test_a_cost_that_is_known_of_some_seeds_says_of_how_many():
+    measured = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1)).runs()[0]
+    results = measured.results()
+    write_json(measured.results_file, results | {"cost": results["cost"] | {"energy_joules": 12345.0}})
+    row = tables(open_page())["Method"].loc["BYOL"]
+    assert row["N"] == "2" and row["Energy"] == "12.3 kJ (N = 1)" and "N =" not in row["Training"]
 
 
 def test_images_seen_are_missing_and_not_nought_where_nothing_was_logged(grid):

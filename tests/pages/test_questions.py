@@ -131,6 +131,15 @@ def test_the_page_shows_what_there_is(experiment):
     assert set(moved["On"]) == {"digits"} and moved["N"].tolist() == ["2"] * 3
 
 
+def test_a_number_of_fewer_seeds_than_the_linear_probe_says_of_how_many(experiment):
+    run = experiment.runs()[0]
+    write_json(run.results_file, run.results() | {"knn": None, "cost": {}})
+    _, simclr, byol = printed(open_page("probe", experiment=experiment.name))[0].to_dict("records")
+    told = ["kNN", "Training", "Images/s", "Memory"]
+    assert byol["N"] == "2" and all(byol[column].endswith(" (N = 1)") for column in told)
+    assert not any("N =" in cell for cell in simclr.values()) and "N =" not in byol["Linear probe"]
+
+
 def test_runs_without_them_say_how_to_measure_them():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=100)
     words = texts(open_page("probe", experiment=experiment.name))

@@ -89,7 +89,7 @@ def _said(made: stats.Aggregate | None, n: int, reading: str) -> str:
     told = tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}"
     if reading != "knn" and made.std:
         told += f" ± {made.std:.2g}"
-    return told + (f" (N = {made.n})" if made.n < n else "")
+    return told + words.fewer(made.n, n)
 
 
 def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:

@@ -1,6 +1,6 @@
 """What each one's accuracy cost: as a table, and drawn against each other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def show_table(asked: Asked) -> None:
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
         f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
-        "means over the seeds."
+        "means over the seeds, beside (N = …) over those alone of which the cost is known."
     )
     costs = {name: embeddings.measured(run, "cost") for name, run in asked.named.items()}
     told = words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
@@ -50,26 +50,27 @@ def show_table(asked: Asked) -> None:
 def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """A label's line of the table, over its seeds."""
     shown = stats.aggregate(stats.of_each_seed((row["seed"], row[asked.measure]) for row in rows), 0, 1)
-    mean = {what: _mean((row["seed"], spent(asked.named[row["run"]], row, what)) for row in rows) for what in COSTS}
+    costs = {what: [(row["seed"], spent(asked.named[row["run"]], row, what)) for row in rows] for what in COSTS}
+    costs |= {what: [(row["seed"], row[what]) for row in rows] for what in ("images_per_second", "peak_memory_bytes")}
+
+    def mean(what: str, said: Callable[[float | None], str]) -> str:
+        """Over the seeds of which it is known, and how many these are where they are not all."""
+        known = stats.of_each_seed((seed, value) for seed, value in costs[what] if value is not None and np.isfinite(value))
+        made = stats.aggregate(known)
+        return said(made and made.mean) + words.fewer(len(known), shown.n)
+
     return {
         "Method": label,
         "N": str(shown.n),
         "Mean ± std": tables.share(shown.mean, shown.std),
         "95 % interval of the mean": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
-        "Training": words.duration(mean["seconds"]),
-        "Images/s": words.rate(_mean((row["seed"], row["images_per_second"]) for row in rows)).removesuffix(" images/s"),
-        "Peak memory": words.size(_mean((row["seed"], row["peak_memory_bytes"]) for row in rows)),
-        "Images seen": "–" if mean["images_seen"] is None else f"{mean['images_seen']:,.0f}",
-        "Operations": words.operations(mean["flops"]),
-        "Energy": words.energy(mean["energy_joules"]),
+        "Training": mean("seconds", words.duration),
+        "Images/s": mean("images_per_second", lambda speed: words.rate(speed).removesuffix(" images/s")),
+        "Peak memory": mean("peak_memory_bytes", words.size),
+        "Images seen": mean("images_seen", lambda seen: "–" if seen is None else f"{seen:,.0f}"),
+        "Operations": mean("flops", words.operations),
+        "Energy": mean("energy_joules", words.energy),
     }
-
-
-def _mean(values: Iterable[tuple[int, float | None]]) -> float | None:
-    """Over the seeds, of (seed, value) a run."""
-    known = [(seed, value) for seed, value in values if value is not None and np.isfinite(value)]
-    made = stats.aggregate(stats.of_each_seed(known))
-    return made and made.mean
 
 
 def show_chart(asked: Asked) -> None:

@@ -73,7 +73,8 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
         height=150 + 28 * len(rows),
         alt=f"Difference in accuracy between {a} and {b} on each class, with 95 % intervals",
     )
-    test = stats.OVER_SEEDS if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else "no test"
+    over_seeds = f"{stats.OVER_SEEDS}; N = {len(pair.matches)}"
+    test = over_seeds if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else "no test"
     st.caption(
         words.plain(
             f"{test[0].upper()}{test[1:]}; p-values adjusted by Holm's method over the {len(of_class)} classes."

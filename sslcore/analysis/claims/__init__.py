@@ -114,7 +114,7 @@ class Verdict:
         own = dict.fromkeys(name for step in self.steps for name in step.unequal)
         return [
             *(step.sentence for step in self.steps),
-            *([f"Each seed's numbers are means: {', '.join(self.averaged)}."] if self.averaged else []),
+            *([f"Each seed's numbers are means: {'; '.join(self.averaged)}."] if self.averaged else []),
             *([not_equal("method", own)] if own else []),
             *(f"Not decided: {lack}." for lack in self.lacks),
         ]

@@ -1,6 +1,7 @@
 """Rules about how a measure goes along an axis of the config."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from sslcore.analysis import ablation
-from sslcore.analysis.claims.evidence import AUGMENTATIONS, Curve, Evidence
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
@@ -36,14 +37,14 @@ class AlongAxis(Rule):
 
     def curves(self, evidence: Evidence, methods: Iterable[str], needs: Iterable[Any] = ()) -> dict[str, Curve]:
         """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
-        found = evidence.curves(self.axis, methods, self.measure)
+        found = self.along(evidence, methods)
         curves = {method: along.curve for method, along in found.items()}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
             raise Lacking(f"no probed runs of {' and '.join(absent)} along {self.words}")
         if len({along.on for along in found.values()}) > 1:
             own = "; ".join(f"{title(method)}: {', '.join(sorted(along.on))}" for method, along in found.items())
             raise Lacking(f"no runs of {' and '.join(map(title, found))} along {self.words} that are on the same images ({own})")
-        common = set.intersection(*(set(next(iter(curve.values()))) for curve in curves.values()))
+        common = set.intersection(*(set(_places(curve)) for curve in curves.values()))
         if gone := [str(place) for place in needs if place not in common]:
             raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
         if len(common) < self.values:
@@ -60,13 +61,25 @@ class AlongAxis(Rule):
         """The methods that are held against each other, or each alone."""
         return [sorted(self.about)]
 
+    def along(self, evidence: Evidence, methods: Iterable[str]) -> dict[str, Along]:
+        """What of each method is looked at."""
+        return evidence.curves(self.axis, methods, self.measure)
+
     def averaged(self, evidence: Evidence) -> list[str]:
-        along = [evidence.curves(self.axis, methods, self.measure) for methods in self.together(evidence)]
-        return [f"{title(method)}'s over {one.lines} settings" for of in along for method, one in of.items() if one.lines > 1]
+        over: dict[tuple[str, str], list[str]] = {}  # (method, over what its numbers are means) -> beside whom
+        for methods in self.together(evidence):
+            for method, one in self.along(evidence, methods).items():
+                over.setdefault((method, one.over), []).extend(title(other) for other in methods if other != method)
+        times = Counter(method for method, _ in over)
+        whose: dict[str, list[str]] = {}
+        for (method, mean), others in over.items():
+            beside = f" (beside {' and '.join(others)})" if times[method] > 1 else ""
+            whose.setdefault(mean, []).append(title(method) + beside)
+        return [f"those of {', '.join(names)} along {self.words} over {mean}" for mean, names in whose.items() if mean]
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
-        places = list(next(iter(curve.values())))
+        places = _places(curve)
         if not ablation.is_numeric(places):
             raise Lacking(f"the values of {self.words} are words, which have no order")
         return places
@@ -76,6 +89,10 @@ class AlongAxis(Rule):
         return {ablation.NEGATIVES: "negatives", "head.kind": "projection head"}.get(
             self.axis, self.axis.rpartition(".")[2].replace("_", " ")
         )
+
+
+def _places(curve: Curve) -> list[Any]:
+    return list(next(iter(curve.values()), ()))
 
 
 def _less(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
@@ -116,7 +133,7 @@ class SensitivityOrder(AlongAxis):
 
 def drop(curve: Curve, start: Any = None, at: Sequence[Any] = ()) -> dict[int, float]:
     """By seed: how far the smallest place (the mean over `at`) lies below the best one (`start`)."""
-    places = list(next(iter(curve.values()), ()))
+    places = _places(curve)
     above = best_by_others(curve, places) if start is None else {seed: of[start] for seed, of in curve.items()}
     return {seed: above[seed] - float(np.mean([of[place] for place in at or places[:1]])) for seed, of in curve.items()}
 
@@ -232,22 +249,30 @@ class Share(AlongAxis):
 
     def kept(self, evidence: Evidence) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
         """Place -> by seed: the gain over the untrained encoder there, and what lies above `share` of the best one."""
-        curve = self.curves(evidence, [self.method], self.at)[self.method]
-        untrained = evidence.curve(self.axis, self.method, f"random_{self.measure}")
-        if not untrained:
-            raise Lacking("the untrained encoder was not probed")
-        places = list(next(iter(curve.values())))
-        if self.at_most is not None and self.numbers(curve)[0] > self.at_most:
+        reached = evidence.curve(self.axis, self.method, self.measure)
+        known = self.along(evidence, [self.method])[self.method].curve
+        if unknown := [str(at) for at in _places(reached) if at not in _places(known)]:
+            raise Lacking(
+                f"no seed of {title(self.method)} has runs at {self.words} {', '.join(unknown)} with the untrained encoder probed"
+            )
+        gains = self.curves(evidence, [self.method], self.at)[self.method]
+        places = _places(gains)
+        if self.at_most is not None and self.numbers(gains)[0] > self.at_most:
             raise Lacking(
                 f"the smallest {self.words} of {title(self.method)} is {places[0]:g}; this needs one of {self.at_most:g} or less"
             )
-        best = best_by_others(curve, places)
-        found = {}
-        for at in self.at or places[:1]:
-            floor = {seed: of[at] for seed, of in untrained.items() if at in of}
-            gain = _less({seed: of[at] for seed, of in curve.items()}, floor)
-            found[at] = gain, {seed: gain[seed] - self.share * (best[seed] - floor[seed]) for seed in gain}
-        return found
+        best = best_by_others(gains, places)
+        return {
+            at: (
+                {seed: of[at] for seed, of in gains.items()},
+                {seed: of[at] - self.share * best[seed] for seed, of in gains.items()},
+            )
+            for at in self.at or places[:1]
+        }
+
+    def along(self, evidence: Evidence, methods: Iterable[str]) -> dict[str, Along]:
+        floor = f"random_{self.measure}"
+        return {method: evidence.curve_on(None, self.axis, method, self.measure, floor) for method in methods}
 
 
 class WorksWithout(Share):
@@ -304,7 +329,7 @@ class Ahead(AlongAxis):
         """The curves of the methods that have all of the places."""
         curves = {method: evidence.curve(self.axis, method, self.measure) for method in self.methods}
         needed = {self.ahead, *self.of}
-        return {method: curve for method, curve in curves.items() if curve and needed <= set(next(iter(curve.values())))}
+        return {method: curve for method, curve in curves.items() if curve and needed <= set(_places(curve))}
 
     def steps(self, evidence: Evidence) -> list[Step]:
         curves = list(self._having(evidence).values())

@@ -1,7 +1,7 @@
 """The runs that claims are held against, laid out along an axis."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation.places import lies_on
+from sslcore.analysis.stats import means_by_seed
 from sslcore.config import OPTIONS, WATCHING, RunConfig, get, is_anothers
 from sslcore.experiment import Run
 from sslcore.idle import idle
@@ -26,6 +27,12 @@ class Along(NamedTuple):
     curve: Curve
     on: DataSets  # of the lines that it is the mean over
     lines: int  # how many there are
+
+    @property
+    def over(self) -> str:
+        """What a seed's numbers are means over, in words; empty where that is one line."""
+        alike = f" on {len(self.on)} data sets, each of which counts alike" if len(self.on) > 1 else ""
+        return f"{self.lines} settings{alike}" if self.lines > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -96,18 +103,21 @@ class Evidence:
             and len({frozenset(get(config, name) for config in own) for own in configs.values()}) > 1
         ]
 
-    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str) -> Along:
+    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str, floor: str = "") -> Along:
         """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
 
-        Where several lines count, or several cells stand on one place, a seed's values are the mean over them. All seeds
-        are averaged over the same lines: the most that a seed has, and of as many those that most seeds have.
+        `floor`: a measure above which it is taken, run by run; of the runs that have both.
+
+        Where several lines count, or several cells stand on one place, a seed's values are the mean over them; each data set
+        counts alike, however many lines are on it. All seeds are averaged over the same lines: the most that a seed has, and
+        of as many those that most seeds have.
         """
         lines: list[Curve] = []
         counted = self.lines(axis, on).get(method, [])
         for own in counted:
             line: dict[int, dict[Any, list[float]]] = {}
             for cell in own:
-                for seed, value in cell.measured(measure).by_seed.items():
+                for seed, value in means_by_seed(_values(cell, measure, floor)).items():
                     line.setdefault(seed, {}).setdefault(place(cell, axis), []).append(value)
             lines.append({seed: {at: float(np.mean(of)) for at, of in values.items()} for seed, values in line.items()})
         measured = {at for line in lines for values in line.values() for at in values}
@@ -117,13 +127,22 @@ class Evidence:
         }
         had = Counter(filter(None, whole.values()))
         shared = max(had, key=lambda of: (len(of), had[of]), default=())
+        sets = [data_set(counted[k], axis) for k in shared]
+        weights = [1 / sets.count(one) for one in sets]
         order = ablation.in_order(axis, measured)
         curve = {
-            seed: {at: float(np.mean([lines[k][seed][at] for k in of])) for at in order}
+            seed: {at: float(np.average([lines[k][seed][at] for k in of], weights=weights)) for at in order}
             for seed, of in whole.items()
             if of and of == shared
         }
-        return Along(curve, frozenset(data_set(counted[k], axis) for k in shared), len(shared))
+        return Along(curve, frozenset(sets), len(shared))
+
+
+def _values(cell: ablation.Cell, measure: str, floor: str) -> Iterator[tuple[int, float | None]]:
+    """(seed, measure) of each of the cell's runs; above `floor`, where there is one. None where the run lacks either."""
+    for entry in cell.entries:
+        value, below = entry.numbers[measure], entry.numbers[floor] if floor else 0.0
+        yield entry.config.seed, None if value is None or below is None else value - below
 
 
 def data_set(line: Sequence[ablation.Cell], axis: str) -> str:
