@@ -36,7 +36,8 @@ examples:
   {p} options                                                everything that --set and --vary can change
 
 "{p} COMMAND --help" tells more about a command. Exit codes: 0 done, 1 a run failed, did not finish
-or could not be stopped, 2 bad input (nothing was started), 75 a run in the foreground was stopped and kept a checkpoint.
+or could not be stopped, or Slurm or the agent did not answer, 2 bad input (nothing was started), 75 a run in the foreground
+was stopped and kept a checkpoint, 130 Ctrl-C (runs that an agent trains go on).
 """
 
 

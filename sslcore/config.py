@@ -93,7 +93,7 @@ class MoCo(Settings):
         le=1024,
         description=(
             "Groups of the whole batch that BatchNorm sees apart, as MoCo's shuffle BN does over that many GPUs; each device and "
-            "micro-batch has as many of them, one at least. 1 is ordinary BatchNorm."
+            "micro-batch has an equal share of them, one at least. 1 is ordinary BatchNorm."
         ),
     )
 

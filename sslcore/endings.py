@@ -6,7 +6,7 @@ class Failed(ValueError):
 
 
 class Stopped(Exception):
-    """The run was asked to stop and has kept a checkpoint."""
+    """The run was asked to stop, and has kept a checkpoint if it has begun to train."""
 
 
 class Stoppable:

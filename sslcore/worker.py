@@ -73,6 +73,16 @@ class Pulse(Stoppable):
         """Whether what was warned of is true of what comes, too."""
         return self.again or self.run.has_checkpoint()
 
+    def what_is_left(self) -> str:
+        """What a stop leaves, in words."""
+        if self.again:
+            return "what was measured before is kept"
+        return (
+            "resume goes on from the checkpoint"
+            if self.run.has_checkpoint()
+            else "there was no checkpoint yet, so resume begins anew"
+        )
+
     def beat(self) -> None:
         """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
         written = time.monotonic()
@@ -243,7 +253,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
         except Stopped:
             if pulse.gives_way():
                 return MADE_ROOM
-            return last_words(pulse, STOPPED, "stopped; resume goes on from the checkpoint", "stopped")
+            return last_words(pulse, STOPPED, f"stopped; {pulse.what_is_left()}", "stopped")
         except Failed as error:
             return last_words(pulse, FAILED, f"failed: {error}", "failed", str(error))
     except DiskFull as error:

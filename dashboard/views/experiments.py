@@ -53,6 +53,19 @@ def news() -> None:
 # -- An empty store -----------------------------------------------------------------
 
 
+def offer_study() -> None:
+    """To an empty store, and to one with a single experiment, which may take its time to show something."""
+    if (
+        study.FILE.is_file()
+        and study.FILE.stem not in experiments
+        and st.button("Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock())
+    ):
+        try:
+            link.go("compare", experiment=change.bring_in(store, study.FILE).name)
+        except (OSError, ValueError) as error:
+            st.error(f"It could not be opened: {words.plain(str(error))}")
+
+
 def start_first_comparison() -> None:
     spec = plan.read(FIRST)
     planned = plan.plan(spec)
@@ -95,13 +108,7 @@ if not experiments:
             except (OSError, ValueError, RuntimeError) as error:
                 st.error(f"It could not be started: {words.plain(str(error))}")
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        if study.FILE.is_file() and st.button(
-            "Look at a finished study", icon=":material/menu_book:", key="experiments_study", **access.lock()
-        ):
-            try:
-                link.go("compare", experiment=change.bring_in(store, study.FILE).name)
-            except (OSError, ValueError) as error:
-                st.error(f"It could not be opened: {words.plain(str(error))}")
+        offer_study()
         link.page_link("new", "Choose your own images and settings")
         if st.button("Import", type="tertiary", icon=":material/upload:", key="experiments_import", **access.lock()):
             share.ask(None)
@@ -337,6 +344,8 @@ def cards() -> None:
 news()
 st.html(menu.STYLE)
 cards()
+if len(experiments) == 1:
+    offer_study()
 if names:
     st.caption(
         "Numbers: of each method the setting with the best linear probe on the test images, which flatters it the more the more "

@@ -305,3 +305,14 @@ def test_the_finished_study_is_offered_where_its_file_is(tmp_path, monkeypatch):
     app.button(key="experiments_study").click().run()
     assert clean(app).title[0].value == "Compare"
     assert [e.spec().title for e in Store().experiments()] == [experiment.spec().title]
+
+
+def test_the_finished_study_can_be_looked_at_while_the_first_comparison_trains(tmp_path, monkeypatch, launched):
+    monkeypatch.setattr(study, "FILE", tmp_path / "study.zip")
+    study.FILE.write_bytes(share.zipped(synthetic.store(tmp_path / "elsewhere", seeds=(0,), name="study"), weights=False))
+    open_page().button(key="experiments_first").click().run()
+    app = open_page()
+    app.button(key="experiments_study").click().run()
+    assert clean(app).title[0].value == "Compare"
+    assert {e.name for e in Store().experiments()} == {"photos", "study"}
+    assert "experiments_study" not in [button.key for button in open_page().button]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslcore import worker
+from sslcore import datasets, worker
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.files import write_json
 from tests.training.small import make_run, start, train, untimed, wait_for
@@ -76,7 +76,16 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     }
 
 
-def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(shapes, monkeypatch):
+@pytest.fixture
+def handlers():
+    """This process's signal handlers, which a run replaces, are put back."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
+
+
+def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(shapes, monkeypatch, handlers):
     run = make_run("r", shapes, epochs=1)
 
     def asked(*_):
@@ -84,14 +93,27 @@ def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(sh
         raise AssertionError("the probe went on")
 
     monkeypatch.setattr(FinalEvaluation, "linear", asked)
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    try:
-        assert worker.main(run) == worker.STOPPED
-    finally:
-        for name, handler in handlers.items():
-            signal.signal(name, handler)
+    assert worker.main(run) == worker.STOPPED
     status = run.status()
     assert (status.state, status.stage) == ("stopped", "probe") and run.checkpoint_file.exists() and not run.results_file.exists()
+    assert run.log_tail().endswith("stopped; resume goes on from the checkpoint\n")
+    run.update_status(state="finished")
+    assert worker.main(run, evaluate_only=True) == worker.STOPPED
+    assert run.log_tail().endswith("stopped; what was measured before is kept\n"), "it is finished, and not to be resumed"
+
+
+def test_a_run_that_is_stopped_before_its_first_checkpoint_promises_none(shapes, monkeypatch, handlers):
+    run, load = make_run("r", shapes), datasets.load
+
+    def asked(dataset, size, report):
+        signal.raise_signal(signal.SIGTERM)
+        report("decoding images", 0.5)
+        return load(dataset, size)
+
+    monkeypatch.setattr(datasets, "load", asked)
+    assert worker.main(run) == worker.STOPPED
+    assert run.status().state == "stopped" and not run.has_checkpoint()
+    assert run.log_tail().endswith("stopped; there was no checkpoint yet, so resume begins anew\n")
 
 
 @pytest.mark.parametrize("how", ["hangup", "pipe"])
