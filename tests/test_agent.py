@@ -297,6 +297,20 @@ def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_is_at_w
     until(lambda: run.status().state == "finished")
 
 
+def test_an_agent_shows_other_machines_that_it_lives(tmp_path):
+    working = Agent(Store(tmp_path))
+    working.folder.mkdir(parents=True)
+    working.announce()
+    os.utime(working.folder / "agent.json", (1, 1))
+    working.announce()
+    assert time.time() - (working.folder / "agent.json").stat().st_mtime < 60
+
+
+@pytest.mark.parametrize("host", ["../elsewhere", "a/b", "/", "..", "", "a\0b"])
+def test_a_machine_whose_name_is_no_name_is_at_work_nowhere(tmp_path, host):
+    assert not Agent(Store(tmp_path)).elsewhere(Status(queued_on=host))
+
+
 def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab):
     first, second = lab.runs(a="wait", b="finish")
     with socket.socket() as probe:

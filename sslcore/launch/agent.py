@@ -111,12 +111,12 @@ class Agent:
     def elsewhere(self, status: Status) -> bool:
         """Whether the agent of another machine, which queued a run for its own devices, is at work."""
         host = status.queued_on
-        if host in (None, HOST) or Path(host).name != host:
+        if host in (None, HOST):
             return False
-        theirs = self.folder.with_name(host) / "agent.json"
         try:
+            theirs = self.folder.with_name(host) / "agent.json"
             return beats(theirs, theirs.stat().st_mtime)
-        except OSError:
+        except (OSError, ValueError):  # nothing is there, or that is no name
             return False
 
     def leave(self) -> None:
