@@ -37,16 +37,12 @@ def show(asked: Asked) -> None:
     for name in asked.titles:
         _show_nearest(asked, name, image)
     sizes = sorted({len(own.index) for own in asked.shown.values()})
-    among = f"the {sizes[0]:,} images of the sample" if len(sizes) == 1 else "the images of the run's own sample"
+    every = ", ".join(f"{n:,}" for n in sizes)
+    among = "the sample" if len(sizes) == 1 else "each run's own sample; among more, nearer ones are found"
     st.caption(
-        f"By cosine in h, the encoder's output after the last epoch, among {among}; the number below each is the image's, then "
-        "its cosine."
+        f"By cosine in h, the encoder's output after the last epoch, among the {every} images of {among}. The number below "
+        "each is the image's, then its cosine."
     )
-    if len(sizes) > 1:
-        st.caption(
-            f"The samples are not equally large ({', '.join(f'{n:,}' for n in sizes)} images): of more images, nearer ones are "
-            "found."
-        )
 
 
 def _show_nearest(asked: Asked, name: str, image: int) -> None:
