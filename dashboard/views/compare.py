@@ -94,21 +94,22 @@ def draw() -> None:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
     means = spread and len({curve.label for curve in logged}) < len(logged)
-    st.caption("\n\n".join([_in_words(len(logged), moving), *([curves.MEANS] if means else [])]))  # one: nothing below it moves
-    if not logged:
-        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
-        return
+    told = [_in_words(len(logged), moving), curves.MEANS if means else ""]
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
-        st.caption(
-            f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and `python -m "
-            "sslcore evaluate` adds it."
+        told.append(
+            f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and python -m "
+            "sslcore evaluate adds it."
         )
-    if x == "seconds" and (told := unlike_machines((run.environment() or {}).get("device") for run in runs)):
-        st.caption(words.plain(told))
+    if x == "seconds":
+        told.append(unlike_machines((run.environment() or {}).get("device") for run in runs))
     if spread:
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
-            st.caption(words.plain(f"{alone} “each run” draws it in full."))
+            told.append(f"{alone} “each run” draws it in full.")
+    st.caption("\n\n".join(words.plain(one) for one in told if one))  # a single one: what comes to it draws no chart anew
+    if not logged:
+        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
+        return
     panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":

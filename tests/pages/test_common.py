@@ -208,7 +208,7 @@ def test_where_the_evaluation_differs_between_methods_it_is_said_of_what_is_meas
     told = report.html(experiment)
     assert told.count(samples) == 2 and votes in told and "not the same in each panel, laid out" in told
     image = str(np.load(experiment.runs()[0].embeddings_file)["index"][0])
-    assert "samples are not equally large (60, 80 images)" in texts(
+    assert "60, 80 images of each run's own sample; among more, nearer ones are found" in texts(
         open_page("embeddings", experiment="odd", embeddings_image=image)
     )
     two = {"compare_runs": [run.name for run in experiment.runs() if run.config.method != "byol"]}
@@ -310,7 +310,9 @@ def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_e
     pages = ("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})
     for page, params in pages:
         assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
-    assert "different machines" not in texts(open_page("compare", experiment="ours"))
+    by_steps, by_time = (open_page("compare", experiment="ours", compare_x=x) for x in ("Step", "Time"))
+    assert "different machines" not in texts(by_steps)
+    assert len(by_time.caption) == len(by_steps.caption), "what is said more moves no chart to another place"
     assert said in report.html(two_experiments[0]) and "different machines" in report.markdown(two_experiments[0])
     grid = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="grid", axes={"batch_size": [16, 32]}, steps=20)
     run = grid.runs()[0]
