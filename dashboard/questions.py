@@ -62,8 +62,8 @@ def heads(rows: Rows, results: Results) -> Table:
             for said, where in what.items()
             for side in "hz"
         }
-        n = max(map(len, values.values()))
-        table.append({"": label, "N": str(n)} | {column: _over_seeds(of) for column, of in values.items()})
+        if n := max(map(len, values.values())):
+            table.append({"": label, "N": str(n)} | {column: _over_seeds(of) for column, of in values.items()})
     by_chance: dict[str, Cell] = {}
     for said, where in what.items():
         known = [value for result in results.values() if (value := number(result, f"{where}.chance")) is not None]

@@ -101,6 +101,17 @@ def test_a_seed_whose_run_is_there_twice_counts_once(experiment):
     assert questions.all_of(twice, both) == questions.all_of(rows, results)
 
 
+def test_of_a_method_that_was_not_asked_a_table_has_no_row(experiment):
+    rows, results = drawn(experiment)
+    for run in (row["run"] for row in rows if row["method"] == "byol"):
+        results[run] = {"linear": results[run]["linear"]}
+    found = questions.all_of(rows, results)
+    assert len(found) == 4
+    for title, table in found.items():
+        assert {line.get("", line.get("Encoder")) for line in table} >= {"MoCo", "SimCLR"}, title
+        assert not any("BYOL" in line.values() for line in table), title
+
+
 def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_kept_apart(experiment):
     for run in experiment.runs():
         longer = run.config.seed == 1
