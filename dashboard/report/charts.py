@@ -256,5 +256,5 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
 def _faithful(run: Run, shown: int, n: int) -> str:
     """How far the layout of n images can be believed, and how many of them are shown where that is not all."""
     value = number(run.results(), "umap.trustworthiness")
-    told = [] if value is None else [f"trustworthiness {value:.2f}" + (f" of {n:,} images" if shown < n else "")]
-    return ", ".join([*told, *([f"{shown:,} of them shown" if told else f"{shown:,} of {n:,} images"] if shown < n else [])])
+    told = [f"trustworthiness {value:.2f}"] if value is not None else []
+    return ", ".join([*told, f"{shown:,} of {n:,} images shown"] if shown < n else told)
