@@ -42,7 +42,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     folded = by_seed(rows)
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
     probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
-    settings, labels = _settings(chosen)
+    settings, called = _settings(chosen)
     votes = unlike_votes(run.config for run in chosen)
     return {
         "experiment": experiment,
@@ -72,7 +72,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "about": ABOUT,
         "settings": settings,
         "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
-        "labels": labels,
+        "labels": called,
         "environments": _environments(chosen),
     }
 
