@@ -75,9 +75,9 @@ class Asked:
 
 def ask(probed: Sequence[Run]) -> Asked:
     """The controls at the head of the page, for runs that were probed."""
-    options = [name for name in varying(run.config for run in probed) if name != "dataset"]  # the images count, not their path
-    varied = ["method", *(["dataset"] if _differs(probed, "dataset") else []), *options]
-    can_differ = [name for name in (*varied, "experiment") if _differs(probed, name)]
+    options = [name for name in varying(run.config for run in probed) if name != "dataset"]
+    on = ["dataset"] if _differs(probed, "dataset") else []  # by its images; two of them are never on the same
+    can_differ = [name for name in ("method", *options, "experiment") if _differs(probed, name)]
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         measure = st.segmented_control(
             "Accuracy by",
@@ -89,7 +89,7 @@ def ask(probed: Sequence[Run]) -> Asked:
             bind="query-params",
         )
         by = _by(can_differ) if can_differ else "method"
-        equal = [name for name in varied if name != by]
+        equal = [name for name in ("method", *on, *options) if name != by]
         for name in [name for name in equal if _differs(probed, name)]:
             probed = _at(probed, name)
     return Asked([run for run in probed if pairs.accuracy(run, measure) is not None], measure, by, equal)
