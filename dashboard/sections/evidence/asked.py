@@ -88,7 +88,9 @@ def ask(probed: Sequence[Run]) -> Asked:
             key="evidence_measure",
             bind="query-params",
         )
-        by = _by(can_differ) if can_differ else "method"
+        by = "method"
+        if can_differ:
+            by = link.choice("Compare by", can_differ, can_differ[0], key="evidence_by", say=in_words, width=200)
         equal = [name for name in ("method", *on, *options) if name != by]
         for name in [name for name in equal if _differs(probed, name)]:
             probed = _at(probed, name)
@@ -97,10 +99,6 @@ def ask(probed: Sequence[Run]) -> Asked:
 
 def _differs(runs: Sequence[Run], name: str) -> bool:
     return len(pairs.contestants(runs, name)) > 1
-
-
-def _by(can_differ: Sequence[str]) -> str:
-    return link.choice("Compare by", can_differ, can_differ[0], key="evidence_by", say=in_words, width=200)
 
 
 def _at(runs: Sequence[Run], name: str) -> Sequence[Run]:
