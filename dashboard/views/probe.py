@@ -64,8 +64,9 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
-if said := unlike_machines(row["device"] for row in rows):
-    st.caption(words.plain(said))
+unlike = [unlike_votes(runs[name].config for name in probed), unlike_machines(row["device"] for row in rows)]
+if any(unlike):
+    st.caption(words.plain(" ".join(unlike)))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
     own = pairs.unequal([pair.matches for pair in compared], "method")
@@ -74,8 +75,6 @@ if compared or apart:
     if own:
         st.caption(words.plain(pairs.not_equal("method", own)))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
-if said := unlike_votes(runs[name].config for name in probed):
-    st.caption(words.plain(said))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
