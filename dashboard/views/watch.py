@@ -129,9 +129,8 @@ def barred(run: Run) -> str:
 
 def resumed(run: Run) -> str:
     """What Resume would do with a run that has ended early, in a sentence."""
-    if run.has_checkpoint():
-        return barred(run) or "Resume goes on from the last checkpoint."
-    return barred(run) or "There is no checkpoint, so Resume begins anew."
+    anew = "There is no checkpoint, so Resume begins anew."
+    return barred(run) or ("Resume goes on from the last checkpoint." if run.has_checkpoint() else anew)
 
 
 def row(run: Run, status: Status) -> None:
