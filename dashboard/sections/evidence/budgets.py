@@ -55,7 +55,15 @@ def show(asked: Asked) -> None:
         ],
         "Accuracy at equal cost",
     )
-    st.caption(_how(finished, reading, counted=any(heading.startswith("Operations") for heading in columns)))
+    counted = any(heading.startswith("Operations") for heading in columns)
+    st.caption(_cautions(finished, reading, counted))
+    with st.expander("How these numbers are obtained", key="evidence_budgets_how", bind="query-params"):
+        st.text(f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}.")
+        st.text("Means ± sample standard deviations over seeds; finished runs alone.")
+        if reading == "knn":
+            st.text("kNN: of h while training, as Compare shows it.")
+        if counted:
+            st.text("Equal operations are equal compute; equal time depends on the machine.")
 
 
 def _columns(asked: Asked, finished: Mapping[str, Run], reading: str, share: float) -> dict[str, Column]:
@@ -92,13 +100,11 @@ def _said(made: stats.Aggregate | None, n: int, reading: str) -> str:
     return told + words.fewer(made.n, n)
 
 
-def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
-    """How the table was read. `counted`: all runs' operations are known."""
+def _cautions(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
+    """How the table is to be read. `counted`: all runs' operations are known."""
     told = [
-        f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}. Means ± standard deviations over seeds; finished runs alone; N: "
-        "seeds read; –: nothing was logged that early.",
-        "A run that is read before its end is read at a learning rate that is not yet annealed, and so is understated beside one "
-        "that ends there.",
+        "N: seeds read; –: nothing was logged that early. A run that is read before its end is read at a learning rate that is "
+        "not yet annealed, and so is understated beside one that ends there."
     ]
     intervals = sorted({get(run.config, EVERY[reading]) for run in finished.values()})
     if len(intervals) > 1:
@@ -106,10 +112,7 @@ def _how(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
             f"Not read equally often ({EVERY[reading]} {' and '.join(map(str, intervals))}): a run that is read more seldom is "
             "read further before the budget."
         )
-    if counted:
-        told.append("Equal operations are equal compute; equal time depends on the machine.")
     if reading == "knn":
-        told.append("kNN: of h while training, as Compare shows it.")
         configs = [run.config for run in finished.values()]
         told += filter(None, [unlike_samples(configs), unlike_votes(configs, VOTE_WATCHED)])
     else:

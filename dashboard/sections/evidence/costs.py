@@ -32,11 +32,12 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        f"N: seeds; runs of one seed count as their mean; {stats.AGGREGATE.removeprefix('mean over the N seeds; ')}. Costs are "
-        "means over the seeds, beside (N = …) over those alone of which the cost is known."
+        "N: seeds; runs of one seed count as their mean. Costs are means over the seeds, beside (N = …) over those alone of "
+        "which the cost is known."
     )
     costs = {name: embeddings.measured(run, "cost") for name, run in asked.named.items()}
-    told = words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
+    told = [stats.AGGREGATE]
+    told += words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
     told += words.protocols(costs.items())
     told += words.once((name, str(cost.get("flops_protocol") or "")) for name, cost in costs.items()) or [
         "operations: not counted for these runs; python -m sslcore evaluate counts them"
