@@ -1,5 +1,7 @@
 """h against z: probes that find what is there, and say chance where nothing is."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -74,6 +76,13 @@ def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images
     told = forgets(nn.Flatten(), nn.Identity(), data, 1500, views(), torch.float32)
     test = len(data.x_test)
     assert test < 750 and all((task["n_train"], task["n_test"]) == (1500 - test, test) for task in told.values())
+
+
+def test_chance_is_what_one_gets_who_always_says_the_commonest_change():
+    data = datasets.load("digits", 8)
+    few = replace(data, x_train=data.x_train[:40], y_train=data.y_train[:40], x_test=data.x_test[:5], y_test=data.y_test[:5])
+    told = forgets(nn.Flatten(), nn.Identity(), few, 45, views(), torch.float32)
+    assert {task: told[task]["chance"] for task in told} == {"rotation": 2 / 5, "flip": 3 / 5}
 
 
 def test_the_classes_are_read_from_what_the_head_says(shapes):
