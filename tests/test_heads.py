@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.encoders import build_encoder
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, forgets, project, restore_head
+from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, changed, forgets, project, restore_head
 from sslcore.train import initial
 from tests.training.small import make_run, train
 
@@ -69,6 +70,15 @@ def test_each_change_is_what_the_protocol_calls_it():
     rotated = [change(x)[0, 0].flatten().tolist() for change in OF_ORIENTATION["rotation"]]
     quarters = [[0.1, 0.2, 0.3, 0.4], [0.2, 0.4, 0.1, 0.3], [0.4, 0.3, 0.2, 0.1], [0.3, 0.1, 0.4, 0.2]]
     assert rotated == [pytest.approx(quarter) for quarter in quarters]
+
+
+def test_every_image_is_changed_as_is_told_of_it_however_they_are_batched(monkeypatch):
+    monkeypatch.setattr("sslcore.evaluate.features.BATCH", 7)
+    changes, images = (lambda x: x, lambda x: x * 0), np.full((20, 4, 4, 3), 200, np.uint8)
+    (h, way), (_, again) = (changed(nn.Flatten(), images, changes, views(), torch.float32) for _ in range(2))
+    black = -2.0  # once it is normalised
+    assert torch.equal((h == black).all(1), way == 1) and torch.equal((h > black).all(1), way == 0)
+    assert torch.equal(way, again) and way.bincount().tolist() == [10, 10]
 
 
 def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images():
