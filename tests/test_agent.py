@@ -143,6 +143,8 @@ def test_runs_are_trained_in_the_order_of_the_queue_one_at_a_time(lab):
 
 def test_the_status_names_the_process_and_the_slot_names_the_run(lab):
     (run,) = lab.runs(a="wait")
+    folder(lab.store).mkdir(parents=True)
+    (folder(lab.store) / "cpu.lock").write_text("e/one before with a longer name")
     lab.agent()
     lab.begun(run)
     status = run.recorded_status()
@@ -304,6 +306,33 @@ def test_an_agent_shows_other_machines_that_it_lives(tmp_path):
     os.utime(working.folder / "agent.json", (1, 1))
     working.announce()
     assert time.time() - (working.folder / "agent.json").stat().st_mtime < 60
+
+
+def test_a_run_that_another_machine_trains_is_left_to_it(lab):
+    (run,) = lab.runs(a="finish")
+    run.update_status(state="running", host="elsewhere", pid=1, pid_started=1.0, heartbeat=time.time())
+    before = run.recorded_status()
+    assert not Agent(lab.store).look() and run.recorded_status() == before
+
+
+def test_a_status_that_changes_several_times_a_second_is_read_each_time(lab):
+    (run,) = lab.runs(a="finish")
+    agent = Agent(lab.store)
+    for state in ("stopped", "queued", "failed"):
+        run.update_status(state=state)
+        assert [status.state for _, status in agent.runs()] == [state]
+
+
+def test_a_run_that_cannot_be_worked_with_is_left_alone_for_a_while(lab, monkeypatch):
+    (run,) = lab.runs(a="finish")
+    run.update_status(state="running", host=launch.HOST, pid=1, pid_started=1.0)
+    agent, attend, tried = Agent(lab.store), Agent.attend, []
+    monkeypatch.setattr(Agent, "attend", lambda _, watch: tried.append(watch) or 1 / 0)
+    assert [agent.look() for _ in range(3)] == [False] * 3 and len(tried) == 1
+    agent.broken[run.path] = 0  # the while is over
+    monkeypatch.setattr(Agent, "attend", attend)
+    agent.look()
+    assert run.recorded_status().state == "interrupted"
 
 
 @pytest.mark.parametrize("host", ["../elsewhere", "a/b", "/", "..", "", "a\0b"])
