@@ -22,6 +22,7 @@ from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
+from sslcore.launch.process import Watch
 from sslcore.launch.slots import TRIES, folder, gpus, visible_gpus
 from sslcore.locks import process_is, taken
 from sslcore.status import Status
@@ -321,6 +322,16 @@ def test_a_status_that_changes_several_times_a_second_is_read_each_time(lab):
     for state in ("stopped", "queued", "failed"):
         run.update_status(state=state)
         assert [status.state for _, status in agent.runs()] == [state]
+
+
+def test_the_end_of_an_earlier_process_is_not_told_as_that_of_a_later_one(lab):
+    (run,) = lab.runs(a="finish")
+    me = psutil.Process()
+    run.update_status(state="running", host=launch.HOST, pid=me.pid, pid_started=me.create_time())
+    agent = Agent(lab.store)
+    agent.watched[run.path] = earlier = Watch(run, 1, 1.0)
+    agent.attend(earlier)
+    assert run.recorded_status().state == "running" and not agent.watched
 
 
 def test_a_run_that_cannot_be_worked_with_is_left_alone_for_a_while(lab, monkeypatch):
