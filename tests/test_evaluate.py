@@ -184,7 +184,8 @@ def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shap
 
 
 def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_accuracies(shapes):
-    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+    settings = {"evaluate.labels": False, "evaluate.heads": False, "evaluate.knn_k": 200}
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8} | settings)
     data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
     data = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))  # of which the probes make what they will
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
@@ -193,6 +194,7 @@ def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_ac
     for probe in ("linear", "knn"):
         assert results[probe]["accuracy"] == pytest.approx((said[probe] == data.y_test).mean())
     assert results["linear"]["accuracy"] != results["knn"]["accuracy"], "the two can be told apart"
+    assert results["knn"]["k"] == results["knn"]["n_train"] == 96, "no more can vote than there are"
 
 
 def test_while_training_every_run_is_measured_on_the_same_images_and_views(shapes):
