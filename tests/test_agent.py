@@ -22,6 +22,7 @@ from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
+from sslcore.launch.process import Watch
 from sslcore.launch.slots import TRIES, folder, gpus, visible_gpus
 from sslcore.locks import process_is, taken
 from sslcore.status import Status
@@ -143,6 +144,8 @@ def test_runs_are_trained_in_the_order_of_the_queue_one_at_a_time(lab):
 
 def test_the_status_names_the_process_and_the_slot_names_the_run(lab):
     (run,) = lab.runs(a="wait")
+    folder(lab.store).mkdir(parents=True)
+    (folder(lab.store) / "cpu.lock").write_text("e/one before with a longer name")
     lab.agent()
     lab.begun(run)
     status = run.recorded_status()
@@ -304,6 +307,43 @@ def test_an_agent_shows_other_machines_that_it_lives(tmp_path):
     os.utime(working.folder / "agent.json", (1, 1))
     working.announce()
     assert time.time() - (working.folder / "agent.json").stat().st_mtime < 60
+
+
+def test_a_run_that_another_machine_trains_is_left_to_it(lab):
+    (run,) = lab.runs(a="finish")
+    run.update_status(state="running", host="elsewhere", pid=1, pid_started=1.0, heartbeat=time.time())
+    before = run.recorded_status()
+    assert not Agent(lab.store).look() and run.recorded_status() == before
+
+
+def test_a_status_that_changes_several_times_a_second_is_read_each_time(lab):
+    (run,) = lab.runs(a="finish")
+    agent = Agent(lab.store)
+    for state in ("stopped", "queued", "failed"):
+        run.update_status(state=state)
+        assert [status.state for _, status in agent.runs()] == [state]
+
+
+def test_the_end_of_an_earlier_process_is_not_told_as_that_of_a_later_one(lab):
+    (run,) = lab.runs(a="finish")
+    me = psutil.Process()
+    run.update_status(state="running", host=launch.HOST, pid=me.pid, pid_started=me.create_time())
+    agent = Agent(lab.store)
+    agent.watched[run.path] = earlier = Watch(run, 1, 1.0)
+    agent.attend(earlier)
+    assert run.recorded_status().state == "running" and not agent.watched
+
+
+def test_a_run_that_cannot_be_worked_with_is_left_alone_for_a_while(lab, monkeypatch):
+    (run,) = lab.runs(a="finish")
+    run.update_status(state="running", host=launch.HOST, pid=1, pid_started=1.0)
+    agent, attend, tried = Agent(lab.store), Agent.attend, []
+    monkeypatch.setattr(Agent, "attend", lambda _, watch: tried.append(watch) or 1 / 0)
+    assert [agent.look() for _ in range(3)] == [False] * 3 and len(tried) == 1
+    agent.broken[run.path] = 0  # the while is over
+    monkeypatch.setattr(Agent, "attend", attend)
+    agent.look()
+    assert run.recorded_status().state == "interrupted"
 
 
 @pytest.mark.parametrize("host", ["../elsewhere", "a/b", "/", "..", "", "a\0b"])

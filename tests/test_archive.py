@@ -41,7 +41,8 @@ def experiment(store, shapes):
     )
     synthetic.embed(experiment)
     for run in experiment.runs():
-        torch.save({"step": 3, "weights": {"w": torch.zeros(2, 3)}}, run.checkpoint_file)
+        for file in (run.checkpoint_file, run.previous_checkpoint_file):
+            torch.save({"step": 3, "weights": {"w": torch.zeros(2, 3)}}, file)
         save_file({"w": np.zeros((2, 3), np.float32)}, run.encoder_file)
         np.savez_compressed(run.snapshots_file, h=np.zeros((2, 4), np.float16), epoch=np.arange(2))
         Image.new("RGBA", (8, 8)).save(run.views_file)
@@ -208,6 +209,13 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
 def test_what_could_not_be_imported_is_not_exported(experiment, tmp_path, torn):
     (experiment.path / torn).write_text("{")
     with pytest.raises(ValueError, match=f"photos/{torn}: .*(mend|complete)"):
+        archive.export(experiment, tmp_path / "x.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_is_larger_than_any_import_takes_is_not_exported(experiment, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="unpacks to more than"):
         archive.export(experiment, tmp_path / "x.zip")
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
@@ -398,9 +406,11 @@ def test_bombs_are_refused(store, experiment, tmp_path, monkeypatch):
     file = exported(experiment, tmp_path)
     monkeypatch.setattr(archive, "MAX_BYTES", 1000)
     refused(store, file, "more than")
-    monkeypatch.setattr(archive, "MAX_FILES", 3)
     monkeypatch.setattr(zipfile.ZipFile, "_RealGetContents", lambda archive: pytest.fail("the list was read whole"))
-    refused(store, file, "files inside")
+    for limit, value in (("MAX_FILES", 3), ("LONGEST_ENTRY", 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(archive, limit, value)
+            refused(store, file, "files inside")
 
 
 def test_sizes_are_counted_not_believed(store, experiment, tmp_path):

@@ -19,7 +19,7 @@ from sslcore.encoders import build_encoder
 from sslcore.endings import Failed
 from sslcore.evaluate import probe as probe_module
 from sslcore.evaluate.embed import faithfulness, umap_layout
-from sslcore.evaluate.features import features
+from sslcore.evaluate.features import encode, features
 from sslcore.evaluate.final import FinalEvaluation, shortened
 from sslcore.evaluate.geometry import alignment, effective_rank, geometry, spread, uniformity
 from sslcore.evaluate.knn import knn_predict
@@ -184,7 +184,8 @@ def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shap
 
 
 def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_accuracies(shapes):
-    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False, "evaluate.heads": False})
+    settings = {"evaluate.labels": False, "evaluate.heads": False, "evaluate.knn_k": 200}
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8} | settings)
     data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
     data = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))  # of which the probes make what they will
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
@@ -193,6 +194,7 @@ def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_ac
     for probe in ("linear", "knn"):
         assert results[probe]["accuracy"] == pytest.approx((said[probe] == data.y_test).mean())
     assert results["linear"]["accuracy"] != results["knn"]["accuracy"], "the two can be told apart"
+    assert results["knn"]["k"] == results["knn"]["n_train"] == 96, "no more can vote than there are"
 
 
 def test_while_training_every_run_is_measured_on_the_same_images_and_views(shapes):
@@ -203,6 +205,7 @@ def test_while_training_every_run_is_measured_on_the_same_images_and_views(shape
         evaluation = OnlineEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
         assert np.array_equal(np.asarray(evaluation.x_queries), data.x_test[evaluation.queries]), "test images"
         assert np.array_equal(np.asarray(evaluation.x_neighbours), data.x_train[evaluation.neighbours])
+        assert (len(set(evaluation.neighbours)), len(set(evaluation.queries))) == (40, 20), "as many as the settings say"
         for _ in range(2):
             torch.rand(seed + 1)
             seen.append((evaluation.neighbours.tolist(), evaluation.queries.tolist(), evaluation(encoder)))
@@ -263,6 +266,15 @@ def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
     torch.testing.assert_close(features(encoder, data.x_train, views, torch.float32), whole)
 
 
+def test_h_is_computed_in_the_runs_precision_and_given_in_float32():
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(64, 8), torch.rand(5, 64)
+    exact, rounded = (encode(layer, x, precision) for precision in (torch.float32, torch.bfloat16))
+    assert torch.equal(exact, layer(x)) and rounded.dtype == torch.float32
+    assert torch.equal(rounded, rounded.bfloat16().float()) and not torch.equal(exact, exact.bfloat16().float())
+    torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0.02)
+
+
 # -- Geometry
 
 
@@ -288,6 +300,7 @@ def test_geometry_at_its_extremes():
     assert spread(same) == pytest.approx(0, abs=1e-6)
     assert spread(torch.linspace(-1, 1, 32).repeat(400, 1)) == pytest.approx(0, abs=1e-6), "over images, not within one"
     assert spread(spread_out) == pytest.approx(1, abs=0.02)
+    assert spread(torch.tensor([[1.0], [-1.0]])) == 1, "never more"
 
 
 def test_each_measure_of_geometry_stands_under_its_name_and_is_of_the_first_view():

@@ -1,5 +1,8 @@
 """h against z: probes that find what is there, and say chance where nothing is."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +12,7 @@ from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.encoders import build_encoder
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, forgets, project, restore_head
+from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, changed, forgets, project, restore_head
 from sslcore.train import initial
 from tests.training.small import make_run, train
 
@@ -69,11 +72,27 @@ def test_each_change_is_what_the_protocol_calls_it():
     assert rotated == [pytest.approx(quarter) for quarter in quarters]
 
 
+def test_every_image_is_changed_as_is_told_of_it_however_they_are_batched(monkeypatch):
+    monkeypatch.setattr("sslcore.evaluate.features.BATCH", 7)
+    changes, images = (lambda x: x, lambda x: x * 0), np.full((20, 4, 4, 3), 200, np.uint8)
+    (h, way), (_, again) = (changed(nn.Flatten(), images, changes, views(), torch.float32) for _ in range(2))
+    black = -2.0  # once it is normalised
+    assert torch.equal((h == black).all(1), way == 1) and torch.equal((h > black).all(1), way == 0)
+    assert torch.equal(way, again) and way.bincount().tolist() == [10, 10]
+
+
 def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images():
     data = datasets.load("digits", 8)
     told = forgets(nn.Flatten(), nn.Identity(), data, 1500, views(), torch.float32)
     test = len(data.x_test)
     assert test < 750 and all((task["n_train"], task["n_test"]) == (1500 - test, test) for task in told.values())
+
+
+def test_chance_is_what_one_gets_who_always_says_the_commonest_change():
+    data = datasets.load("digits", 8)
+    few = replace(data, x_train=data.x_train[:40], y_train=data.y_train[:40], x_test=data.x_test[:5], y_test=data.y_test[:5])
+    told = forgets(nn.Flatten(), nn.Identity(), few, 45, views(), torch.float32)
+    assert {task: told[task]["chance"] for task in told} == {"rotation": 2 / 5, "flip": 3 / 5}
 
 
 def test_the_classes_are_read_from_what_the_head_says(shapes):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sslcore import datasets
@@ -16,6 +16,7 @@ from sslcore.train import Training
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.sampled_from(list(DRAWS)), st.integers(0, 4))
+@example([0] * 19, 0.1, 0)
 def test_a_draw_is_stratified_without_repeats_and_the_smaller_is_within_the_larger(labels, share, number):
     labels = np.array(labels)
     chosen = draw(labels, share, number)
@@ -47,7 +48,7 @@ def test_more_labels_tell_more_and_noise_stays_at_chance():
 
 
 def test_with_few_labels_mean_and_sample_deviation_are_over_draws_of_different_images(monkeypatch):
-    seen, told = [], iter([0.1, 0.2, 0.3, 0.4, 0.6, *[0.05] * 5, 0.5, 0.6, 0.8, *[0.25] * 3])
+    seen, told = [], iter([0.1, 0.2, 0.3, 0.4, 0.6, 0.01, 0.03, 0.05, 0.07, 0.09, 0.5, 0.6, 0.8, 0.2, 0.25, 0.3])
     monkeypatch.setattr(labels_module, "accuracy", lambda h, *rest: seen.append(tuple(h[:, 0].tolist())) or next(told))
     h, y = torch.arange(300.0).unsqueeze(1), torch.arange(300) % 2
     few, more, _ = label_efficiency((h, h, 0.9), (h, h, 0.3), y, np.zeros(300), 2)
@@ -87,6 +88,20 @@ def test_fine_tuning_leaves_the_encoder_as_it_is_and_sees_as_many_images_at_ever
     assert [row["n"] for row in rows] == [3, 9, 96] and steps
     assert all(row["n"] * row["epochs"] == pytest.approx(2 * 96, rel=0.1) for row in rows)
     assert all(0 <= row[name] <= 1 for row in rows for name in ("accuracy", "from_scratch"))
+
+
+def test_fine_tuning_has_the_labels_that_the_probe_has_in_its_first_draw(monkeypatch, shapes):
+    data, config = datasets.load(shapes, 16), resolve({"dataset": shapes, "image_size": 16, "batch_size": 16})
+    seen = []
+    monkeypatch.setattr(labels_module, "trained", lambda recipe, few, views, start, check: seen.append((few, start)) or 0.5)
+    encoder = build_encoder("small", 16)
+    fine_tuning(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), encoder, lambda: None)
+    for share, (tuned, scratch) in zip(DRAWS, zip(seen[::2], seen[1::2]), strict=True):
+        chosen = draw(data.y_train, share, 0)
+        for few, _ in (tuned, scratch):
+            assert np.array_equal(few.y_train, data.y_train[chosen])
+            assert np.array_equal(np.asarray(few.x_train), data.x_train[chosen])
+        assert tuned[1] is encoder and scratch[1] is None
 
 
 def test_a_fine_tuning_that_diverges_has_no_accuracy(shapes):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, vote, warned
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, number, run_rows, untrained, vote, warned
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -44,6 +44,24 @@ def test_a_row_has_every_column_and_the_numbers_of_the_folder(tmp_path):
     assert all(waiting[name] is None for name in (*NUMBERS, "linear_low", "device"))
 
 
+def test_every_number_stands_under_its_own_name(tmp_path):
+    """But for the probes', a column is named as results.json names the number."""
+    kept = results(0.7, 0.6)
+    kept["cost"] |= {"flops_per_image": 3e9, "energy_joules": 900.0}
+    (run,) = make(tmp_path, a={})
+    write_json(run.results_file, kept)
+    (row,) = run_rows([run])
+    told = kept["geometry"] | kept["cost"]
+    assert set(told) >= set(NUMBERS) - {"linear", "knn", "random_knn", "random_linear", "pixels_knn"}
+    assert {name: row[name] for name in told} == told
+
+
+def test_of_a_list_the_number_is_that_of_the_row_that_is_wholly_as_asked():
+    results = {"shares": [{"of": 0.1, "draw": 0, "n": 5}, {"of": 0.1, "draw": 1, "n": 6}, "torn"]}
+    assert [number(results, "shares.n", {"of": 0.1, "draw": draw}) for draw in (0, 1, 2)] == [5, 6, None]
+    assert number(results, "shares.n") is None
+
+
 def test_settings_that_differ_become_columns_and_no_others(tmp_path):
     of_moco = ({"method": "moco", "moco.momentum": momentum} for momentum in (0.9, 0.99))
     runs = make(tmp_path, **dict(zip("ab", of_moco)), c={"method": "simclr"})
@@ -61,6 +79,7 @@ def test_settings_that_differ_become_columns_and_no_others(tmp_path):
         {"linear": "good", "cost": {"seconds": "long", "device": 3}, "knn": {"accuracy": True}},
         {"linear": {"accuracy": None, "ci95": [1]}},
         {"geometry": {"effective_rank": 10**400}, "cost": {"flops_per_image": 10**400, "energy_joules": math.inf}},
+        {"geometry": {"alignment": -math.inf, "uniformity": -1e300}},
     ],
 )
 def test_results_that_lack_something_give_none(tmp_path, kept):
@@ -129,12 +148,17 @@ def test_of_the_untrained_encoder_each_seed_counts_once(tmp_path):
     assert found["random_knn_n"] == 2 and found["random_knn_std"] == pytest.approx(0.2 / math.sqrt(2))
 
 
-def test_of_other_sizes_the_untrained_encoder_is_another(tmp_path):
-    runs = make(tmp_path, a={"image_size": 32}, b={"image_size": 64})
+@pytest.mark.parametrize("name, one, other", [("image_size", 32, 64), ("encoder", "small", "resnet18")])
+def test_another_encoder_or_one_of_other_images_is_another_untrained(tmp_path, name, one, other):
+    runs = make(tmp_path, a={name: one}, b={name: other})
     for run, knn in zip(runs, (0.3, 0.5)):
         write_json(run.results_file, {"baselines": {"random_encoder": {"knn": knn}}})
-    assert [(one["image_size"], one["random_knn"]) for one in untrained(run_rows(runs))] == [(32, 0.3), (64, 0.5)]
-    assert [one["image_size"] for one in untrained(run_rows(runs[:1]))] == [None]
+    assert [(row[name], row["random_knn"]) for row in untrained(run_rows(runs))] == [(one, 0.3), (other, 0.5)]
+
+
+def test_an_image_size_that_all_share_is_not_named(tmp_path):
+    runs = make(tmp_path, a={"image_size": 32})
+    assert [one["image_size"] for one in untrained(run_rows(runs))] == [None]
 
 
 def test_of_another_vote_the_untrained_encoder_has_a_knn_of_its_own(tmp_path):
@@ -149,7 +173,7 @@ def test_of_another_vote_the_untrained_encoder_has_a_knn_of_its_own(tmp_path):
 
 def test_two_runs_of_a_seed_are_one_draw(tmp_path):
     """What is only watched more often is the same training."""
-    runs = make(tmp_path, a={"seed": 0}, b={"seed": 0, "evaluate.knn_every": 1}, c={"seed": 1})
+    runs = make(tmp_path, a={"seed": 0}, b={"seed": 0, "evaluate.knn_every": 2}, c={"seed": 1})
     for run, knn in zip(runs, (0.3, 0.5, 0.6)):
         write_json(run.results_file, results(knn, knn))
     (found,) = by_seed(run_rows(runs))

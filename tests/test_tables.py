@@ -130,6 +130,21 @@ def test_columns_are_the_same_of_a_table_and_of_a_log(experiment):
     assert np.isfinite(logged["seconds"]).all() and np.isfinite(logged["knn"]).any() and np.isnan(logged["joules"]).all()
 
 
+def test_a_run_that_has_logged_nothing_has_no_table(experiment):
+    run = experiment.runs()[0]
+    run.metrics_file.unlink()
+    compact.write(run)
+    assert not run.compact_file.exists()
+
+
+@pytest.mark.parametrize("said", [None, {"of": "another"}, {compact.COMPACTED: b"many"}])
+def test_a_table_that_does_not_say_what_it_was_made_of_is_not_read(experiment, said):
+    run = experiment.runs()[0]
+    logged = compact.columns(run, ["knn"])["knn"]
+    parquet.write_table(pyarrow.table({"knn": [0.5]}).replace_schema_metadata(said), run.compact_file)
+    np.testing.assert_array_equal(compact.columns(run, ["knn"])["knn"], logged)
+
+
 def test_a_foreign_table_counts_by_its_numbers_alone(experiment):
     run = experiment.runs()[0]
     size = str(run.metrics_file.stat().st_size).encode()

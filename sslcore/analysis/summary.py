@@ -56,8 +56,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
 
 def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
     config, results = run.readable_config, run.results()
-    low, high = _pair(dig(results, "linear", "ci95"))
-    device = dig(results, "cost", "device")
+    low, high = dig(results, "linear", "ci95") or (None, None)
     return {
         "experiment": run.path.parent.name,
         "run": run.name,
@@ -69,13 +68,14 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
         **{column: number(results, where) for column, where in NUMBERS.items()},
         "linear_low": low,
         "linear_high": high,
-        "device": device if isinstance(device, str) else None,
+        "device": dig(results, "cost", "device"),
     }
 
 
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
     """The number that results.json has under a dotted name, of a list in the row that is as `where` says; None: it has none."""
-    return _number(dig(results, *dotted.split("."), where=where))
+    value = dig(results, *dotted.split("."), where=where)
+    return value if abs(as_float(value)) < LARGEST else None
 
 
 def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
@@ -85,14 +85,6 @@ def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
             value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _number(value: Any) -> float | int | None:
-    return value if abs(as_float(value)) < LARGEST else None
-
-
-def _pair(value: Any) -> tuple[float | None, float | None]:
-    return (_number(value[0]), _number(value[1])) if isinstance(value, list) and len(value) == 2 else (None, None)
 
 
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -76,7 +76,7 @@ def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views:
                 accuracies["z"] = accuracies["h"]
             else:
                 accuracies[name] = float((fit_probe(x, y, len(changes)).predict(x_test) == y_test).double().mean())
-        chance = float(y_test.bincount().max() / len(y_test))
+        chance = int(y_test.bincount().max()) / len(y_test)
         results[task] = accuracies | {"chance": chance, "n_train": len(y), "n_test": len(y_test)}
     return results
 

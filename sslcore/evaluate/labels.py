@@ -12,14 +12,14 @@ from sslcore.augment import Views
 from sslcore.config import Head, RunConfig
 from sslcore.datasets import Data, Rows
 from sslcore.evaluate.features import features
-from sslcore.evaluate.probe import fit_probe
+from sslcore.evaluate.probe import WITHOUT_CHOICE, fit_probe
 from sslcore.train import Training
 
 DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # share of the labels: draws whose accuracies are averaged
 EFFICIENCY_PROTOCOL = (
     "the linear probe of h, fitted on a share of the training labels: of each class that share, at least one image; the same "
     "images for every method and seed; mean of 5 draws at 1 % and 3 at 10 %, std over them; lambda chosen on a fifth of each "
-    "class's drawn images (one at least, of two or more; 0.1 where every class has a single image); whole test set"
+    f"class's drawn images (one at least, of two or more; {WITHOUT_CHOICE} where every class has a single image); whole test set"
 )
 FINE_TUNING_PROTOCOL = (
     "the encoder, and one with the weights that pre-training started from, trained as a classifier with the run's optimizer, "

@@ -103,7 +103,6 @@ class Agent:
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
-
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
             os.utime(self.folder / "agent.json")  # for agents of other machines, see `elsewhere`
             self.beaten = time.monotonic()
@@ -251,7 +250,6 @@ class Agent:
                 for slot in slots.values():
                     os.ftruncate(slot, 0)
                     os.pwrite(slot, run.id.encode(), 0)
-                run.stop_file.unlink(missing_ok=True)
                 now = time.time()
                 run.update_status(
                     state="running",
@@ -264,8 +262,6 @@ class Agent:
                     slot=names,
                     heartbeat=now,
                     started_at=now,
-                    ended_at=None,
-                    error=None,
                 )
         except BlockingIOError:
             return  # another process holds it: it is being trained by hand
