@@ -3,7 +3,8 @@
 oneDNN's direct convolution comes near a processor's peak on large maps; on the small
 maps at the end of a network it does not, least in the gradient of the weights. There
 the same sums cost less as one matrix product over the whole map (2x2 pixels), with a
-gradient of the weights that is one product, or by Winograd's minimal filtering.
+gradient of the weights that is one product, by oneDNN's kernels for blocks of channels,
+or by Winograd's minimal filtering.
 Which of them pays depends on the arithmetic and the processor; benchmarks/README.md
 says how much.
 """
