@@ -31,7 +31,8 @@ from sslcore.datasets import Data
 from sslcore.evaluate.features import features
 from sslcore.evaluate.knn import knn_predict
 from sslcore.profiling import Aloud
-from sslcore.train import Training, initial, make_ready
+from sslcore.train import make_ready
+from sslcore.training import Training, initial
 
 METHODS = ("moco", "simclr", "byol")
 

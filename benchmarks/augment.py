@@ -20,7 +20,7 @@ from benchmarks.per_image import torchvision_views
 from sslcore import datasets
 from sslcore.augment import JITTER_PROBABILITY, Views
 from sslcore.config import Augment
-from sslcore.train import channel_statistics
+from sslcore.training import channel_statistics
 
 
 def kornia_views(size: int, settings: Augment, mean: list[float], std: list[float]) -> torch.nn.Module:

@@ -28,7 +28,7 @@ from sslcore.evaluate.embed import METRIC, MIN_DIST, NEIGHBOURS, faithfulness, u
 from sslcore.evaluate.features import features
 from sslcore.evaluate.knn import knn_predict
 from sslcore.evaluate.probe import HELD_OUT, REGULARISATION, fit_probe
-from sslcore.train import channel_statistics, initial
+from sslcore.training import channel_statistics, initial
 
 
 def main() -> None:

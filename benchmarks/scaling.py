@@ -25,7 +25,8 @@ from sslcore.evaluate.knn import knn_predict
 from sslcore.experiment import Run, Spec, Store
 from sslcore.plan import plan
 from sslcore.profiling import Aloud
-from sslcore.train import Training, make_ready
+from sslcore.train import make_ready
+from sslcore.training import Training
 
 COLUMNS = ["ms", "CPU ms"]
 

@@ -3,7 +3,7 @@
 Both train the same encoder with heads of the same widths, the same augmentation
 settings and the same batch on the same images. Lightly's side is its
 documentation's: its transform an image in a DataLoader with a worker a core, its
-losses and heads, SGD, and its loop. Ours is `sslcore.train.Training.take_step`, on a GPU as a short run takes it and
+losses and heads, SGD, and its loop. Ours is `sslcore.training.Training.take_step`, on a GPU as a short run takes it and
 compiled, as one of `sslcore.compiling.LONG` steps does. Each has a process of its own.
 """
 
@@ -28,7 +28,8 @@ from sslcore.config import RunConfig, resolve
 from sslcore.convolution import plain
 from sslcore.encoders import build_encoder
 from sslcore.profiling import Aloud
-from sslcore.train import Training, make_ready, pick_precision
+from sslcore.train import make_ready
+from sslcore.training import Training, pick_precision
 
 METHODS = ("moco", "simclr", "byol")
 

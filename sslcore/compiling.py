@@ -7,14 +7,10 @@ moving averages, whose numbers change at each step; rows that processes exchange
 and their names stay the same, and so, but for rounding, does what is computed.
 """
 
-from __future__ import annotations
-
 import importlib.util
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sslcore.pulse import AnyPulse
-    from sslcore.train import Training
+from sslcore.pulse import AnyPulse
+from sslcore.training import Training
 
 # Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md).
 LONG = 5_000

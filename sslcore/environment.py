@@ -1,14 +1,12 @@
 """environment.json: what a run's numbers depend on besides its config."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,9 +15,7 @@ from sslcore.datasets import Data
 from sslcore.experiment import Run
 from sslcore.files import write_json
 from sslcore.stream import Streamed
-
-if TYPE_CHECKING:
-    from sslcore.train import Training
+from sslcore.training import Training, named
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "scikit-image", "umap-learn", "pydantic", "pandas")
 MEASURING = ("packages", "python", "device", "precision", "git_commit", "data")  # what a measurement depends on
@@ -53,11 +49,6 @@ def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in training.method.encoder.parameters()),
         "peak_learning_rate": training.config.peak_learning_rate,
     }
-
-
-def named(precision: torch.dtype) -> str:
-    """As config and environment.json have it: float32, bfloat16."""
-    return str(precision).removeprefix("torch.")
 
 
 def device_name(config: RunConfig, device: torch.device) -> str:

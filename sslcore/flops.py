@@ -7,7 +7,7 @@ from torch.utils.flop_counter import flop_registry
 
 from sslcore import distributed
 from sslcore.convolution import plain
-from sslcore.train import Training
+from sslcore.training import Training
 
 PROTOCOL = (
     "operations: those of one training step by PyTorch's counter, over the images of its batch; matrix products and "

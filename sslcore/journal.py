@@ -1,11 +1,9 @@
 """What a training says while it goes on: rows of metrics.jsonl, its speed, and the time that is left."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,9 +12,7 @@ from sslcore import distributed
 from sslcore.experiment import Run
 from sslcore.pulse import AnyPulse
 from sslcore.readout import Readout
-
-if TYPE_CHECKING:
-    from sslcore.train import Training
+from sslcore.training import Training
 
 
 class Journal:

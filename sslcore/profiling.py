@@ -9,7 +9,8 @@ from torch.profiler import ProfilerActivity, profile
 from sslcore import datasets, plan
 from sslcore.config import ConfigError, RunConfig
 from sslcore.files import check_place
-from sslcore.train import Training, make_ready, pick_device
+from sslcore.train import make_ready
+from sslcore.training import Training, pick_device
 
 WARM_UP = 3  # steps
 ROWS = 20

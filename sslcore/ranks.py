@@ -161,7 +161,7 @@ def rank(run: Run) -> int:
 
     from sslcore import distributed
     from sslcore.stages import work
-    from sslcore.train import pick_device
+    from sslcore.training import pick_device
 
     try:
         here = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -6,19 +6,13 @@ changes from step to step stays outside: the learning rate with the weights' upd
 follow the generator's seed as they do without a graph, so that a recorded step draws what a plain one draws.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from sslcore import distributed
-
-if TYPE_CHECKING:
-    from sslcore.methods.base import Batch
-    from sslcore.pulse import AnyPulse
-    from sslcore.train import Training
+from sslcore.methods.base import Batch
+from sslcore.pulse import AnyPulse
+from sslcore.training import Training
 
 WARM_UP = 3  # passes before the one that is recorded: cuDNN looks for its fastest ways meanwhile
 

@@ -17,7 +17,8 @@ from sslcore.files import replacing, write_json
 from sslcore.pulse import AnyPulse
 from sslcore.status import PRETRAIN_SHARE
 from sslcore.stream import Streamed
-from sslcore.train import Training, initial, pick_device, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training, initial, pick_device
 
 
 def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:

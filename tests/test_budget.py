@@ -13,7 +13,7 @@ from sslcore.config import resolve
 from sslcore.convolution import plain
 from sslcore.flops import flops_per_image
 from sslcore.methods import METHODS
-from sslcore.train import Training
+from sslcore.training import Training
 
 BATCH, DIM, HIDDEN, Z, KEYS = 8, 64, 32, 16, 40
 

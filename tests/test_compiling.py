@@ -11,7 +11,8 @@ from torch import nn
 from sslcore import compiling, datasets, recording
 from sslcore.config import ConfigError, resolve
 from sslcore.methods import base
-from sslcore.train import Training, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.training.small import make_run, train
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslcore import beside, datasets, recording, train
+from sslcore import beside, datasets, recording
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
@@ -13,7 +13,8 @@ from sslcore.evaluate.probe import fit_probe
 from sslcore.readout import Readout
 from sslcore.stages import work
 from sslcore.stream import Resident, Streamed, in_order
-from sslcore.train import Training, make_ready, pretrain
+from sslcore.train import make_ready, pretrain
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.test_compiling import Said
 from tests.test_distributed import start
@@ -161,7 +162,7 @@ def test_a_compiled_step_is_a_plain_one(shapes, settings):
 def test_streamed_images_are_the_resident_ones_however_late_the_gpu_is(shapes, monkeypatch):
     resident = training_of(shapes, epochs=3)
     assert isinstance(resident.images, Resident)
-    monkeypatch.setattr(train, "fits", lambda size, device: False)
+    monkeypatch.setattr("sslcore.training.fits", lambda size, device: False)
     streamed = training_of(shapes, epochs=3)
     assert isinstance(streamed.images, Streamed)
     for step in range(streamed.total):

@@ -16,7 +16,7 @@ from sslcore.augment import Views
 from sslcore.config import ConfigError, resolve
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
-from sslcore.train import Training, channel_statistics, initial, pick_precision
+from sslcore.training import Training, channel_statistics, initial, pick_precision
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]

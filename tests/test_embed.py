@@ -31,7 +31,7 @@ from sslcore.evaluate.embed import (
     umap_layouts,
 )
 from sslcore.evaluate.final import FinalEvaluation
-from sslcore.train import Training, initial
+from sslcore.training import Training, initial
 from tests.training.small import StopsAt, make_run, train
 
 

@@ -31,7 +31,8 @@ from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.status import Status
-from sslcore.train import Training, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training
 from sslcore.worker import FAILED, FINISHED, STOPPED, Pulse
 from tests.waiting import until
 

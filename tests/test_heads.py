@@ -13,7 +13,7 @@ from sslcore.config import resolve
 from sslcore.encoders import build_encoder
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.evaluate.heads import OF_COLOUR, OF_ORIENTATION, changed, forgets, project, restore_head
-from sslcore.train import initial
+from sslcore.training import initial
 from tests.training.small import make_run, train
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from sslcore.config import resolve
 from sslcore.encoders import build_encoder
 from sslcore.evaluate import labels as labels_module
 from sslcore.evaluate.labels import DRAWS, draw, fine_tuning, label_efficiency, supervised
-from sslcore.train import Training
+from sslcore.training import Training
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.sampled_from(list(DRAWS)), st.integers(0, 4))

@@ -15,7 +15,7 @@ from sslcore.losses import byol_regression, info_nce, info_nce_in_batch, normali
 from sslcore.methods import METHODS, Entry, load
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import cosine_momentum
-from sslcore.train import Training
+from sslcore.training import Training
 
 IMAGES = 60
 

@@ -6,7 +6,8 @@ import torch
 from sslcore import datasets, journal
 from sslcore.endings import Failed, Stopped
 from sslcore.readout import Readout
-from sslcore.train import Training, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.training.small import StopsAt, make_run, train, untimed
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslcore import datasets, train
+from sslcore import datasets
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.datasets import Rows
@@ -12,14 +12,14 @@ from sslcore.encoders import build_encoder
 from sslcore.evaluate.features import features
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.stream import Resident, Streamed, fits, free_memory, in_order
-from sslcore.train import Training, channel_statistics
+from sslcore.training import Training, channel_statistics
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def nothing_fits(monkeypatch):
-    monkeypatch.setattr(train, "fits", lambda size, device: False)
+    monkeypatch.setattr("sslcore.training.fits", lambda size, device: False)
 
 
 def small(dataset: str, **settings):
@@ -46,7 +46,7 @@ def test_streamed_training_takes_the_same_steps_bit_for_bit(shapes, monkeypatch)
     data = datasets.load(shapes, 16)
     resident = Training(small(shapes), data, CPU)
     assert isinstance(resident.images, Resident)
-    monkeypatch.setattr(train, "fits", lambda size, device: False)
+    monkeypatch.setattr("sslcore.training.fits", lambda size, device: False)
     streamed = Training(small(shapes), data, CPU)
     assert isinstance(streamed.images, Streamed)
     expected = [resident.take_step()[0] for _ in range(resident.total)]  # 96 images: epochs of 4 steps and a rest

@@ -16,7 +16,7 @@ from sslcore.files import write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device
 from sslcore.locks import taken
-from sslcore.train import Training
+from sslcore.training import Training
 from tests.training.small import keep_untrained_encoder, make_run
 
 

@@ -13,7 +13,7 @@ from sslcore.config import Head, RunConfig
 from sslcore.datasets import Data, Rows
 from sslcore.evaluate.features import features
 from sslcore.evaluate.probe import WITHOUT_CHOICE, fit_probe
-from sslcore.train import Training
+from sslcore.training import Training
 
 DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # share of the labels: draws whose accuracies are averaged
 EFFICIENCY_PROTOCOL = (

@@ -8,7 +8,7 @@ from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run
 from sslcore.files import read_object, write_json
 from sslcore.pulse import AnyPulse
-from sslcore.train import initial, pick_device, pick_precision
+from sslcore.training import initial, pick_device, pick_precision
 
 PROTOCOL = (
     "the linear probe and kNN of h, fitted on the other data set's training images and tested on its whole test set; images "

@@ -8,7 +8,8 @@ import torch
 from sslcore import datasets, weights
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
-from sslcore.train import Training, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.waiting import until
 

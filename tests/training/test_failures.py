@@ -10,7 +10,8 @@ from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Spec
 from sslcore.stages import work
-from sslcore.train import Training, pretrain
+from sslcore.train import pretrain
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.training.small import StopsAt, make_run, start, train
 

@@ -10,7 +10,8 @@ from sslcore.endings import Failed
 from sslcore.experiment import Run
 from sslcore.journal import Journal
 from sslcore.optim import learning_rate
-from sslcore.train import Training, collapse_watch, pick_device, pick_precision, pretrain
+from sslcore.train import collapse_watch, pretrain
+from sslcore.training import Training, pick_device, pick_precision
 from sslcore.worker import Pulse
 from tests.training.small import make_run, small_training, train
 

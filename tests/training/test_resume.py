@@ -12,7 +12,7 @@ from sslcore import checkpoint, datasets, weights
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run
 from sslcore.stages import cost, work
-from sslcore.train import Training
+from sslcore.training import Training
 from sslcore.worker import Pulse
 from tests.training.small import StopsAt, make_run, train, untimed
 
@@ -44,11 +44,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(shapes, settings)
 
 def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
     whole, parts = make_run("whole", shapes), make_run("parts", shapes)
-    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.bfloat16)
+    monkeypatch.setattr("sslcore.training.pick_precision", lambda config, device: torch.bfloat16)
     expected = train(whole).method.state_dict()
     with pytest.raises(Stopped):
         train(parts, StopsAt(parts, 0.4))
-    monkeypatch.setattr("sslcore.train.pick_precision", lambda config, device: torch.float32)  # of another node
+    monkeypatch.setattr("sslcore.training.pick_precision", lambda config, device: torch.float32)  # of another node
     resumed = train(parts).method.state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
     assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
