@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.measure import DEVICE, machine, print_table, settle
 from benchmarks.pages import evaluated, row
-from dashboard import difference, tables
+from dashboard import difference, metrics, tables
 from dashboard.figures import curves
 from sslcore import compact, datasets
 from sslcore.config import resolve
@@ -77,11 +77,11 @@ def pages(rounds: int) -> None:
             runs = Store(folder).create("runs", spec, plan(spec).configs).runs()
             for run in runs:
                 run.metrics_file.write_text("".join(json.dumps(logged(step, run)) + "\n" for step in range(1, n_steps + 1)))
-            plain = medians(lambda runs=runs: [tables.logged(run) for run in runs], rounds, first=True)
+            plain = medians(lambda runs=runs: [metrics.logged(run) for run in runs], rounds, first=True)
             for run in runs:
                 run.keep_metrics_until(n_steps)  # the same in another file, so that it is read again
                 compact.write(run)
-            compacted = medians(lambda runs=runs: [tables.logged(run) for run in runs], rounds, first=True)
+            compacted = medians(lambda runs=runs: [metrics.logged(run) for run in runs], rounds, first=True)
             drawn: dict = {}
             made = medians(lambda runs=runs, drawn=drawn: draw(runs, drawn), rounds, first=True)
             runs[0].append_metrics(logged(n_steps + 1, runs[0]))

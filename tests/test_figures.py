@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard import tables
+from dashboard import metrics, tables
 from dashboard.figures import curves, probe, style
 from sslcore.methods import METHODS, Entry
 from tests import synthetic
@@ -38,7 +38,7 @@ def cut(curve, step: int) -> tables.Curve:
     n = int((curve["step"] <= step).sum())
     values = {name: (rows[rows < n], values[: int((rows < n).sum())]) for name, (rows, values) in curve.logged.values.items()}
     return dataclasses.replace(
-        curve, logged=tables.Logged({name: column[:n] for name, column in curve.logged.places.items()}, values)
+        curve, logged=metrics.Logged({name: column[:n] for name, column in curve.logged.places.items()}, values)
     )
 
 
@@ -123,7 +123,7 @@ def test_of_several_chance_levels_one_has_the_long_name(rows):
     """Another batch size has another level; a second name would lie on the curves between them."""
     first = of(rows, method="simclr")[0]
     at, levels = first.logged.values["chance_loss"]
-    logged = tables.Logged(first.logged.places, first.logged.values | {"chance_loss": (at, levels - 1)})
+    logged = metrics.Logged(first.logged.places, first.logged.values | {"chance_loss": (at, levels - 1)})
     texts = [
         text
         for trace in curves.loss((first, dataclasses.replace(first, label="SimCLR, batch 64", logged=logged))).data
@@ -156,7 +156,7 @@ def test_on_one_axis_of_time_every_chance_level_ends_where_its_curves_do(rows):
     for curve in rows:
         times = {"simclr": 100, "byol": 1000}.get(curve.method, 1)
         places = curve.logged.places | {"seconds": curve.logged.places["seconds"] * times}
-        slow.append(dataclasses.replace(curve, logged=tables.Logged(places, curve.logged.values)))
+        slow.append(dataclasses.replace(curve, logged=metrics.Logged(places, curve.logged.values)))
     figure = curves.loss(tuple(slow), "seconds")
     ends = {trace.line.color: trace.x[1] for trace in figure.data if trace.text}
     for method in ("moco", "simclr", "byol"):
@@ -167,7 +167,7 @@ def test_on_one_axis_of_time_every_chance_level_ends_where_its_curves_do(rows):
 def test_long_trainings_are_laid_out_in_a_longer_unit_at_their_own_times(rows):
     (curve,) = of(rows, run="byol-bs256-s0")
     places = curve.logged.places | {"seconds": 60 * curve.logged.places["seconds"]}
-    slow = dataclasses.replace(curve, logged=tables.Logged(places, curve.logged.values))
+    slow = dataclasses.replace(curve, logged=metrics.Logged(places, curve.logged.values))
     figure = curves.loss((slow,), "seconds")
     assert figure.layout.xaxis.title.text == "training time, minutes"
     _, seconds, _ = curve.pairs("loss", "seconds")  # as many minutes now

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, details, link, menu, share, study, tables, trash, words
+from dashboard import access, change, details, link, menu, metrics, share, study, tables, trash, words
 from dashboard.draft import Start
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
@@ -316,7 +316,7 @@ def badges(states: Counter, spec: Spec) -> None:
 def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
     """How kNN accuracy rises, a line a run; nothing before it is measured."""
     runs = tables.by_method(runs)
-    measured = [(run.config.method, *tables.knn(run)) for run in runs]
+    measured = [(run.config.method, *metrics.knn(run)) for run in runs]
     accuracies = [y for _, _, y in measured if len(y)]
     if accuracies:
         end = max(*(run.config.epochs for run in runs), *(x[-1] for _, x, _ in measured if len(x)))

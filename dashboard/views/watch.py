@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, menu, tables, trash, words
+from dashboard import access, change, cluster, link, machine, menu, metrics, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
@@ -104,7 +104,7 @@ def doing(run: Run, status: Status) -> str:
     if run.stopping(status):
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
-    if status.stage == "pretrain" and (epoch := tables.logged(run).last("epoch")) is not None:
+    if status.stage == "pretrain" and (epoch := metrics.logged(run).last("epoch")) is not None:
         stage += f", epoch {min(int(epoch) + 1, run.config.epochs)} of {run.config.epochs}"
     left = f" · {words.duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     return f"{stage}{left}"
@@ -112,7 +112,7 @@ def doing(run: Run, status: Status) -> str:
 
 def measured(run: Run) -> str:
     """A run's kNN, of its end or the latest that it logged, and its latest speed."""
-    logged = tables.logged(run)
+    logged = metrics.logged(run)
     knn, so_far, speed = number(run.results(), "knn.accuracy"), logged.last("knn"), logged.last("images_per_second")
     said = f"kNN {words.percent(knn)}" if knn is not None else f"kNN {words.percent(so_far)} so far" if so_far is not None else ""
     return " · ".join(filter(None, [said, words.rate(speed) if speed is not None else ""]))

@@ -5,7 +5,7 @@ import statistics
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import report, share, study, tables, words
+from dashboard import metrics, report, share, study, tables, words
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
@@ -160,7 +160,7 @@ def test_methods_with_another_vote_have_untrained_knns_of_their_own_in_the_list_
 
 def test_one_run_and_one_accuracy_are_said_once():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
-    run.append_metrics({"step": 40, "epoch": 2.0, "knn": tables.logged(run).last("knn") + 1e-4})
+    run.append_metrics({"step": 40, "epoch": 2.0, "knn": metrics.logged(run).last("knn") + 1e-4})
     (said,) = (caption.value for caption in open_page().caption if caption.value.startswith("kNN, "))
     assert " to " not in said
     assert open_page("compare", experiment="photos").multiselect(key="compare_runs").placeholder == "the one run"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import embeddings, tables, words
+from dashboard import embeddings, metrics, tables, words
 from dashboard.figures import evidence, probe
 from dashboard.figures.measures import unlike_machines
 from dashboard.plot import plot
@@ -23,7 +23,7 @@ def spent(run: Run, row: Mapping[str, Any], what: str) -> float:
     """What the run's training took, in seconds, joules, images or operations; NaN where that is not known."""
     if what in ("seconds", "energy_joules"):
         return np.nan if row[what] is None else row[what]
-    seen = tables.logged(run).last("images_seen")
+    seen = metrics.logged(run).last("images_seen")
     return np.nan if seen is None else seen * (1.0 if what == "images_seen" else tables.flops_per_image(run))
 
 

@@ -1,0 +1,139 @@
+"""metrics.jsonl as arrays."""
+
+import os
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from dashboard import metrics, tables
+from sslcore import compact
+from tests import synthetic
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return synthetic.store(tmp_path / "store", seeds=(0, 1), steps=100)
+
+
+def test_a_torn_line_is_skipped_wherever_it_is(experiment):
+    run = experiment.runs()[0]
+    before = len(metrics.logged(run))
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 105, "lo')
+    assert len(metrics.logged(run)) == before
+    with run.metrics_file.open("a") as file:
+        file.write(
+            '\n{"step": 110, "loss": NaN, "knn": "often", "std": 1'
+            + 400 * "0"
+            + ', "alignment": true, "uniformity": -2, "new": [1]}\n'
+        )
+    for again in (False, True):
+        if again:
+            metrics._read.clear()
+        found = metrics.logged(run)
+        assert found.last("step") == 110 and len(found) == before + 1
+        assert {name for name in metrics.MEASURED if before in found.values[name][0]} == {"uniformity"}
+
+
+def test_only_what_was_appended_is_read(experiment, monkeypatch):
+    run = experiment.runs()[0]
+    before = metrics.logged(run)
+    assert metrics.logged(run) is before
+    read = []
+    monkeypatch.setattr(metrics, "_columns", lambda lines, read_them=metrics._columns: read.append(lines) or read_them(lines))
+    run.append_metrics({"step": 105, "epoch": 5.25, "loss": 1.0})
+    with run.metrics_file.open("a") as file:
+        file.write('{"step": 110, "lo')
+    assert read == [] and len(metrics.logged(run)) == len(before) + 1
+    with run.metrics_file.open("a") as file:
+        file.write('ss": 2.0}\n')
+    assert metrics.logged(run).values["loss"][1][-2:].tolist() == [1.0, 2.0]
+    assert len(b"".join(read)) < 200
+    np.testing.assert_array_equal(metrics.logged(run).values["loss"][0][:-2], before.values["loss"][0])
+
+
+def test_a_file_that_was_cut_or_replaced_is_read_anew(experiment):
+    run = experiment.runs()[0]
+    n = len(metrics.logged(run))
+    run.keep_metrics_until(50)
+    assert metrics.logged(run).last("step") == 50
+    synthetic.write_metrics(run, 200, first=50)
+    assert metrics.logged(run).last("step") == 200 and len(metrics.logged(run)) > n
+    with run.metrics_file.open("r+") as file:
+        file.truncate(0)
+    assert len(metrics.logged(run)) == 0
+    run.metrics_file.unlink()
+    assert len(metrics.logged(run)) == 0 and tables.curves([run]) == ()
+
+
+def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
+    run = experiment.runs()[0]
+    plain = metrics.logged(run)
+    n = len(plain)
+    compact.write(run)
+    assert compact.read(run, ["step"]).num_rows == n
+    metrics._read.clear()
+    for name in metrics.PLACES:
+        np.testing.assert_array_equal(metrics.logged(run).places[name], plain.places[name])
+    for name in metrics.MEASURED:
+        np.testing.assert_array_equal(metrics.logged(run).values[name], plain.values[name])
+    run.append_metrics({"step": 105, "loss": 1.0})
+    assert compact.read(run, ["step"]) is None and len(metrics.logged(run)) == n + 1
+    run.compact_file.write_bytes(b"PAR1 no table PAR1")
+    metrics._read.clear()
+    assert compact.read(run, ["step"]) is None and len(metrics.logged(run)) == n + 1
+    run.keep_metrics_until(50)
+    assert not run.compact_file.exists()
+    compact.write(run)
+    os.truncate(run.metrics_file, run.metrics_file.stat().st_size // 2)
+    assert compact.read(run, ["step"]) is None
+
+
+def test_columns_are_the_same_of_a_table_and_of_a_log(experiment):
+    run, names = experiment.runs()[0], ("seconds", "knn", "joules")  # joules were not measured
+    with run.metrics_file.open("a") as file:
+        file.write('{"seconds": 1, "knn": "high", "joules": true}\n')
+    logged = compact.columns(run, names)
+    compact.write(run)
+    for name, column in compact.columns(run, names).items():
+        np.testing.assert_array_equal(column, logged[name])
+    assert np.isfinite(logged["seconds"]).all() and np.isfinite(logged["knn"]).any() and np.isnan(logged["joules"]).all()
+
+
+def test_a_run_that_has_logged_nothing_has_no_table(experiment):
+    run = experiment.runs()[0]
+    run.metrics_file.unlink()
+    compact.write(run)
+    assert not run.compact_file.exists()
+
+
+@pytest.mark.parametrize("said", [None, {"of": "another"}, {compact.COMPACTED: b"many"}])
+def test_a_table_that_does_not_say_what_it_was_made_of_is_not_read(experiment, said):
+    run = experiment.runs()[0]
+    logged = compact.columns(run, ["knn"])["knn"]
+    parquet.write_table(pyarrow.table({"knn": [0.5]}).replace_schema_metadata(said), run.compact_file)
+    np.testing.assert_array_equal(compact.columns(run, ["knn"])["knn"], logged)
+
+
+def test_a_foreign_table_counts_by_its_numbers_alone(experiment):
+    run = experiment.runs()[0]
+    size = str(run.metrics_file.stat().st_size).encode()
+    table = pyarrow.table({"step": [1, None, 3], "loss": ["a", "b", "c"], "knn": [0.5, 0.5, None], "std": [[1.0], [], []]})
+    parquet.write_table(table.replace_schema_metadata({compact.COMPACTED: size}), run.compact_file)
+    found = metrics.logged(run)
+    assert found.places["step"].tolist() == [1, 3] and found.values["knn"][1].tolist() == [0.5]
+    assert len(found.values["loss"][1]) == len(found.values["std"][1]) == 0
+
+
+def test_knn_over_epochs_follows_the_file(experiment):
+    run = experiment.runs()[0]
+    epochs, accuracies = metrics.knn(run)
+    assert accuracies.tolist() == np.float32([row["knn"] for row in run.metrics() if "knn" in row]).tolist() and len(
+        epochs
+    ) == len(accuracies)
+    run.append_metrics({"step": 105, "epoch": 5.5, "knn": 0.9})
+    assert metrics.knn(run)[1][-1] == np.float32(0.9)
+    run.metrics_file.unlink()
+    assert len(metrics.knn(run)[0]) == 0
