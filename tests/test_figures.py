@@ -116,7 +116,7 @@ def test_two_runs_of_one_seed_count_as_one_seed_where_both_were_looked_at(rows):
 def test_each_panel_names_its_chance_level(rows):
     for method in {curve.method for curve in rows}:
         texts = [text for trace in curves.loss(of(rows, method=method)).data for text in trace.text or () if text]
-        assert texts == [f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}"]
+        assert texts == [f"{METHODS[method].chance}<br>= {synthetic.LOSS[method][0]:.2f}"]
 
 
 def test_of_several_chance_levels_one_has_the_long_name(rows):
@@ -130,8 +130,8 @@ def test_of_several_chance_levels_one_has_the_long_name(rows):
         for text in trace.text or ()
         if text
     ]
-    assert [text.split(" = ")[0] for text in texts] == [METHODS["simclr"].chance, ""]
-    assert float(texts[0].split(" = ")[1]) - float(texts[1].split(" = ")[1]) == pytest.approx(1)
+    assert [text.split("= ")[0] for text in texts] == [METHODS["simclr"].chance + "<br>", ""]
+    assert float(texts[0].split("= ")[1]) - float(texts[1].split("= ")[1]) == pytest.approx(1)
 
 
 def test_losses_on_one_axis_come_with_a_warning(rows):

@@ -357,7 +357,8 @@ def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float) -> li
             "y": [level, level],
             "mode": "lines+text",
             "name": "chance",
-            "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
+            # two lines: a chart of a third of a small screen is narrower than both in one
+            "text": ["", f"{METHODS[method].chance + '<br>' if level == levels[0] else ''}= {level:.2f}"],
             "textposition": "top left",
             "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
             "showlegend": False,
