@@ -119,6 +119,12 @@ def test_each_panel_names_its_chance_level(rows):
         assert texts == [f"{METHODS[method].chance}<br>= {synthetic.LOSS[method][0]:.2f}"]
 
 
+def test_on_one_axis_a_chance_level_is_named_in_a_line_since_another_may_be_close_below(rows):
+    texts = {text for trace in curves.loss(rows).data for text in trace.text or () if text}
+    methods = {curve.method for curve in rows}
+    assert texts == {f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}" for method in methods}
+
+
 def test_of_several_chance_levels_one_has_the_long_name(rows):
     """Another batch size has another level; a second name would lie on the curves between them."""
     first = of(rows, method="simclr")[0]
