@@ -273,6 +273,7 @@ def test_no_axis_of_accuracies_goes_beyond_0_and_100_percent(experiment):
     for figure in (probe.accuracy(summary), probe.per_class(summary, {summary[0]["run"]: {"coffee": 1.0}})):
         assert (figure.layout.xaxis.minallowed, figure.layout.xaxis.maxallowed) == (0, 1)
         assert not any(trace.cliponaxis for trace in figure.data), "a dot at the end is a whole one"
+        assert figure.layout.margin.r >= 38 / 2, "half of 100%, which plotly leaves out where the figure's edge would cut it off"
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):

@@ -102,6 +102,7 @@ def heads(rows: Rows, results: Results) -> go.Figure:
             "subtitle": {"text": "linear probe of the classes, mean over seeds"},
         },
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis=_label_axis(rows),
         uirevision="heads",
     )

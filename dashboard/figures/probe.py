@@ -36,6 +36,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(names))),
@@ -126,6 +127,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(classes))),
