@@ -139,7 +139,9 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         said = [value for answer in told[task].values() for side in "hz" if (value := number(answer, side)) is not None]
         # Wide enough that noise looks like noise.
         low, high = min([*said, middle - 0.1]) - 0.05, max([*said, middle + 0.1]) + 0.05
-        figure.update_xaxes(tickformat=".4~p", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
+        # As many numbers as lie side by side where long names leave a panel little: on end they reach into the panel below.
+        ticks = {"tickformat": ".4~p", "nticks": 4, "tickangle": 0}
+        figure.update_xaxes(showgrid=True, range=[max(0, low), min(1.02, high)], **ticks, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)

@@ -154,6 +154,15 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     return figure.update_traces(cliponaxis=False)
 
 
+def commonest(linear: Mapping[str, Any]) -> str:
+    """How accurate it is to name one class for all test images, in words; "" where they are not counted."""
+    of_class = np.sum(linear.get("confusion") or [[0]], axis=1)
+    if not of_class.sum():
+        return ""
+    right = words.percent(of_class.max() / of_class.sum())
+    return f"To call every test image by the commonest class, without a look at it, would be right for {right} of them"
+
+
 def classes_of(accuracies: Mapping[str, Mapping[str, float | None]]) -> list[str]:
     """The classes that any of the runs has; of several data sets, those of each."""
     return list(dict.fromkeys(name for of_run in accuracies.values() for name in of_run))
