@@ -145,6 +145,16 @@ def test_the_theme_follows_the_reader_and_paper_is_light(opened):
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+@pytest.mark.parametrize("width", [800, 1280])
+def test_on_paper_charts_lie_in_as_many_columns_as_in_the_window_for_which_they_were_drawn(opened, width):
+    columns = "[...document.querySelectorAll('.grid')].map(grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length)"
+    opened.set_viewport_size({"width": width, "height": 900})
+    on_screen = opened.evaluate(columns)
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened.emulate_media(media="print")
+    assert opened.evaluate(columns) == on_screen and set(on_screen) == ({1, 2} if width == 800 else {2, 3})
+
+
 def test_a_phone_shows_it_without_scrolling_sideways(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
     until(
