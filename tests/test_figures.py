@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import tables
-from dashboard.figures import curves, probe, style
+from dashboard.figures import curves, evidence, probe, style
+from sslcore.analysis import stats
 from sslcore.methods import METHODS, Entry
 from tests import synthetic
 
@@ -274,6 +275,25 @@ def test_no_axis_of_accuracies_goes_beyond_0_and_100_percent(experiment):
         assert (figure.layout.xaxis.minallowed, figure.layout.xaxis.maxallowed) == (0, 1)
         assert not any(trace.cliponaxis for trace in figure.data), "a dot at the end is a whole one"
         assert figure.layout.margin.r >= 38 / 2, "half of 100%, which plotly leaves out where the figure's edge would cut it off"
+
+
+def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
+    """They have the traces' names, and of the columns of customdata those that have one."""
+    summary = tables.summary(experiment.runs())
+    figure = probe.accuracy(summary)
+    named = {trace.name: trace for trace in figure.data}
+    assert "BYOL, linear probe, single seeds" in named and None not in named
+    assert {"MoCo", "SimCLR", "BYOL"} <= set(named["untrained encoder, kNN"].text)
+    several, single = named["BYOL, linear probe"], probe.accuracy([row for row in summary if row["run"] == "byol-bs256-s0"])
+    assert several.meta["columns"] == ["std", "N"] and several.customdata[0][1] == 3
+    single = next(trace for trace in single.data if trace.name == "BYOL, linear probe")
+    low, high = single.customdata[0]
+    assert single.meta["columns"] == ["95 % from", "95 % to"] and low < single.x[0] < high
+    difference = stats.over_seeds([0.03, -0.01, 0.02])
+    row = evidence.Row("A − B", difference, False, "#0072b2", "untold", [0.03, -0.01, 0.02])
+    seeds, mean = evidence.differences([row], "title", "subtitle", "points").data
+    assert (seeds.name, mean.name) == ("A − B, single seeds", "A − B")
+    assert list(mean.customdata[0]) == pytest.approx([100 * difference.low, 100 * difference.high])
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):

@@ -47,13 +47,15 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
-        levels = [(y, level) for y, level in levels if level is not None]
+        levels = [(k + OFFSETS[column], _mean(group, column), label) for k, (label, group) in enumerate(groups.items())]
+        levels = [of for of in levels if of[1] is not None]
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
-                x=[level for _, level in levels],
-                y=[y for y, _ in levels],
+                x=[level for _, level, _ in levels],
+                y=[y for y, _, _ in levels],
+                name=name,
+                text=[style.plain(label) for _, _, label in levels],
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
@@ -73,15 +75,16 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
-    made, error, told = aggregate(values), None, ""
+    made, error, told, spread = aggregate(values), None, "", {}
     probed = [row for row in group if row[column] is not None]
     if made.std is not None:
         error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
-        told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
+        told, spread = f" ± {100 * made.std:.1f} % over {made.n} seeds", {"std": made.std, "N": made.n}
         figure.add_trace(
             go.Scatter(
                 x=values,
                 y=[y + 0.11] * len(values),
+                name=f"{name}, single seeds",
                 mode="markers",
                 marker={"size": 5, "color": style.faint(colour, 0.45)},
                 showlegend=False,
@@ -91,13 +94,16 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     elif column == "linear" and len(probed) == 1 and probed[0]["linear_low"] is not None:
         low, high = probed[0]["linear_low"], probed[0]["linear_high"]
         error = style.interval(made.mean, low, high, colour)
-        told = f" (95 %: {words.percent(low)} to {words.percent(high)})"
+        told, spread = f" (95 %: {words.percent(low)} to {words.percent(high)})", {"95 % from": low, "95 % to": high}
     figure.add_trace(
         go.Scatter(
             x=[made.mean],
             y=[y],
+            name=name,
             mode="markers",
             error_x=error,
+            customdata=[list(spread.values())] if spread else None,
+            meta={"columns": list(spread)},
             showlegend=False,
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
             hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",

@@ -89,6 +89,7 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     assert [told[0] for told in pair.text] == ["z", "h"]
     forgets = labels.forgets(rows, results)
     assert sorted(shape.x0 for shape in forgets.layout.shapes) == [0.25, 0.25, 0.5, 0.5]
+    assert [trace.name for trace in forgets.data[:2]] == ["MoCo, grey or not", "SimCLR, grey or not"], "so are their data as CSV"
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
