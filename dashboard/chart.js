@@ -277,7 +277,7 @@ function tableOf(plot) {
     else
       for (let i = 0; i < trace._length; i++) {
         if (parts) start.series = Number.isNaN(trace.x[i]) ? parts.shift() : parts[0]
-        add(trace.x?.[i] ?? i, trace.y?.[i] ?? i, { text: textOf(trace, i), ...custom(i) })
+        add(trace.x ? trace.x[i] : i, trace.y ? trace.y[i] : i, { text: textOf(trace, i), ...custom(i) })
       }
   })
   const columns = [...new Set(rows.flatMap(Object.keys))].filter(column => rows.some(row => row[column] !== undefined))

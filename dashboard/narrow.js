@@ -24,7 +24,7 @@ function inLines(text, size, family, width) {
 
 // The tool bar lies right of the title. Where a narrow chart has no room there, and on phones, whose readers have no pointer
 // to make it go away, it has a line of its own above.
-const NARROW = 480 // pixels
+const NARROW = 520 // pixels: 200 of the bar, and the longest titles
 const TOOLS = 26 // pixels, of that line
 const phone = matchMedia("(hover: none), (max-width: 640px)")
 

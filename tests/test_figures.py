@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import metrics, tables
-from dashboard.figures import curves, probe, style
+from dashboard.figures import curves, evidence, probe, style
+from sslcore.analysis import stats
 from sslcore.methods import METHODS, Entry
 from tests import synthetic
 
@@ -116,7 +117,13 @@ def test_two_runs_of_one_seed_count_as_one_seed_where_both_were_looked_at(rows):
 def test_each_panel_names_its_chance_level(rows):
     for method in {curve.method for curve in rows}:
         texts = [text for trace in curves.loss(of(rows, method=method)).data for text in trace.text or () if text]
-        assert texts == [f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}"]
+        assert texts == [f"{METHODS[method].chance}<br>= {synthetic.LOSS[method][0]:.2f}"]
+
+
+def test_on_one_axis_a_chance_level_is_named_in_a_line_since_another_may_be_close_below(rows):
+    texts = {text for trace in curves.loss(rows).data for text in trace.text or () if text}
+    methods = {curve.method for curve in rows}
+    assert texts == {f"{METHODS[method].chance} = {synthetic.LOSS[method][0]:.2f}" for method in methods}
 
 
 def test_of_several_chance_levels_one_has_the_long_name(rows):
@@ -130,8 +137,8 @@ def test_of_several_chance_levels_one_has_the_long_name(rows):
         for text in trace.text or ()
         if text
     ]
-    assert [text.split(" = ")[0] for text in texts] == [METHODS["simclr"].chance, ""]
-    assert float(texts[0].split(" = ")[1]) - float(texts[1].split(" = ")[1]) == pytest.approx(1)
+    assert [text.split("= ")[0] for text in texts] == [METHODS["simclr"].chance + "<br>", ""]
+    assert float(texts[0].split("= ")[1]) - float(texts[1].split("= ")[1]) == pytest.approx(1)
 
 
 def test_losses_on_one_axis_come_with_a_warning(rows):
@@ -267,6 +274,26 @@ def test_no_axis_of_accuracies_goes_beyond_0_and_100_percent(experiment):
     for figure in (probe.accuracy(summary), probe.per_class(summary, {summary[0]["run"]: {"coffee": 1.0}})):
         assert (figure.layout.xaxis.minallowed, figure.layout.xaxis.maxallowed) == (0, 1)
         assert not any(trace.cliponaxis for trace in figure.data), "a dot at the end is a whole one"
+        assert figure.layout.margin.r >= 38 / 2, "half of 100%, which plotly leaves out where the figure's edge would cut it off"
+
+
+def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
+    """They have the traces' names, and of the columns of customdata those that have one."""
+    summary = tables.summary(experiment.runs())
+    figure = probe.accuracy(summary)
+    named = {trace.name: trace for trace in figure.data}
+    assert "BYOL, linear probe, single seeds" in named and None not in named
+    assert {"MoCo", "SimCLR", "BYOL"} <= set(named["untrained encoder, kNN"].text)
+    several, single = named["BYOL, linear probe"], probe.accuracy([row for row in summary if row["run"] == "byol-bs256-s0"])
+    assert several.meta["columns"] == ["std", "N"] and several.customdata[0][1] == 3
+    single = next(trace for trace in single.data if trace.name == "BYOL, linear probe")
+    low, high = single.customdata[0]
+    assert single.meta["columns"] == ["95 % from", "95 % to"] and low < single.x[0] < high
+    difference = stats.over_seeds([0.03, -0.01, 0.02])
+    row = evidence.Row("A − B", difference, False, "#0072b2", "untold", [0.03, -0.01, 0.02])
+    seeds, mean = evidence.differences([row], "title", "subtitle", "points").data
+    assert (seeds.name, mean.name) == ("A − B, single seeds", "A − B")
+    assert list(mean.customdata[0]) == pytest.approx([100 * difference.low, 100 * difference.high])
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):

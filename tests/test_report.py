@@ -339,6 +339,13 @@ def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told
     assert parsed.text.count("6 of 9 shown, one of each method first") == 2 and "30 of 100 classes" in parsed.text
 
 
+def test_names_below_a_confusion_matrix_are_turned_as_far_as_their_number_needs(page):
+    """By plotly, which sees how wide a column is; at an angle given beforehand the names of ten classes lay on each other."""
+    drawn = figures(Parsed(page))
+    matrices = [figure for name, figure in drawn.items() if name.startswith("confusion-")]
+    assert matrices and all("tickangle" not in figure["layout"]["xaxis"] for figure in matrices)
+
+
 def test_an_embedding_that_is_missing_is_said_to_be(tmp_path):
     experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,))
     assert (

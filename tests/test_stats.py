@@ -250,6 +250,7 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
 
 def test_what_lies_below_zero_has_a_minus_and_what_lies_above_may_have_a_plus():
     assert "95 % interval −3.8 to 6.5" in sentence("A", "B", over_seeds([0.03, -0.01, 0.02]), 0.9)
+    assert "95 % interval −100.0 to 100.0" in sentence("A", "B", over_seeds([0.2, -0.16]), 0.9), "no accuracies differ by more"
     assert (stats.signed(0.021), stats.signed(-0.021)) == ("+2.1", "−2.1")
 
 

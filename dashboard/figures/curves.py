@@ -93,7 +93,9 @@ def loss(
     traces, layout = _curves(curves, "loss", x, smoothing, spread)
     _, per_unit = _unit(curves, "loss", x)
     for method in methods:
-        traces += _chance([curve for curve in curves if curve.method == method], method, x, per_unit)
+        # a panel beside others may be narrower than name and number in one line; on one axis the next level is a line below
+        then = "<br>" if len(methods) == 1 else " "
+        traces += _chance([curve for curve in curves if curve.method == method], method, x, per_unit, then)
     names = (
         " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])])
         if len(methods) > 1
@@ -345,8 +347,8 @@ def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
     return tuple(column[count > 1] for column in (x, y, std, count))
 
 
-def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float) -> list[dict]:
-    """A dashed line at each loss of a network that knows nothing; the highest has the name, the others their number."""
+def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float, then: str) -> list[dict]:
+    """A dashed line at each loss of a network that knows nothing; the highest has the name, `then` its number, as the others."""
     last = [(at[-1] / per_unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
     end = max((float(at) for at, _ in last), default=0.0)
     levels = sorted({round(float(level), 4) for _, level in last}, reverse=True)
@@ -357,7 +359,7 @@ def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float) -> li
             "y": [level, level],
             "mode": "lines+text",
             "name": "chance",
-            "text": ["", f"{METHODS[method].chance if level == levels[0] else ''} = {level:.2f}"],
+            "text": ["", f"{METHODS[method].chance + then if level == levels[0] else ''}= {level:.2f}"],
             "textposition": "top left",
             "line": {"color": style.faint(style.colour(method), 0.8), "dash": "6px,4px", "width": 1},
             "showlegend": False,

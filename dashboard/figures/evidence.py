@@ -59,14 +59,17 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
                 go.Scatter(
                     x=100 * np.array(row.each),
                     y=np.full(len(row.each), k + 0.18),
+                    name=style.plain(f"{row.name}, single seeds"),
                     mode="markers",
                     hoverinfo="skip",
                     marker={"size": 5, "color": style.faint(row.colour, 0.5)},
                 )
             )
-        error = None
+        error, spread = None, {}
         if difference.low is not None:
-            error = style.interval(*(100 * at for at in (difference.mean, difference.low, difference.high)), row.colour)
+            mean, low, high = (100 * at for at in (difference.mean, difference.low, difference.high))
+            error = style.interval(mean, low, high, row.colour)
+            spread = {"customdata": [[low, high]], "meta": {"columns": ["95 % from", "95 % to"]}}
         fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
         figure.add_trace(
             go.Scatter(
@@ -77,6 +80,7 @@ def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go
                 name=style.plain(row.name),
                 marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
                 hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>",
+                **spread,
             )
         )
     return figure

@@ -102,6 +102,7 @@ def heads(rows: Rows, results: Results) -> go.Figure:
             "subtitle": {"text": "linear probe of the classes, mean over seeds"},
         },
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis=_label_axis(rows),
         uirevision="heads",
     )
@@ -130,7 +131,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     )
     for k, task in enumerate(tasks):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
-        _add_pairs(figure, rows, told[task], place)
+        _add_pairs(figure, rows, told[task], place, f", {TASKS[task]}")
         chances = [value for answer in told[task].values() if (value := number(answer, "chance")) is not None]
         if chances:
             figure.add_vline(x=fmean(chances), line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
@@ -138,7 +139,9 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         said = [value for answer in told[task].values() for side in "hz" if (value := number(answer, side)) is not None]
         # Wide enough that noise looks like noise.
         low, high = min([*said, middle - 0.1]) - 0.05, max([*said, middle + 0.1]) + 0.05
-        figure.update_xaxes(tickformat=".4~p", showgrid=True, range=[max(0, low), min(1.02, high)], nticks=5, **place)
+        # As many numbers as lie side by side where long names leave a panel little: on end they reach into the panel below.
+        ticks = {"tickformat": ".4~p", "nticks": 4, "tickangle": 0}
+        figure.update_xaxes(showgrid=True, range=[max(0, low), min(1.02, high)], **ticks, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
@@ -168,8 +171,10 @@ def forgotten(results: Results) -> list[str]:
     return [task for task, of in answers.items() if any(number(one, side) is not None for one in of for side in "hz")]
 
 
-def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int]) -> None:
-    """h filled, z open, joined by a line; each the mean over a label's seeds."""
+def _add_pairs(
+    figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int], what: str = ""
+) -> None:
+    """h filled, z open, joined by a line; each the mean over a label's seeds. `what` they tell, for the chart's data as CSV."""
     for k, (label, group) in enumerate(by_label(rows).items()):
         h, z = (aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in ("h", "z"))
         if h is None or z is None:
@@ -180,6 +185,7 @@ def _add_pairs(figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str,
             go.Scatter(
                 x=[z.mean, h.mean],
                 y=[k, k],
+                name=style.plain(f"{label}{what}"),
                 mode="lines+markers",
                 showlegend=False,
                 line={"color": colour, "width": 2},

@@ -36,6 +36,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(names))),
@@ -46,13 +47,15 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
-        levels = [(y, level) for y, level in levels if level is not None]
+        levels = [(k + OFFSETS[column], _mean(group, column), label) for k, (label, group) in enumerate(groups.items())]
+        levels = [of for of in levels if of[1] is not None]
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
-                x=[level for _, level in levels],
-                y=[y for y, _ in levels],
+                x=[level for _, level, _ in levels],
+                y=[y for y, _, _ in levels],
+                name=name,
+                text=[style.plain(label) for _, _, label in levels],
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
@@ -72,15 +75,16 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
 
 def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
-    made, error, told = aggregate(values), None, ""
+    made, error, told, spread = aggregate(values), None, "", {}
     probed = [row for row in group if row[column] is not None]
     if made.std is not None:
         error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
-        told = f" ± {100 * made.std:.1f} % over {made.n} seeds"
+        told, spread = f" ± {100 * made.std:.1f} % over {made.n} seeds", {"std": made.std, "N": made.n}
         figure.add_trace(
             go.Scatter(
                 x=values,
                 y=[y + 0.11] * len(values),
+                name=f"{name}, single seeds",
                 mode="markers",
                 marker={"size": 5, "color": style.faint(colour, 0.45)},
                 showlegend=False,
@@ -90,13 +94,16 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     elif column == "linear" and len(probed) == 1 and probed[0]["linear_low"] is not None:
         low, high = probed[0]["linear_low"], probed[0]["linear_high"]
         error = style.interval(made.mean, low, high, colour)
-        told = f" (95 %: {words.percent(low)} to {words.percent(high)})"
+        told, spread = f" (95 %: {words.percent(low)} to {words.percent(high)})", {"95 % from": low, "95 % to": high}
     figure.add_trace(
         go.Scatter(
             x=[made.mean],
             y=[y],
+            name=name,
             mode="markers",
             error_x=error,
+            customdata=[list(spread.values())] if spread else None,
+            meta={"columns": list(spread)},
             showlegend=False,
             marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
             hovertemplate=f"%{{x:.1%}}{told}<extra>{name}</extra>",
@@ -126,6 +133,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     figure = style.figure(
         title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(classes))),
@@ -150,6 +158,15 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
                 )
             )
     return figure.update_traces(cliponaxis=False)
+
+
+def commonest(linear: Mapping[str, Any]) -> str:
+    """How accurate it is to name one class for all test images, in words; "" where they are not counted."""
+    of_class = np.sum(linear.get("confusion") or [[0]], axis=1)
+    if not of_class.sum():
+        return ""
+    right = words.percent(of_class.max() / of_class.sum())
+    return f"To call every test image by the commonest class, without a look at it, would be right for {right} of them"
 
 
 def classes_of(accuracies: Mapping[str, Mapping[str, float | None]]) -> list[str]:

@@ -78,6 +78,7 @@ _AXIS = {
 # An axis of accuracies, 70% or where it must be 70.5%: there are none beyond these ends, whatever room plotly would leave around
 # a single value.
 SHARE = {"tickformat": ".4~p", "minallowed": 0, "maxallowed": 1}
+ROOM = {"r": 22}  # pixels right of such an x axis: half of its 100%, which plotly leaves out where it does not fit
 
 # Explicit, because importing Streamlit changes plotly's default template.
 TEMPLATE = go.layout.Template(

@@ -124,7 +124,7 @@ def confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart],
     charts = []
     for name in tables.one_of_each(methods, MAX_PANELS):
         figure = probe.confusion(linear[name]["confusion"], linear[name]["classes"], f"What {name} confuses")
-        figure.update_traces(showscale=False).update_xaxes(tickangle=-45)
+        figure.update_traces(showscale=False)
         figure.update_layout(title_subtitle_text="colour: share of the true class")
         charts.append(Chart(figure, f"confusion-{name}", f"Confusion matrix of the linear probe of {name}", 380))
     return charts, _left_out(len(methods))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
-from dashboard.figures import curves, labels, style
+from dashboard.figures import curves, labels, probe, style
 from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair
@@ -61,6 +61,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
+        "commonest": words.once((run, probe.commonest(labels.part(result, "linear"))) for run, result in results.items()),
         "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
         "watched": watched(chosen),
         "means": curves.MEANS,

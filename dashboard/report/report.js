@@ -34,3 +34,8 @@ function drawAll() {
 
 drawAll()
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll)
+
+// Paper has the page in the width that it has on the screen; a chart drawn for a narrow window would not fit into two columns.
+addEventListener("beforeprint", () => {
+  document.documentElement.style.setProperty("--drawn", document.querySelector("h1").clientWidth)
+})

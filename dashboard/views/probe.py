@@ -93,6 +93,13 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
 
 # -- The figures -----------------------------------------------------------------------------
 
+
+def say_each(protocols: Iterable[tuple[str, str]]) -> None:
+    """`words.once`, as sentences."""
+    for told in words.once(protocols):
+        st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
+
+
 n_labels = len({row["label"] for row in rows})
 plot(
     probe.accuracy(rows),
@@ -104,6 +111,7 @@ st.caption(
     "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what "
     "needs no training."
 )
+say_each((run, probe.commonest(result["linear"])) for run, result in probed.items())
 
 grid = st.grid(2, min_column_width=400, gap="large")
 with grid.cell():
@@ -131,13 +139,6 @@ with grid.cell():
         )
 
 # -- Few labels ------------------------------------------------------------------------------
-
-
-def say_each(protocols: Iterable[tuple[str, str]]) -> None:
-    """`words.once`, as sentences."""
-    for told in words.once(protocols):
-        st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
-
 
 st.subheader("With few labels", anchor="few-labels")
 few = [name for name in labels.FEW if labels.has(probed, name)]

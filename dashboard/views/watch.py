@@ -111,9 +111,11 @@ def doing(run: Run, status: Status) -> str:
 
 
 def measured(run: Run) -> str:
-    """A run's kNN, of its end or the latest that it logged, and its latest speed."""
-    logged = metrics.logged(run)
-    knn, so_far, speed = number(run.results(), "knn.accuracy"), logged.last("knn"), logged.last("images_per_second")
+    """A run's kNN and speed: those of its results, as other pages have them, or the latest that it logged."""
+    results, logged = run.results(), metrics.logged(run)
+    knn, so_far = number(results, "knn.accuracy"), logged.last("knn")
+    speed = number(results, "cost.images_per_second")
+    speed = logged.last("images_per_second") if speed is None else speed
     said = f"kNN {words.percent(knn)}" if knn is not None else f"kNN {words.percent(so_far)} so far" if so_far is not None else ""
     return " · ".join(filter(None, [said, words.rate(speed) if speed is not None else ""]))
 

@@ -27,8 +27,8 @@ AGGREGATE = (
     "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
 )
 OVER_SEEDS = (
-    "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images; it "
-    "speaks of training again with other seeds"
+    "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images, cut "
+    "off at −100 and 100 points; it speaks of training again with other seeds"
 )
 OVER_IMAGES = (
     "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "
@@ -200,7 +200,8 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.test == "none":
         apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
         return f"{apart}; nothing can be tested: {difference.why}."
-    interval = f"95 % interval {100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
+    low, high = 100 * max(difference.low, -1.0), 100 * min(difference.high, 1.0)  # no shares differ by more
+    interval = f"95 % interval {low:.1f} to {high:.1f}".replace("-", "−")
     ahead = "equal in accuracy" if tie else f"{a} ahead by {points(difference.mean)}"
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":

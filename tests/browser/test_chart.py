@@ -51,6 +51,7 @@ def draw():
     of_mean = {"customdata": np.array([[0.1, 2], [0.2, 2]]), "meta": {"columns": ["std", "N"]}}
     plain.add_trace(go.Scatter(x=[0, 1], y=[1, 2], name="mean", **of_mean))
     plain.add_trace(go.Scatter(x=[0, 1, 1, 0], y=[0, 1, 3, 2], name="mean", fill="toself"))
+    plain.add_trace(style.key("what a symbol means", "circle"))
     plain.update_xaxes(title_text="epochs &amp; more")
     if wish["ticks"] > 99:  # another trace: the whole figure is fetched anew
         plain.add_trace(go.Scatter(x=np.arange(2), y=np.arange(2)))

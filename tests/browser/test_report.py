@@ -145,6 +145,35 @@ def test_the_theme_follows_the_reader_and_paper_is_light(opened):
     assert opened.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
 
 
+def test_on_a_tablet_no_tool_lies_on_a_title(browser, tmp_path):
+    """Whose readers have no pointer to make the tool bar go away; two charts beside each other are narrow for a long title."""
+    experiment = synthetic.store(tmp_path / "store", seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
+    file = tmp_path / "report.html"
+    file.write_text(report.html(experiment))
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    until(page, DRAWN)
+    over = page.evaluate(
+        """() => [...document.querySelectorAll(".chart")].filter(chart => {
+            const [bar, title] = [".modebar", ".gtitle"].map(part => chart.querySelector(part).getBoundingClientRect())
+            return bar.left < title.right && bar.bottom > title.top + 2
+        }).map(chart => chart.querySelector(".gtitle").textContent)"""
+    )
+    context.close()
+    assert over == []
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_on_paper_charts_lie_in_as_many_columns_as_in_the_window_for_which_they_were_drawn(opened, width):
+    columns = "[...document.querySelectorAll('.grid')].map(grid => getComputedStyle(grid).gridTemplateColumns.split(' ').length)"
+    opened.set_viewport_size({"width": width, "height": 900})
+    on_screen = opened.evaluate(columns)
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    opened.emulate_media(media="print")
+    assert opened.evaluate(columns) == on_screen and set(on_screen) == ({1, 2} if width == 800 else {2, 3})
+
+
 def test_a_phone_shows_it_without_scrolling_sideways(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
     until(

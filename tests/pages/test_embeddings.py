@@ -150,6 +150,13 @@ def test_one_seed_of_each_method_until_others_are_chosen():
     assert [label.rpartition(" of ")[2] for label in near] == ["BYOL · seed 0", "BYOL · seed 1"]
 
 
+def test_a_layout_whose_results_cannot_be_read_is_not_said_to_be_of_an_older_version():
+    (run,) = embedded(methods=("moco",)).runs()
+    run.results_file.write_text('{"umap": {"trust')
+    said = texts(open_page("embeddings", experiment="photos"))
+    assert "in no results.json that can be read; `python -m sslcore evaluate` measures it" in said and "older version" not in said
+
+
 def test_runs_without_an_embedding_are_told_with_what_to_do():
     experiment = embedded(methods=("moco", "simclr", "byol", "supervised"))
     moco, simclr = experiment.run("moco-bs256-s0"), experiment.run("simclr-bs256-s0")

@@ -87,7 +87,10 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     np.testing.assert_allclose(pair.x, [np.mean([m["z"] for m in moco]), np.mean([m["h"] for m in moco])])
     assert list(pair.marker.symbol) == ["circle-open", "circle"]
     assert [told[0] for told in pair.text] == ["z", "h"]
-    assert sorted(shape.x0 for shape in labels.forgets(rows, results).layout.shapes) == [0.25, 0.25, 0.5, 0.5]
+    forgets = labels.forgets(rows, results)
+    assert sorted(shape.x0 for shape in forgets.layout.shapes) == [0.25, 0.25, 0.5, 0.5]
+    assert [trace.name for trace in forgets.data[:2]] == ["MoCo, grey or not", "SimCLR, grey or not"], "so are their data as CSV"
+    assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
 def test_a_seed_whose_run_is_there_twice_counts_once(experiment):
@@ -149,6 +152,17 @@ def test_a_number_of_fewer_seeds_than_the_linear_probe_says_of_how_many(experime
     told = ["kNN", "Training", "Images/s", "Memory"]
     assert byol["N"] == "2" and all(byol[column].endswith(" (N = 1)") for column in told)
     assert not any("N =" in cell for cell in simclr.values()) and "N =" not in byol["Linear probe"]
+
+
+def test_of_uneven_classes_it_is_said_how_accurate_a_guess_is():
+    """20 of 25 test images are of one class: 80 % are right without a look at any."""
+    experiment = synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20)
+    (run,) = experiment.runs()
+    results = run.results()
+    results["linear"] |= {"classes": ["few", "many"], "confusion": [[1, 4], [3, 17]]}
+    write_json(run.results_file, results)
+    for said in (texts(open_page("probe", experiment="photos")), report.html(experiment), report.markdown(experiment)):
+        assert "by the commonest class, without a look at it, would be right for 80.0" in said
 
 
 def test_runs_without_them_say_how_to_measure_them():

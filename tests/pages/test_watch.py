@@ -40,6 +40,14 @@ def test_watch_tells_the_state_of_every_run_in_words():
     )
 
 
+def test_a_measured_run_is_as_fast_as_on_the_other_pages():
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    of_the_whole = run.results()["cost"]["images_per_second"] / 2
+    write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"images_per_second": of_the_whole}})
+    bar, *_ = open_page("watch", experiment="photos").get("progress")
+    assert words.rate(of_the_whole) in bar.proto.text
+
+
 @pytest.mark.parametrize(("state", "kind"), [("interrupted", "warning"), ("failed", "error"), ("stopped", "caption")])
 def test_of_a_run_that_ended_early_it_is_said_what_resume_finds_and_resume_stands_only_where_it_can_be_done(state, kind):
     runs = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2)).runs()
