@@ -90,6 +90,11 @@ def test_highlighted_classes_have_colours_and_the_rest_is_grey():
     assert [chip.text for chip in figure.layout.annotations] == ["thing 3", "thing 7"]
 
 
+def test_a_reader_keeps_the_zoom_whatever_is_coloured_and_selected():
+    before, after = panel(points(), classes=CLASSES, title="t"), panel(points(), "split", selected=[3], title="t")
+    assert before.layout.uirevision == after.layout.uirevision
+
+
 def test_points_are_as_large_in_every_group_of_a_panel():
     figure = panel(points(600), classes=CLASSES, highlight=["thing 3"])
     assert len({trace.marker.size for trace in images(figure)}) == 1
@@ -115,6 +120,29 @@ def test_names_do_not_lie_over_each_other():
     for k, one in enumerate(chips):
         for other in chips[:k]:
             assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
+
+
+def places(layout) -> list[tuple[str, float, float]]:
+    """Each name's text, and its middle in pixels of the panel, from the left and from below."""
+    (x0, x1), (y0, y1) = layout.xaxis.range, layout.yaxis.range
+    return [
+        (chip.text, (chip.x - x0) / (x1 - x0) * PANEL + chip.ax, (chip.y - y0) / (y1 - y0) * PANEL - chip.ay)
+        for chip in layout.annotations
+    ]
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.3, 1.0])
+def test_names_stay_within_the_panel_and_off_each_other_wherever_the_classes_lie(radius):
+    """Heaps on a ring, small or as large as the panel, within a few far points that say how large that is."""
+    frame = points(200)
+    angle = frame["class"].map(CLASSES.index) * 2 * np.pi / len(CLASSES)
+    frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
+    frame.loc[:3, ["x", "y"]] = [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    said = places(panel(frame, classes=CLASSES).layout)
+    for k, (text, x, y) in enumerate(said):
+        assert 3 * len(text) <= x <= PANEL - 3 * len(text) and 8 <= y <= PANEL - 8, text
+        for other, other_x, other_y in said[:k]:
+            assert abs(y - other_y) >= 15 or abs(x - other_x) >= 3 * (len(text) + len(other)), (text, other)
 
 
 def test_long_names_stay_within_the_panel():
@@ -188,3 +216,9 @@ def test_without_labels_all_points_are_still_there():
     assert sum(len(trace.x) for trace in images(figure)) == len(frame) and not figure.layout.annotations
     assert {text for trace in images(figure) for text in trace.text} == {"no label"}
     assert sum(len(trace.x) for trace in images(panel(frame, "class"))) == len(frame)
+
+
+@pytest.mark.parametrize("column", ["class", "predicted"])
+def test_nothing_was_taken_for_what_is_not_known(column):
+    figure = panel(points().assign(**{column: ""}), "split", classes=CLASSES)
+    assert not [text for trace in images(figure) for text in trace.text if "taken for" in text]
