@@ -88,6 +88,28 @@ def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images
     assert test < 750 and all((task["n_train"], task["n_test"]) == (1500 - test, test) for task in told.values())
 
 
+class Noise(nn.Module):
+    """h has nothing to do with the image, and so many coordinates that a probe learns any of them by heart."""
+
+    def forward(self, x):
+        return torch.randn(len(x), 1000)
+
+
+def test_what_is_learnt_by_heart_is_no_knowledge():
+    torch.manual_seed(0)
+    told = forgets(Noise(), nn.Identity(), datasets.load("digits", 8), 600, views(), torch.float32)
+    assert all(task["h"] == pytest.approx(task["chance"], abs=0.12) for task in told.values())
+
+
+def test_a_set_with_a_single_coloured_image_is_asked_for_colour_and_one_without_test_images_for_nothing():
+    data = datasets.load("digits", 8)
+    few = replace(data, x_train=data.x_train[:40].copy(), x_test=data.x_test[:20], y_train=None, y_test=None, classes=())
+    few.x_train[3, 0, 0, 2] ^= 255  # its blue alone
+    assert set(forgets(nn.Flatten(), nn.Identity(), few, 60, views(), torch.float32)) == {*OF_COLOUR, *OF_ORIENTATION}
+    untested = replace(few, x_test=data.x_test[:0])
+    assert forgets(nn.Flatten(), nn.Identity(), untested, 60, views(), torch.float32) == {}
+
+
 def test_chance_is_what_one_gets_who_always_says_the_commonest_change():
     data = datasets.load("digits", 8)
     few = replace(data, x_train=data.x_train[:40], y_train=data.y_train[:40], x_test=data.x_test[:5], y_test=data.y_test[:5])
@@ -129,3 +151,7 @@ def test_the_trained_head_comes_back_from_the_checkpoint(shapes):
     assert not torch.equal(project(fresh, h), project(trained, h))
     restore_head(fresh, checkpoint.read(run)[0]["method"])
     assert torch.equal(project(fresh, h), project(trained, h))
+    assert not project(trained, h).requires_grad
+    for training in (True, False):
+        project(fresh.train(training), h)
+        assert fresh.training == training, "its mode is untouched"

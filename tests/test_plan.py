@@ -392,6 +392,12 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     problems, warnings = plan.check(resolve({"dataset": dataset} | SMALL))
     assert not problems and "no labels" in warnings[0]
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
+    assert not plan.check(resolve({"dataset": dataset} | SMALL | {"evaluate.knn_k": 41}))[0], "nobody votes"
+
+
+def test_a_single_class_is_refused():
+    problems, _ = plan.suits(resolve(SMALL), datasets.Info("d", train=40, test=10, classes=("cat",), shape=(16, 16)))
+    assert list(problems) == ["dataset"] and "a single class, 'cat'" in problems["dataset"]
 
 
 @pytest.mark.parametrize(("test", "refused"), [(0, False), (1, True), (2, False)])
@@ -437,6 +443,8 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
     config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
     problems, warnings = plan.check(config)
     assert not problems and any("moco.queue_size" in warning for warning in warnings)
+    for settings in ({"moco.queue_size": 40}, {"moco.queue_size": 41, "moco.negatives": "batch"}):
+        assert plan.check(resolve({"dataset": config.dataset, "method": "moco"} | SMALL | settings)) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -449,6 +457,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"method": "byol", "devices": 3}, []),
         ({"devices": 3}, ["6 groups"]),
         ({"devices": 12}, ["12 groups"]),
+        ({"devices": 3, "moco.bn_splits": 2}, ["3 groups"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
         ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),
