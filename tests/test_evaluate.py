@@ -212,6 +212,31 @@ def test_while_training_every_run_is_measured_on_the_same_images_and_views(shape
     assert all(one == seen[0] for one in seen)
 
 
+def test_knn_while_training_asks_test_images_for_their_own_labels(shapes):
+    data, encoder, draw = datasets.load(shapes, 16), build_encoder("small", 16), np.random.default_rng(0)
+    data = replace(data, y_train=draw.permutation(data.y_train), y_test=draw.permutation(data.y_test))
+    settings = {"evaluate.knn_train": 40, "evaluate.sample": 30, "evaluate.knn_k": 3, "evaluate.knn_temperature": 0.5}
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, **settings})
+    views = Views(config.augment, [0.5] * 3, [0.25] * 3)
+    online = OnlineEvaluation(config, data, views, torch.float32)
+    train, test = (
+        features(encoder, x[some], views, torch.float32)
+        for x, some in ((data.x_train, online.neighbours), (data.x_test, online.queries))
+    )
+    predicted = knn_predict(train, torch.from_numpy(data.y_train[online.neighbours]), test, 3, 0.5, 3).numpy()
+    assert online(encoder)["knn"] == pytest.approx((predicted == data.y_test[online.queries]).mean())
+    assert online(encoder)["knn"] != pytest.approx((predicted == data.y_train[online.queries]).mean())
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_while_training_without_labels_or_test_images_geometry_alone_is_measured(shapes, tested):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8})
+    data, views = datasets.load(shapes, 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
+    data = replace(data, y_test=None) if tested else replace(data, x_test=data.x_test[:0], y_train=None, y_test=None)
+    measured = OnlineEvaluation(config, data, views, torch.float32)(build_encoder("small", 16))
+    assert set(measured) == {"alignment", "uniformity", "effective_rank", "std"} and np.isfinite(list(measured.values())).all()
+
+
 def test_geometry_is_measured_on_a_first_and_a_second_view(shapes):
     """With solarization alone, which the second view has and the first has not."""
     off = {"crop_min": 1.0, "flip": 0.0, "jitter": 0.0, "hue": 0.0, "grayscale": 0.0, "blur": 0.0}

@@ -79,6 +79,7 @@ def test_every_image_is_changed_as_is_told_of_it_however_they_are_batched(monkey
     black = -2.0  # once it is normalised
     assert torch.equal((h == black).all(1), way == 1) and torch.equal((h > black).all(1), way == 0)
     assert torch.equal(way, again) and way.bincount().tolist() == [10, 10]
+    assert way.tolist() not in ([0, 1] * 10, [1, 0] * 10), "classes may take turns, and are no change"
 
 
 def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images():
