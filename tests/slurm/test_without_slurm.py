@@ -16,8 +16,9 @@ from sslcore import launch, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
-from sslcore.files import read_json
+from sslcore.files import read_json, write_json
 from sslcore.launch.slurm import client, heard, jobs, record, script, settings
+from sslcore.status import Status
 from tests.slurm.lab import TRAINER
 from tests.waiting import until
 
@@ -88,6 +89,54 @@ def test_a_job_whose_script_is_not_to_be_seen_for_a_while_is_not_taken_for_gone(
             jobs.check_gone([two])
 
 
+def test_squeue_is_read_by_its_columns_and_of_two_jobs_of_a_run_the_one_that_stays_counts(tmp_path, monkeypatch):
+    store, other = Store(tmp_path / "store"), Store(tmp_path / "other")
+    for each in (store, other):
+        runs = each.create("e", Spec(), dict.fromkeys(("one", "two"), resolve({})), "slurm").runs()
+        home = runs[0].experiment.path / ".slurm"
+        home.mkdir()
+        (home / "x.sh").write_text(script.text(home / "x.sh", runs, settings.Settings()))
+    ours, theirs = (each.root / "e" / ".slurm" / "x.sh" for each in (store, other))
+    ending = ("6_0", "0", "COMPLETING", "None", "a", "node1", "1", "2026-11-28T09:00:00", str(ours))
+    listed = [
+        ("7_0", "0", "RUNNING", "None", "gpu", "node[2-3]", "2", "2026-11-28T10:00:00", str(ours)),
+        ("7_0", "0", "PENDING", "Priority", "gpu", "", "", "N/A", str(ours)),
+    ]
+    elsewhere = [
+        ("8_1", "1", "RUNNING", "None", "gpu", "node4", "0", "N/A", str(theirs)),
+        ("9_1", "1", "RUNNING", "None", "gpu", "node4", "0", "N/A", "somebody's comment"),
+        ("9", "N/A", "RUNNING", "None", "gpu", "node4", "0", "N/A", str(ours)),
+        ("9_5", "5", "RUNNING", "None", "gpu", "node4", "0", "N/A", str(ours)),
+    ]
+    expected = [
+        client.Job("7_0", "RUNNING", "None", "gpu", "node[2-3]", 2, "2026-11-28T10:00:00"),
+        client.Job("7_0", "PENDING", "Priority", "gpu", "", 0, "N/A"),
+    ]
+    for row, job in zip(listed, expected):
+        for rows in ([ending, row], [row, ending]):
+            said = "\n".join(
+                "".join(text.ljust(width) for text, width in zip(one, client.COLUMNS.values(), strict=True))
+                for one in [*rows, *elsewhere]
+            )
+            monkeypatch.setattr(client, "ask", lambda *words, said=said: said)
+            assert client.queue(store) == {store.root / "e" / "one": job}
+
+
+@pytest.mark.parametrize(
+    ("state", "waits", "trains"),
+    [
+        ("PENDING", True, False),
+        ("REQUEUED", True, False),
+        ("REQUEUE_HOLD", True, False),
+        ("RUNNING", False, True),
+        ("COMPLETING", False, False),
+    ],
+)
+def test_a_job_waits_or_trains_or_is_on_its_way_out(state, waits, trains):
+    job = client.Job("7_0", state, "", "gpu", "", 0, "")
+    assert (job.waits, job.trains) == (waits, trains)
+
+
 def test_who_may_not_keep_what_slurm_says_is_shown_the_runs_all_the_same(tmp_path, monkeypatch, capsys):
     store = Store(tmp_path / "store")
     store.create("e", Spec(), {"a": resolve({})}, "slurm")
@@ -108,6 +157,129 @@ def test_of_another_users_job_nothing_is_concluded_though_its_script_is_not_to_b
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
     record.look(run.experiment.store, [(run, status)], {}, 60)
     assert run.recorded_status() == status
+
+
+# -- What the agent makes of Slurm's answers --------------------------------------------------
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """A run that Slurm trains as job 7_0, the jobs that squeue lists, what was asked of Slurm, and a look at it all."""
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    run.update_status(job_id="7_0")
+    listed: dict[Path, client.Job] = {}
+    asked: list[tuple[str, ...]] = []
+    lasting: dict[Path, record.Lasting] = {}
+    monkeypatch.setattr(record, "queue", lambda store: listed)
+    monkeypatch.setattr(record, "fates", lambda ids: dict.fromkeys(ids, "TIMEOUT"))
+    monkeypatch.setattr(record, "ask", lambda *words: asked.append(words))
+
+    def look(later: float = 0.0) -> Status:
+        """The run's status after a look, as if what the last ones saw were so many seconds older."""
+        for path, what in lasting.items():
+            lasting[path] = what._replace(since=what.since - later)
+        record.look(run.experiment.store, [(run, run.recorded_status())], lasting, 60)
+        return run.recorded_status()
+
+    return run, listed, asked, look
+
+
+def job(id: str = "7_0", state: str = "PENDING", requeues: int = 0) -> client.Job:
+    return client.Job(id, state, "Priority", "gpu", "", requeues, "")
+
+
+def test_what_slurm_said_last_stays_while_it_does_not_answer(told, monkeypatch):
+    run, listed, _, look = told
+    listed[run.path] = job()
+    look()
+    before = heard.last(run.experiment.store)
+    assert before.asked_at <= before.answered_at and before.jobs.keys() == {"e/a"} and not heard.stale(before)
+
+    def silent(store):
+        raise client.Unanswered("Slurm does not answer: squeue took longer than 10 s")
+
+    monkeypatch.setattr(record, "queue", silent)
+    assert look(3600).state == "queued", "nothing is concluded"
+    now = heard.last(run.experiment.store)
+    assert (now.jobs, now.answered_at) == (before.jobs, before.answered_at) and now.asked_at > before.asked_at
+    assert heard.stale(now) and heard.unknown(now).startswith("Slurm does not answer: squeue took longer than 10 s, last at ")
+
+
+def test_a_run_without_a_job_is_given_time_to_be_handed_over_and_one_whose_job_is_gone_is_not(told):
+    run, _, _, look = told
+    run.update_status(job_id=None)
+    look()
+    assert look(30).state == "queued"
+    now = look(60)
+    assert (now.state, now.error) == ("interrupted", "It was never handed over to Slurm.")
+    run.update_status(state="queued", job_id="8_0", error=None)
+    run.request_stop()
+    assert look().state == "queued"
+    now = look(30)
+    assert now.state == "interrupted" and "accounting says TIMEOUT" in now.error and not run.stop_file.exists()
+
+
+@pytest.mark.parametrize(
+    ("exited", "state"),
+    [
+        ({"code": 1, "job_id": "7_0"}, "failed"),
+        ({"code": 1, "job_id": "6_0"}, "interrupted"),  # of an earlier start
+        ({"code": worker.MADE_ROOM, "job_id": "7_0"}, "interrupted"),
+        ({"code": worker.STOPPED, "job_id": "7_0"}, "interrupted"),
+        ({"code": 137, "job_id": "7_0"}, "interrupted"),
+    ],
+)
+def test_how_a_run_ended_that_cannot_say_it_is_told_by_its_own_jobs_exit(told, exited, state):
+    run, _, _, look = told
+    run.update_status(state="running", pid=1, pid_started=1.0)
+    run.log_file.write_text("first\nthe reason\n")
+    write_json(run.exit_file, exited)
+    look()
+    now = look(30)
+    assert now.state == state and now.ended_at and "Its last words: the reason" in now.error
+
+
+def test_an_end_that_a_run_wrote_meanwhile_stands(told):
+    run, *_ = told
+    seen = run.recorded_status()
+    done = run.update_status(state="finished")
+    record.record_end(run, seen, "")
+    record.record_waiting(run, seen, job())
+    assert run.recorded_status() == done
+
+
+def test_a_waiting_job_of_a_run_that_has_ended_is_taken_out_if_it_is_its_own(told):
+    run, listed, asked, look = told
+    run.update_status(state="finished")
+    listed[run.path] = job("8_0")
+    assert look().state == "finished" and not asked
+    listed[run.path] = job("7_0")
+    assert look().state == "finished" and asked == [("scancel", "7_0")]
+
+
+def test_a_run_that_was_queued_again_is_on_record_as_waiting_as_if_nothing_had_been(told):
+    run, listed, _, look = told
+    listed[run.path] = job(requeues=1)
+    assert look().requeues == 1, "though it was queued before"
+    run.update_status(state="interrupted", error="gone", pid=5, pid_started=1.0, ended_at=9.0, eta_seconds=3.0)
+    look()
+    now = look(30)
+    assert (now.state, now.job_id, now.partition, now.requeues) == ("queued", "7_0", "gpu", 1)
+    assert (now.error, now.pid, now.pid_started, now.ended_at, now.eta_seconds) == (None,) * 5
+
+
+def test_a_run_that_does_not_stop_is_cancelled_though_its_heart_beats(told):
+    run, listed, asked, look = told
+    run.update_status(state="running", pid=1, pid_started=1.0, heartbeat=time.time())
+    run.request_stop()
+    listed[run.path] = job(state="RUNNING")
+    look()
+    run.update_status(heartbeat=time.time() + 1)
+    look(59)
+    assert not asked
+    run.update_status(heartbeat=time.time() + 2)
+    look(2)
+    assert asked == [("scancel", "7_0")]
 
 
 # -- Measured again, by hand ------------------------------------------------------------------
