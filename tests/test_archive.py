@@ -103,6 +103,8 @@ def test_what_goes_out_comes_in_the_same(store, experiment, tmp_path, checkpoint
 
 def test_the_same_folder_gives_the_same_bytes(experiment, tmp_path):
     assert exported(experiment, tmp_path).read_bytes() == exported(experiment, tmp_path).read_bytes()
+    with zipfile.ZipFile(exported(experiment, tmp_path)) as inside:
+        assert {entry.date_time for entry in inside.infolist()} == {(1980, 1, 1, 0, 0, 0)}, "whenever it is made"
 
 
 def test_a_name_that_is_taken_is_never_touched(store, experiment, tmp_path):

@@ -213,9 +213,10 @@ def test_while_training_every_run_is_measured_on_the_same_images_and_views(shape
 
 
 def test_knn_while_training_asks_test_images_for_their_own_labels(shapes):
+    torch.manual_seed(2)
     data, encoder, draw = datasets.load(shapes, 16), build_encoder("small", 16), np.random.default_rng(0)
     data = replace(data, y_train=draw.permutation(data.y_train), y_test=draw.permutation(data.y_test))
-    settings = {"evaluate.knn_train": 40, "evaluate.sample": 30, "evaluate.knn_k": 3, "evaluate.knn_temperature": 0.5}
+    settings = {"evaluate.knn_train": 40, "evaluate.sample": 30, "evaluate.knn_k": 3, "evaluate.knn_temperature": 0.02}
     config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, **settings})
     views = Views(config.augment, [0.5] * 3, [0.25] * 3)
     online = OnlineEvaluation(config, data, views, torch.float32)
@@ -223,9 +224,14 @@ def test_knn_while_training_asks_test_images_for_their_own_labels(shapes):
         features(encoder, x[some], views, torch.float32)
         for x, some in ((data.x_train, online.neighbours), (data.x_test, online.queries))
     )
-    predicted = knn_predict(train, torch.from_numpy(data.y_train[online.neighbours]), test, 3, 0.5, 3).numpy()
-    assert online(encoder)["knn"] == pytest.approx((predicted == data.y_test[online.queries]).mean())
-    assert online(encoder)["knn"] != pytest.approx((predicted == data.y_train[online.queries]).mean())
+    train_labels, said = torch.from_numpy(data.y_train[online.neighbours]), online(encoder)["knn"]
+
+    def right(k: int, temperature: float, labels: np.ndarray) -> float:
+        return (knn_predict(train, train_labels, test, k, temperature, 3).numpy() == labels[online.queries]).mean()
+
+    assert said == pytest.approx(right(3, 0.02, data.y_test))
+    others = right(3, 0.1, data.y_test), right(20, 0.02, data.y_test), right(3, 0.02, data.y_train)
+    assert all(said != pytest.approx(other) for other in others), "they can be told apart"
 
 
 @pytest.mark.parametrize("tested", [True, False])
