@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from streamlit.testing.v1 import AppTest
 
 from sslcore import launch, worker
@@ -282,6 +284,81 @@ def test_a_run_that_does_not_stop_is_cancelled_though_its_heart_beats(told):
     assert asked == [("scancel", "7_0")]
 
 
+def test_of_a_job_that_no_accounting_knows_slurms_last_words_to_it_are_told(told, monkeypatch):
+    run, _, _, look = told
+    monkeypatch.setattr(record, "fates", lambda ids: {})
+    home = run.experiment.path / ".slurm"
+    home.mkdir()
+    (home / "x.sh").write_text("#!/bin/bash\n")
+    (home / "x-0.out").write_text("module: loaded\n*** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***\n\n")
+    (home / "x-1.out").write_text("another's\n")
+    run.update_status(state="running", pid=1, pid_started=1.0, script="x.sh")
+    look()
+    assert "Slurm's last words: *** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***" in look(30).error
+
+
+@pytest.mark.parametrize(
+    ("does", "error", "says"),
+    [
+        (
+            "echo 'sbatch: error: invalid partition specified: x' >&2; exit 1",
+            ValueError,
+            "Slurm refuses: invalid partition specified: x",
+        ),
+        ("exit 3", ValueError, "Slurm refuses: squeue ended with exit code 3"),
+        (
+            "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1",
+            client.Unanswered,
+            "Slurm does not answer: Unable to contact slurm controller (connect failure)",
+        ),
+        ("exec sleep 60", client.Unanswered, "Slurm does not answer: squeue took longer than"),
+    ],
+)
+def test_a_refusal_is_told_apart_from_no_answer(does, error, says, tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text(f"#!/bin/sh\n{does}\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(error) as told:
+        client.ask("squeue", seconds=0.5 if "sleep" in does else 30)
+    assert str(told.value).startswith(says)
+
+
+def test_the_accounting_is_believed_of_jobs_that_have_ended(monkeypatch):
+    said = "7_0|TIMEOUT\n7_1|RUNNING\n7_2|CANCELLED by 1000\n7_3|PENDING\nno line of a job\n"
+    monkeypatch.setattr(client, "ask", lambda *words: said)
+    assert client.fates(["7_0", "7_1", "7_2", "7_3"]) == {"7_0": "TIMEOUT", "7_2": "CANCELLED by 1000"}
+    monkeypatch.setattr(client, "ask", lambda *words: (_ for _ in ()).throw(ValueError("there is no sacct")))
+    assert client.fates(["7_0"]) == {}
+
+
+def test_where_a_run_stands_in_slurm_is_said_in_words(told):
+    run, *_ = told
+    home = record.folder(run.experiment.store)
+    home.mkdir(parents=True)
+
+    def said(job: client.Job | None, problem: str | None = None, **status) -> str:
+        jobs = {} if job is None else {run.id: asdict(job)}
+        write_json(home / "slurm.json", asdict(heard.Heard(time.time(), time.time(), problem, jobs)))
+        return heard.in_words(run, run.update_status(**{"state": "queued", "requeues": 0} | status))
+
+    waits = job()
+    assert said(None) == "queued in Slurm"
+    assert said(waits) == "waits behind jobs of higher priority"
+    assert said(waits, requeues=1) == "requeued, waits behind jobs of higher priority"
+    assert said(waits, requeues=2) == "requeued 2 times, waits behind jobs of higher priority"
+    assert said(replace(waits, reason="ReqNodeNotAvail, UnavailableNodes:n1")) == "waits: a node that it needs is not available"
+    assert said(replace(waits, reason="Cosmic")) == "waits (Cosmic)"
+    begins = replace(waits, reason="BeginTime", starts="2026-11-28T10:05:00")
+    assert said(begins) == "starts at 10:05 at the earliest"
+    assert said(replace(waits, state="RUNNING", nodes="node2")) == "starts on node2"
+    assert said(waits, "Slurm does not answer: it sleeps").startswith("state unknown: Slurm does not answer: it sleeps, last at ")
+    assert said(waits, state="finished") == ""
+    assert said(waits, state="running", heartbeat=time.time()) == ""
+    for damaged in ({"of a later version": 1}, None):
+        write_json(home / "slurm.json", damaged)
+        assert heard.last(run.experiment.store) == heard.Heard()
+
+
 # -- Measured again, by hand ------------------------------------------------------------------
 
 
@@ -324,7 +401,7 @@ def test_times_are_read_as_slurm_reads_them(text, minutes):
     assert settings.minutes(text) == minutes
 
 
-def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
+def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path, monkeypatch):
     store = Store(tmp_path)
     asked = {
         "partition": "gpu",
@@ -336,8 +413,20 @@ def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path):
     kept = settings.keep(store, asked)
     assert settings.read(store) == kept and kept.extra == ("--constraint=a100", "--exclusive") and kept.time == "8:00:00"
     assert all(field.description in settings.file(store).read_text() for field in settings.Settings.model_fields.values())
+    before = settings.file(store).read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(UnicodeEncodeError):  # what cannot be written leaves what was there
+        patched.setattr(settings, "in_yaml", lambda _: "\ud800")
+        settings.keep(store, {"partition": "night"})
+    assert settings.file(store).read_bytes() == before
+    assert settings.keep(store, {"partition": "night"}) == kept.model_copy(update={"partition": "night"}), "the rest stays"
     settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
     assert settings.read(store).time == "8:00:00"
+
+
+def test_a_job_takes_longer_than_its_notice():
+    assert settings.Settings(time="3", notice=120).time == "3"
+    with pytest.raises(ValidationError, match="before the notice of 120 s"):
+        settings.Settings(time="2", notice=120)
 
 
 @pytest.mark.parametrize(
