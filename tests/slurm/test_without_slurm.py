@@ -359,6 +359,49 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
         assert heard.last(run.experiment.store) == heard.Heard()
 
 
+# -- Orders --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_runs_are_submitted_in_arrays_that_slurm_takes_or_not_at_all(tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(jobs, "MAX_ARRAY", 2)
+    wanted = {name: resolve({"device": "cpu" if name == "e" else "auto"}) for name in "abcdef"}
+    runs = Store(tmp_path / "my store").create("e", Spec(), wanted, "slurm").runs()
+    asked: list[tuple[str, ...]] = []
+
+    def ask(*words: str, seconds: float | None = None) -> str:
+        asked.append(words)
+        if refused and len(asked) == 3:
+            raise ValueError("Slurm refuses: enough")
+        return f"{6 + len(asked)};lab\n" if words[0] == "sbatch" else ""
+
+    monkeypatch.setattr(jobs, "ask", ask)
+    if refused:
+        with pytest.raises(ValueError, match="enough"):
+            jobs.submit(runs)
+        assert asked[3:] == [("scancel", "7"), ("scancel", "8")] and not Path(asked[2][-1]).exists()
+        assert {run.recorded_status().job_id for run in runs} == {None}
+        return
+    jobs.submit(runs)
+    assert [run.recorded_status().job_id for run in runs] == ["7_0", "7_1", "8_0", "8_1", "10_0", "9_0"]
+    for run in runs:
+        path, status = script.submitted(run, run.recorded_status()), run.recorded_status()
+        assert script.names(path)[int(status.job_id.rpartition("_")[2])] == run.name
+        assert ("gres" in path.read_text()) == (run.name != "e")
+
+
+def test_a_run_whose_job_is_on_its_way_out_may_be_queued_again_and_one_that_waits_may_not(tmp_path, monkeypatch):
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    monkeypatch.setattr(jobs.time, "sleep", lambda _: pytest.fail("there is nothing to wait for"))
+    for state, may in (("COMPLETING", True), ("PENDING", False)):
+        monkeypatch.setattr(jobs, "queue", lambda store, state=state: {run.path: job(state=state)})
+        if may:
+            jobs.check_gone([run])
+        else:
+            with pytest.raises(ValueError, match=r"e/a is still in Slurm, as job 7_0 \(PENDING\)"):
+                jobs.check_gone([run])
+
+
 # -- Measured again, by hand ------------------------------------------------------------------
 
 
@@ -446,6 +489,7 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
         for device, devices in (("auto", 1), ("auto", 8), ("cpu", 2))
     ]
     assert needs == [(1, 1, True), (2, 4, True), (1, 2, False)]
+    assert script.need(resolve({}), settings.Settings(gpus=0)) == (1, 1, False)
     with pytest.raises(ValueError, match="5 cannot be shared evenly by 2 nodes"):
         script.need(resolve({"devices": 5, "batch_size": 500}), chosen)
     config = resolve({"devices": 8})
