@@ -189,10 +189,12 @@ def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_ac
     data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
     data = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))  # of which the probes make what they will
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
-    results, _, said = evaluation.results(encoder, encoder)
+    results, probe, said = evaluation.results(encoder, encoder, torch.nn.Linear(256, 8))
+    assert not {"heads", "label_efficiency"} & results.keys(), "what was not asked for"
+    assert results["linear"]["regularisation"] == probe.regularisation
     assert np.array_equal(data.images(said["index"]), data.x_test) and np.array_equal(data.labels(said["index"]), said["label"])
-    for probe in ("linear", "knn"):
-        assert results[probe]["accuracy"] == pytest.approx((said[probe] == data.y_test).mean())
+    for name in ("linear", "knn"):
+        assert results[name]["accuracy"] == pytest.approx((said[name] == data.y_test).mean())
     assert results["linear"]["accuracy"] != results["knn"]["accuracy"], "the two can be told apart"
     assert results["knn"]["k"] == results["knn"]["n_train"] == 96, "no more can vote than there are"
 

@@ -139,6 +139,7 @@ def test_encoder_and_head_stay_bit_identical_and_z_is_measured(shapes, kind):
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert method.encoder.training and method.head.training
     heads = results["heads"]
+    assert all(task["n_train"] + task["n_test"] == 64 for task in heads["forgets"].values()), "the fixed evaluation sample"
     assert heads["linear"]["h"] == results["linear"]["accuracy"]
     assert (heads["linear"]["z"] == heads["linear"]["h"]) or kind != "none"
     assert results["label_efficiency"][-1]["accuracy"] == results["linear"]["accuracy"]
