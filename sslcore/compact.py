@@ -30,13 +30,7 @@ def write(run: Run) -> None:
     rows = logged_rows(content)
     names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value))
     numbers = {name: [value if _is_number(value := row.get(name)) else None for row in rows] for name in names}
-    table = pyarrow.table(
-        {
-            name: pyarrow.array(column, None if all(isinstance(v, (int, type(None))) for v in column) else pyarrow.float64())
-            for name, column in numbers.items()
-        }
-    )
-    table = table.replace_schema_metadata({COMPACTED: str(len(content))})
+    table = pyarrow.table(numbers).replace_schema_metadata({COMPACTED: str(len(content))})
     by_byte = {field.name: "BYTE_STREAM_SPLIT" for field in table.schema if field.type == pyarrow.float64()}
     with replacing(run.compact_file) as temporary:  # no dictionaries: hardly a measured number comes twice
         parquet.write_table(table, temporary, compression="lz4", use_dictionary=False, column_encoding=by_byte)

@@ -73,10 +73,8 @@ def contents(store: Store) -> list[Discarded]:
 
 def _folders(store: Store) -> Iterator[tuple[Path, float]]:
     for folder in _inside(store.root / ".trash"):
-        with suppress(ValueError, OSError):
-            when = time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
-            if folder.is_dir():
-                yield folder, when
+        with suppress(ValueError):
+            yield folder, time.mktime(time.strptime(folder.name[:15], TRASH_STAMP))
 
 
 def _inside(folder: Path) -> list[Path]:

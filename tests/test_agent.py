@@ -233,6 +233,31 @@ def test_what_does_not_stop_in_time_is_killed_with_its_children(lab):
     until(lambda: after.status().state == "finished")
 
 
+def test_a_run_that_was_asked_to_stop_has_time_for_a_checkpoint(lab):
+    (run,) = lab.runs(a="wait")
+    run.update_status(state="running", host=launch.HOST, pid=1, pid_started=1.0)
+    run.request_stop()
+    done = []
+
+    class Slow(Watch):
+        def alive(self) -> bool:
+            return True
+
+        def terminate(self) -> None:
+            done.append("asked")
+
+        def kill(self) -> None:
+            done.append("killed")
+
+    agent, watch = Agent(lab.store, grace_seconds=60), Slow(run, 1, 1.0)
+    for _ in range(3):
+        agent.attend(watch)
+    assert done == ["asked"]
+    watch.asked_to_stop -= 61
+    agent.attend(watch)
+    assert done == ["asked", "killed"]
+
+
 def test_what_a_run_leaves_behind_does_not_keep_its_slot(lab):
     leaving, after = lab.runs(a="leave a child", b="finish")
     lab.agent()

@@ -103,6 +103,8 @@ def test_what_goes_out_comes_in_the_same(store, experiment, tmp_path, checkpoint
 
 def test_the_same_folder_gives_the_same_bytes(experiment, tmp_path):
     assert exported(experiment, tmp_path).read_bytes() == exported(experiment, tmp_path).read_bytes()
+    with zipfile.ZipFile(exported(experiment, tmp_path)) as inside:
+        assert {entry.date_time for entry in inside.infolist()} == {(1980, 1, 1, 0, 0, 0)}, "whenever it is made"
 
 
 def test_a_name_that_is_taken_is_never_touched(store, experiment, tmp_path):
@@ -373,6 +375,12 @@ def test_duplicates_links_devices_and_encrypted_members_are_refused(store, exper
     for kind in (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR):
         file = exported(experiment, tmp_path)
         refused(store, added(file, (member("photos/new/log.txt", kind | 0o777), b"/etc/passwd")), "link or a device")
+    refused(
+        store, added(exported(experiment, tmp_path), (member("photos/new/", stat.S_IFDIR | 0o755), b"x")), "content of its own"
+    )
+    packed = member("photos/new/log.txt")
+    packed.compress_type = zipfile.ZIP_LZMA
+    refused(store, added(exported(experiment, tmp_path), (packed, b"x")), "packed in an unusual way")
     file = exported(experiment, tmp_path)
     data = bytearray(file.read_bytes())
     data[data.rindex(b"PK\x01\x02") + 8] |= 1  # the last member's flags, in the central directory

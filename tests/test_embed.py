@@ -1,6 +1,7 @@
 """Layouts of the sample: what is measured of them, how they are laid over each other, and snapshots through a resume."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,9 @@ from sslcore.endings import Stopped
 from sslcore.evaluate import embed
 from sslcore.evaluate.embed import (
     NEIGHBOURS,
+    STARTED,
     faithfulness,
+    keep_snapshots,
     layout_once,
     measures,
     neighbourhood,
@@ -30,7 +33,8 @@ from sslcore.evaluate.embed import (
     umap_layout,
     umap_layouts,
 )
-from sslcore.evaluate.final import FinalEvaluation
+from sslcore.evaluate.final import FinalEvaluation, keep_predictions, shortened
+from sslcore.experiment import Run
 from sslcore.training import Training, initial
 from tests.training.small import StopsAt, make_run, train
 
@@ -94,6 +98,20 @@ def test_silhouette_is_its_definition(metric, distances):
 @pytest.mark.parametrize("labels", [None, np.zeros(40, int), np.arange(40)])
 def test_no_silhouette_without_classes_to_compare(labels):
     assert silhouette(clusters(40)[0], labels, "cosine") is None
+
+
+def test_a_layout_that_is_moved_as_a_whole_is_as_good_as_before():
+    h, labels = clusters()
+    layout = np.random.default_rng(1).normal(size=(120, 2)) + 3 * h[:, :2]
+    before = measures(h, layout, labels)
+    assert measures(h, layout + 50, labels) == pytest.approx(before, abs=1e-6)
+    assert len(set(before.values())) == 3
+
+
+@pytest.mark.parametrize("n", range(3, 9))
+def test_few_images_have_layouts_that_can_be_measured(n):
+    h, labels = clusters(n)
+    assert all(-1 <= value <= 1 for value in measures(h, pca(h)[0], labels).values() if value is not None)
 
 
 def test_a_good_layout_measures_better_than_a_random_one():
@@ -196,6 +214,13 @@ def test_a_layout_is_made_once_for_what_it_depends_on(tmp_path, monkeypatch):
     changed[0, 0] += 1e-3
     for other in (layout_once(changed), layout_once(h, made), layout_once(h[:, :10])):
         assert not np.array_equal(other, made + 1)
+    assert not np.array_equal(layout_once(h, made), layout_once(h, made[::-1]))
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "MIN_DIST", 0.9)
+        assert not np.array_equal(layout_once(h), made + 1), "with other settings"
+    with monkeypatch.context() as patched:
+        patched.setattr(embed, "version", lambda package: "another")
+        assert np.array_equal(layout_once(h), made), "by another UMAP"
     for damaged in (b"", kept.read_bytes()[:-9], b"no array"):
         kept.write_bytes(damaged)
         assert np.array_equal(layout_once(h), made)
@@ -257,13 +282,12 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
             train(parts, StopsAt(parts, share))
     train(parts)
     kept, resumed = read_snapshots(whole), read_snapshots(parts)
-    parts.snapshots_file.write_bytes(parts.snapshots_file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"^snapshots\.npz cannot be read \("):
-        read_snapshots(parts)
     assert list(kept) == list(resumed) == [0, 2, 4]
     assert all(x.dtype == np.float16 and np.array_equal(x, resumed[epoch]) for epoch, x in kept.items())
 
     data = datasets.load(shapes, 16)
+    with np.load(whole.snapshots_file, allow_pickle=False) as file:
+        assert np.array_equal(file["index"], datasets.sample(data, 48)), "of which images"
     evaluation = FinalEvaluation(whole.config, data, trained.views, trained.precision)
     untrained = evaluation.h(initial(whole.config, len(data.x_train), 3).encoder, data.images(datasets.sample(data, 48)))
     np.testing.assert_allclose(kept[0], untrained.numpy(), rtol=2e-3, atol=1e-3)
@@ -271,6 +295,85 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
     expected = train(plain).method.state_dict()  # looking at h changes nothing in what is learnt
     assert all(torch.equal(value, expected[name]) for name, value in trained.method.state_dict().items())
     assert read_snapshots(plain) == {} and not plain.snapshots_file.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "without h"])
+def test_damaged_snapshots_are_told_in_words(shapes, damage):
+    run = make_run("damaged", shapes)
+    keep_snapshots(run, {0: np.zeros((4, 2), np.float16), 5: np.ones((4, 2), np.float16)}, np.arange(4))
+    assert [int(h[0, 0]) for h in read_snapshots(run).values()] == [0, 1]
+    whole = run.snapshots_file.read_bytes()
+    if damage == "without h":
+        np.savez(run.snapshots_file, epoch=np.arange(2))
+    else:
+        run.snapshots_file.write_bytes({"cut": whole[:-100], "empty": b"", "foreign": b"no array"}[damage])
+    with pytest.raises(ValueError, match=r"^snapshots\.npz cannot be read \("):
+        read_snapshots(run)
+
+
+def few_images(shapes: str, labelled: bool) -> tuple[Run, FinalEvaluation, torch.nn.Module]:
+    """A run of 12 + 8 images, all of which are its sample, to be measured with an untrained encoder."""
+    run, data = make_run("few", shapes), datasets.load(shapes, 16)
+    few = replace(data, x_train=data.x_train[:12], x_test=data.x_test[:8], y_train=data.y_train[:12], y_test=data.y_test[:8])
+    if not labelled:
+        few = replace(few, y_train=None, y_test=None, classes=())
+    training = Training(run.config, data, torch.device("cpu"))
+    return run, FinalEvaluation(run.config, few, training.views, torch.float32), training.method.encoder
+
+
+def test_what_the_sample_has_no_labels_and_predictions_of_is_minus_one(shapes):
+    run, evaluation, encoder = few_images(shapes, labelled=False)
+    results = evaluation.embed(encoder, None, run, {})
+    assert (results["umap"]["n"], results["umap"]["k"], results["umap"]["silhouette"]) == (20, 8, None)
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        assert (kept["label"] == -1).all() and (kept["prediction"] == -1).all()
+        assert kept["index"].tolist() == list(range(20)) and kept["train"].tolist() == 12 * [True] + 8 * [False]
+    assert (pd.read_parquet(run.umap_file)["label"] == -1).all()
+
+
+def test_h_is_kept_short_and_not_as_half_floats_whose_bounds_it_may_leave(shapes):
+    run, evaluation, encoder = few_images(shapes, labelled=True)
+    h = evaluation.h(encoder, evaluation.data.x_test) * 1e6
+    evaluation.h = lambda *_: torch.cat([h, h, h])[:20]
+    evaluation.embed(encoder, None, run, {})
+    with np.load(run.embeddings_file, allow_pickle=False) as kept:
+        np.testing.assert_allclose(kept["h"][:8], h, rtol=2**-11)
+        assert h.max() > np.finfo(np.float16).max and np.array_equal(kept["h"], shortened(kept["h"]))
+
+
+def test_what_cannot_be_written_leaves_what_was_there(shapes, monkeypatch):
+    run, evaluation, encoder = few_images(shapes, labelled=True)
+    said = {"index": np.array([0, 100_000]), "label": np.array([0, 300]), "linear": np.zeros(2), "knn": np.ones(2)}
+
+    def write():
+        keep_snapshots(run, {0: np.zeros((4, 2), np.float16)}, np.arange(4))
+
+    writers = {
+        run.snapshots_file: write,
+        run.predictions_file: lambda: keep_predictions(said, run),
+        run.embeddings_file: lambda: evaluation.embed(encoder, None, run, {}),
+        run.umap_file: lambda: evaluation.embed(encoder, None, run, {}),
+    }
+    for file, write_it in writers.items():
+        write_it()
+        before = file.read_bytes()
+
+        def half_way(target, *_, **__):
+            target.write(b"half") if hasattr(target, "write") else target.write_bytes(b"half")
+            raise RuntimeError("half way")
+
+        with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="half way"):
+            for where, name in ((np, "savez"), (np, "savez_compressed")):
+                patched.setattr(where, name, half_way)
+            if file == run.umap_file:
+                patched.undo()
+                patched.setattr(pd.DataFrame, "to_parquet", lambda frame, target, **_: half_way(target))
+            write_it()
+        assert file.read_bytes() == before
+    with np.load(run.predictions_file, allow_pickle=False) as kept:
+        assert all(np.array_equal(kept[name], values) for name, values in said.items())
+    keep_predictions(None, run)
+    assert not run.predictions_file.exists(), "of labels that are no more"
 
 
 def test_the_sample_has_the_predictions_that_the_probe_makes_of_the_same_images(shapes):
@@ -287,22 +390,27 @@ def test_the_sample_has_the_predictions_that_the_probe_makes_of_the_same_images(
 
 
 def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes):
-    run = make_run("embedded", shapes, **{"method": "simclr", "evaluate.snapshots": 1})
+    run = make_run("embedded", shapes, **{"method": "simclr", "evaluate.snapshots": 2, "epochs": 4})
     training: Training = train(run)
     data = datasets.load(shapes, 16)
     evaluation = FinalEvaluation(run.config, data, training.views, torch.float32)
     results = evaluation.embed(training.method.encoder, None, run, read_snapshots(run))
     layout = pd.read_parquet(run.umap_file)
-    assert layout["epoch"].unique().tolist() == [0, 1, 2, 3]
+    assert layout["epoch"].unique().tolist() == [0, 2, 4]
     assert list(layout.columns) == ["x", "y", "index", "label", "epoch"]
     with np.load(run.embeddings_file, allow_pickle=False) as kept:
         assert all((rows["index"].to_numpy() == kept["index"]).all() for _, rows in layout.groupby("epoch"))
         assert (kept["train"] == (kept["index"] < len(data.x_train))).all()
-        last = layout[layout["epoch"] == 3][["x", "y"]].to_numpy()
+        last, before = (layout[layout["epoch"] == epoch][["x", "y"]].to_numpy() for epoch in (4, 2))
+        np.testing.assert_allclose(procrustes(before, last), before, atol=1e-3)  # it lies upon the one after it
         again = measures(kept["h"], last, kept["label"])
+        of_pca = measures(kept["h"], pca(kept["h"])[0], kept["label"])
         in_h = silhouette(kept["h"], kept["label"], "cosine")
     # H may be kept shorter than it was measured.
     assert {name: results["umap"][name] for name in again} == pytest.approx(again, abs=0.01)
+    assert {name: results["pca"][name] for name in of_pca} == pytest.approx(of_pca, abs=0.01)
+    assert of_pca != again
+    assert not STARTED.keys() & results["umap"].keys(), "the last layout starts from no other"
     assert results["umap"]["k"] == 15 and results["umap"]["n"] == 48 and results["pca"]["k"] == 15
     assert sum(results["pca"]["explained_variance"]) <= 1
     assert results["umap"]["silhouette_h"] == results["pca"]["silhouette_h"] == pytest.approx(in_h, abs=0.01)

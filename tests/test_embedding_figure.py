@@ -20,7 +20,7 @@ def points(n: int = 60, classes=CLASSES, seed: int = 0) -> pd.DataFrame:
         {
             "x": rng.normal(size=n),
             "y": 100 + 3 * rng.normal(size=n),
-            "index": rng.permutation(10 * n)[:n],
+            "index": 1_000_000 + rng.permutation(10 * n)[:n],
             "class": [classes[k] for k in label],
             "predicted": [classes[k] for k in guess],
             "split": np.where(rng.random(n) < 0.5, "train", "test"),
@@ -56,8 +56,8 @@ def test_a_trace_holds_the_images_of_its_name_and_no_others(by):
 
 def test_tooltips_say_the_class_and_a_wrong_guess():
     frame = points().set_index("index")
-    for by in ("class", "split", "probe"):
-        for trace in images(panel(points(), by, classes=CLASSES)):
+    for by, highlight in (("class", ()), ("class", CLASSES[:2]), ("split", ()), ("probe", ())):
+        for trace in images(panel(points(), by, classes=CLASSES, highlight=highlight)):
             for index, text in zip(trace.customdata, trace.text):
                 said = trace.hovertemplate.replace("%{text}", text)
                 row = frame.loc[index]
@@ -80,12 +80,35 @@ def test_no_more_classes_stand_out_than_can_be_told_apart(n):
     told = looks([str(k) for k in range(n)])
     assert len(set(told.values())) == len(told) == (n if n <= AT_MOST else len(told)) <= AT_MOST
     assert n <= AT_MOST or 1 < len(told) <= len(COLOURS)
+    assert len({colour for colour, _ in told.values()}) == min(len(told), len(COLOURS)), "by colour first"
+    assert n <= AT_MOST or max(map(int, told)) >= n / 2, "from all over the list"
 
 
 def test_highlighted_classes_have_colours_and_the_rest_is_grey():
     figure = panel(points(), classes=CLASSES, highlight=["thing 7", "thing 3"])
     assert [trace.name for trace in images(figure)] == ["others", "thing 3", "thing 7"]
     assert [chip.text for chip in figure.layout.annotations] == ["thing 3", "thing 7"]
+
+
+def test_a_reader_keeps_the_zoom_whatever_is_coloured_and_selected():
+    before, after = panel(points(), classes=CLASSES, title="t"), panel(points(), "split", selected=[3], title="t")
+    assert before.layout.uirevision == after.layout.uirevision
+
+
+def test_points_are_as_large_in_every_group_of_a_panel():
+    figure = panel(points(600), classes=CLASSES, highlight=["thing 3"])
+    assert len({trace.marker.size for trace in images(figure)}) == 1
+
+
+@pytest.mark.parametrize("by", ["class", "predicted", "split", "probe"])
+def test_what_a_colour_means_is_told_by_the_names_of_classes_or_by_a_legend(by):
+    figure = panel(points(), by, classes=CLASSES)
+    assert figure.layout.showlegend == (by in ("split", "probe"))
+    if by in ("split", "probe"):
+        assert not {chip.arrowcolor for chip in figure.layout.annotations} & {trace.marker.color for trace in images(figure)}
+    if by == "class":
+        said = {chip.text: chip.arrowcolor for chip in figure.layout.annotations}
+        assert said == {trace.name: trace.marker.color for trace in images(figure)}
 
 
 def test_names_do_not_lie_over_each_other():
@@ -97,6 +120,29 @@ def test_names_do_not_lie_over_each_other():
     for k, one in enumerate(chips):
         for other in chips[:k]:
             assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
+
+
+def places(layout) -> list[tuple[str, float, float]]:
+    """Each name's text, and its middle in pixels of the panel, from the left and from below."""
+    (x0, x1), (y0, y1) = layout.xaxis.range, layout.yaxis.range
+    return [
+        (chip.text, (chip.x - x0) / (x1 - x0) * PANEL + chip.ax, (chip.y - y0) / (y1 - y0) * PANEL - chip.ay)
+        for chip in layout.annotations
+    ]
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.3, 1.0])
+def test_names_stay_within_the_panel_and_off_each_other_wherever_the_classes_lie(radius):
+    """Heaps on a ring, small or as large as the panel, within a few far points that say how large that is."""
+    frame = points(200)
+    angle = frame["class"].map(CLASSES.index) * 2 * np.pi / len(CLASSES)
+    frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
+    frame.loc[:3, ["x", "y"]] = [[-1, -1], [-1, 1], [1, -1], [1, 1]]
+    said = places(panel(frame, classes=CLASSES).layout)
+    for k, (text, x, y) in enumerate(said):
+        assert 3 * len(text) <= x <= PANEL - 3 * len(text) and 8 <= y <= PANEL - 8, text
+        for other, other_x, other_y in said[:k]:
+            assert abs(y - other_y) >= 15 or abs(x - other_x) >= 3 * (len(text) + len(other)), (text, other)
 
 
 def test_long_names_stay_within_the_panel():
@@ -111,8 +157,8 @@ def test_long_names_stay_within_the_panel():
 
 def test_names_stand_among_the_points_of_their_class():
     """At the larger heap where a class falls apart; not between, where there are others or nobody."""
-    heaps = np.random.default_rng(0).normal(size=(1200, 2)) * 0.3 + np.repeat([[0.0, 0.0], [10.0, 0.0]], [800, 400], axis=0)
-    frame = points(1200).assign(x=heaps[:, 0], y=heaps[:, 1])
+    heaps = np.random.default_rng(0).normal(size=(6000, 2)) * 0.3 + np.repeat([[10.0, 0.0], [0.0, 0.0]], [2000, 4000], axis=0)
+    frame = points(6000).assign(x=heaps[:, 0], y=heaps[:, 1])
     chips = panel(frame, classes=CLASSES).layout.annotations
     assert {chip.text for chip in chips} == set(CLASSES)
     for chip in chips:
@@ -146,6 +192,12 @@ def test_panels_are_square_and_hold_all_points():
     assert x0 < frame["x"].min() and frame["x"].max() < x1 and y0 < frame["y"].min() and frame["y"].max() < y1
 
 
+def test_points_in_one_place_are_drawn_there():
+    layout = panel(points().assign(x=1.0, y=2.0), classes=CLASSES).layout
+    assert layout.xaxis.range[0] < 1 < layout.xaxis.range[1] and layout.yaxis.range[0] < 2 < layout.yaxis.range[1]
+    assert len(layout.annotations) == len(CLASSES)
+
+
 def test_text_from_a_folder_is_never_markup():
     evil = ["<img src=x>", "%{x}"]
     figure = panel(points(classes=evil), classes=evil, title="<b>t</b>")
@@ -164,3 +216,9 @@ def test_without_labels_all_points_are_still_there():
     assert sum(len(trace.x) for trace in images(figure)) == len(frame) and not figure.layout.annotations
     assert {text for trace in images(figure) for text in trace.text} == {"no label"}
     assert sum(len(trace.x) for trace in images(panel(frame, "class"))) == len(frame)
+
+
+@pytest.mark.parametrize("column", ["class", "predicted"])
+def test_nothing_was_taken_for_what_is_not_known(column):
+    figure = panel(points().assign(**{column: ""}), "split", classes=CLASSES)
+    assert not [text for trace in images(figure) for text in trace.text if "taken for" in text]

@@ -189,10 +189,12 @@ def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_ac
     data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
     data = replace(data, y_train=np.random.default_rng(0).permutation(data.y_train))  # of which the probes make what they will
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
-    results, _, said = evaluation.results(encoder, encoder)
+    results, probe, said = evaluation.results(encoder, encoder, torch.nn.Linear(256, 8))
+    assert not {"heads", "label_efficiency"} & results.keys(), "what was not asked for"
+    assert results["linear"]["regularisation"] == probe.regularisation
     assert np.array_equal(data.images(said["index"]), data.x_test) and np.array_equal(data.labels(said["index"]), said["label"])
-    for probe in ("linear", "knn"):
-        assert results[probe]["accuracy"] == pytest.approx((said[probe] == data.y_test).mean())
+    for name in ("linear", "knn"):
+        assert results[name]["accuracy"] == pytest.approx((said[name] == data.y_test).mean())
     assert results["linear"]["accuracy"] != results["knn"]["accuracy"], "the two can be told apart"
     assert results["knn"]["k"] == results["knn"]["n_train"] == 96, "no more can vote than there are"
 
@@ -210,6 +212,37 @@ def test_while_training_every_run_is_measured_on_the_same_images_and_views(shape
             torch.rand(seed + 1)
             seen.append((evaluation.neighbours.tolist(), evaluation.queries.tolist(), evaluation(encoder)))
     assert all(one == seen[0] for one in seen)
+
+
+def test_knn_while_training_asks_test_images_for_their_own_labels(shapes):
+    torch.manual_seed(2)
+    data, encoder, draw = datasets.load(shapes, 16), build_encoder("small", 16), np.random.default_rng(0)
+    data = replace(data, y_train=draw.permutation(data.y_train), y_test=draw.permutation(data.y_test))
+    settings = {"evaluate.knn_train": 40, "evaluate.sample": 30, "evaluate.knn_k": 3, "evaluate.knn_temperature": 0.02}
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, **settings})
+    views = Views(config.augment, [0.5] * 3, [0.25] * 3)
+    online = OnlineEvaluation(config, data, views, torch.float32)
+    train, test = (
+        features(encoder, x[some], views, torch.float32)
+        for x, some in ((data.x_train, online.neighbours), (data.x_test, online.queries))
+    )
+    train_labels, said = torch.from_numpy(data.y_train[online.neighbours]), online(encoder)["knn"]
+
+    def right(k: int, temperature: float, labels: np.ndarray) -> float:
+        return (knn_predict(train, train_labels, test, k, temperature, 3).numpy() == labels[online.queries]).mean()
+
+    assert said == pytest.approx(right(3, 0.02, data.y_test))
+    others = right(3, 0.1, data.y_test), right(20, 0.02, data.y_test), right(3, 0.02, data.y_train)
+    assert all(said != pytest.approx(other) for other in others), "they can be told apart"
+
+
+@pytest.mark.parametrize("tested", [True, False])
+def test_while_training_without_labels_or_test_images_geometry_alone_is_measured(shapes, tested):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8})
+    data, views = datasets.load(shapes, 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
+    data = replace(data, y_test=None) if tested else replace(data, x_test=data.x_test[:0], y_train=None, y_test=None)
+    measured = OnlineEvaluation(config, data, views, torch.float32)(build_encoder("small", 16))
+    assert set(measured) == {"alignment", "uniformity", "effective_rank", "std"} and np.isfinite(list(measured.values())).all()
 
 
 def test_geometry_is_measured_on_a_first_and_a_second_view(shapes):

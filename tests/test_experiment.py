@@ -411,7 +411,9 @@ def test_a_trash_that_may_not_be_read_is_empty_and_one_that_is_made_may_be_read(
         trash.discard(store, run)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((store.root / ".trash").stat().st_mode) == 0o755 and len(trash.contents(store)) == 1
+    for folder in (store.root / ".trash", *(store.root / ".trash").iterdir()):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    assert len(trash.contents(store)) == 1
     listing = Path.iterdir
 
     def refused(folder: Path):
@@ -427,18 +429,43 @@ def test_a_trash_that_may_not_be_read_is_empty_and_one_that_is_made_may_be_read(
 def test_a_run_at_work_is_not_discarded(store, run):
     with run.hold(), pytest.raises(BlockingIOError, match="e/a is running"):
         trash.discard(store, store.experiment("e"))
+    with run.hold(), pytest.raises(BlockingIOError, match="e/a is running"):
+        trash.discard(store, run)
     assert run.exists() and not trash.contents(store)
     assert trash.discard(store, store.experiment("e")).exists()
+
+
+def days_ago(days: int) -> str:
+    """The name of a folder of the trash."""
+    return time.strftime("%Y%m%d-%H%M%S-x", time.localtime(time.time() - days * 24 * 3600))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Lima"])
+def test_the_trash_lists_the_latest_first_and_when_it_was_put_there(store, run, monkeypatch, zone):
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", zone)
+        time.tzset()
+        run.experiment.add({name: resolve({"dataset": "digits"}) for name in "bc"})
+        for name, days in (("b", 2), ("a", 1), ("c", 3)):
+            kept = trash.discard(store, run.experiment.run(name))
+            kept.parents[1].rename(kept.parents[1].with_name(days_ago(days)))
+        found = trash.contents(store)
+        (store.root / ".trash" / days_ago(0)).write_text("no folder")
+        assert [lost.id for lost in trash.contents(store)] == [lost.id for lost in found] == ["e/a", "e/b", "e/c"]
+        assert [round((time.time() - lost.when) / 3600) for lost in found] == [24, 48, 72]
+        trash.empty(store)
+    time.tzset()
 
 
 def test_the_trash_forgets_after_a_week(store, run):
     trash.discard(store, run)
     (folder,) = (store.root / ".trash").iterdir()
     (store.root / ".trash" / "mine").mkdir()
-    trash.empty(store)
-    assert len(trash.contents(store)) == 1
-    old = time.strftime("%Y%m%d-%H%M%S", time.localtime(time.time() - 8 * 24 * 3600))
-    folder.rename(folder.with_name(f"{old}-x"))
+    for days in (0, 6):
+        folder = folder.rename(folder.with_name(days_ago(days)))
+        trash.empty(store)
+        assert len(trash.contents(store)) == 1
+    folder.rename(folder.with_name(days_ago(8)))
     trash.empty(store)
     assert [path.name for path in (store.root / ".trash").iterdir()] == ["mine"]
 

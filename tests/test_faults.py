@@ -564,13 +564,14 @@ def test_of_two_who_launch_the_same_name_one_wins_and_nothing_is_half_made(digit
 def test_what_a_killed_launcher_left_half_made_is_not_listed_and_swept_in_time(digits):
     store = Store()
     experiment = make_run("whole", digits).experiment
-    for half in (store.root / ".new-x-1", experiment.path / ".new-2"):
+    halves = store.root / ".new-x-1", experiment.path / ".new-2", store.root / ".import-3"
+    for half in halves:
         shutil.copytree(experiment.path / "run", half / "run")
     assert [e.name for e in store.experiments()] == ["whole"] and len(experiment.runs()) == 1
     trash.empty(store, kept_seconds=3600)
-    assert (store.root / ".new-x-1").exists(), "its maker may be at work"
+    assert all(half.exists() for half in halves), "their makers may be at work"
     trash.empty(store, kept_seconds=-1)
-    assert not (store.root / ".new-x-1").exists() and not (experiment.path / ".new-2").exists() and len(experiment.runs()) == 1
+    assert not any(half.exists() for half in halves) and len(experiment.runs()) == 1
 
 
 # -- Memory, and the data ------------------------------------------------------------

@@ -79,6 +79,7 @@ def test_every_image_is_changed_as_is_told_of_it_however_they_are_batched(monkey
     black = -2.0  # once it is normalised
     assert torch.equal((h == black).all(1), way == 1) and torch.equal((h > black).all(1), way == 0)
     assert torch.equal(way, again) and way.bincount().tolist() == [10, 10]
+    assert way.tolist() not in ([0, 1] * 10, [1, 0] * 10), "classes may take turns, and are no change"
 
 
 def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images():
@@ -86,6 +87,28 @@ def test_what_is_forgotten_is_learnt_on_training_images_and_asked_of_test_images
     told = forgets(nn.Flatten(), nn.Identity(), data, 1500, views(), torch.float32)
     test = len(data.x_test)
     assert test < 750 and all((task["n_train"], task["n_test"]) == (1500 - test, test) for task in told.values())
+
+
+class Noise(nn.Module):
+    """h has nothing to do with the image, and so many coordinates that a probe learns any of them by heart."""
+
+    def forward(self, x):
+        return torch.randn(len(x), 1000)
+
+
+def test_what_is_learnt_by_heart_is_no_knowledge():
+    torch.manual_seed(0)
+    told = forgets(Noise(), nn.Identity(), datasets.load("digits", 8), 600, views(), torch.float32)
+    assert all(task["h"] == pytest.approx(task["chance"], abs=0.12) for task in told.values())
+
+
+def test_a_set_with_a_single_coloured_image_is_asked_for_colour_and_one_without_test_images_for_nothing():
+    data = datasets.load("digits", 8)
+    few = replace(data, x_train=data.x_train[:40].copy(), x_test=data.x_test[:20], y_train=None, y_test=None, classes=())
+    few.x_train[3, 0, 0, 2] ^= 255  # its blue alone
+    assert set(forgets(nn.Flatten(), nn.Identity(), few, 60, views(), torch.float32)) == {*OF_COLOUR, *OF_ORIENTATION}
+    untested = replace(few, x_test=data.x_test[:0])
+    assert forgets(nn.Flatten(), nn.Identity(), untested, 60, views(), torch.float32) == {}
 
 
 def test_chance_is_what_one_gets_who_always_says_the_commonest_change():
@@ -116,6 +139,7 @@ def test_encoder_and_head_stay_bit_identical_and_z_is_measured(shapes, kind):
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
     assert method.encoder.training and method.head.training
     heads = results["heads"]
+    assert all(task["n_train"] + task["n_test"] == 64 for task in heads["forgets"].values()), "the fixed evaluation sample"
     assert heads["linear"]["h"] == results["linear"]["accuracy"]
     assert (heads["linear"]["z"] == heads["linear"]["h"]) or kind != "none"
     assert results["label_efficiency"][-1]["accuracy"] == results["linear"]["accuracy"]
@@ -129,3 +153,7 @@ def test_the_trained_head_comes_back_from_the_checkpoint(shapes):
     assert not torch.equal(project(fresh, h), project(trained, h))
     restore_head(fresh, checkpoint.read(run)[0]["method"])
     assert torch.equal(project(fresh, h), project(trained, h))
+    assert not project(trained, h).requires_grad
+    for training in (True, False):
+        project(fresh.train(training), h)
+        assert fresh.training == training, "its mode is untouched"

@@ -157,6 +157,7 @@ def test_what_others_write_into_an_experiment_stays_when_it_grows(tmp_path):
     plan.grow(experiment, {"batch_size": [64]})
     said = read_json(experiment.spec_file)
     assert (said["axes"]["batch_size"], said["notes"], said["of_a_later_version"]) == ([32, 64], "at night", 1)
+    assert said["command"] is None, "what no command has made, none alone would make again"
 
 
 def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, monkeypatch):
@@ -238,6 +239,35 @@ def test_a_run_whose_folder_would_have_too_long_a_name_is_refused_with_what_is_i
 def test_a_grid_too_large_is_refused_at_once():
     planned = plan.plan(Spec(axes={"seed": list(range(100)), "epochs": list(range(1, 100))}))
     assert "9900 runs" in planned.problems["axes"] and not planned.configs
+
+
+@pytest.mark.parametrize(("axes", "size"), [({"seed": [0, 1, 2]}, 3), ({"method": ["moco", "byol"], "seed": [0, 1]}, 4)])
+def test_a_grid_may_have_just_as_many_runs_as_are_possible(axes, size, monkeypatch):
+    for most in (size, size - 1):
+        monkeypatch.setattr(plan, "MAX_RUNS", most)
+        planned = plan.plan(Spec(base={"dataset": "digits"}, axes=axes))
+        assert (len(planned.configs), list(planned.problems)) == ((size, []) if most == size else (0, ["axes"]))
+
+
+def test_a_runs_name_may_be_just_as_long_as_is_possible(monkeypatch):
+    for longest in (len("byol-bs256-s0"), len("byol-bs256-s0") - 1):
+        monkeypatch.setattr(plan, "LONGEST_NAME", longest)
+        planned = plan.plan(Spec(base={"dataset": "digits", "method": "byol"}))
+        assert ("axes" in planned.problems) == (longest < 13)
+
+
+def test_what_several_runs_deserve_to_be_told_is_told_once():
+    spec = Spec(base={"dataset": "digits", "batch_size": 1000}, axes={"method": ["byol", "simclr"], "seed": [0, 1]})
+    assert len(plan.plan(spec).configs) == 4 and len(plan.plan(spec).warnings) == 1
+
+
+def test_an_axis_holds_whatever_the_settings_of_a_method_say():
+    spec = Spec(base={"dataset": "digits"}, by_method={"byol": {"epochs": 7}}, axes={"method": ["byol"], "epochs": [1, 2]})
+    assert sorted(config.epochs for config in plan.plan(spec).configs.values()) == [1, 2]
+
+
+def test_a_grid_without_methods_has_no_runs_whatever_else_varies():
+    assert plan.plan(Spec(base={"dataset": "digits"}, axes={"method": [], "seed": [0]})) == plan.Plan()
 
 
 def test_settings_of_one_method_hold_for_it_alone():
@@ -362,6 +392,12 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     problems, warnings = plan.check(resolve({"dataset": dataset} | SMALL))
     assert not problems and "no labels" in warnings[0]
     assert "method" in plan.check(resolve({"dataset": dataset, "method": "supervised"} | SMALL))[0]
+    assert not plan.check(resolve({"dataset": dataset} | SMALL | {"evaluate.knn_k": 41}))[0], "nobody votes"
+
+
+def test_a_single_class_is_refused():
+    problems, _ = plan.suits(resolve(SMALL), datasets.Info("d", train=40, test=10, classes=("cat",), shape=(16, 16)))
+    assert list(problems) == ["dataset"] and "a single class, 'cat'" in problems["dataset"]
 
 
 @pytest.mark.parametrize(("test", "refused"), [(0, False), (1, True), (2, False)])
@@ -377,7 +413,26 @@ def test_classes_that_are_tested_and_never_trained_on_deserve_a_word(tmp_path):
     assert plan.check(resolve({"dataset": npz(tmp_path / "b.npz", y_test=np.zeros(10, int))} | SMALL)) == ({}, [])
 
 
-@pytest.mark.parametrize(("train", "batch", "said"), [(40, 20, []), (40, 13, []), (40, 21, ["19 of the 40", "(48%)"])])
+@pytest.mark.parametrize("n", [5, 6])
+def test_of_many_classes_that_are_never_trained_on_five_are_named(n):
+    info = datasets.Info("d", 40, 10, tuple("abcdefgh"), (16, 16), untrained=dict.fromkeys("abcdefgh"[:n], 1))
+    said = plan.out_of_reach(info, "d")
+    assert f"no training image of a, b, c, d, e{', ...' if n > 5 else ''}: {n} of 10" in said
+
+
+@pytest.mark.parametrize(
+    ("classes", "test", "why"),
+    [(3, 10, ""), (3, 0, "no labels"), (0, 10, "no labels"), (1, 10, "two classes"), (3, 1, "two test images")],
+)
+def test_why_nothing_can_be_probed_is_said_and_only_then(classes, test, why):
+    said = plan.unprobed(datasets.Info("d", train=40, test=test, classes=tuple("abc"[:classes]), shape=(16, 16)))
+    assert why in said and bool(said) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("train", "batch", "said"),
+    [(40, 20, []), (40, 13, []), (40, 19, []), (40, 37, ["3 of the 40"]), (40, 21, ["19 of the 40", "(48%)"])],
+)
 def test_images_that_no_whole_batch_takes_deserve_a_word_where_they_are_many(tmp_path, train, batch, said):
     config = resolve({"dataset": npz(tmp_path / "a.npz", train=train)} | SMALL | {"batch_size": batch})
     problems, warnings = plan.check(config)
@@ -388,6 +443,8 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
     config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
     problems, warnings = plan.check(config)
     assert not problems and any("moco.queue_size" in warning for warning in warnings)
+    for settings in ({"moco.queue_size": 40}, {"moco.queue_size": 41, "moco.negatives": "batch"}):
+        assert plan.check(resolve({"dataset": config.dataset, "method": "moco"} | SMALL | settings)) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -400,6 +457,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"method": "byol", "devices": 3}, []),
         ({"devices": 3}, ["6 groups"]),
         ({"devices": 12}, ["12 groups"]),
+        ({"devices": 3, "moco.bn_splits": 2}, ["3 groups"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
         ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),

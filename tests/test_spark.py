@@ -13,10 +13,23 @@ CURVE = st.integers(0, 200).flatmap(lambda n: arrays(float, n, elements=st.float
 
 
 def test_a_run_that_is_half_way_has_a_line_half_across():
-    whole, half = np.arange(1.0, 21.0), np.arange(1.0, 11.0)
-    drawn = ET.fromstring(spark.lines([("moco", whole, whole / 20), ("byol", half, half / 40)], end=20.0)).findall("{*}polyline")
-    ends = [float(line.get("points").split()[-1].split(",")[0]) for line in drawn]
-    assert ends == [spark.WIDTH - 2, spark.WIDTH / 2]
+    whole, half = np.arange(1.0, 201.0), np.arange(1.0, 101.0)
+    picture = ET.fromstring(spark.lines([("moco", whole, 0.5 + whole / 400), ("byol", half, half / 400)], end=200.0))
+    ends = [line.get("points").split()[-1] for line in picture.findall("{*}polyline")]
+    assert [float(end.split(",")[0]) for end in ends] == [spark.WIDTH - 2, spark.WIDTH / 2]
+
+
+def test_the_runs_share_the_height_between_them():
+    """From the lowest accuracy of any of them to the highest: one scale, so that they can be compared."""
+    x = np.arange(1.0, 201.0)
+    picture = ET.fromstring(spark.lines([("moco", x, 0.5 + x / 400), ("byol", x, 0.25 + x / 400)], end=200.0))
+    heights = [[float(p.split(",")[1]) for p in line.get("points").split()] for line in picture.findall("{*}polyline")]
+    low, high = heights[1][0], heights[0][-1]
+    assert low - high > 0.8 * spark.HEIGHT, "of what is there, nearly all is used"
+    ends = [(heights[0][0], heights[0][-1]), (heights[1][0], heights[1][-1])]
+    for (first, last), (began, ended) in zip(ends, ((0.5025, 1.0), (0.2525, 0.75))):
+        shares = [(low - y) / (low - high) for y in (first, last)]
+        np.testing.assert_allclose(shares, [(began - 0.2525) / 0.7475, (ended - 0.2525) / 0.7475], atol=0.01)
 
 
 def test_each_method_that_has_a_curve_is_named_beside_a_piece_of_its_line():
@@ -34,6 +47,9 @@ def test_each_method_that_has_a_curve_is_named_beside_a_piece_of_its_line():
     assert len({line.get("stroke-dasharray") for line in lines[:3]}) == 3, "not by colour alone"
     ends = [(float(name.get("x")) + spark.LETTER * len(name.text), float(name.get("y"))) for name in names]
     assert all(x <= spark.WIDTH and spark.HEIGHT < y < float(picture.get("height")) for x, y in ends)
+    starts = [(float(name.get("x")) - spark.SEGMENT, float(name.get("y"))) for name in names]
+    for (end, row), (start, next_row) in zip(ends, starts[1:]):
+        assert next_row > row or (next_row == row and start > end), "none lies over another"
 
 
 @given(st.lists(CURVE, min_size=1, max_size=4).filter(lambda curves: any(map(len, curves))))

@@ -98,6 +98,9 @@ def test_raw_pixels_too_many_for_memory_are_shrunk_and_the_side_is_told(shapes, 
     (shrunk, of_test), side = evaluation.pixels()
     assert side == 4 and shrunk.shape == (96, 48) and of_test.shape == (48, 48)
     torch.testing.assert_close(shrunk.view(96, 3, 16).mean(2), whole.view(96, 3, 256).mean(2))
+    monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 10)
+    monkeypatch.setattr("sslcore.evaluate.final.fits", lambda size, device: False)
+    assert evaluation.pixels()[1] == 10, "never smaller, whether it fits or not"
 
 
 def test_resnet50_at_224_pixels_trains_through_the_same_path(tmp_path, nothing_fits):

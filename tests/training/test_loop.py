@@ -123,13 +123,28 @@ def test_the_last_epoch_is_measured_whether_or_not_its_number_divides(shapes):
 def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatch):
     run = make_run("clock", shapes)
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
-    clock = iter([100.0, 103.0, 150.0, 154.0])
+    clock, counter = iter([100.0, 103.0, 150.0, 154.0]), iter([3000.0, 50_000.0, 54_000.0])
+    training.meter.joules, training.meter.read = 0.0, lambda: next(counter)  # from 0 at 100
     monkeypatch.setattr("sslcore.journal.time.monotonic", lambda: next(clock))
     journal = Journal(training, run, Pulse(run))  # at 100
     with journal.paused():  # from 103 to 150
         pass
     journal.lap()  # at 154
-    assert training.seconds == 7
+    assert training.seconds == 7 and training.meter.joules == 7000
+
+
+def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_from_where_one_went_on(shapes, monkeypatch):
+    run = make_run("together", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    training.step, training.seconds = 6, 1000.0  # of 18, as of a checkpoint
+    clock = iter([100.0, 106.0])
+    monkeypatch.setattr("sslcore.journal.time.monotonic", lambda: next(clock))
+    journal = Journal(training, run, pulse := Hears(run))
+    for training.step in (7, 8, 9):
+        journal.note(torch.ones(()), torch.ones(16, 2))
+    rows = journal.read_out(wait=True)
+    assert [(row["step"], row["images_per_second"]) for row in rows] == [(7, 8.0), (8, 8.0), (9, 8.0)]
+    assert pulse.heard == [(0.5, 18.0)] and journal.read_out(wait=True) == []
 
 
 @pytest.mark.parametrize(("batch", "micro"), [(9, 4), (9, 2), (16, 5)])

@@ -11,6 +11,7 @@ import torch
 from sslcore import checkpoint, datasets, weights
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run
+from sslcore.files import DiskFull
 from sslcore.stages import cost, work
 from sslcore.training import Training
 from sslcore.worker import Pulse
@@ -99,6 +100,50 @@ def test_the_checkpoint_before_the_latest_is_kept_wherever_it_lies_and_whoever_w
     assert checkpoint.read(run) == ({"step": 2}, "") and not link.exists()
     run.checkpoint_file.unlink()
     assert checkpoint.read(run)[0] == {"step": 1}
+
+
+def test_however_a_checkpoint_is_damaged_the_one_before_it_is_read(shapes):
+    run = make_run("damaged", shapes)
+    for step in range(2):
+        checkpoint.write(run, {"step": step, "weights": torch.full((100,), float(step))})
+    whole = run.checkpoint_file.read_bytes()
+    flipped = whole.replace(torch.ones(100).numpy().tobytes(), torch.zeros(100).numpy().tobytes())
+    for damaged in (b"", b"no zip file", whole[:-9], whole[:50], whole[50:], whole[300:], flipped):
+        assert damaged != whole
+        run.checkpoint_file.write_bytes(damaged)
+        kept, said = checkpoint.read(run)
+        assert kept["step"] == 0 and said.startswith("checkpoint.pt is damaged (") and "\n" not in said
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_both_and_says_what_it_takes(shapes, monkeypatch):
+    run = make_run("full", shapes)
+    for step in range(2):
+        checkpoint.write(run, {"step": step})
+
+    def refuse(kept, file):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(DiskFull, match=r"checkpoint\.pt in .* takes 8\.0 MB"):
+        patched.setattr(torch, "save", refuse)
+        checkpoint.write(run, {"a": {"b": torch.zeros(1_000_000)}, "c": [torch.zeros(500_000, dtype=torch.float64)], "step": 2})
+    assert checkpoint.read(run) == ({"step": 1}, "")
+    run.checkpoint_file.unlink()
+    assert checkpoint.read(run)[0] == {"step": 0}
+
+
+def test_rows_are_on_the_disk_before_the_checkpoint_that_counts_on_them(shapes, monkeypatch):
+    run, synced = make_run("synced", shapes), []
+    sync = os.fsync
+
+    def noted(handle):
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    run.append_metrics({"step": 1})
+    checkpoint.write(run, {"step": 1})
+    assert synced == [run.metrics_file.stat().st_ino, run.checkpoint_file.stat().st_ino]
 
 
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):

@@ -98,7 +98,7 @@ def queue(store: Store) -> dict[Path, Job]:
             job = Job(id, state, reason, partition, nodes, int(requeues or 0), begins)
             if int(task) in trained[script]:
                 run = script.parents[1] / trained[script][int(task)]
-                if run not in found or job.trains:  # two at once only where one is on its way out
+                if run not in found or job.state != "COMPLETING":  # two at once only where one is on its way out
                     found[run] = job
     return found
 
