@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from sslcore import commands
 from sslcore.commands import PROGRAM
-from sslcore.config import ConfigError
 from sslcore.launch import ENGINES
 from sslcore.notation import printable
 
@@ -199,19 +198,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads on, as in `options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
         return 128 + signal.SIGPIPE
-    except ConfigError as error:
-        lines = [f"{name}: {what}" for name, what in error.problems.items()]
-    except (ValueError, OSError) as error:
-        lines = [str(error)]
-    except RuntimeError as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"{PROGRAM}: error: {printable(str(error))}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, RuntimeError) else 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
-    for line in lines:
-        print(f"{PROGRAM}: error: {printable(line)}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":
