@@ -285,9 +285,12 @@ def test_all_problems_are_told_at_once_in_one_line(store, capsys):
 
 
 def test_a_taken_name_is_refused_and_a_preset_name_is_numbered(store, nothing_starts, capsys):
-    assert main(shlex.split("launch photos --name mine")) == 0
-    assert main(shlex.split("launch photos --name mine")) == 2
-    assert "mine" in capsys.readouterr().err
+    with_a_warning = "launch photos --name mine --set dataset=digits batch_size=1000"
+    assert main(shlex.split(with_a_warning)) == 0
+    assert "do not fill a batch" in capsys.readouterr().err
+    assert main(shlex.split(with_a_warning)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mine: an experiment of this name exists" in line
     assert main(["launch", "photos"]) == main(["launch", "photos"]) == 0
     assert {experiment.name for experiment in store.experiments()} == {"mine", "photos", "photos-2"}
 
