@@ -230,6 +230,18 @@ def test_points_travel_less_than_between_layouts_that_are_only_laid_over_each_ot
         assert faithfulness(x, layouts[epoch]) > faithfulness(x, alone[epoch]) - 0.01
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_collapsed_encoder_has_a_layout_as_any_other(value):
+    """All h alike, as where every ReLU is dead: its run failed in the embed stage. Epochs before the collapse are seen, too."""
+    h, labels = clusters(40)
+    collapsed = np.full_like(h, value)
+    layout = umap_layout(collapsed)
+    assert layout.shape == (40, 2) and np.isfinite(layout).all() and not np.ptp(layout, axis=0).any()
+    assert all(measured is None or np.isfinite(measured) for measured in measures(collapsed, layout, labels).values())
+    layouts = umap_layouts(layout, {0: h.astype(np.float16), 1: collapsed.astype(np.float16)})
+    assert not np.ptp(layouts[1]) and faithfulness(h, layouts[0]) > 0.8
+
+
 def test_each_epochs_layout_starts_from_that_of_the_epoch_after_it(monkeypatch):
     rng, begun = np.random.default_rng(0), []
     last, *own = rng.normal(size=(4, 8, 2)).astype(np.float32)
