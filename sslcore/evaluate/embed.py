@@ -75,7 +75,8 @@ def layout_once(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         made_of.update(b"" if array is None else np.ascontiguousarray(array))
     file = cache.home() / "layouts" / f"{made_of.hexdigest()}.npy"
     with suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged
-        if (kept := np.load(file, allow_pickle=False)).shape == (len(h), 2):
+        kept = np.load(file, allow_pickle=False)
+        if kept.shape == (len(h), 2) and np.isfinite(kept).all():
             return kept
     layout = umap_layout(h, start=start)
     with suppress(OSError):  # a layout that cannot be kept is made anew
@@ -140,7 +141,7 @@ def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dic
     layouts = {}
     for epoch in sorted(snapshots, reverse=True):
         h = snapshots[epoch].astype(np.float32)
-        extent = np.ptp(layout) > 0
+        extent = np.ptp(layout, axis=0).all()
         layout = layouts[epoch] = procrustes(layout_once(h, layout), layout).astype(np.float32) if extent else layout_once(h)
     return dict(sorted(layouts.items()))
 
