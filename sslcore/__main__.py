@@ -192,8 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.root = getattr(args, "root", None)
     try:
         code = args.do(args)
-        if sys.stdout:  # there is none where it was closed
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:  # nobody reads on, as in `options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
@@ -207,9 +206,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if sys.stdout:
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
+    # Python has no stream where it was closed (>&-), and the first file that is opened would get its number
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
     code = main()
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)  # without the second that torch takes to be torn down, for which a finished run would keep its slot

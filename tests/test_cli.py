@@ -656,6 +656,16 @@ def test_launch_and_wait_trains_and_prints_the_table(store):
     assert run.name in status and "finished" in status
 
 
+def test_a_run_is_trained_and_told_of_where_standard_output_was_closed(store, nothing_starts):
+    assert main(shlex.split(f"launch photos --name quiet --set {TINY} --vary method=simclr")) == 0
+    (run,) = store.runs()
+    for command in (f"train {shlex.quote(str(run.path))}", "status quiet"):
+        words = f"exec {shlex.quote(sys.executable)} -m sslcore {command} >&-"
+        ended = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+    assert run.status().state == "finished" and "finished" in run.log_file.read_text()
+
+
 def test_stop_resume_and_leaving_the_wait_from_the_shell(store):
     waiting = shell(f"launch photos --name long --set {TINY.replace('epochs=1', 'epochs=10000')} --vary method=simclr --wait")
     run = until(lambda: next(iter(store.runs()), None))
