@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     # Python has no stream where it was closed (>&-), and the first file that is opened would get its number
-    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
     code = main()
     for stream in (sys.stdout, sys.stderr):
