@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 from sslcore import commands
 from sslcore.commands import PROGRAM
-from sslcore.config import ConfigError
 from sslcore.launch import ENGINES
 from sslcore.notation import printable
 
@@ -193,31 +192,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.root = getattr(args, "root", None)
     try:
         code = args.do(args)
-        if sys.stdout:  # there is none where it was closed
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code
     except BrokenPipeError:  # nobody reads on, as in `options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
         return 128 + signal.SIGPIPE
-    except ConfigError as error:
-        lines = [f"{name}: {what}" for name, what in error.problems.items()]
-    except (ValueError, OSError) as error:
-        lines = [str(error)]
-    except RuntimeError as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"{PROGRAM}: error: {printable(str(error))}", file=sys.stderr)
-        return 1
+        return 1 if isinstance(error, RuntimeError) else 2
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
-    for line in lines:
-        print(f"{PROGRAM}: error: {printable(line)}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":
-    if sys.stdout:
-        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
+    # Python has no stream where it was closed (>&-), and the first file that is opened would get its number
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
+    sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
     code = main()
-    for stream in filter(None, (sys.stdout, sys.stderr)):
+    for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)  # without the second that torch takes to be torn down, for which a finished run would keep its slot

@@ -170,10 +170,10 @@ def look(file: Path | str | BinaryIO) -> Contents:
 @contextmanager
 def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
     name = "the file" if hasattr(file, "read") else Path(file).name
+    if not (hasattr(file, "read") or Path(file).is_file()):  # a device or a pipe may be without an end
+        raise ValueError(f"{file}: there is no such file")
     try:
         archive = zipfile.ZipFile(file) if few_inside(file) else None
-    except FileNotFoundError:
-        raise ValueError(f"{file}: there is no such file") from None
     except Exception as error:
         raise ValueError(f"{name} is not a zip file that can be read: {_line(error)}") from None
     if archive is None:

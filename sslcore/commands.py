@@ -38,8 +38,6 @@ def launch(args: argparse.Namespace) -> int:
         raise ConfigError(planned.problems)
     if not planned.configs:
         raise ValueError(f"{args.preset}: there is no run in it; an axis without values?")
-    for warning in planned.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
 
     store = Store(args.root)
     if args.name is not None and not folder_name(args.name):
@@ -59,6 +57,8 @@ def launch(args: argparse.Namespace) -> int:
         except FileExistsError:
             if args.name is not None:  # else somebody else got the free name at this moment
                 raise
+    for warning in planned.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     out = progress.console()
     count = len(planned.configs)
     out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)

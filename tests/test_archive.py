@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import stat
@@ -248,6 +249,17 @@ def test_a_folder_is_no_file_to_export_into(experiment, tmp_path, monkeypatch, f
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="this is a folder; name a file"):
         archive.export(experiment, file)
+
+
+def test_a_pipe_or_a_device_is_neither_replaced_nor_read(store, experiment, tmp_path, monkeypatch):
+    """Whoever exports to /dev/null as root would leave the machine without it; /dev/zero has no end to be found."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ValueError, match="pipe: this is a device or a pipe; name a file"):
+        archive.export(experiment, pipe)
+    assert pipe.is_fifo()
+    monkeypatch.setattr(archive, "few_inside", lambda file: pytest.fail("it was opened"))
+    refused(store, pipe, "pipe: there is no such file")
 
 
 def test_a_file_that_is_cut_short_is_called_so(store, experiment, tmp_path):

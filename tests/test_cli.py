@@ -155,7 +155,8 @@ def test_bad_input_is_told_in_words_and_leaves_nothing_behind(arguments, says, s
     told = capsys.readouterr()
     assert code == 2 and not told.out
     assert says.format(pictures=pictures) in told.err
-    assert all(line.startswith("python -m sslcore: error: ") for line in told.err.splitlines())
+    (line,) = told.err.splitlines()
+    assert line.startswith("python -m sslcore: error: ")
     assert not store.root.exists()
 
 
@@ -277,16 +278,19 @@ def test_where_no_agent_comes_up_the_runs_are_queued_and_the_shell_says_so(store
     assert len(store.experiments()) == 1 and {run.status().state for run in store.runs()} == {"queued"}
 
 
-def test_all_problems_are_told_at_once(store, capsys):
+def test_all_problems_are_told_at_once_in_one_line(store, capsys):
     assert main(shlex.split("launch photos --set epochs=0 seed=-1 head.dim=1")) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[2] for line in lines] == ["epochs", "seed", "head.dim"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.findall("([a-z.]+): must be", line) == ["epochs", "seed", "head.dim"]
 
 
 def test_a_taken_name_is_refused_and_a_preset_name_is_numbered(store, nothing_starts, capsys):
-    assert main(shlex.split("launch photos --name mine")) == 0
-    assert main(shlex.split("launch photos --name mine")) == 2
-    assert "mine" in capsys.readouterr().err
+    with_a_warning = "launch photos --name mine --set dataset=digits batch_size=1000"
+    assert main(shlex.split(with_a_warning)) == 0
+    assert "do not fill a batch" in capsys.readouterr().err
+    assert main(shlex.split(with_a_warning)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "mine: an experiment of this name exists" in line
     assert main(["launch", "photos"]) == main(["launch", "photos"]) == 0
     assert {experiment.name for experiment in store.experiments()} == {"mine", "photos", "photos-2"}
 
@@ -650,6 +654,16 @@ def test_launch_and_wait_trains_and_prints_the_table(store):
     assert len(out.splitlines()) < 20, "a line a change, not a line a tick"
     status = shell("status tiny").communicate(timeout=300)[0]
     assert run.name in status and "finished" in status
+
+
+def test_a_run_is_trained_and_told_of_where_standard_output_was_closed(store, nothing_starts):
+    assert main(shlex.split(f"launch photos --name quiet --set {TINY} --vary method=simclr")) == 0
+    (run,) = store.runs()
+    for command in (f"train {shlex.quote(str(run.path))}", "status quiet"):
+        words = f"exec {shlex.quote(sys.executable)} -m sslcore {command} >&-"
+        ended = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, text=True, timeout=300)
+        assert ended.returncode == 0, ended.stderr
+    assert run.status().state == "finished" and "finished" in run.log_file.read_text()
 
 
 def test_stop_resume_and_leaving_the_wait_from_the_shell(store):

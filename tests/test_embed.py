@@ -224,6 +224,8 @@ def test_a_layout_is_made_once_for_what_it_depends_on(tmp_path, monkeypatch):
     for damaged in (b"", kept.read_bytes()[:-9], b"no array"):
         kept.write_bytes(damaged)
         assert np.array_equal(layout_once(h), made)
+    np.save(kept, np.full_like(made, np.nan))  # an earlier version made those of a collapsed encoder
+    assert np.array_equal(layout_once(h), made)
 
 
 def test_a_layout_is_made_where_none_can_be_kept(tmp_path, monkeypatch):
@@ -253,6 +255,20 @@ def test_points_travel_less_than_between_layouts_that_are_only_laid_over_each_ot
     assert travel(layouts | {3: last}) < 0.95 * travel(alone)
     for epoch, x in snapshots.items():
         assert faithfulness(x, layouts[epoch]) > faithfulness(x, alone[epoch]) - 0.01
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_collapsed_encoder_has_a_layout_as_any_other(value):
+    """All h alike, as where every ReLU is dead: its run failed in the embed stage. Epochs before the collapse are seen, too."""
+    h, labels = clusters(40)
+    collapsed = np.full_like(h, value)
+    layout = umap_layout(collapsed)
+    assert layout.shape == (40, 2) and np.isfinite(layout).all() and not np.ptp(layout, axis=0).any()
+    assert all(measured is None or np.isfinite(measured) for measured in measures(collapsed, layout, labels).values())
+    snapshots = {0: h.astype(np.float16), 1: collapsed.astype(np.float16)}
+    for last in (layout, umap_layout(h)):
+        layouts = umap_layouts(last, snapshots)
+        assert not np.ptp(layouts[1], axis=0).any() and faithfulness(h, layouts[0]) > 0.8
 
 
 def test_each_epochs_layout_starts_from_that_of_the_epoch_after_it(monkeypatch):

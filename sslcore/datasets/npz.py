@@ -14,6 +14,8 @@ import numpy as np
 
 from sslcore.datasets.source import Info, Report, Source, split, untrained
 
+BEGINNING = 2**16  # numbers of an array, which are read before a run is made
+
 # what zipfile and numpy raise on a file that is damaged, encrypted or something else
 BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
@@ -57,9 +59,9 @@ def source(path: str, report: Report) -> Source:
 
 
 def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """(shape, dtype) of each array, checked."""
+    """(shape, dtype) of each array, checked; of floats their beginning, too, which tells most that are not from 0 to 1."""
+    headers, floats = {}, {}
     try:
-        headers = {}
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 with archive.open(member) as file:
@@ -69,7 +71,10 @@ def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
                     promised = math.prod(shape) * dtype.itemsize
                     if not dtype.hasobject and promised != member.file_size - file.tell():
                         raise ValueError("the array is cut short")
-                headers[member.filename.removesuffix(".npy")] = shape, dtype
+                    name = member.filename.removesuffix(".npy")
+                    headers[name] = shape, dtype
+                    if dtype.kind == "f":
+                        floats[name] = np.frombuffer(file.read(BEGINNING * dtype.itemsize), dtype)
     except BROKEN:
         raise ValueError("not a readable .npz file") from None
     if "x_train" not in headers:
@@ -82,6 +87,8 @@ def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
             raise ValueError(f"{part} is {dtype}; expected uint8, or floats from 0 to 1")
         if 0 in shape:
             raise ValueError(f"{part} is empty, its shape is {shape}")
+        if part in floats:
+            _check_range(part, floats[part])
     if "x_test" not in headers and headers["x_train"][0][0] < 2:
         raise ValueError("has one image; at least two are needed")
     return headers
@@ -121,10 +128,14 @@ def _images(path: str, part: str) -> np.ndarray:
     images = _read(path, part)
     if images.dtype == np.uint8:
         return images
-    low, high = float(images.min()), float(images.max())
+    _check_range(part, images)
+    return np.round(images * 255).astype(np.uint8)
+
+
+def _check_range(part: str, floats: np.ndarray) -> None:
+    low, high = float(floats.min()), float(floats.max())
     if math.isnan(low) or low < 0 or high > 1:
         raise ValueError(f"{part} holds floats from {low:g} to {high:g}; expected 0 to 1, or uint8 from 0 to 255")
-    return np.round(images * 255).astype(np.uint8)
 
 
 def _read(path: str, name: str) -> np.ndarray:

@@ -49,8 +49,11 @@ LAYOUT_PROTOCOL = (
 def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     """UMAP (McInnes et al. 2018) of h (N, D): (N, 2) float32. The same h gives the same layout.
 
-    It starts from the first two principal components, or from another layout (N, 2).
+    It starts from the first two principal components, or from another layout (N, 2). Where an encoder has collapsed, so
+    that all rows are the same, all points are: UMAP would divide by their extent.
     """
+    if not np.ptp(h, axis=0).any():
+        return np.zeros((len(h), 2), np.float32)
     settings = umap_settings(len(h), start is not None)
     knn = (*nearest(h, settings["n_neighbors"]), None)  # UMAP would take an index, too
     with warnings.catch_warnings():
@@ -72,7 +75,8 @@ def layout_once(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         made_of.update(b"" if array is None else np.ascontiguousarray(array))
     file = cache.home() / "layouts" / f"{made_of.hexdigest()}.npy"
     with suppress(OSError, ValueError, EOFError):  # there is none, or it is damaged
-        if (kept := np.load(file, allow_pickle=False)).shape == (len(h), 2):
+        kept = np.load(file, allow_pickle=False)
+        if kept.shape == (len(h), 2) and np.isfinite(kept).all():
             return kept
     layout = umap_layout(h, start=start)
     with suppress(OSError):  # a layout that cannot be kept is made anew
@@ -132,12 +136,13 @@ def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dic
     """Epoch -> the layout (N, 2) of its h (N, D), made so that points travel little from one to the next.
 
     From the last epoch's, `layout`, backwards: each starts from the layout of the epoch after it and is
-    then turned, mirrored, moved and scaled as a whole onto it.
+    then turned, mirrored, moved and scaled as a whole onto it; where the encoder had collapsed there, it stands alone.
     """
     layouts = {}
     for epoch in sorted(snapshots, reverse=True):
-        own = layout_once(snapshots[epoch].astype(np.float32), layout)
-        layout = layouts[epoch] = procrustes(own, layout).astype(np.float32)
+        h = snapshots[epoch].astype(np.float32)
+        extent = np.ptp(layout, axis=0).all()
+        layout = layouts[epoch] = procrustes(layout_once(h, layout), layout).astype(np.float32) if extent else layout_once(h)
     return dict(sorted(layouts.items()))
 
 

@@ -116,8 +116,13 @@ def test_unusable_npz_files_are_refused_in_one_line_before_anything_is_written(c
 
 @pytest.mark.parametrize("values", [[0, 255], [-0.1, 1], [0, np.nan], [0, np.inf]])
 def test_floats_outside_0_to_1_are_refused(values, tmp_path, home):
-    path = npz(tmp_path / "set.npz", x_train=np.resize(np.array(values, np.float32), (4, 8, 8)))
-    with pytest.raises(ValueError) as error:
+    images = np.resize(np.array(values, np.float32), (4, 8, 8))
+    path = npz(tmp_path / "set.npz", x_train=images)
+    with pytest.raises(ValueError) as error:  # before a run is made of it
+        datasets.info(path)
+    one_line(error, "x_train holds floats from", "expected 0 to 1")
+    path = npz(tmp_path / "set.npz", x_train=np.concatenate([np.zeros((2000, 8, 8), np.float32), images]))
+    with pytest.raises(ValueError) as error:  # and, where the beginning did not tell, by it
         datasets.load(path, 8)
     one_line(error, "x_train holds floats from", "expected 0 to 1")
     assert [p.name for p in home.glob("decoded/*") if not p.name.endswith(".held")] == []
