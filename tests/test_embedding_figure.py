@@ -106,7 +106,7 @@ def test_what_a_colour_means_is_told_by_the_names_of_classes_or_by_a_legend(by):
     assert figure.layout.showlegend == (by in ("split", "probe"))
     if by in ("split", "probe"):
         assert not {chip.arrowcolor for chip in figure.layout.annotations} & {trace.marker.color for trace in images(figure)}
-    if by == "class":
+    else:
         said = {chip.text: chip.arrowcolor for chip in figure.layout.annotations}
         assert said == {trace.name: trace.marker.color for trace in images(figure)}
 

@@ -89,7 +89,7 @@ def panel(
         figure.add_trace(go.Scatter(x=[None], y=[None], selectedpoints=[], showlegend=False, hoverinfo="skip"))
     named = {name: looked[0] for name, looked in looks(classes, highlight).items()}
     return figure.update_layout(
-        annotations=_names(points, {name: colour if by == "class" else style.NEUTRAL for name, colour in named.items()}, span)
+        annotations=_names(points, {name: style.NEUTRAL if told is FIXED else colour for name, colour in named.items()}, span)
     )
 
 

@@ -46,6 +46,11 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
             f"{len(asked.classes)} classes are more than colours can tell apart: "
             f"{len(figure.looks(asked.classes, asked.highlight))} of them stand out. Choose others above."
         )
+    if asked.by == "predicted":
+        st.caption(
+            "A point's colour is the class that the linear probe takes the image for. Names stand where the images of a class "
+            "are, in the colour of that class."
+        )
     if asked.by == "probe":
         st.caption(
             "Right or wrong: of the linear probe. It was fitted on all training images, so only its errors on test images say "
@@ -99,7 +104,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]} {of_whom}".strip(),
     )
     numbers = [
-        f"{what} **{round(result[measure], 2) + 0.0:.2f}**"
+        f"{what} **{round(result[measure], 2) + 0.0:.2f}**".replace("-", "−")
         for measure, what in MEASURES.items()
         if isinstance(result.get(measure), (int, float))
     ]
