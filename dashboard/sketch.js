@@ -138,7 +138,8 @@ function drawCurves(pen, write, traces, { left, right, top, bottom, x, y }) {
   for (const trace of traces) drawTrace(pen, trace, x, y)
   pen.restore()
   for (const trace of traces.filter(trace => trace.text))
-    write(trace.text.at(-1), x(trace.x.at(-1)), y(trace.y.at(-1)) - 7, LETTER, { align: "right" })
+    for (const [k, line] of trace.text.at(-1).split("<br>").reverse().entries())
+      write(line, x(trace.x.at(-1)), y(trace.y.at(-1)) - 7 - 1.3 * LETTER * k, LETTER, { align: "right" })
 }
 
 function rule(pen, colour, ...points) {

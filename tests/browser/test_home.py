@@ -45,7 +45,7 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
     expect(page.locator(".st-key-experiments_menu_travels")).to_have_count(0)
     assert not Store(app.store).experiment("travels").exists()
 
-    page.get_by_role("button", name="Import").click()
+    page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(file)
     page.get_by_role("button", name="Add to this store").click()
     page.wait_for_url(re.compile("compare.*experiment=travels"))
