@@ -259,7 +259,9 @@ def test_a_pipe_or_a_device_is_neither_replaced_nor_read(store, experiment, tmp_
         archive.export(experiment, pipe)
     assert pipe.is_fifo()
     monkeypatch.setattr(archive, "few_inside", lambda file: pytest.fail("it was opened"))
-    refused(store, pipe, "pipe: there is no such file")
+    refused(store, pipe, "pipe: this is a folder, a device or a pipe; name a file")
+    refused(store, tmp_path, "this is a folder, a device or a pipe; name a file")
+    refused(store, tmp_path / "missing", "missing: there is no such file")
 
 
 def test_a_file_that_is_cut_short_is_called_so(store, experiment, tmp_path):
