@@ -288,7 +288,7 @@ function tableOf(plot) {
 // What the axis of a trace is called, as it reads.
 function titleOf(plot, trace, letter) {
   const title = plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]?.title?.text
-  return title ? unescaped(title.replaceAll("<br>", " ")) : undefined
+  return title ? unescaped(title) : undefined
 }
 
 function customOf(trace, i, j) {
@@ -302,9 +302,9 @@ function textOf(trace, i) {
 
 const escaped = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
 
-// Text of a figure as it reads: without tags and entities.
+// Text of a figure as it reads: in one line, without tags and entities.
 function unescaped(text) {
-  return /[<&]/.test(text) ? new DOMParser().parseFromString(text, "text/html").body.textContent : text
+  return /[<&]/.test(text) ? new DOMParser().parseFromString(text.replaceAll("<br>", " "), "text/html").body.textContent : text
 }
 
 // -- Picking -------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ function namesOf(layout, width, family) {
   }
   const broken = text => {
     if (!width || text.split("<br>").map(unescaped).every(fits)) return text
-    const lines = brokenUp(unescaped(text.replaceAll("<br>", " ")), most)
+    const lines = brokenUp(unescaped(text), most)
     return lines.map(line => escaped(fits(line) ? line : cut(line))).join("<br>")
   }
   return Object.fromEntries(named.map(([name, axis]) => [name, axis.ticktext.map(broken)]))

@@ -171,7 +171,8 @@ def look(file: Path | str | BinaryIO) -> Contents:
 def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
     name = "the file" if hasattr(file, "read") else Path(file).name
     if not (hasattr(file, "read") or Path(file).is_file()):  # a device or a pipe may be without an end
-        raise ValueError(f"{file}: there is no such file")
+        there = Path(file).exists()
+        raise ValueError(f"{file}: {'this is a folder, a device or a pipe; name a file' if there else 'there is no such file'}")
     try:
         archive = zipfile.ZipFile(file) if few_inside(file) else None
     except Exception as error:

@@ -70,9 +70,10 @@ def check_place(path: Path, flag: str = "") -> None:
     where = f"{flag} {path}".strip()
     if path.is_dir():
         raise ValueError(f"{where}: this is a folder; name a file")
-    if path.exists() and not path.is_file():  # what is written takes its place, and the machine would be without /dev/null
-        raise ValueError(f"{where}: this is a device or a pipe; name a file")
     folder = path.absolute().parent
+    # What is written takes its place, and the machine would be without /dev/null, or /dev/stdout, which may lead to a file.
+    if folder == Path("/dev") or (path.exists() and not path.is_file()):
+        raise ValueError(f"{where}: this is a device or a pipe; name a file")
     if not folder.is_dir():
         raise ValueError(f"{where}: there is no folder to put it into")
     if not os.access(folder, os.W_OK):

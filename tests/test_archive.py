@@ -23,7 +23,7 @@ from dashboard import tables
 from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
-from sslcore.files import write_json
+from sslcore.files import check_place, write_json
 from tests import synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -258,8 +258,12 @@ def test_a_pipe_or_a_device_is_neither_replaced_nor_read(store, experiment, tmp_
     with pytest.raises(ValueError, match="pipe: this is a device or a pipe; name a file"):
         archive.export(experiment, pipe)
     assert pipe.is_fifo()
+    with pytest.raises(ValueError, match="stdout: this is a device or a pipe; name a file"):
+        check_place(Path("/dev/stdout"))  # whatever it leads to: a link would be replaced
     monkeypatch.setattr(archive, "few_inside", lambda file: pytest.fail("it was opened"))
-    refused(store, pipe, "pipe: there is no such file")
+    refused(store, pipe, "pipe: this is a folder, a device or a pipe; name a file")
+    refused(store, tmp_path, "this is a folder, a device or a pipe; name a file")
+    refused(store, tmp_path / "missing", "missing: there is no such file")
 
 
 def test_a_file_that_is_cut_short_is_called_so(store, experiment, tmp_path):

@@ -156,8 +156,13 @@ def test_procrustes_keeps_the_proportions_of_distances_and_is_the_nearest():
         assert ((grow * (moved - moved.mean(0)) @ turn + onto.mean(0) - onto) ** 2).sum() >= error - 1e-9
 
 
-def test_procrustes_of_points_that_coincide_does_not_break():
-    assert np.isfinite(procrustes(np.ones((8, 2)), np.random.default_rng(0).normal(size=(8, 2)))).all()
+def test_a_layout_that_is_a_single_place_makes_no_other_one_so():
+    """A collapsed encoder's, beside which those of other runs and of earlier epochs are to be seen."""
+    layout, place = np.random.default_rng(0).normal(size=(8, 2)), np.full((8, 2), 0.1)
+    middle = layout.mean(0)
+    np.testing.assert_allclose(procrustes(place, layout), np.tile(middle, (8, 1)))
+    for moved in (procrustes(layout, place), procrustes(place, layout, layout)):
+        np.testing.assert_allclose(euclidean_distances(moved), euclidean_distances(layout), atol=1e-9)
 
 
 # -- Neighbours

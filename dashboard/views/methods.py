@@ -69,7 +69,7 @@ def batch(method: str) -> list[str]:
     places = list(next(iter(curve.values()), ()))
     if len(places) < 2:
         return []
-    lost = over_seeds(list(drop(curve).values()))
+    lost = over_seeds(list(drop(curve).values()), 1)
     return [
         f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of "
         f"{', '.join(map(str, places))}{_interval(lost)}, N = {words.count(lost.seeds, 'seed')}".replace("-", "−")

@@ -21,11 +21,13 @@ def pca(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def procrustes(layout: np.ndarray, onto: np.ndarray, points: np.ndarray | None = None) -> np.ndarray:
     """`layout` (N, 2) turned, mirrored, moved and scaled as a whole so that its rows lie as near as they can to those of `onto`.
 
-    The least-squares solution (Schoenemann 1966; Gower 1975). With `points` (M, 2), they are moved in the same way instead.
+    The least-squares solution (Schoenemann 1966; Gower 1975), but no layout is made a point because the other is one. With
+    `points` (M, 2), they are moved in the same way instead.
     """
     centre, target = layout.mean(axis=0, dtype=np.float64), onto.mean(axis=0, dtype=np.float64)
     a, b = layout - centre, onto - target
     u, singular, vt = np.linalg.svd(a.T @ b)
-    scale = singular.sum() / max((a**2).sum(), 1e-300)
+    extended = np.ptp(layout, axis=0).any() and np.ptp(onto, axis=0).any()  # else one is of a collapsed encoder, a single place
+    scale = singular.sum() / (a**2).sum() if extended else 1.0
     moved = layout if points is None else points
     return scale * (moved - centre) @ (u @ vt) + target

@@ -290,7 +290,7 @@ def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> D
         (pairs,) = matches.values()
         if len(pairs) == 1:
             return over_images_of(*pairs[0], measure)
-    difference = over_seeds(list(differences(matches, measure).values()))
+    difference = over_seeds(list(differences(matches, measure).values()), 1)
     if len(matches) == 1:
         return replace(
             difference,
@@ -352,5 +352,5 @@ def by_class(said: Said) -> dict[int, Difference]:
             found[int(label)] = over_images(a[0], b[0])
         else:
             differences = a.mean(1) - b.mean(1)  # (M,)
-            found[int(label)] = over_seeds([differences[said.seed == seed].mean() for seed in np.unique(said.seed)])
+            found[int(label)] = over_seeds([differences[said.seed == seed].mean() for seed in np.unique(said.seed)], 1)
     return found

@@ -110,8 +110,8 @@ class Difference:
         return replace(self, mean=-self.mean, **ends)
 
 
-def over_seeds(differences: Sequence[float]) -> Difference:
-    """The paired t test of one difference a seed (at least one).
+def over_seeds(differences: Sequence[float], most: float = math.inf) -> Difference:
+    """The paired t test of one difference a seed (at least one). The interval ends at ±`most`, which no difference can pass.
 
     Differences that are all the same leave their spread unknown, most of all for two seeds and few test images; then,
     as with a single one, nothing is tested.
@@ -124,7 +124,7 @@ def over_seeds(differences: Sequence[float]) -> Difference:
         return Difference(mean, None, None, None, "none", n, std, why=why)
     half = half_width(std, n)
     p = 2 * float(stdtr(n - 1, -abs(mean) / (std / math.sqrt(n))))
-    return Difference(mean, mean - half, mean + half, p, "seeds", n, std)
+    return Difference(mean, max(mean - half, -most), min(mean + half, most), p, "seeds", n, std)
 
 
 def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
@@ -200,8 +200,7 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.test == "none":
         apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
         return f"{apart}; nothing can be tested: {difference.why}."
-    low, high = 100 * max(difference.low, -1.0), 100 * min(difference.high, 1.0)  # no shares differ by more
-    interval = f"95 % interval {low:.1f} to {high:.1f}".replace("-", "−")
+    interval = f"95 % interval {100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
     ahead = "equal in accuracy" if tie else f"{a} ahead by {points(difference.mean)}"
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":

@@ -136,13 +136,13 @@ def umap_layouts(layout: np.ndarray, snapshots: Mapping[int, np.ndarray]) -> dic
     """Epoch -> the layout (N, 2) of its h (N, D), made so that points travel little from one to the next.
 
     From the last epoch's, `layout`, backwards: each starts from the layout of the epoch after it and is
-    then turned, mirrored, moved and scaled as a whole onto it; where the encoder had collapsed there, it stands alone.
+    then turned, mirrored, moved and scaled as a whole onto it. Where the encoder had collapsed there, nothing starts from it.
     """
     layouts = {}
     for epoch in sorted(snapshots, reverse=True):
         h = snapshots[epoch].astype(np.float32)
-        extent = np.ptp(layout, axis=0).all()
-        layout = layouts[epoch] = procrustes(layout_once(h, layout), layout).astype(np.float32) if extent else layout_once(h)
+        start = layout if np.ptp(layout, axis=0).all() else None
+        layout = layouts[epoch] = procrustes(layout_once(h, start), layout).astype(np.float32)
     return dict(sorted(layouts.items()))
 
 

@@ -47,7 +47,7 @@ def draw():
     st.text(f"indices {picked.indices} clicked {picked.clicked} ticks {wish['ticks']}")
     plain.add_trace(go.Scatter(x=np.arange(3), y=np.array([0.5, 0.25, wish["ticks"]]), name="a &lt; b"))
     x, y = np.array([0, 1, np.nan, 0]), np.array([4.0, 5, np.nan, 6])
-    plain.add_trace(go.Scatter(x=x, y=y, meta={"series": ["s &lt; 0", "s 1"]}, showlegend=False))
+    plain.add_trace(go.Scatter(x=x, y=y, meta={"series": ["s &lt; 0", "s<br>1"]}, showlegend=False))
     of_mean = {"customdata": np.array([[0.1, 2], [0.2, 2]]), "meta": {"columns": ["std", "N"]}}
     plain.add_trace(go.Scatter(x=[0, 1], y=[1, 2], name="mean", **of_mean))
     plain.add_trace(go.Scatter(x=[0, 1, 1, 0], y=[0, 1, 3, 2], name="mean", fill="toself"))
