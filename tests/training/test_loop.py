@@ -136,8 +136,13 @@ def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatc
 def test_no_micro_batch_is_a_single_image(shapes, batch, micro):
     """BatchNorm would refuse it."""
     config = resolve({"dataset": shapes, "image_size": 16, "method": "byol", "batch_size": batch, "micro_batch_size": micro})
-    loss, z = Training(config, datasets.load(shapes, 16), torch.device("cpu")).take_step()
+    training, kept = Training(config, datasets.load(shapes, 16), torch.device("cpu")), []
+    embed = training.embed
+    training.embed = lambda *views: kept.append(torch.is_grad_enabled()) or embed(*views)
+    loss, z = training.take_step()
     assert torch.isfinite(loss) and len(z) == batch
+    pieces = len(kept) // 2
+    assert pieces > 1 and kept == [False] * pieces + [True] * pieces, "what is kept for the gradient is a micro-batch's at a time"
 
 
 def test_collapse_is_said_in_words_while_it_happens(shapes):
