@@ -85,6 +85,11 @@ def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts
     }
     names = [trace.name for trace in labels.few_labels(rows, results, "label_efficiency").data]
     assert "untrained encoder on digits" in names and len(set(names)) == len(names)
+    rows[1] |= {"encoder": "another"}
+    assert set(labels.references(rows[1:], results, "label_efficiency")) == {
+        "untrained encoder another",
+        f"untrained encoder {rows[2]['encoder']}",
+    }
 
 
 def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
@@ -107,6 +112,7 @@ def test_chance_is_the_mean_over_runs_and_lies_within_its_panel(experiment):
         result["heads"]["forgets"] = {"rotation": {"h": 0.9, "z": 0.8, "chance": 0.2 + 0.1 * (k % 2)}}
     figure = labels.forgets(rows, results)
     (chance,), (low, high) = (shape.x0 for shape in figure.layout.shapes), figure.layout.xaxis.range
+    assert labels.forgotten({"of another": {"heads": {"forgets": {"flip": {"h": "x", "chance": 0.5}}}}}) == []
     assert chance == pytest.approx(0.25) and low < chance and high > 0.9
 
 
@@ -136,7 +142,10 @@ def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_k
     for run in experiment.runs():
         longer = run.config.seed == 1
         write_json(run.config_file, nest(run.config.flat() | {"evaluate.finetune_epochs": 8 if longer else 5}))
-        tuned = [row | {"epochs": 8, "accuracy": 0.9, "from_scratch": 0.8} for row in run.results()["fine_tuning"]]
+        tuned = [
+            row | {"epochs": round(8 / row["fraction"]), "accuracy": 0.9, "from_scratch": 0.8}
+            for row in run.results()["fine_tuning"]
+        ]
         if longer:
             write_json(run.results_file, run.results() | {"fine_tuning": tuned})
     rows, results = drawn(experiment)
@@ -147,6 +156,8 @@ def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_k
         "BYOL · 5 epochs",
         "From scratch · 5 epochs",
     ]
+    assert table[1][""] == "MoCo · 8 epochs", "of all labels; of fewer there are more"
+    assert "MoCo · 8 epochs" in [trace.name for trace in labels.few_labels(rows, results, "fine_tuning").data]
     assert all(line["100 %"] == (pytest.approx(0.8 if "scratch" in line[""] else 0.9), None) for line in table[1::2])
     assert [line[""] for line in questions.few_labels(rows, results, "label_efficiency")][:3] == ["MoCo", "SimCLR", "BYOL"]
     compared, apart = pairs.of_methods(experiment.runs())
