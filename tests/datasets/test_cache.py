@@ -46,6 +46,11 @@ def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, home):
     os.utime(save(root / "b" / "new.png", "green", (41, 30)))
     third = datasets.load(str(root), 16)
     assert not np.array_equal(second.images(range(11)), third.images(range(11)))
+    seen = []
+    for changed, colour in enumerate(("green", "blue")):  # not packed, so that the file stays as long as it was
+        os.utime(save(root / "b" / "new.bmp", colour), (changed, changed))
+        seen.append(datasets.load(str(root), 16).images(range(12)).copy())
+    assert not np.array_equal(*seen)
     assert len(list(home.glob("decoded/set-*"))) == 1
 
 

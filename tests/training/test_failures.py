@@ -61,6 +61,16 @@ def test_one_loss_that_was_infinite_counts_though_those_after_it_are_not(shapes)
         training.check_finite(make_run("once", shapes))
 
 
+def test_a_loss_that_was_infinite_between_two_rows_leaves_no_checkpoint(shapes, monkeypatch):
+    monkeypatch.setattr("sslcore.train.CHECKPOINT_SECONDS", -1.0)
+    run = make_run("unlogged", shapes, **{"evaluate.log_every": 50})
+    data = datasets.load(shapes, 16)
+    poison(training := Training(run.config, data, torch.device("cpu")))
+    with pytest.raises(Failed, match="NaN or infinite"):
+        pretrain(training, data, run, Pulse(run))
+    assert not run.checkpoint_file.exists()
+
+
 def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
     words = memory.advice(resolve({"dataset": shapes, "batch_size": 64}))
     assert "64 images" in words and "micro_batch_size=16" in words and "smaller batch_size" in words
