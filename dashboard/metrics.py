@@ -90,7 +90,7 @@ def logged(run: Run) -> Logged:
 
 def _read_on(run: Run, now: Stamp, known: _Read | None) -> _Read:
     _, size, inode = now
-    if known and known.stamp[2] == inode and known.end <= size and _tail(run.metrics_file, known.end) == known.tail:
+    if known and known.stamp[2] == inode and _tail(run.metrics_file, known.end) == known.tail:
         lines = _whole_lines(run.metrics_file, known.end)
         end, found = known.end + len(lines), known.logged.and_then(_logged(_columns(lines))) if lines else known.logged
     elif size and (table := compact.read(run, METRICS)) is not None:

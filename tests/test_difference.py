@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+from collections import OrderedDict
 
 import numpy as np
 import plotly.graph_objects as go
@@ -72,6 +73,7 @@ def test_arrays_are_told_in_the_types_in_which_they_were_fetched():
         "x": np.array([2**40, 1]),
         "y": np.array([1.5, np.nan]),
         "ids": np.array([7, 8], np.uint8),
+        "meta": np.array([-200, 5]),
     }
     figure = go.Figure([{"type": "scatter", **rows}], _validate=False)
     fetched = json.loads(figure.to_json())["data"][0]
@@ -80,6 +82,7 @@ def test_arrays_are_told_in_the_types_in_which_they_were_fetched():
             assert fetched[name] == difference.encoded(value)
         else:
             assert fetched[name] == json.loads(to_json_plotly(value))
+    assert difference.encoded(np.asfortranarray(rows["customdata"])) == difference.encoded(rows["customdata"]), "row by row"
 
 
 def test_what_is_fetched_is_the_figure_as_plotly_writes_it():
@@ -104,6 +107,38 @@ def test_what_is_fetched_is_the_figure_as_plotly_writes_it():
     )
     name, _ = difference.since_last(figure, {}, "chart")
     assert json.loads(gzip.decompress(difference.kept(name))) == json.loads(figure.to_json(validate=False))
+
+
+def test_of_a_long_curve_whose_first_point_moves_that_is_sent():
+    before = line(range(5000))
+    drawn = {}
+    difference.since_last(before, drawn, "chart")
+    _, change = difference.since_last(line([9, *range(1, 5000)]), drawn, "chart")
+    assert len(change) < 500
+
+
+@pytest.mark.parametrize("after", [np.zeros((4, 3)), np.zeros((4, 2, 2)), np.zeros(4), np.zeros((4, 2), np.int8)])
+def test_an_array_of_another_kind_is_sent_whole(after):
+    before = {"data": [{"customdata": np.ones((4, 2)), "z": np.ones((4, 2, 2))}], "layout": {}}
+    change = difference.between(before, {"data": [{"customdata": after, "z": np.zeros((4, 2, 2))}], "layout": {}})
+    assert change["data"][0]["customdata"] is after and change["data"][0]["z"].shape == (4, 2, 2)
+
+
+def test_figures_are_kept_up_to_a_limit_and_what_was_told_last_can_be_fetched(monkeypatch):
+    monkeypatch.setattr(difference, "_kept", OrderedDict())
+    monkeypatch.setattr(difference, "KEPT_BYTES", 1)
+    figures = [line([k, k + 1]) for k in range(difference.LATEST + 5)]
+    a, b, c = map(difference.known, figures[:3])
+    for one in (a, b):
+        assert difference.kept(difference.keep(one)), "however large it is"
+    assert difference.kept(a.packed[0]) is None
+    monkeypatch.setattr(difference, "KEPT_BYTES", int(2.5 * len(a.packed[1])))
+    for one in (a, b, a, c):
+        difference.keep(one)
+    assert [difference.kept(one.packed[0]) is not None for one in (a, b, c)] == [True, False, True]
+    for figure in figures:
+        difference.known(figure)
+    assert len(difference._latest) == difference.LATEST and difference.known(figures[-1]) is difference.known(figures[-1])
 
 
 def test_the_same_figure_has_one_address_for_all_readers():

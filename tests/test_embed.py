@@ -35,8 +35,9 @@ from sslcore.evaluate.embed import (
 )
 from sslcore.evaluate.final import FinalEvaluation, keep_predictions, shortened
 from sslcore.experiment import Run
+from sslcore.train import take_snapshot
 from sslcore.training import Training, initial
-from tests.training.small import StopsAt, make_run, train
+from tests.training.small import StopsAt, make_run, small_training, train
 
 
 def clusters(n: int = 120, d: int = 20, noise: float = 0.4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -304,6 +305,8 @@ def test_snapshots_are_h_of_their_epoch_and_survive_a_resume_bit_for_bit(shapes)
     train(parts)
     kept, resumed = read_snapshots(whole), read_snapshots(parts)
     assert list(kept) == list(resumed) == [0, 2, 4]
+    train(even := make_run("even", shapes, **settings | {"epochs": 2}))
+    assert list(read_snapshots(even)) == [0], "h of the last epoch is what is measured"
     assert all(x.dtype == np.float16 and np.array_equal(x, resumed[epoch]) for epoch, x in kept.items())
 
     data = datasets.load(shapes, 16)
@@ -395,6 +398,13 @@ def test_what_cannot_be_written_leaves_what_was_there(shapes, monkeypatch):
         assert all(np.array_equal(kept[name], values) for name, values in said.items())
     keep_predictions(None, run)
     assert not run.predictions_file.exists(), "of labels that are no more"
+
+
+def test_a_snapshot_of_h_beyond_its_numbers_is_of_the_largest_that_there_are(shapes, monkeypatch):
+    training = small_training(shapes)
+    monkeypatch.setattr("sslcore.train.features", lambda *_: torch.tensor([[1e6, -1e6, 0.5]]))
+    take_snapshot(training, None, 0)
+    assert training.snapshots[0].tolist() == [[65504.0, -65504.0, 0.5]]
 
 
 def test_the_sample_has_the_predictions_that_the_probe_makes_of_the_same_images(shapes):

@@ -304,6 +304,8 @@ def test_runs_of_one_method_have_tones_of_its_colour(rows):
     figure = curves.loss(two)
     assert len({trace.line.color for trace in figure.data if trace.showlegend is not False}) == 2
     assert named(figure) == ["BYOL · batch 64, seed 0", "BYOL · batch 256, N = 2"]
+    both = [{"label": curve.label, "method": "byol"} for curve in two]
+    assert len({probe.tone(both, row["label"]) for row in both}) == 2
 
 
 def test_names_from_a_folder_are_no_markup():
@@ -327,6 +329,8 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     alone = next(trace for trace in probe.accuracy([run]).data if trace.error_x.array is not None)
     assert alone.x[0] + alone.error_x.array[0] == pytest.approx(0.8)
     assert alone.x[0] - alone.error_x.arrayminus[0] == pytest.approx(0.4)
+    again = run | {"run": "again", "linear": 0.5}
+    assert not any(trace.error_x.array for trace in probe.accuracy([run, again]).data), "it is no interval of their mean"
 
 
 def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interval(experiment):
@@ -339,6 +343,9 @@ def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interv
         assert tick.x[0] == pytest.approx(np.mean([row[own] for row in byol])) and tick.y[0] == dots[name].y[0]
         std = np.std([row[column] for row in byol], ddof=1)
         assert f"± {100 * std:.1f} % over 3 seeds" in dots[name].hovertemplate
+    keys = {trace.name: trace.marker.line.color for trace in figure.data if trace.showlegend is None}
+    assert keys["untrained encoder"] == called["untrained encoder, kNN"].marker.line.color
+    assert keys["raw pixels"] == called["raw pixels, kNN"].marker.line.color
     assert dots["linear probe"].y[0] < dots["kNN"].y[0] and figure.layout.yaxis.autorange == "reversed", "the upper line"
     alone = [trace.hovertemplate for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None]
     assert len(alone) == 1 and "linear probe" in alone[0], "of one run, kNN has no interval"
@@ -381,6 +388,7 @@ def test_confusion_shares_sum_to_one_and_counts_are_told():
     assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
     assert probe.confusion(np.eye(100), [f"class {k}" for k in range(100)], "run").layout.xaxis.ticktext == ()
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true"), "rows are the truth"
+    assert figure.layout.yaxis.autorange == "reversed", "the first class is on top, as it is on the left"
     heat = figure.data[0]
-    assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]])
+    assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]]) and heat.zmax == 1, "a colour is the same share in every run's"
     assert heat.customdata[0][1] == ("a", "b", 2) or list(heat.customdata[0][1]) == ["a", "b", 2]

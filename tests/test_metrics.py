@@ -68,6 +68,26 @@ def test_a_file_that_was_cut_or_replaced_is_read_anew(experiment):
     assert len(metrics.logged(run)) == 0 and tables.curves([run]) == ()
 
 
+def test_a_file_that_took_anothers_place_is_read_anew_though_it_ends_alike(experiment):
+    run = experiment.runs()[0]
+    before, lines = metrics.logged(run).values["loss"][1].tolist(), run.metrics_file.read_text().splitlines(keepends=True)
+    other = run.metrics_file.with_name("other")
+    other.write_text("".join([lines[0].replace('"loss": ', '"loss":1'), *lines[1:]]))
+    other.rename(run.metrics_file)
+    assert (
+        metrics.logged(run).values["loss"][1].tolist()[1:] == before[1:] and metrics.logged(run).values["loss"][1][0] != before[0]
+    )
+
+
+def test_of_a_first_line_that_is_being_written_nothing_is_lost(experiment):
+    run = experiment.runs()[0]
+    for content, steps in (('{"step": 5, "lo', []), ('{"step": 5, "loss": 1.0}\n', [5])):
+        with run.metrics_file.open("r+") as file:
+            file.write(content)
+            file.truncate()
+        assert metrics.logged(run).places["step"].tolist() == steps
+
+
 def test_a_compacted_run_reads_the_same_and_is_never_out_of_date(experiment):
     run = experiment.runs()[0]
     plain = metrics.logged(run)
@@ -134,6 +154,7 @@ def test_knn_over_epochs_follows_the_file(experiment):
         epochs
     ) == len(accuracies)
     run.append_metrics({"step": 105, "epoch": 5.5, "knn": 0.9})
-    assert metrics.knn(run)[1][-1] == np.float32(0.9)
+    run.append_metrics({"step": 106, "knn": 0.8})
+    assert metrics.knn(run)[1][-1] == np.float32(0.9), "who knows at which epoch the last one was"
     run.metrics_file.unlink()
     assert len(metrics.knn(run)[0]) == 0

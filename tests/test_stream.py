@@ -88,6 +88,15 @@ def test_channel_statistics_are_the_images_own(shapes):
     np.testing.assert_allclose(std, whole.std(0), rtol=1e-12)
 
 
+def test_channel_statistics_of_a_large_set_are_of_images_from_all_over_it_and_never_divide_by_nothing(monkeypatch):
+    """A set lies class by class: its first images are of one class."""
+    monkeypatch.setattr("sslcore.training.STATISTICS_PIXELS", 10 * 4 * 4)
+    images = np.zeros((96, 4, 4, 3), np.uint8)
+    images[48:, ..., 0] = 255
+    mean, std = channel_statistics(images)
+    assert mean == pytest.approx([0.5, 0, 0], abs=0.1) and std[0] == pytest.approx(0.5, abs=0.1) and min(std) > 0
+
+
 def test_raw_pixels_too_many_for_memory_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
     data, config = datasets.load(shapes, 16), small(shapes)
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)

@@ -8,6 +8,7 @@ import pytest
 from dashboard import tables
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 
 
@@ -100,6 +101,17 @@ def test_image_sizes_of_the_store(experiment):
     run.config_file.write_text(run.config.model_copy(update={"image_size": 64}).model_dump_json())
     os.utime(run.config_file, ns=(1, 1))
     assert tables.image_sizes(Store(experiment.path.parent)) == {"photos": [64, 32]}
+
+
+def test_thumbnails_are_those_of_the_images_that_a_run_was_trained_on(experiment):
+    run = experiment.runs()[0]
+    write_json(run.environment_file, {"data": {"checksum": "abc"}})
+    assert tables.identity(run) == {"dataset": run.config.dataset, "of": "abc"}
+
+
+def test_of_many_runs_the_first_of_each_method_comes_before_others():
+    methods = {"a0": "moco", "a1": "moco", "b0": "byol", "b1": "byol"}
+    assert [tables.one_of_each(methods, n) for n in (1, 2, 3)] == [["a0"], ["a0", "b0"], ["a0", "a1", "b0"]]
 
 
 def test_accuracies_as_text():

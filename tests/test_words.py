@@ -62,6 +62,13 @@ def test_notes_hold_no_pictures(text):
     assert "image" not in {child.type for token in tokens for child in token.children or ()}
 
 
+@pytest.mark.parametrize("text", ["https://a.org", "HTTP://a.org", "www.a.org", "me@a.org", ":material/skull:", ":smile:"])
+def test_what_markdown_would_make_a_link_or_a_picture_of_is_broken_up_unseen(text):
+    """Escapes do not prevent it."""
+    told = words.plain(text).replace("\\", "")
+    assert text not in told and text == told.replace("\N{WORD JOINER}", "")
+
+
 def test_a_wording_stands_once_and_names_its_runs_where_it_is_not_that_of_all():
     parts = {name: {"protocol": "kNN", "k": k} for name, k in zip("abcdef", (5, 20, 5, 5, 5, 5))}
     assert words.protocols(parts.items()) == ["kNN; k 5 (a, c, d and 2 others)", "kNN; k 20 (b)"]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from sslcore import datasets, locks
+from sslcore.datasets import cache
 from tests.datasets.pictures import class_folders, save
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,21 @@ def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, home):
     os.utime(save(root / "b" / "new.png", "green", (41, 30)))
     third = datasets.load(str(root), 16)
     assert not np.array_equal(second.images(range(11)), third.images(range(11)))
+    seen = []
+    for changed, colour in enumerate(("green", "blue")):  # not packed, so that the file stays as long as it was
+        os.utime(save(root / "b" / "new.bmp", colour), (changed, changed))
+        seen.append(datasets.load(str(root), 16).images(range(12)).copy())
+    assert not np.array_equal(*seen)
     assert len(list(home.glob("decoded/set-*"))) == 1
+
+
+def test_sets_of_one_name_and_versions_of_decoding_have_places_of_their_own(tmp_path, home, monkeypatch):
+    for where in "ab":
+        datasets.load(str(class_folders(tmp_path / where / "set", {"a": 5, "b": 5})), 16)
+    assert len(list(home.glob("decoded/set-*"))) == 2
+    before = cache.folder("set", 1, 16)
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    assert cache.folder("set", 1, 16) != before
 
 
 BUILD = """
@@ -75,6 +90,8 @@ def test_what_a_killed_builder_decoded_is_kept_and_what_it_tore_is_not(tmp_path,
         assert len(datasets.cache.journal(part)) == 3
         if torn:  # as after a power cut: the journal has a block whose pixels are not there, and half a line
             os.truncate(part / "images.npy", (part / "images.npy").stat().st_size - 5)
+            with (part / "images.npy").open("ab") as file:
+                file.write(bytes(41 * 16 * 16 * 3))
             with (part / "journal.jsonl").open("a") as lines:
                 lines.write('{"upto": 3')
         told = []
@@ -83,7 +100,7 @@ def test_what_a_killed_builder_decoded_is_kept_and_what_it_tore_is_not(tmp_path,
             "it goes on behind the last whole block"
         )
         assert np.array_equal(again.x_train, expected[0]) and again.skipped == expected[1] and len(again.skipped) == 1
-        assert not part.exists()
+        assert not part.exists() and cache.sound(decoded)
 
 
 def test_a_damaged_cache_is_noticed_and_decoded_again(tmp_path, home, monkeypatch):
@@ -97,10 +114,15 @@ def test_a_damaged_cache_is_noticed_and_decoded_again(tmp_path, home, monkeypatc
         content[place] ^= 1
         path.write_bytes(content)
 
+    def flip_unseen() -> None:
+        flip(pixels, -2)
+        os.utime(pixels, ns=(0, json.loads(about.read_text())["written"]))
+
     harms = {
         "cut": lambda: os.truncate(pixels, pixels.stat().st_size - 1),
         "longer": lambda: pixels.write_bytes(pixels.read_bytes() + b"0"),
         "a bit of a pixel": lambda: flip(pixels, -1),
+        "a bit of a pixel, and no other time": flip_unseen,
         "the header": lambda: flip(pixels, 3),
         "a label": lambda: flip(labels, -8),
         "half a file": lambda: about.write_text(about.read_text()[:40]),

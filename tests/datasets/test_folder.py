@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
 from sslcore import datasets
-from sslcore.datasets import source
+from sslcore.datasets import folder, source
 from sslcore.files import write_json
 from tests.datasets.pictures import class_folders, noise, one_line, save
 
@@ -45,6 +45,23 @@ def test_a_test_folder_without_labels_gives_way_to_val(tmp_path):
     data = datasets.load(str(root), 16)
     assert (len(data.x_train), len(data.x_test)) == (8, 2)
     assert any("test" in line and "no class folders" in line for line in data.skipped)
+
+
+def test_of_two_test_folders_the_first_that_is_known_is_used_and_the_other_told(tmp_path):
+    for name, count in (("train", 4), ("test", 1), ("val", 2)):
+        class_folders(tmp_path / "set" / name, {"a": count, "b": count})
+    data = datasets.load(str(tmp_path / "set"), 16)
+    assert (len(data.x_train), len(data.x_test)) == (8, 2)
+    assert any("val" in line and "another folder is used for testing" in line for line in data.skipped)
+
+
+def test_a_folder_with_very_much_below_it_is_given_up(tmp_path, monkeypatch):
+    root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
+    monkeypatch.setattr(folder, "MAX_ENTRIES", 12)
+    assert folder.source(str(root)).train == 8
+    monkeypatch.setattr(folder, "MAX_ENTRIES", 11)
+    with pytest.raises(ValueError, match="more than 11 files and folders"):
+        folder.source(str(root))
 
 
 def test_train_alone_is_split_and_train_among_others_is_a_class(tmp_path):
@@ -162,6 +179,13 @@ def test_the_centre_is_kept_and_the_shape_is_square(height, width, size):
     if min(height, width) > 1:
         centre = small[size // 2 - 1 : size // 2 + 1, size // 2 - 1 : size // 2 + 1, :2].mean()
         assert abs(centre - 127.5) < 255 / min(height, width) + 255 / size
+
+
+def test_a_large_photo_keeps_what_its_size_can_show(tmp_path):
+    """Stripes of four pixels, of one at a quarter of the side."""
+    stripes = np.broadcast_to((np.arange(256) // 4 % 2 * 255).astype(np.uint8), (256, 256))
+    Image.fromarray(stripes).convert("RGB").save(tmp_path / "stripes.jpg", quality=95)
+    assert source.decode(tmp_path / "stripes.jpg", 64).std() > 50
 
 
 def test_broken_files_are_listed_and_skipped(tmp_path, monkeypatch):

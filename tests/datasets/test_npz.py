@@ -67,6 +67,17 @@ def test_labels_of_two_types_stay_apart_however_large(other, tmp_path):
     assert [int(data.classes[label]) for label in data.y_test] == small.tolist()
 
 
+def test_floats_become_the_nearest_of_256_values(tmp_path):
+    x = np.tile(np.arange(256).reshape(16, 16) / 255, (2, 1, 1)).astype(np.float16)
+    data = datasets.load(npz(tmp_path / "half.npz", x_train=x[:1], x_test=x[1:]), 16)
+    assert data.x_train[0, :, :, 0].ravel().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize(("side", "size"), [(8, 16), (40, 40), (100, 64)])
+def test_images_are_trained_on_in_their_own_size_within_bounds(side, size, tmp_path):
+    assert datasets.defaults(npz(tmp_path / "set.npz", x_train=noise(2, side, side, 3)))["image_size"] == size
+
+
 def test_npz_without_test_images_is_split_with_labels_following_their_images(tmp_path):
     labels = np.repeat([0, 1, 7], [10, 5, 2])
     x = np.broadcast_to((labels * 30).astype(np.uint8)[:, None, None], (17, 8, 8))

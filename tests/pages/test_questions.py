@@ -62,6 +62,13 @@ def test_how_many_images_a_share_is_stands_beside_it_where_all_runs_had_as_many(
     assert told() == ["", " (400 images)", " (4,000 images)"]
 
 
+def test_shares_go_from_few_labels_to_all_and_none_is_no_share(experiment):
+    rows, _ = drawn(experiment)
+    told = {"label_efficiency": [{"fraction": share, "accuracy": 0.5} for share in (1.0, 0.0, 0.1)]}
+    shares = labels.by_share(rows, {row["run"]: told for row in rows}, "label_efficiency", "accuracy")
+    assert list(shares) == [0.1, 1.0]
+
+
 def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts_once(experiment):
     rows, results = drawn(experiment)
     worth = {row["run"]: 0.2 + 0.1 * row["seed"] for row in rows}
@@ -78,6 +85,11 @@ def test_an_untrained_encoder_is_compared_on_its_own_images_and_each_seed_counts
     }
     names = [trace.name for trace in labels.few_labels(rows, results, "label_efficiency").data]
     assert "untrained encoder on digits" in names and len(set(names)) == len(names)
+    rows[1] |= {"encoder": "another"}
+    assert set(labels.references(rows[1:], results, "label_efficiency")) == {
+        "untrained encoder another",
+        f"untrained encoder {rows[2]['encoder']}",
+    }
 
 
 def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
@@ -87,10 +99,21 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     np.testing.assert_allclose(pair.x, [np.mean([m["z"] for m in moco]), np.mean([m["h"] for m in moco])])
     assert list(pair.marker.symbol) == ["circle-open", "circle"]
     assert [told[0] for told in pair.text] == ["z", "h"]
+    assert labels.heads(rows, results).layout.yaxis.range == (2.5, -0.5), "the first label is on top"
     forgets = labels.forgets(rows, results)
     assert sorted(shape.x0 for shape in forgets.layout.shapes) == [0.25, 0.25, 0.5, 0.5]
     assert [trace.name for trace in forgets.data[:2]] == ["MoCo, grey or not", "SimCLR, grey or not"], "so are their data as CSV"
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
+
+
+def test_chance_is_the_mean_over_runs_and_lies_within_its_panel(experiment):
+    rows, results = drawn(experiment)
+    for k, result in enumerate(results.values()):
+        result["heads"]["forgets"] = {"rotation": {"h": 0.9, "z": 0.8, "chance": 0.2 + 0.1 * (k % 2)}}
+    figure = labels.forgets(rows, results)
+    (chance,), (low, high) = (shape.x0 for shape in figure.layout.shapes), figure.layout.xaxis.range
+    assert labels.forgotten({"of another": {"heads": {"forgets": {"flip": {"h": "x", "chance": 0.5}}}}}) == []
+    assert chance == pytest.approx(0.25) and low < chance and high > 0.9
 
 
 def test_a_seed_whose_run_is_there_twice_counts_once(experiment):
@@ -119,7 +142,10 @@ def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_k
     for run in experiment.runs():
         longer = run.config.seed == 1
         write_json(run.config_file, nest(run.config.flat() | {"evaluate.finetune_epochs": 8 if longer else 5}))
-        tuned = [row | {"epochs": 8, "accuracy": 0.9, "from_scratch": 0.8} for row in run.results()["fine_tuning"]]
+        tuned = [
+            row | {"epochs": round(8 / row["fraction"]), "accuracy": 0.9, "from_scratch": 0.8}
+            for row in run.results()["fine_tuning"]
+        ]
         if longer:
             write_json(run.results_file, run.results() | {"fine_tuning": tuned})
     rows, results = drawn(experiment)
@@ -130,6 +156,8 @@ def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_k
         "BYOL · 5 epochs",
         "From scratch · 5 epochs",
     ]
+    assert table[1][""] == "MoCo · 8 epochs", "of all labels; of fewer there are more"
+    assert "MoCo · 8 epochs" in [trace.name for trace in labels.few_labels(rows, results, "fine_tuning").data]
     assert all(line["100 %"] == (pytest.approx(0.8 if "scratch" in line[""] else 0.9), None) for line in table[1::2])
     assert [line[""] for line in questions.few_labels(rows, results, "label_efficiency")][:3] == ["MoCo", "SimCLR", "BYOL"]
     compared, apart = pairs.of_methods(experiment.runs())
@@ -180,6 +208,7 @@ def test_runs_without_them_say_how_to_measure_them():
         [1, None],
         {"linear": 3, "forgets": {"flip": [], "colour": {"h": "x"}}, "digits": 5},
         {"forgets": {"another task": {"h": 0.4, "z": 0.3}}},
+        {"linear": {"h": 0.4}, "forgets": {"flip": {"h": 0.4}}},
         {"forgets": [1]},
     ],
 )

@@ -13,7 +13,7 @@ from sslcore.stages import work
 from sslcore.train import pretrain
 from sslcore.training import Training
 from sslcore.worker import Pulse
-from tests.training.small import StopsAt, make_run, start, train
+from tests.training.small import StopsAt, make_run, small_training, start, train
 
 
 def poison(training: Training) -> None:
@@ -49,6 +49,26 @@ def test_nan_ends_the_run_as_failed_with_its_last_good_checkpoint(shapes):
         pretrain(training, datasets.load(shapes, 16), run, Pulse(run))
     assert run.checkpoint_file.read_bytes() == good
     assert "NaN" not in run.metrics_file.read_text() and any(row.get("loss", 0) is None for row in run.metrics())
+
+
+def test_one_loss_that_was_infinite_counts_though_those_after_it_are_not(shapes):
+    training = small_training(shapes)
+    passes = training.passes
+    for factor in (float("inf"), 1.0):
+        training.passes = lambda images, batch, factor=factor: (passes(images, batch)[0] * factor, passes(images, batch)[1])
+        training.take_step()
+    with pytest.raises(Failed, match="NaN or infinite"):
+        training.check_finite(make_run("once", shapes))
+
+
+def test_a_loss_that_was_infinite_between_two_rows_leaves_no_checkpoint(shapes, monkeypatch):
+    monkeypatch.setattr("sslcore.train.CHECKPOINT_SECONDS", -1.0)
+    run = make_run("unlogged", shapes, **{"evaluate.log_every": 50})
+    data = datasets.load(shapes, 16)
+    poison(training := Training(run.config, data, torch.device("cpu")))
+    with pytest.raises(Failed, match="NaN or infinite"):
+        pretrain(training, data, run, Pulse(run))
+    assert not run.checkpoint_file.exists()
 
 
 def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):

@@ -118,6 +118,8 @@ def test_the_last_epoch_is_measured_whether_or_not_its_number_divides(shapes):
     run = make_run("last", shapes, **{"evaluate.knn_every": 2})
     train(run)
     assert [row["epoch"] for row in run.metrics() if "knn" in row] == [2, 3]
+    train(never := make_run("never", shapes, epochs=1, **{"evaluate.knn_every": 0}))
+    assert not any("knn" in row for row in never.metrics())
 
 
 def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatch):
@@ -147,12 +149,47 @@ def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_fro
     assert pulse.heard == [(0.5, 18.0)] and journal.read_out(wait=True) == []
 
 
+@pytest.mark.parametrize(("takes", "steps"), [(0, [4, 8, 12, 16, 18]), (10, [4, 18])])
+def test_checkpoints_are_30_seconds_apart_and_more_where_they_take_long(shapes, monkeypatch, takes, steps):
+    """By a clock on which a step takes ten seconds: a checkpoint that takes ten is worth 200 seconds of training.
+
+    Neither it nor the evaluation, which here takes a hundred, is training.
+    """
+    now, written, step, save = [1000.0], [], Training.take_step, Training.save
+
+    def stepped(training):
+        now[0] += 10
+        return step(training)
+
+    def evaluated(*_):
+        now[0] += 100
+        return {"effective_rank": 20.0, "std": 0.5}
+
+    def saved(training, run):
+        now[0] += takes
+        written.append(training.step)
+        save(training, run)
+
+    monkeypatch.setattr(Training, "take_step", stepped)
+    monkeypatch.setattr(Training, "save", saved)
+    monkeypatch.setattr("sslcore.train.CHECKPOINT_SECONDS", 30.0)
+    monkeypatch.setattr("sslcore.train.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sslcore.train.OnlineEvaluation.__call__", evaluated)
+    assert train(make_run("clocked", shapes, **{"evaluate.knn_every": 3})).seconds == 180
+    assert written == steps
+
+
 @pytest.mark.parametrize(("batch", "micro"), [(9, 4), (9, 2), (16, 5)])
 def test_no_micro_batch_is_a_single_image(shapes, batch, micro):
     """BatchNorm would refuse it."""
     config = resolve({"dataset": shapes, "image_size": 16, "method": "byol", "batch_size": batch, "micro_batch_size": micro})
-    loss, z = Training(config, datasets.load(shapes, 16), torch.device("cpu")).take_step()
+    training, kept = Training(config, datasets.load(shapes, 16), torch.device("cpu")), []
+    embed = training.embed
+    training.embed = lambda *views: kept.append(torch.is_grad_enabled()) or embed(*views)
+    loss, z = training.take_step()
     assert torch.isfinite(loss) and len(z) == batch
+    pieces = len(kept) // 2
+    assert pieces > 1 and kept == [False] * pieces + [True] * pieces, "what is kept for the gradient is a micro-batch's at a time"
 
 
 def test_collapse_is_said_in_words_while_it_happens(shapes):
@@ -179,6 +216,13 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
     anew.start()
     anew.hush()
     assert run.recorded_status().warnings == []
+
+
+def test_a_training_is_watched_for_few_dimensions_though_its_spread_is_wide(shapes, monkeypatch):
+    monkeypatch.setattr("sslcore.train.OnlineEvaluation.__call__", lambda *_: {"effective_rank": 1.5, "std": 0.5})
+    run = make_run("flat", shapes, epochs=1)
+    train(run, pulse := Pulse(run))
+    assert len(pulse.status.warnings) == 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sslcore.files import DiskFull
 from sslcore.stages import cost, work
 from sslcore.training import Training
 from sslcore.worker import Pulse
-from tests.training.small import StopsAt, make_run, train, untimed
+from tests.training.small import StopsAt, make_run, small_training, train, untimed
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,9 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
     monkeypatch.setattr("sslcore.training.pick_precision", lambda config, device: torch.float32)  # of another node
     resumed = train(parts).method.state_dict()
     assert all(torch.equal(value, resumed[name]) for name, value in expected.items())
+    asked = Training(parts.config.model_copy(update={"precision": "float32"}), datasets.load(shapes, 16), torch.device("cpu"))
+    asked.restore(parts)
+    assert asked.precision == torch.float32, "who asks for a precision gets it"
     assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
 
 
@@ -60,15 +63,28 @@ def test_a_run_that_moves_says_on_what_it_trained_in_turn(shapes):
     data = datasets.load(shapes, 16)
     there = Training(run.config, data, torch.device("cpu"))
     there.take_step()
-    there.trained_on = ["NVIDIA H100"]
+    there.trained_on, there.peak_memory = ["NVIDIA H100"], 1 << 50
     there.save(run)
     here = Training(run.config, data, torch.device("cpu"))
     here.restore(run)
-    assert here.peak_memory == there.peak_memory > 0
+    assert here.peak_memory == 1 << 50, "the highest of all attempts"
 
     taken = cost(train(run))
     assert taken["device"].startswith("NVIDIA H100, then CPU, ") and "in turn" in taken["protocol"]
     assert "peak of allocated GPU memory or peak resident memory of the process" in taken["protocol"]
+
+
+def test_energy_is_known_of_all_attempts_or_of_none(shapes):
+    training = small_training(shapes)
+    for here, before, step, known in (
+        (None, 5.0, 1, None),
+        (None, 5.0, training.total, 5.0),
+        (0.0, None, 1, None),
+        (0.0, 5.0, 1, 5.0),
+    ):
+        training.meter.joules = here  # None: this machine has no counter
+        training.restore_cost({"seconds": 1.0, "joules": before, "step": step})
+        assert training.meter.joules == known
 
 
 def test_equal_weights_are_written_as_equal_bytes(shapes):
@@ -144,6 +160,18 @@ def test_rows_are_on_the_disk_before_the_checkpoint_that_counts_on_them(shapes, 
     run.append_metrics({"step": 1})
     checkpoint.write(run, {"step": 1})
     assert synced == [run.metrics_file.stat().st_ino, run.checkpoint_file.stat().st_ino]
+
+
+def test_a_damaged_checkpoint_does_not_become_the_previous_one(shapes):
+    run, training = make_run("damaged", shapes), small_training(shapes)
+    training.save(run)
+    training.take_step()
+    training.save(run)
+    run.checkpoint_file.write_bytes(b"half a checkpoint")
+    assert training.restore(run) and training.step == 0
+    training.save(run)
+    run.checkpoint_file.write_bytes(b"half a checkpoint")
+    assert training.restore(run), "the whole one is still there"
 
 
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
