@@ -1,6 +1,7 @@
 """Experiment folders -> DataFrames."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,26 @@ def test_a_curve_goes_by_step_in_whatever_order_its_rows_stand(experiment):
     (turned,) = tables.curves([run])
     for one, other in zip(turned.pairs("knn", "epoch"), expected):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_row_without_a_place_on_the_axis_is_left_out_of_a_curve_there(experiment):
+    run = experiment.runs()[0]
+    run.append_metrics({"step": 105, "loss": 1.0})
+    (curve,) = tables.curves([run])
+    assert [column[-1] for column in curve.pairs("loss", "step")] == [105, 105, 1]
+    steps, epochs, losses = curve.pairs("loss", "epoch")
+    assert len(steps) == len(epochs) == len(losses) and steps[-1] == 100
+
+
+def test_a_curve_is_another_once_its_operations_are_counted(experiment):
+    (curve,) = tables.curves(experiment.runs()[:1])
+    told = [replace(curve, flops_per_image=flops).told for flops in (np.nan, np.nan, 2.0)]
+    assert told[0] == told[1] != told[2], "figures go by it"
+
+
+def test_a_summary_has_each_runs_own_name(experiment):
+    rows = {row["run"]: (row["method"], row["seed"]) for row in tables.summary(reversed(experiment.runs()))}
+    assert rows == {run.name: (run.config.method, run.config.seed) for run in experiment.runs()}
 
 
 def test_label_is_the_method_and_what_tells_its_runs_apart(tmp_path):

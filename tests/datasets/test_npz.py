@@ -68,9 +68,22 @@ def test_labels_of_two_types_stay_apart_however_large(other, tmp_path):
 
 
 def test_floats_become_the_nearest_of_256_values(tmp_path):
-    x = np.tile(np.arange(256).reshape(16, 16) / 255, (2, 1, 1)).astype(np.float16)
-    data = datasets.load(npz(tmp_path / "half.npz", x_train=x[:1], x_test=x[1:]), 16)
-    assert data.x_train[0, :, :, 0].ravel().tolist() == list(range(256))
+    below, above = (((np.arange(256) + off) / 255).clip(0, 1).reshape(1, 16, 16).astype(np.float32) for off in (-0.4, 0.4))
+    data = datasets.load(npz(tmp_path / "floats.npz", x_train=below, x_test=above), 16)
+    for images in (data.x_train, data.x_test):
+        assert images[0, :, :, 0].ravel().tolist() == list(range(256))
+
+
+def test_the_checksum_tells_the_pixels_the_labels_and_the_split(tmp_path):
+    x, y = noise(6, 16, 16, 3), np.arange(6) % 2
+
+    def checksum(name, x, y, train):
+        parts = {"x_train": x[:train], "y_train": y[:train], "x_test": x[train:], "y_test": y[train:]}
+        return datasets.load(npz(tmp_path / f"{name}.npz", **parts), 16).checksum
+
+    told = checksum("one", x, y, 4)
+    assert checksum("its copy", x, y, 4) == told
+    assert len({told, checksum("pixels", x ^ 1, y, 4), checksum("labels", x, 1 - y, 4), checksum("split", x, y, 3)}) == 4
 
 
 @pytest.mark.parametrize(("side", "size"), [(8, 16), (40, 40), (100, 64)])
