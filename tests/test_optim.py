@@ -14,7 +14,8 @@ from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate,
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 2))
+    return net.to(memory_format=torch.channels_last)  # torch's kernels on a CPU go by memory, whatever the shapes say
 
 
 @given(total=st.integers(1, 500), warmup=st.floats(0, 600), peak=st.floats(1e-4, 10))
@@ -68,7 +69,7 @@ def test_the_optimizers_are_torchs_to_the_bit(name):
         for net, of in ((ours, optimizer), (theirs, plain)):
             of.zero_grad()
             torch.manual_seed(step)
-            net(torch.randn(8, 4)).square().sum().backward()
+            net(torch.randn(8, 3, 5, 5)).square().sum().backward()
             of.step()
     assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters()))
     plain.load_state_dict(optimizer.state_dict())
