@@ -61,10 +61,7 @@ class Sent(NamedTuple):
 
 def kept(name: str) -> bytes | None:
     """The JSON of the figure of that hash, packed by gzip; None where it is not kept any more."""
-    with _lock:
-        if name in _kept:
-            _kept.move_to_end(name)
-        return _kept.get(name)
+    return _kept.get(name)
 
 
 def since_last(figure: go.Figure, drawn: MutableMapping[str, Sent], key: str) -> tuple[str, str | None]:

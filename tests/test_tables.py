@@ -47,10 +47,11 @@ def test_a_curve_goes_by_step_in_whatever_order_its_rows_stand(experiment):
 def test_a_row_without_a_place_on_the_axis_is_left_out_of_a_curve_there(experiment):
     run = experiment.runs()[0]
     run.append_metrics({"step": 105, "loss": 1.0})
+    run.append_metrics({"step": 110, "epoch": 11.0, "loss": 2.0})
     (curve,) = tables.curves([run])
-    assert [column[-1] for column in curve.pairs("loss", "step")] == [105, 105, 1]
-    steps, epochs, losses = curve.pairs("loss", "epoch")
-    assert len(steps) == len(epochs) == len(losses) and steps[-1] == 100
+    assert [column[-2:].tolist() for column in curve.pairs("loss", "step")] == [[105, 110], [105, 110], [1, 2]]
+    steps, epochs, losses = (column[-2:].tolist() for column in curve.pairs("loss", "epoch"))
+    assert (steps, epochs[-1], losses[-1]) == ([100, 110], 11, 2)
 
 
 def test_a_curve_is_another_once_its_operations_are_counted(experiment):
