@@ -11,7 +11,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from dashboard import access, strip
+from dashboard import access, footprint, strip
 from sslcore import archive, datasets, plan, trash
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
@@ -104,6 +104,14 @@ def draw_views(config: RunConfig) -> Path:
     """A picture of what the network sees: it takes a process, and perhaps a download."""
     _check_data(config.dataset)
     return strip.draw(config)
+
+
+@action
+def count_memory(spec: Spec, configs: Mapping[str, RunConfig]) -> dict[str, int]:
+    """Bytes that a training step of each run of a plan takes, about: it takes a process."""
+    for config in configs.values():
+        _check_data(config.dataset)
+    return footprint.of_runs(spec)
 
 
 # -- Experiments -----------------------------------------------------------------------------------

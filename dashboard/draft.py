@@ -158,7 +158,7 @@ class Draft:
         more += ["--engine", engine] if engine != "local" else []
         if self.start.source is None or any(self.by_method.values()) or self.question != self.start.spec.question:
             return (
-                f"cat > {name}.yaml <<'END'\n{_yaml(self.spec())}END\n"
+                f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n"
                 f"{_shell('launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"
             )
         words = [self.start.source, "--name", name, *option_words("--title", self.title)]
@@ -182,7 +182,8 @@ def _shell(*words: str) -> str:
     return shlex.join(["python", "-m", "sslcore", *words])
 
 
-def _yaml(spec: Spec) -> str:
+def in_yaml(spec: Spec) -> str:
+    """A file that `python -m sslcore launch` takes."""
     keys = {"title", "question", "notes", "tags", "base", "by_method", "axes"}
     return yaml.safe_dump(
         spec.model_dump(include=keys, exclude_defaults=True), sort_keys=False, allow_unicode=True, width=math.inf

@@ -182,6 +182,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--set", help="settings such as method=byol encoder=resnet18", **settable)
     sub.add_argument("--steps", type=int, default=5, help="how many are measured, after some to warm up (default 5)")
     sub.add_argument("--trace", metavar="FILE.json", help="keep a trace, which chrome://tracing and Perfetto draw")
+    sub = command(
+        commands.memory,
+        "say how much memory a training step of each run would take",
+        "What a step holds at most on each device, counted from the shapes of its tensors in the precision that this machine\n"
+        "would train in; nothing is computed and no experiment is made. On top come Python and PyTorch, on a CPU some 0.7 GB,\n"
+        "and on a GPU CUDA's own and the images where they fit.",
+    )
+    sub.add_argument("preset", metavar="PRESET|FILE.yaml")
+    sub.add_argument("--set", help="fix settings: --set encoder=resnet50 image_size=96", **settable)
+    sub.add_argument("--vary", help="vary settings: --vary batch_size=256,1024", **(settable | {"metavar": "KEY=A,B,C"}))
+    sub.add_argument("--json", action="store_true", help="as JSON, bytes by run")
     command(commands.presets, "list the presets that come with Triptych")
     command(commands.options, "list every setting: type, bounds, default, meaning")
     return main

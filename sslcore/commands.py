@@ -4,41 +4,33 @@ Imports stand inside the commands, so that `status` does not wait for what only 
 """
 
 import argparse
+import json
 import logging
 import shlex
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sslcore.config import OPTIONS, ConfigError, flatten, resolve
-from sslcore.experiment import Run, Store
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import in_bytes
 from sslcore.naming import folder_name
 from sslcore.notation import axes_of, axes_words, option_words, pairs, printable, settings_of, settings_words
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
 
+if TYPE_CHECKING:
+    from sslcore.plan import Plan
+
 PROGRAM = "python -m sslcore"
 
 
 def launch(args: argparse.Namespace) -> int:
-    from sslcore import launch, plan, progress
+    from sslcore import launch, progress
 
     settings, axes = found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary))
-    if both := set(settings) & set(axes):
-        raise ConfigError(dict.fromkeys(sorted(both), "given to --set and to --vary; it can be fixed or varied"))
-    spec = plan.read(args.preset)
-    own = {method: found_anywhere(flatten(settings)) for method, settings in spec.by_method.items()}
-    spec = spec.model_copy(
-        update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)}
-    )
-    spec = plan.change(spec, settings, axes)
-    planned = plan.plan(spec)
-    if planned.problems:
-        raise ConfigError(planned.problems)
-    if not planned.configs:
-        raise ValueError(f"{args.preset}: there is no run in it; an axis without values?")
-
+    spec, planned = asked(args.preset, settings, axes)
     store = Store(args.root)
     if args.name is not None and not folder_name(args.name):
         raise ConfigError(
@@ -78,6 +70,26 @@ def launch(args: argparse.Namespace) -> int:
     progress.say_warnings({run.name: run.status() for run in runs}, out)
     out.print(f"Everything is in {experiment.path}; see it in the browser: {browser}", soft_wrap=True)
     return 0 if finished else 1
+
+
+def asked(preset: str, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> "tuple[Spec, Plan]":
+    """The experiment of a preset, with what --set and --vary change, and its runs. Raises ValueError where there is a problem."""
+    from sslcore import plan
+
+    if both := set(settings) & set(axes):
+        raise ConfigError(dict.fromkeys(sorted(both), "given to --set and to --vary; it can be fixed or varied"))
+    spec = plan.read(preset)
+    own = {method: found_anywhere(flatten(settings)) for method, settings in spec.by_method.items()}
+    spec = spec.model_copy(
+        update={"base": found_anywhere(flatten(spec.base)), "by_method": own, "axes": found_anywhere(spec.axes)}
+    )
+    spec = plan.change(spec, settings, axes)
+    planned = plan.plan(spec)
+    if planned.problems:
+        raise ConfigError(planned.problems)
+    if not planned.configs:
+        raise ValueError(f"{preset}: there is no run in it; an axis without values?")
+    return spec, planned
 
 
 def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
@@ -335,6 +347,19 @@ def profile(args: argparse.Namespace) -> int:
     from sslcore import profiling
 
     print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))
+    return 0
+
+
+def memory(args: argparse.Namespace) -> int:
+    _, planned = asked(args.preset, found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary)))
+    from sslcore import footprint
+
+    held = footprint.of_runs(planned.configs)
+    if args.json:
+        print(json.dumps(held))
+        return 0
+    for name, count in held.items():
+        print(f"{in_bytes(count):>9}  {name}")
     return 0
 
 

@@ -35,9 +35,9 @@ def room_for(path: Path, size: int = 0) -> Iterator[None]:
         if (why := _full(error, path, size)) is None:
             raise
         written = path.stat().st_size if path.exists() else 0
-        needed = f"{_bytes(size)}" if size > written else f"more than {_bytes(written)}"
+        needed = f"{in_bytes(size)}" if size > written else f"more than {in_bytes(written)}"
         free = shutil.disk_usage(path.parent).free
-        raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {_bytes(free)} are free") from error
+        raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {in_bytes(free)} are free") from error
 
 
 def _full(error: Exception, path: Path, size: int) -> int | None:
@@ -57,7 +57,8 @@ def _called(path: Path) -> str:
     return path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name
 
 
-def _bytes(n: float) -> str:
+def in_bytes(n: float) -> str:
+    """As one would say it: 512 B, 1.5 kB, 12.0 MB, 3.0 GB, powers of ten."""
     for unit in ("B", "kB", "MB"):
         if n < 1000:
             return f"{n:.{0 if unit == 'B' else 1}f} {unit}"

@@ -22,7 +22,7 @@ from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
 from sslcore.experiment import Experiment, Run, Spec, Store
-from sslcore.files import read_json, write_json
+from sslcore.files import in_bytes, read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
 from sslcore.notation import axes_of, axes_words, seconds_of, settings_of, settings_words, value_of
@@ -123,6 +123,9 @@ def pictures(tmp_path):
         ("evaluate", "only finished runs can be evaluated"),
         ("complete nothing", "nothing: no such experiment"),
         ("views --out x.webp --set epochs=0", "epochs: "),
+        ("memory nothing", "nothing: neither a preset"),
+        ("memory photos --set batch_size=100000", "batch_size: 100000 is larger than the data set"),
+        ("memory photos --set seed=3 --vary seed=4,5", "seed: given to --set and to --vary"),
         ("profile nothing", "nothing: no such experiment or run"),
         ("profile --steps 0", "--steps: at least 1"),
         ("profile --trace {pictures}", "this is a folder; name a file"),
@@ -580,6 +583,7 @@ def test_the_manual_names_every_command_and_option(capsys):
         "agent",
         "views",
         "profile",
+        "memory",
         "presets",
         "options",
     ):
@@ -590,6 +594,18 @@ def test_the_manual_names_every_command_and_option(capsys):
         assert f"{name}  (" in told and field.description in told
     assert "moco.momentum  (float >= 0 and <= 1; default 0.99)" in told
     assert "simclr.negatives  (int >= 1 or empty; default empty)" in told
+
+
+def test_memory_is_told_of_every_run_and_nothing_is_made(store, capsys):
+    grid = ["memory", "quick", "--set", "device=cpu", "--vary", "batch_size=32,64"]
+    assert main(grid) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert main([*grid, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [line.split()[-1] for line in lines] == list(told) and len(told) == 6
+    assert all(in_bytes(told[name]) in line for name, line in zip(told, lines))
+    assert 0 < told["simclr-bs32-s0"] < told["simclr-bs64-s0"]
+    assert not store.root.exists()
 
 
 def test_every_preset_can_be_planned(capsys):

@@ -31,6 +31,7 @@ def attempts(experiment: Experiment) -> dict[str, tuple]:
         "complete": (experiment, [run.name]),
         "probe_elsewhere": (experiment, "digits", [run]),
         "draw_views": (run.config,),
+        "count_memory": (experiment.spec(), {"a": run.config}),
         "grow": (experiment, {"seed": [5]}),
         "editing": (experiment,),
         "bring_in": (store, DASHBOARD.parent / "studies" / "batch-size-on-photos.zip"),

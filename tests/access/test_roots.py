@@ -71,6 +71,7 @@ def test_the_form_says_so_beside_the_field_and_the_action_refuses(roots, shapes,
         lambda: change.resume(foreign.run("a")),
         lambda: change.complete(foreign, ["a"]),
         lambda: change.draw_views(config),
+        lambda: change.count_memory(experiment.spec(), {"a": config}),
     ):
         with pytest.raises(ValueError, match="TRIPTYCH_DATA_ROOTS"):
             do()
@@ -91,6 +92,7 @@ def test_no_action_opens_what_a_link_within_a_data_set_leads_to(roots, experimen
     for do in (
         lambda: change.launch(Store(), "x", experiment.spec(), {"a": config}),
         lambda: change.draw_views(config),
+        lambda: change.count_memory(experiment.spec(), {"a": config}),
         lambda: change.probe_elsewhere(experiment, str(own), experiment.runs()),
     ):
         with pytest.raises(ValueError, match="TRIPTYCH_DATA_ROOTS"):

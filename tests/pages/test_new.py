@@ -1,9 +1,11 @@
 """The page New experiment: the form, its links and its copies."""
 
+import re
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import draft, words
+from dashboard import draft, machine, words
 from sslcore import plan
 from sslcore.analysis.summary import number
 from sslcore.archive import as_imported
@@ -67,6 +69,22 @@ def test_the_form_tells_what_training_would_take_where_like_runs_have_finished()
     for run in experiment.runs():
         run.write_status(as_imported(run.status()))
     assert draft.expected_seconds(Store(), wanted) is None, "no run of this machine"
+
+
+def test_the_form_tells_what_memory_the_runs_would_take_and_where_it_is_too_much(monkeypatch):
+    app = open_page("new", new_preset="quick")
+    assert "memory" not in app.dataframe[0].value
+    app.toggle(key="new_memory").set_value(True).run()
+    told = clean(app).dataframe[0].value.set_index("run")["memory"]
+    assert len(told) == 3 and all(re.fullmatch(r"\d+ MB", text) for text in told)
+    assert "counted from the shapes" in texts(app) and "takes about" not in texts(app)
+    small = machine.Load(cpu=0.0, cores=2, memory_used=0.0, memory_total=1e6, gpus=())
+    monkeypatch.setattr(machine, "load", lambda: small)
+    assert re.search(
+        rf"takes about {max(told, key=lambda text: int(text.split()[0]))}, and this machine has 1 MB", texts(app.run())
+    )
+    app.multiselect(key="new_vary").set_value(["batch_size"]).run()
+    assert "counted from the shapes" not in texts(clean(app)), "not while a value is missing"
 
 
 def test_one_method_can_have_a_setting_for_itself():

@@ -1,9 +1,11 @@
 """The runs that the form describes: what stands in their way, what they see, what they would take, and their launch."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, cluster, draft, forms, link, words
+from dashboard import access, change, cluster, draft, forms, link, machine, words
 from dashboard.sections.new.form import Form
 from dashboard.sections.new.settings import SHARED
 from sslcore import plan
@@ -11,6 +13,12 @@ from sslcore.config import OPTIONS, ConfigError, get, resolve
 from sslcore.experiment import Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
+
+MEMORY = (
+    "Memory: about what a training step holds at most on each device, counted from the shapes of its tensors in the precision "
+    "that this machine would train in. On top come Python and PyTorch, on a CPU some 0.7 GB, and on a GPU CUDA's own and the "
+    "images where they fit."
+)
 
 
 def check(form: Form) -> plan.Plan:
@@ -80,20 +88,53 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
     if not configs or form.problems:
         return
     differ = [name for name in OPTIONS if len({str(get(config, name)) for config in configs.values()}) > 1]
+    memory = _memory(form, planned)
     rows = [
         {
             "run": run,
             **{name: forms.say(get(config, name)) for name in differ},
             "peak learning rate": f"{config.peak_learning_rate:.4g}",
+            **({"memory": words.size(memory[run])} if memory else {}),
         }
         for run, config in configs.items()
     ]
     rate = st.column_config.TextColumn(help="The highest learning rate of the training, after scaling to the batch size.")
     st.dataframe(pd.DataFrame(rows), hide_index=True, height="auto", column_config={"peak learning rate": rate})
+    if memory:
+        st.caption(MEMORY)
+        _compare_memory(planned, memory)
     if seconds := draft.expected_seconds(store, configs):
         st.caption(
             f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here "
             "that are most alike. Evaluation comes on top."
+        )
+
+
+def _memory(form: Form, planned: plan.Plan) -> dict[str, int]:
+    """Bytes by run, where they are asked for; else nothing."""
+    if not st.toggle("Count the memory that they take", key="new_memory", **access.lock()):
+        return {}
+    try:
+        with st.spinner("Counting: a few seconds"):
+            return change.count_memory(form.draft.spec(), planned.configs)
+    except (OSError, ValueError) as error:
+        st.error(words.plain(str(error)))
+        return {}
+
+
+def _compare_memory(planned: plan.Plan, memory: Mapping[str, int]) -> None:
+    """Say where a step takes more than the device that would take it has."""
+    now = machine.load()
+    of_gpu = min((gpu.memory_total for gpu in now.gpus), default=None)
+    rooms = {
+        run: now.memory_total if config.device == "cpu" else of_gpu or now.memory_total for run, config in planned.configs.items()
+    }
+    if over := [run for run, room in rooms.items() if memory[run] > room]:
+        largest = max(over, key=memory.__getitem__)
+        st.warning(
+            f"{words.plain(largest)} takes about {words.size(memory[largest])}, and this machine has "
+            f"{words.size(rooms[largest])}{' on a GPU' if rooms[largest] == of_gpu else ''}. Set a micro-batch size, which keeps "
+            "the loss that of the whole batch, or a smaller batch or image size."
         )
 
 

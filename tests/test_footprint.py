@@ -1,0 +1,65 @@
+"""The memory of a step, as counted beforehand, beside what PyTorch's profiler sees a step take."""
+
+import pytest
+import torch
+from torch.profiler import profile
+
+from sslcore import datasets
+from sslcore.config import RunConfig, resolve
+from sslcore.footprint import of_runs, size, step_bytes
+from sslcore.methods import METHODS
+from sslcore.training import Training
+
+
+def config_of(method: str, dataset: str, **changes) -> RunConfig:
+    usual = {"batch_size": 64, "image_size": 32, "encoder": "small", "precision": "float32", "moco.queue_size": 256}
+    return resolve({"method": method, "dataset": dataset, "device": "cpu"} | usual | changes)
+
+
+def counted(config: RunConfig) -> int:
+    return of_runs({"it": config})["it"]
+
+
+def taken(config: RunConfig) -> int:
+    """Bytes that the second step of a training holds at most, the optimizer's state and the gradients of the first among them."""
+    training = Training(config, datasets.load(config.dataset, config.image_size), torch.device("cpu"))
+    training.take_step()
+    weights, state = list(training.method.parameters()), training.optimizer.state.values()
+    lasting = size([*weights, *training.method.buffers(), *(w.grad for w in weights if w.grad is not None)])
+    lasting += size(kept for of in state for kept in of.values() if isinstance(kept, torch.Tensor))
+    with profile(profile_memory=True) as seen:
+        training.take_step()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in seen.profiler.kineto_results.events() if e.name() == "[memory]")
+    now = most = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return lasting + most
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bfloat16", "optimizer": "adamw"}], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_takes_what_was_counted(method, changes, shapes):
+    config = config_of(method, shapes, **changes)
+    assert counted(config) == pytest.approx(taken(config), rel=0.15)
+
+
+def test_what_is_kept_grows_with_what_passes_at_a_time(shapes):
+    sizes = [counted(config_of("byol", shapes, batch_size=batch)) for batch in (16, 32, 64)]
+    assert sizes[2] - sizes[1] == 2 * (sizes[1] - sizes[0]) > 0
+    parts = counted(config_of("byol", shapes, batch_size=64, micro_batch_size=16))
+    assert sizes[0] < parts < (sizes[0] + sizes[1]) / 2, "a part's maps, and the views of all"
+    assert counted(config_of("byol", shapes, batch_size=64, device="cpu", devices=4)) < parts, "of each device"
+
+
+def test_negatives_take_their_room(shapes):
+    few, many = (counted(config_of("moco", shapes, **{"moco.queue_size": keys})) for keys in (256, 65536))
+    queue, logits = 4 * 128 * (65536 - 256), 4 * 64 * (65536 - 256)
+    assert many - few >= queue + logits
+
+
+def test_nothing_is_computed_and_no_number_drawn(shapes):
+    state = torch.get_rng_state()
+    step_bytes.cache_clear()
+    counted(config_of("simclr", shapes, encoder="resnet50", image_size=224, batch_size=64))
+    assert torch.equal(torch.get_rng_state(), state)
