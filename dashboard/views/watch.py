@@ -161,6 +161,9 @@ def row(run: Run, status: Status) -> None:
         elif status.state == "interrupted":
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
+        elif status.state == "finished" and not run.results():
+            again = f"In a shell, python -m sslcore evaluate {run.id} makes it again."
+            st.warning(words.plain(f"results.json cannot be read. {again}"), icon=":material/draft:")
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
         for warning in status.warnings:

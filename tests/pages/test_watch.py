@@ -88,6 +88,14 @@ def test_of_runs_that_have_ended_nothing_is_promised():
     assert "appear" not in shown
 
 
+def test_watch_says_whose_results_cannot_be_read_and_what_makes_them_again():
+    run, *_ = synthetic.store(Store().root, steps=20).runs()
+    assert "results.json" not in texts(open_page("watch", experiment="photos"))
+    run.results_file.write_text("{ torn")
+    shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
+    assert f"results.json cannot be read. In a shell, python -m sslcore evaluate {run.id} makes it again." in shown
+
+
 def test_without_labels_watch_draws_what_needs_none():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     rows = [{name: value for name, value in row.items() if name != "knn"} for row in run.metrics()]
