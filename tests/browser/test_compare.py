@@ -107,6 +107,18 @@ def test_probe_table_and_confusion(app, page, finished):
     )
 
 
+def test_on_a_phone_a_confusion_matrix_has_the_width_of_its_chart_and_every_name(app, browser, finished):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{app.url}/probe?experiment=finished")
+    chart = page.locator("[class*=st-key-probe_confusion] .js-plotly-plot")
+    page.wait_for_selector("[class*=st-key-probe_confusion] .hm image")
+    matrix = page.locator("[class*=st-key-probe_confusion] .hm image").bounding_box()
+    assert matrix["width"] > 0.6 * chart.bounding_box()["width"]
+    assert chart.locator(".xtick text").all_text_contents() == list(synthetic.CLASSES)
+    context.close()
+
+
 def test_theme_changes_the_text_of_charts(app, page, finished):
     page.emulate_media(color_scheme="dark")
     page.goto(f"{app.url}/probe?experiment=finished")
