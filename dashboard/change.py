@@ -16,6 +16,7 @@ from sslcore import archive, datasets, plan, trash
 from sslcore import launch as launcher
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
+from sslcore.files import rights_told
 from sslcore.launch import transfer
 from sslcore.launch.slurm import settings as slurm_yaml
 from sslcore.status import RESUMABLE
@@ -34,7 +35,8 @@ def action(do: Action) -> Action:
         rights = access.rights()
         if not rights.change:
             raise Refused(rights.why)
-        return do(*given, **named)
+        with rights_told():
+            return do(*given, **named)
 
     ACTIONS[do.__name__] = asking
     return asking
@@ -126,7 +128,7 @@ def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
 @contextmanager
 def editing(experiment: Experiment) -> Iterator[Spec]:
     """The experiment's title, notes, tags, marks of its runs, ..., to be changed in the block and written after it."""
-    with experiment.editing() as spec:
+    with rights_told(), experiment.editing() as spec:
         yield spec
 
 

@@ -9,9 +9,10 @@ from jinja2 import Environment
 NUMBER = re.compile(r"[<+−-]?\s?\d|–$")  # 87.4 ± 0.6 %, 2 min 5 s, < 0.001, or none
 LONG = 60  # characters from which a text may go over several lines
 LONG_NAME = 30  # characters from which the name of a row may
+# Of a long table 21 rows are seen and half of another, which tells that there are more: not every scroll bar shows itself.
 TABLE = Environment(autoescape=True).from_string("""
 <style>
-.printed { overflow: auto; max-height: 700px; font-size: 0.875rem; }
+.printed { overflow: auto; max-height: 707px; font-size: 0.875rem; }
 .printed table { border-collapse: collapse; }
 .printed :is(th, td) { padding: 4px 18px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; }
 .printed tr { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }

@@ -72,7 +72,8 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     on = told_apart(sets.values())
 
     def value(run: Run, name: str) -> Any:
-        return on[sets[run]] if name == "dataset" else get(run.config, name)
+        own = on[sets[run]] if name == "dataset" else get(run.config, name)
+        return "all" if own is None else own  # of the batch: its negatives, or at a time
 
     varied = [name for name in SETTINGS if name in settings and len({value(run, name) for run in runs.values()}) > 1]
     varied += [name for name in varying(configs) if name not in SETTINGS]  # a method's own recipe is no news in its name

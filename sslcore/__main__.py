@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sslcore import commands
 from sslcore.commands import PROGRAM
+from sslcore.files import rights_told
 from sslcore.launch import ENGINES
 from sslcore.notation import printable
 
@@ -202,7 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     args.root = getattr(args, "root", None)
     try:
-        code = args.do(args)
+        with rights_told():
+            code = args.do(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # nobody reads on, as in `options | head`

@@ -25,6 +25,21 @@ class DiskFull(OSError):
 
 
 @contextmanager
+def rights_told() -> Iterator[None]:
+    """What fails in the block since a file or folder may not be read or written is told in words, with what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS) or not error.filename:
+            raise
+        path = Path(os.fsdecode(error.filename))
+        raise PermissionError(
+            f"{path if path.exists() else path.parent}: {error.strerror}. Whoever runs this must be allowed to read and write "
+            "there; --root, or TRIPTYCH_EXPERIMENTS, names another store"
+        ) from error
+
+
+@contextmanager
 def room_for(path: Path, size: int = 0) -> Iterator[None]:
     """What fails in the block for want of room is told as DiskFull; `size` is how many bytes `path` takes, where known."""
     try:

@@ -233,6 +233,18 @@ def test_runs_that_are_deleted_while_the_shell_waits_are_told(store, capsys, mon
     assert "gone was deleted before its runs had finished" in capsys.readouterr().err
 
 
+def test_a_store_that_may_not_be_written_is_told_with_what_to_do(store, capsys, monkeypatch):
+    def denied(folder, *_, **__):
+        raise PermissionError(13, "Permission denied", f"{folder}/new")
+
+    store.root.mkdir()
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *_, **named: denied(named["dir"]))
+    assert main(shlex.split(f"launch photos --name denied --set {TINY}")) == 2
+    told = capsys.readouterr().err
+    assert f"{store.root}: Permission denied. Whoever runs this must be allowed to read and write there" in told
+    assert "--root" in told and "Errno" not in told
+
+
 def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt

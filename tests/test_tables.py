@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dashboard import tables
+from dashboard.figures.axes import said
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Store
 from sslcore.files import write_json
@@ -81,6 +82,14 @@ def test_label_has_no_other_methods_settings(tmp_path):
     experiment = synthetic.store(tmp_path / "store", methods=("moco", "simclr", "byol"), seeds=(0,), steps=20, axes=axes)
     labels = set(tables.labels(experiment.runs()).values())
     assert labels == {f"MoCo · queue size {n}" for n in (16, 64)} | {f"SimCLR · temperature {t}" for t in (0.1, 0.5)} | {"BYOL"}
+
+
+def test_a_setting_that_is_left_empty_is_called_all_of_the_batch(tmp_path):
+    axes = {"simclr.negatives": [64, None], "micro_batch_size": [32, None]}
+    experiment = synthetic.store(tmp_path / "store", methods=("simclr",), seeds=(0,), steps=20, axes=axes)
+    told = {f"SimCLR · micro batch size {m} · negatives {n}" for m in (32, "all") for n in (64, "all")}
+    assert set(tables.labels(experiment.runs()).values()) == told
+    assert said("simclr.negatives", None) == "all"
 
 
 def test_label_leaves_out_what_merely_suits_the_data_set(tmp_path):

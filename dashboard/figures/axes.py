@@ -41,7 +41,8 @@ def said(axis: str, place: Any) -> str:
         return "yes" if place else "no"
     if isinstance(place, (int, float)):
         return f"{place:,}" if isinstance(place, int) else f"{place:g}"
-    return "–" if place is None else str(place)
+    nothing = "all" if axis == "simclr.negatives" else "–"  # where none are asked for, all of the batch are
+    return nothing if place is None else str(place)
 
 
 @dataclass(frozen=True)

@@ -198,8 +198,14 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
         places, ticks, gap = [], [], 0
     names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
     return style.figure(
-        title={"text": style.plain(title), "subtitle": {"text": "counts are in the tooltips"}},
-        xaxis={"title": {"text": "predicted"}, "tickvals": places, "ticktext": ticks, "constrain": "domain"},
+        title={"text": style.plain(title), "subtitle": {"text": "colour: share of the true class; counts are in the tooltips"}},
+        xaxis={
+            "title": {"text": "predicted"},
+            "tickvals": places,
+            "ticktext": ticks,
+            "autotickangles": [0, -40, -90],  # to the left: a name that leaves the chart on the right is not drawn
+            "constrain": "domain",
+        },
         yaxis={
             "title": {"text": "true"},
             "tickvals": places,
@@ -219,8 +225,11 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             ygap=gap,
             customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
-            colorbar={
-                "title": {"text": "share of the true class", "side": "right", "font": {"size": 12}},
+            colorbar={  # below, for beside the matrix it takes a third of a phone's width
+                "orientation": "h",
+                "yref": "container",
+                "y": 0,
+                "yanchor": "bottom",
                 "tickformat": ".0%",
                 "thickness": 12,
                 "outlinewidth": 0,

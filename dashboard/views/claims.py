@@ -41,10 +41,9 @@ chosen = st.segmented_control(
     required=True,
     key="claims_show",
     bind="query-params",
-    format_func=lambda word: (
-        f"{word} ({counts.get(word, len(judged))})" if word == ALL else f"{figures.VERDICTS[word][0]} {word} ({counts[word]})"
-    ),
+    format_func=lambda word: word if word == ALL else f"{figures.VERDICTS[word][0]} {word}",  # what the address says
 )
+st.caption(f"{words.count(len(judged), 'claim')}: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
 
 
 # -- What is missing, and what brings it ---------------------------------------------------

@@ -154,7 +154,7 @@ def draw() -> None:
 def _in_words(logged: int, moving: int) -> str:
     """How much is shown, and how much of it still moves."""
     parts = [words.count(len(runs), "run")]
-    parts += [f"{len(runs) - logged} without anything logged yet"] if logged < len(runs) else []
+    parts += [f"{len(runs) - logged} without anything logged"] if logged < len(runs) else []
     parts += [f"{moving} still to finish; this page follows"] if moving else []
     return " · ".join(parts)
 

@@ -134,7 +134,7 @@ with grid.cell():
         plot(
             probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"),
             key="probe_confusion",
-            height=460,
+            height=500,
             alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class",
         )
 

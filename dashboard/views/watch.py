@@ -135,6 +135,10 @@ def resumed(run: Run) -> str:
     return barred(run) or ("Resume goes on from the last checkpoint." if run.has_checkpoint() else anew)
 
 
+def damaged(file: str, command: str) -> None:
+    st.warning(words.plain(f"{file} cannot be read. In a shell, python -m sslcore {command}."), icon=":material/draft:")
+
+
 def row(run: Run, status: Status) -> None:
     word, icon, colour = words.STATES[status.state]
     if status.state == "queued" and status.requeues:
@@ -161,8 +165,12 @@ def row(run: Run, status: Status) -> None:
         elif status.state == "interrupted":
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
+        elif status.state == "finished" and not run.results():
+            damaged("results.json", f"evaluate {run.id} makes it again")
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
+        if not run.readable_config:
+            damaged("config.json", f"complete {experiment.name} writes it anew")
         for warning in status.warnings:
             st.warning(words.plain(warning), icon=":material/warning:")
 

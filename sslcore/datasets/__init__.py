@@ -132,7 +132,9 @@ def _pick(train: np.ndarray, test: np.ndarray, indices: Sequence[int] | np.ndarr
 
 
 def canonical(dataset: str) -> str:
-    """The same data set, from whatever folder: a built-in name stays, a path becomes absolute."""
+    """The same data set, from whatever folder: a built-in name stays, a path becomes absolute, and loses quotes around it."""
+    if len(dataset) > 2 and dataset[0] == dataset[-1] and dataset[0] in "\"'":  # as file managers copy a path
+        dataset = dataset[1:-1]
     return dataset if dataset in NAMES or not dataset else os.path.abspath(os.path.expanduser(dataset))
 
 

@@ -20,7 +20,7 @@ from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
-MAX_ENTRIES = 3_000_000  # a path such as / is given up in seconds
+MAX_OTHERS = 200_000  # files and folders that are no images, and ten more an image: a path such as / is given up in seconds
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _labels(part: Part, classes: tuple[str, ...]) -> np.ndarray:
 
 def _scan(root: Path) -> Part:
     """The images below a folder. Each real folder is entered once a class, so links that form a loop end."""
-    part, budget = Part(), [MAX_ENTRIES]
+    part, budget = Part(), [MAX_OTHERS]
     for entry in _entries(root, budget):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget):
@@ -151,9 +151,9 @@ def _entries(folder: str | Path, budget: list[int]) -> list[os.DirEntry]:
             entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError:
         return []
-    budget[0] -= len(entries)
+    budget[0] -= sum(-10 if entry.name.lower().endswith(IMAGES) else 1 for entry in entries)
     if budget[0] < 0:
-        raise ValueError(f"has more than {MAX_ENTRIES:,} files and folders below it; give a folder that holds images alone")
+        raise ValueError(f"has more than {MAX_OTHERS:,} files and folders below it that are no images; give a folder of images")
     _check_links(entries)
     return entries
 

@@ -94,6 +94,17 @@ def test_back_leads_to_the_page_that_was_left_with_what_was_chosen_on_it(app, pa
     assert "compare_x=Epoch" in page.url
 
 
+def test_what_a_page_writes_into_its_address_before_its_reader_does_anything_is_no_step_of_the_history(app, page, finished):
+    """As Streamlit does, one by one, with what was chosen on a page when it was last seen; at times after the page is there."""
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_function("window.triptychBack")
+    push = "x => { history.pushState(null, '', `/compare?experiment=finished&compare_x=${x}`); return history.length }"
+    before = page.evaluate("history.length")
+    assert page.evaluate(push, "Epoch") == before
+    page.keyboard.press("Tab")
+    assert page.evaluate(push, "Time") == before + 1
+
+
 def test_probe_table_and_confusion(app, page, finished):
     page.goto(f"{app.url}/probe?experiment=finished&probe_run=byol-bs256-s1")
     page.wait_for_selector("[class*=st-key-probe_confusion] .main-svg")
@@ -105,6 +116,18 @@ def test_probe_table_and_confusion(app, page, finished):
         page.evaluate("document.querySelector('[class*=st-key-probe_confusion] .js-plotly-plot').layout.title.text")
         == "What byol-bs256-s1 confuses"
     )
+
+
+def test_on_a_phone_a_confusion_matrix_has_the_width_of_its_chart_and_every_name(app, browser, finished):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{app.url}/probe?experiment=finished")
+    chart = page.locator("[class*=st-key-probe_confusion] .js-plotly-plot")
+    page.wait_for_selector("[class*=st-key-probe_confusion] .hm image")
+    matrix = page.locator("[class*=st-key-probe_confusion] .hm image").bounding_box()
+    assert matrix["width"] > 0.6 * chart.bounding_box()["width"]
+    assert chart.locator(".xtick text").all_text_contents() == list(synthetic.CLASSES)
+    context.close()
 
 
 def test_theme_changes_the_text_of_charts(app, page, finished):

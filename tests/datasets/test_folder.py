@@ -55,12 +55,17 @@ def test_of_two_test_folders_the_first_that_is_known_is_used_and_the_other_told(
     assert any("val" in line and "another folder is used for testing" in line for line in data.skipped)
 
 
-def test_a_folder_with_very_much_below_it_is_given_up(tmp_path, monkeypatch):
+def test_a_folder_with_much_below_it_that_is_no_image_is_given_up(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
-    monkeypatch.setattr(folder, "MAX_ENTRIES", 12)
+    for folder_of in ("a", "b"):
+        for i in range(20):
+            (root / folder_of / f"{i}.json").touch()  # as labelling tools leave beside the images
+    monkeypatch.setattr(folder, "MAX_OTHERS", 5)
     assert folder.source(str(root)).train == 8
-    monkeypatch.setattr(folder, "MAX_ENTRIES", 11)
-    with pytest.raises(ValueError, match="more than 11 files and folders"):
+    (root / "0").mkdir()
+    for i in range(4):
+        (root / "0" / f"{i}.txt").touch()
+    with pytest.raises(ValueError, match="more than 5 files and folders below it that are no images"):
         folder.source(str(root))
 
 

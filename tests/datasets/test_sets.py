@@ -182,6 +182,7 @@ def test_paths_become_absolute_and_names_stay(tmp_path, monkeypatch):
     class_folders(tmp_path / "set", {"a": 4, "b": 4})
     class_folders(tmp_path / "digits", {"a": 4, "b": 4})
     assert datasets.canonical("set") == datasets.canonical("./set/") == str(tmp_path / "set")
+    assert datasets.canonical(f'"{tmp_path / "set"}"') == datasets.canonical("'set'") == str(tmp_path / "set")
     assert datasets.canonical("digits") == "digits"
     assert datasets.info("set") == datasets.info(str(tmp_path / "set"))
     assert datasets.info("./digits").classes == ("a", "b")  # a path wins where it is written as one

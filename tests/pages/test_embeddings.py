@@ -65,6 +65,9 @@ def test_images_can_be_selected_without_a_pointer():
     clean(app.text_input(key="embeddings_numbers").set_value(f"{index[9]}, {index[2]}").run())
     assert sorted(strips(app)["Selected images"]) == sorted([index[2], index[9]])
     assert not app.text_input(key="embeddings_numbers").value and "embeddings_pick" in app.query_params
+    assert "2 images, those first" in texts(app)
+    clean(app.text_input(key="embeddings_numbers").set_value(f"{index[9]}, {index[2]}, 99999, 99998").run())
+    assert "2 images (not in the sample of these runs: 2 more), those first" in texts(app)
 
 
 def test_what_is_picked_stays_among_images_of_its_data_set():

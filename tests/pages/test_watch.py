@@ -88,6 +88,16 @@ def test_of_runs_that_have_ended_nothing_is_promised():
     assert "appear" not in shown
 
 
+def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():
+    one, other, *_ = synthetic.store(Store().root, steps=20).runs()
+    assert "cannot be read" not in texts(open_page("watch", experiment="photos"))
+    one.results_file.write_text("{ torn")
+    other.config_file.write_text("{ torn")
+    shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
+    assert f"results.json cannot be read. In a shell, python -m sslcore evaluate {one.id} makes it again." in shown
+    assert "config.json cannot be read. In a shell, python -m sslcore complete photos writes it anew." in shown
+
+
 def test_without_labels_watch_draws_what_needs_none():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     rows = [{name: value for name, value in row.items() if name != "knn"} for row in run.metrics()]

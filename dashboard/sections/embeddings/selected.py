@@ -36,10 +36,11 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
         everything = len(inside) <= STRIP or st.toggle(
             f"Show all {len(inside)}, not only {STRIP}", key="embeddings_all", bind="query-params"
         )
+    outside = f" (not in the sample of these runs: {len(selected) - len(inside)} more)" if len(inside) < len(selected) else ""
     st.caption(
-        f"{words.count(len(inside), 'image')}, those first on which the runs disagree, then those that most take for something "
-        f"else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says. It was fitted on "
-        "images marked train, so only what it says of the others counts."
+        f"{words.count(len(inside), 'image')}{outside}, those first on which the runs disagree, then those that most take for "
+        f"something else. {pictures.RIGHT} the linear probe is right, {pictures.WRONG} it is wrong, with what it says. It was "
+        "fitted on images marked train, so only what it says of the others counts."
     )
     if len(selected) > LINKED:
         st.caption(f"{len(selected)} images are too many for a link ({LINKED} at most): it will open without them.")
