@@ -101,7 +101,8 @@ def trouble(store: Store, statuses: Collection[Status]) -> None:
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
-                st.error(words.plain(str(error)))
+                st.session_state["watch_refused"] = str(error)
+            st.rerun()
     elif now.problem:
         st.warning(
             f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not "

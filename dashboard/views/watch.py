@@ -188,7 +188,8 @@ def overview() -> None:
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
-                st.error(words.plain(str(error)))
+                st.session_state["watch_refused"] = str(error)
+            st.rerun()
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:
