@@ -83,8 +83,10 @@ def _field(name: str, value: str | int, help: str) -> str | float | None:
     label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
     key = f"cluster_{name}"
     if isinstance(value, int):
-        return forms.number(label, int, value=value, key=key, help=help)
-    return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
+        forms.follow(key, float(value), "")
+        return forms.number(label, int, key=key, help=help)
+    forms.follow(key, value, "")
+    return st.text_input(label, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
 
 # -- Its jobs --------------------------------------------------------------------------------

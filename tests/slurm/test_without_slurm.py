@@ -257,6 +257,9 @@ def test_what_is_typed_and_not_kept_is_not_launched_by_other_settings(monkeypatc
     monkeypatch.setattr(jobs, "ask", lambda *words, seconds=None: "7\n")
     page = open_page("new", new_preset="quick")
     page.selectbox(key="new_engine").set_value("slurm").run()
+    settings.keep(Store(), {"gpus": 3})  # in a shell, while the page is open
+    page.run()
+    assert page.number_input(key="cluster_gpus").value == 3 and not page.button(key="new_launch").disabled
     page.text_input(key="cluster_partition").set_value("long")
     page.button(key="new_launch").click().run()
     assert not Store().experiments() and "Press Keep first" in texts(page) and page.button(key="new_launch").disabled
