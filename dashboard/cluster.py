@@ -16,11 +16,14 @@ from sslcore.status import ACTIVE, Status
 IN_THE_SHELL = ("extra", "set_up")  # commands that run on the cluster are no field of a page
 
 
-def ask_for_engine(store: Store) -> str:
-    """Ask where to train, where there is a choice, and for Slurm how. Returns one of launch.ENGINES."""
+def ask_for_engine(store: Store) -> tuple[str, bool]:
+    """Ask where to train, where there is a choice, and for Slurm how.
+
+    Returns one of launch.ENGINES, and whether its jobs are asked for as the page shows.
+    """
     if why := client.missing():
         st.caption(f"{words.plain(why)}.")
-        return "local"
+        return "local", True
     engine = link.choice(
         "Where to train",
         list(launch.ENGINES),
@@ -33,37 +36,36 @@ def ask_for_engine(store: Store) -> str:
             "itself."
         ),
     )
-    if engine == "slurm":
-        with st.expander("How this store's jobs are asked for", icon=":material/dns:"):
-            _settings(store)
-    return engine
+    if engine != "slurm":
+        return engine, True
+    with st.expander("How this store's jobs are asked for", icon=":material/dns:"):
+        return engine, _settings(store)
 
 
-def _settings(store: Store) -> None:
-    """slurm.yaml as a form."""
+def _settings(store: Store) -> bool:
+    """slurm.yaml as a form. Returns whether what it says is what stands there."""
     try:
         stands = slurm_yaml.read(store)
     except ConfigError as error:
         st.error(words.plain(str(error)))
-        return
-    with st.form("cluster", border=False):
-        typed, boxes = {}, {}
-        with st.grid("auto", min_column_width=190):
-            for name, field in slurm_yaml.Settings.model_fields.items():
-                if name not in IN_THE_SHELL:
-                    with st.container():
-                        typed[name] = _field(name, getattr(stands, name), f"{field.description} (`{name}`)")
-                        boxes[name] = st.container()
-        if st.form_submit_button("Keep", key="cluster_keep", **access.lock()):
-            try:
-                change.set_cluster(store, typed)
-            except ConfigError as error:
-                for name, what in error.problems.items():
-                    (boxes.get(name) or st).error(words.plain(what))
-            except OSError as error:
-                st.error(f"They could not be kept: {words.plain(str(error))}")
-            else:
-                st.rerun()
+        return True
+    typed, boxes = {}, {}
+    with st.grid("auto", min_column_width=190):
+        for name, field in slurm_yaml.Settings.model_fields.items():
+            if name not in IN_THE_SHELL:
+                with st.container():
+                    typed[name] = _field(name, getattr(stands, name), f"{field.description} (`{name}`)")
+                    boxes[name] = st.container()
+    if st.button("Keep", key="cluster_keep", **access.lock()):
+        try:
+            change.set_cluster(store, typed)
+        except ConfigError as error:
+            for name, what in error.problems.items():
+                (boxes.get(name) or st).error(words.plain(what))
+        except OSError as error:
+            st.error(f"They could not be kept: {words.plain(str(error))}")
+        else:
+            st.rerun()
     st.caption(
         "An empty field is left to the cluster. Shell lines before the training, and more options of sbatch, are set in the "
         "shell alone:"
@@ -74,14 +76,17 @@ def _settings(store: Store) -> None:
     for name in IN_THE_SHELL:
         if value := getattr(stands, name):
             st.code(value if isinstance(value, str) else "\n".join(value), language="bash", wrap_lines=True)
+    return typed == stands.model_dump(include=set(typed))
 
 
 def _field(name: str, value: str | int, help: str) -> str | float | None:
     label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
     key = f"cluster_{name}"
     if isinstance(value, int):
-        return forms.number(label, int, value=value, key=key, help=help)
-    return st.text_input(label, value, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
+        forms.follow(key, float(value), "")
+        return forms.number(label, int, key=key, help=help)
+    forms.follow(key, value, "")
+    return st.text_input(label, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
 
 # -- Its jobs --------------------------------------------------------------------------------
@@ -98,7 +103,8 @@ def trouble(store: Store, statuses: Collection[Status]) -> None:
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
-                st.error(words.plain(str(error)))
+                st.session_state["watch_refused"] = str(error)
+            st.rerun()
     elif now.problem:
         st.warning(
             f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not "

@@ -40,10 +40,15 @@ def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
             opened.title,
             max_chars=max(TITLE, len(opened.title)),
             key="details_title",
-            help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it."),
+            **access.lock(help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it.")),
         ),
         "question": st.text_area(
-            "Question", opened.question, max_chars=max(QUESTION, len(opened.question)), height=80, key="details_question"
+            "Question",
+            opened.question,
+            max_chars=max(QUESTION, len(opened.question)),
+            height=80,
+            key="details_question",
+            **access.lock(),
         ),
         "tags": st.multiselect(
             "Tags",
@@ -52,7 +57,7 @@ def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
             accept_new_options=True,
             key="details_tags",
             placeholder="Type a word, or choose one",
-            help="The Experiments page finds experiments by their tags.",
+            **access.lock(help="The Experiments page finds experiments by their tags."),
         ),
     }
     write, read = st.tabs(["Write notes", "Read notes"], default="Read notes" if opened.notes else "Write notes")
@@ -64,6 +69,7 @@ def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
             key="details_notes",
             label_visibility="collapsed",
             placeholder="What was found, what to try next. Markdown.",
+            **access.lock(),
         )
     with read, st.container(height=260):
         st.markdown(words.notes(said["notes"]) if said["notes"].strip() else "*No notes yet.*")

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Store
-from sslcore.files import check_place, replacing
+from sslcore.files import check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, State, Status
@@ -314,7 +314,7 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
             for name, info in members.items():
                 path = temporary / name.partition("/")[2]
                 path.parent.mkdir(exist_ok=True)
-                with path.open("xb") as target:
+                with room_for(path, info.file_size), path.open("xb") as target:
                     for chunk in _chunks(archive, info):
                         unpacked += len(chunk)
                         _check_size(archive, unpacked)

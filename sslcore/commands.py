@@ -186,17 +186,25 @@ def chosen(args: argparse.Namespace, suitable: Collection[str], otherwise: str) 
 
 def stop(args: argparse.Namespace) -> int:
     from sslcore import launch
+    from sslcore.launch.slurm.client import Unanswered
 
-    runs, code = chosen(args, ACTIVE, "nothing to stop"), 0
+    runs, code, unanswered = chosen(args, ACTIVE, "nothing to stop"), 0, None
     for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
+        status = run.status()
+        if unanswered and status.state == "queued" and status.engine == "slurm":
+            continue
         try:
             launch.stop(run)
+        except Unanswered as error:  # those that train can be stopped all the same
+            unanswered = error
         except ValueError as error:
             refused = run.status().state in ACTIVE  # else it ended meanwhile
             print(error, file=sys.stderr if refused else sys.stdout)
             code = max(code, int(refused))
         else:
             print(f"{run.id}: {'stopped' if run.status().state == 'stopped' else 'stopping, once it has kept a checkpoint'}")
+    if unanswered:
+        raise RuntimeError(f"{unanswered}. Its jobs that wait cannot be taken out now; stop them when it does")
     return code
 
 

@@ -69,7 +69,7 @@ def _full(error: Exception, path: Path, size: int) -> int | None:
 
 def _called(path: Path) -> str:
     """A temporary file is called by the name that it would get."""
-    return path.name[1:].rpartition(".")[0] if path.name.startswith(".") else path.name
+    return (path.name[1:].rpartition(".")[0] if path.name.startswith(".") else "") or path.name
 
 
 def in_bytes(n: float) -> str:

@@ -27,6 +27,8 @@ from pathlib import Path
 
 import psutil
 
+from sslcore.files import room_for
+
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_LIMIT = 30.0  # a process on another machine that is silent for longer is lost
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}  # what file systems without flock say
@@ -162,7 +164,8 @@ class Claim:
         """Make the file, whole from its first moment: of a torn claim nobody could tell whose it is. False where there is one."""
         own = self.file.with_name(f".held.{uuid.uuid4().hex}")
         try:
-            own.write_bytes(self.content)
+            with room_for(self.file, len(self.content)):
+                own.write_bytes(self.content)
             os.link(own, self.file)
         except (FileExistsError, FileNotFoundError):  # another has it, and has swept `own` away perhaps
             return False

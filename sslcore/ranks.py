@@ -187,7 +187,7 @@ def rank(run: Run) -> int:
 def in_words(error: Exception) -> str:
     """What status.json says of an error that nobody foresaw, or of a full disk."""
     if isinstance(error, DiskFull):
-        return f"{error}. Make room and resume: it goes on from the last checkpoint"
+        return f"{error}. Make room and resume it"
     return f"{type(error).__name__}: {error}"
 
 

@@ -46,7 +46,7 @@ class Pulse(Stoppable):
         self.beating = threading.Thread(target=self.beat, daemon=True)
 
     def start(self) -> None:
-        with room_for(self.run.reserve_file):
+        with room_for(self.run.reserve_file, RESERVE):
             self.run.reserve_file.write_bytes(bytes(RESERVE))
         me = psutil.Process()
         now = time.time()

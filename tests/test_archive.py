@@ -1,5 +1,6 @@
 """A zip of an experiment: what goes out comes in the same, and nothing hostile comes in at all."""
 
+import errno
 import io
 import json
 import os
@@ -100,6 +101,21 @@ def test_what_goes_out_comes_in_the_same(store, experiment, tmp_path, checkpoint
     for run, metrics in zip(again.runs(), shown[1]):
         assert run.metrics() == metrics
     pd.testing.assert_frame_equal(tables.settings(again.runs(), every=True), shown[2])
+
+
+def test_an_import_for_which_a_disk_has_no_room_says_which_and_leaves_nothing(store, experiment, tmp_path, monkeypatch):
+    file = exported(experiment, tmp_path)
+    before, chunks = left_in(store), archive._chunks
+
+    def full(opened: zipfile.ZipFile, info: zipfile.ZipInfo):
+        if info.filename.endswith(".npz"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        yield from chunks(opened, info)
+
+    monkeypatch.setattr(archive, "_chunks", full)
+    with pytest.raises(OSError, match=rf"the disk is full: .*\.npz in {re.escape(str(store.root))}.* are free"):
+        archive.bring_in(store, file)
+    assert left_in(store) == before
 
 
 def test_the_same_folder_gives_the_same_bytes(experiment, tmp_path):

@@ -7,6 +7,7 @@ at hand and has trained the undisturbed run, so that a start takes no seconds.
 import contextlib
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -28,7 +29,7 @@ from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run, Spec, Store
-from sslcore.files import write_json
+from sslcore.files import DiskFull, room_for, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.status import Status
 from sslcore.train import pretrain
@@ -316,6 +317,15 @@ def fails_for_want_of_room(run: Run, file: str) -> None:
     assert status.state == "failed" and file in status.error and "takes" in status.error and "free" in status.error
     assert "full" in status.error or "large" in status.error
     assert "\n" not in status.error and "Make room and resume" in status.error
+
+
+@pytest.mark.parametrize(
+    ("file", "called"),
+    [(".status.json.x1y2", "status.json"), ("log.txt", "log.txt"), (".reserve", ".reserve")],
+)
+def test_what_there_is_no_room_for_is_called_by_its_name(file, called, tmp_path):
+    with pytest.raises(DiskFull, match=f"full: {re.escape(called)} in "), room_for(tmp_path / file):
+        raise OSError(errno.ENOSPC, "")
 
 
 def test_no_room_for_a_checkpoint(digits, undisturbed):

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -84,6 +85,15 @@ def test_who_is_killed_while_he_makes_a_claim_leaves_nothing_in_the_way(tmp_path
     assert not (tmp_path / ".held").exists(), "a claim is there as a whole or not at all"
     with locks.holding(tmp_path):
         assert {file.name for file in tmp_path.iterdir()} == {".held", ".lock"}
+
+
+def test_where_a_disk_has_no_room_for_a_claim_it_is_said_which(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(locks.Path, "write_bytes", full)
+    with pytest.raises(OSError, match=re.escape(f"the disk is full: .held in {tmp_path} takes ")):
+        locks.Claim(tmp_path).make()
 
 
 def test_where_there_are_no_hard_links_a_claim_holds_all_the_same(tmp_path, monkeypatch):

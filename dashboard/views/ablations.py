@@ -226,6 +226,8 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
 def draw_missing(entries: list[ablation.Entry]) -> None:
     """What the grid lacks, what it would cost, and the button that runs it."""
     st.subheader("What is missing")
+    if refused:
+        st.error(f"Not everything could be queued: {words.plain(refused)}")
     own = [entry for entry in entries if entry.experiment == experiment.name]
     waiting = [entry for entry in own if entry.state in ACTIVE]
     if waiting:
@@ -260,9 +262,8 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
             try:
                 change.complete(experiment, [entry.run for entry in asked])
             except (OSError, ValueError, RuntimeError) as error:
-                st.error(f"Not everything could be queued: {words.plain(str(error))}")
-            else:
-                st.rerun()
+                st.session_state["ablations_refused"] = str(error)
+            st.rerun()
         st.caption(_cost(seconds, any(entry.state in RESUMABLE for entry in asked)))
 
 
@@ -279,6 +280,7 @@ def _cost(seconds: float | None, resumed: bool) -> str:
     )
 
 
+refused = st.session_state.pop("ablations_refused", None)
 draw()
 
 

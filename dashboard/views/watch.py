@@ -60,7 +60,8 @@ def act(run: Run, action: str) -> None:
     try:
         if action == "Stop":
             change.stop(run)
-            st.toast(f"{words.plain(run.name)} stops after it has written a checkpoint.")
+            off = run.recorded_status().state == "stopped"  # it was queued
+            st.toast(f"{words.plain(run.name)} {'is off the queue' if off else 'stops after it has written a checkpoint'}.")
         elif action == "Resume":
             change.resume(run)
         elif action == "Copy":
@@ -195,7 +196,8 @@ def overview() -> None:
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
-                st.error(words.plain(str(error)))
+                st.session_state["watch_refused"] = str(error)
+            st.rerun()
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:

@@ -43,10 +43,12 @@ def test_dialogs_and_menus_change_nothing_for_a_viewer(login, experiment, monkey
     menu = app.menu_button(key="experiments_menu_one")
     assert [option.split()[-1] for option in menu.options] == ["notes", "Share", "Copy"]
     app = menu.click("Details and notes").run()
-    app.text_area(key="details_notes").set_value("mine now").run()
+    fields = [field for field in (*app.text_input, *app.text_area, *app.multiselect) if field.key.startswith("details_")]
+    assert len(fields) == 4 and all(field.disabled for field in fields), "what is typed would be lost"
     assert app.button(key="details_save").disabled
     monkeypatch.setattr(access, "lock", lambda **otherwise: otherwise)
     app.run()
+    app.text_area(key="details_notes").set_value("mine now").run()
     app.button(key="details_save").click().run()
     assert any("change nothing" in error.value for error in app.error)
     app = open_page("watch", someone("bo@lab.example"), experiment="one")

@@ -40,6 +40,14 @@ def test_watch_tells_the_state_of_every_run_in_words():
     )
 
 
+def test_a_queued_run_that_is_stopped_is_said_to_be_off_the_queue():
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    run.update_status(state="queued", progress=0.0)
+    app = open_page("watch", experiment="photos")
+    app.menu_button(key=f"watch_menu_{run.name}").click("Stop").run()
+    assert run.status().state == "stopped" and ["off the queue" in toast.value for toast in app.toast] == [True]
+
+
 def test_a_measured_run_is_as_fast_as_on_the_other_pages():
     (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
     of_the_whole = run.results()["cost"]["images_per_second"] / 2

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json
 from sslcore.launch.slurm import client, jobs, script, settings
+from tests.pages.driving import open_page, texts
 from tests.slurm.lab import TRAINER
 from tests.waiting import until
 
@@ -42,7 +44,7 @@ def test_runs_are_submitted_in_arrays_that_slurm_takes_or_not_at_all(tmp_path, m
 
     monkeypatch.setattr(jobs, "ask", ask)
     if refused:
-        with pytest.raises(ValueError, match="enough"):
+        with pytest.raises(ValueError, match="Slurm refuses: enough; python -m sslcore slurm shows"):
             jobs.submit(runs)
         assert asked[3:] == [("scancel", "7"), ("scancel", "8")] and not Path(asked[2][-1]).exists()
         assert {run.recorded_status().job_id for run in runs} == {None}
@@ -65,6 +67,24 @@ def test_a_run_whose_job_is_on_its_way_out_may_be_queued_again_and_one_that_wait
         else:
             with pytest.raises(ValueError, match=r"e/a is still in Slurm, as job 7_0 \(PENDING\)"):
                 jobs.check_gone([run])
+
+
+def test_what_trains_is_stopped_though_slurm_does_not_answer_for_what_waits(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "store")
+    trained, *waiting = store.create("e", Spec(), dict.fromkeys("abc", resolve({})), "slurm").runs()
+    trained.update_status(state="running", host="node7", heartbeat=time.time())
+    asked = []
+
+    def silent(store: Store):
+        asked.append(store)
+        raise client.Unanswered("Slurm does not answer: no route")
+
+    monkeypatch.setattr(jobs, "queue", silent)
+    monkeypatch.setattr(launch, "start", lambda store: None)
+    assert main(["stop", "e", "--root", str(store.root)]) == 1
+    said = capsys.readouterr()
+    assert trained.stop_file.exists() and "e/a: stopping" in said.out and "Slurm does not answer: no route" in said.err
+    assert [run.status().state for run in waiting] == ["queued", "queued"] and len(asked) == 1, "each question takes seconds"
 
 
 # -- Measured again, by hand ------------------------------------------------------------------
@@ -229,6 +249,24 @@ def test_a_run_that_is_ended_since_its_time_is_up_goes_on_if_it_got_on(reason, t
     os.kill(run.recorded_status().pid, signal.SIGKILL)
     assert job.wait(60) > 128
     assert asked.exists() == again and (not again or asked.read_text() == "requeue 7_0\n")
+
+
+def test_what_is_typed_and_not_kept_is_not_launched_by_other_settings(monkeypatch):
+    monkeypatch.setattr(client, "missing", lambda: None)
+    monkeypatch.setattr(launch, "start", lambda store: None)
+    monkeypatch.setattr(jobs, "ask", lambda *words, seconds=None: "7\n")
+    page = open_page("new", new_preset="quick")
+    page.selectbox(key="new_engine").set_value("slurm").run()
+    settings.keep(Store(), {"gpus": 3})  # in a shell, while the page is open
+    page.run()
+    assert page.number_input(key="cluster_gpus").value == 3 and not page.button(key="new_launch").disabled
+    page.text_input(key="cluster_partition").set_value("long")
+    page.button(key="new_launch").click().run()
+    assert not Store().experiments() and "Press Keep first" in texts(page) and page.button(key="new_launch").disabled
+    page.button(key="cluster_keep").click().run()
+    page.button(key="new_launch").click().run()
+    (script,) = Store().root.glob("*/.slurm/*.sh")
+    assert "--partition=long\n" in script.read_text()
 
 
 def test_without_slurm_it_is_not_offered_and_nothing_is_made(tmp_path, monkeypatch, capsys):

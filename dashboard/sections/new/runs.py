@@ -139,18 +139,21 @@ def _compare_memory(planned: plan.Plan, memory: Mapping[str, int]) -> None:
 
 
 def offer_launch(form: Form, planned: plan.Plan, store: Store) -> None:
-    engine = cluster.ask_for_engine(store)
+    engine, kept = cluster.ask_for_engine(store)
     action = st.container(horizontal=True, vertical_alignment="center")
     label = f"Launch {words.count(len(planned.configs), 'run')}" if not form.problems else "Launch"
-    lock = access.lock(disabled=bool(form.problems))
+    lock = access.lock(disabled=bool(form.problems) or not kept)
     wanted = action.button(label, type="primary", icon=":material/rocket_launch:", key="new_launch", **lock)
     if form.problems:
         action.markdown("Nothing can start yet:\n" + "\n".join(_problems(form)))
         return
+    if not kept:
+        action.text("Press Keep first: jobs are asked for by the settings that were kept last, not by those shown above.")
+        return
     if wanted:
         _launch(form, planned, store, engine)
-    room = "this machine has room" if engine == "local" else "the cluster has"
-    action.caption(f"They wait in a queue and start as soon as {room}. You can close the browser meanwhile.")
+    place = "this machine" if engine == "local" else "the cluster"
+    action.caption(f"They wait in a queue and start as soon as {place} has room. You can close the browser meanwhile.")
     with st.expander("The same from the shell", icon=":material/terminal:"):
         command = form.draft.command(store, store.free_name(form.title), engine)
         st.code(command, language="bash", wrap_lines=True)

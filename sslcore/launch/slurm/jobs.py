@@ -36,9 +36,9 @@ def submit(runs: Sequence[Run]) -> None:
                 temporary.write_text(script.text(path, part, chosen), encoding="utf-8")
             try:
                 number = ask("sbatch", "--parsable", str(path), seconds=SUBMIT_SECONDS).strip().partition(";")[0]
-            except ValueError:
+            except ValueError as error:
                 path.unlink()
-                raise
+                raise ValueError(f"{error}; python -m sslcore slurm shows how jobs are asked for, and changes it") from None
             submitted.append((number, path, part))
     except BaseException:
         for number, _, _ in submitted:
