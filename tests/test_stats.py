@@ -79,12 +79,13 @@ def test_the_interval_over_images_is_newcombes():
     assert (made.low, made.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
-def test_the_correlation_in_newcombes_interval_is_corrected_for_continuity():
-    """His phi: what the diagonal has beyond the other one, less n / 2, where both networks are right and wrong together."""
-    n, made = 60, over_images(*right(40, 5, 3, 12))
-    (low_a, high_a), (low_b, high_b) = (scipy.stats.binomtest(k, n).proportion_ci(method="wilson") for k in (45, 43))
-    phi = (40 * 12 - 5 * 3 - n / 2) / (45 * 15 * 43 * 17) ** 0.5
-    a, b = 45 / n, 43 / n
+@pytest.mark.parametrize(("both", "neither", "less"), [(40, 12, 60 / 2), (20, 1, 20 * 1 - 5 * 3)])
+def test_the_correlation_in_newcombes_interval_is_corrected_for_continuity(both, neither, less):
+    """His phi: what the diagonal has beyond the other one, less n / 2, where both are right and wrong together; never below 0."""
+    n, of_a, of_b, made = both + 8 + neither, both + 5, both + 3, over_images(*right(both, 5, 3, neither))
+    (low_a, high_a), (low_b, high_b) = (scipy.stats.binomtest(k, n).proportion_ci(method="wilson") for k in (of_a, of_b))
+    phi = (both * neither - 5 * 3 - less) / (of_a * (n - of_a) * of_b * (n - of_b)) ** 0.5
+    a, b = of_a / n, of_b / n
     below = (a - low_a) ** 2 - 2 * phi * (a - low_a) * (high_b - b) + (high_b - b) ** 2
     above = (high_a - a) ** 2 - 2 * phi * (high_a - a) * (b - low_b) + (b - low_b) ** 2
     assert (made.low, made.high) == pytest.approx((a - b - below**0.5, a - b + above**0.5), abs=1e-9)
@@ -200,8 +201,11 @@ def test_methods_that_differ_are_told_apart():
 
 
 def test_differences_without_spread_prove_nothing():
-    made = over_seeds([0.9 - 0.8, 0.7 - 0.6])  # the same but for rounding
+    made = over_seeds([0.9 - 0.8, 0.8 - 0.7])  # the same but for rounding
     assert made.p is made.low is None and "same in all 2 seeds" in sentence("A", "B", made, None)
+    alone, tie = (sentence("A", "B", over_seeds([share]), None) for share in (0.021, 0.0))
+    assert alone == "A came out 2.1 points ahead of B; nothing can be tested: one seed."
+    assert tie == "A and B came out the same; nothing can be tested: one seed."
 
 
 # -- How many more
@@ -238,6 +242,8 @@ def test_a_difference_in_words():
 
 
 def test_what_is_not_told_apart_says_what_would_be_needed():
+    assert "about 1 more seed would be needed" in sentence("A", "B", over_seeds([0.02, 0.01, 0.01]), 0.06)
+    assert ", 2 seeds)" in sentence("A", "B", over_seeds([0.03, -0.01]), 0.9)
     made = over_seeds([0.03, -0.01, 0.02])
     said = sentence("BYOL", "SimCLR", made, made.p)
     assert (
