@@ -199,9 +199,9 @@ def test_settings_of_a_group_that_do_not_vary_freely_are_one_axis():
     entries = [entry(**{"augment.flip": 0.5, "augment.hue": 0.1, **change}) for change in changes]
     assert ablation.axes(entries) == ["augment"]
     assert [cell.at[0] for cell in ablation.cells(entries, ["augment"])] == ["as is", "no flip", "no jitter, no hue"]
-    said = [{"crop_min": 1.0}, {"hue": 0.25}, {"blur": 0.0}, {"hidden": 64}]
-    assert [ablation.in_words(changed) for changed in said] == ["no crop", "hue 0.25", "no blur", "hidden 64"]
-    assert ablation.in_order("augment", ["no flip", "as is", "hue 0.25"]) == ["as is", "hue 0.25", "no flip"]
+    said = [{"crop_min": 1.0}, {"hue": 1.0}, {"blur": 0.0}, {"hidden": 64}]
+    assert [ablation.in_words(changed) for changed in said] == ["no crop", "hue 1", "no blur", "hidden 64"]
+    assert ablation.in_order("augment", ["no flip", "as is", "blur 0.5"]) == ["as is", "blur 0.5", "no flip"]
     product = [entry(augment__flip=flip, augment__blur=blur) for flip in (0, 0.5) for blur in (0, 0.5)]
     assert ablation.axes(product) == ["augment.flip", "augment.blur"]
 
