@@ -78,7 +78,6 @@ def test_settings_that_differ_become_columns_and_no_others(tmp_path):
         {"linear": None, "knn": None, "baselines": None, "note": "no labels"},
         {"linear": "good", "cost": {"seconds": "long", "device": 3}, "knn": {"accuracy": True}},
         {"linear": {"accuracy": None, "ci95": [1]}},
-        {"linear": 0.5, "knn": 0.5, "baselines": 0.5, "cost": 7},
         {"geometry": {"effective_rank": 10**400}, "cost": {"flops_per_image": 10**400, "energy_joules": math.inf}},
         {"geometry": {"alignment": -math.inf, "uniformity": -1e300}},
     ],
