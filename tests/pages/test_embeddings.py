@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -336,6 +337,25 @@ def test_panels_are_laid_over_the_first_by_the_images_they_share():
     np.testing.assert_allclose(embeddings.laid_over(turned, turned.umap[20], first), layout[10:], atol=1e-4)
     assert embeddings.laid_over(first, layout, first) is layout
     np.testing.assert_allclose(embeddings.laid_over(other, other.umap[20], first), procrustes(other.umap[20], layout), atol=1e-6)
+    begun = np.random.default_rng(0).normal(size=layout.shape)
+    longer = replace(first, umap={5: begun, 20: layout})
+    aside = replace(longer, umap={5: -2 * begun[:, ::-1] + 7, 20: -2 * layout[:, ::-1] + 7})
+    np.testing.assert_allclose(embeddings.laid_over(aside, aside.umap[5], longer), begun, atol=1e-4)
+    few = replace(turned, index=np.r_[first.index[:2], turned.index[2:] + 10**6])
+    for one, reference in ((turned, replace(first, umap={})), (few, first)):
+        assert embeddings.laid_over(one, one.umap[20], reference) is one.umap[20], "nothing to lay it over"
+
+
+def test_of_the_kept_epochs_the_last_up_to_the_one_asked_for_is_shown():
+    kept = {0: "none", 5: "early", 20: "last"}
+    assert [embeddings.at_epoch(kept, epoch) for epoch in (None, 4, 5, 19, 100)] == [
+        (20, "last"),
+        (0, "none"),
+        (5, "early"),
+        (5, "early"),
+        (20, "last"),
+    ]
+    assert embeddings.at_epoch({5: "early"}, 0) == (5, "early")
 
 
 def test_a_copied_experiment_shows_the_same():
