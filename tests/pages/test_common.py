@@ -1,6 +1,7 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
 import re
+import shutil
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -72,6 +73,46 @@ def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
     app.selectbox(key="link_experiment").set_value("theirs").run()
     assert clean(app).query_params["experiment"] == "theirs" and "also" not in app.query_params
     assert len(printed(app)[0]) == 2
+
+
+def test_runs_that_were_chosen_are_forgotten_with_the_experiments_that_they_were_chosen_of(two_experiments):
+    for box, chosen in (("link_experiment", "theirs"), ("link_also", ["theirs"])):
+        app = open_page("compare", experiment="ours")
+        app.multiselect(key="compare_runs").set_value(["byol-bs256-s0"]).run()
+        (app.selectbox if box == "link_experiment" else app.multiselect)(key=box).set_value(chosen).run()
+        assert clean(app).multiselect(key="compare_runs").value == []
+
+
+def test_the_boxes_at_the_head_offer_what_is_there(two_experiments):
+    ours, theirs = two_experiments
+    for experiment, created in zip(two_experiments, (1.0, 2.0)):
+        with experiment.editing() as spec:
+            spec.created = created
+    shutil.copytree(ours.path, ours.path.with_name("a,b"))
+    app = open_page("compare", experiment="gone")
+    assert "There is no experiment gone" in app.warning[0].value and app.query_params["experiment"] == "theirs"
+    app = open_page("compare", experiment="ours", also="gone,theirs")
+    assert app.multiselect(key="link_also").value == ["theirs"] and not app.warning
+    assert set(app.selectbox(key="link_experiment").options) == {"ours", "theirs", "a,b"}
+    assert app.multiselect(key="link_also").options == ["theirs"], "a comma is what stands between names in the address"
+    with theirs.editing() as spec:
+        spec.archived = True
+    assert "theirs" not in open_page("compare", experiment="ours").selectbox(key="link_experiment").options
+    app = open_page("compare", experiment="theirs")
+    assert app.selectbox(key="link_experiment").value == "theirs" and not app.warning
+
+
+def test_the_head_of_a_page_says_nothing_twice_and_nothing_of_what_is_gone(two_experiments):
+    ours = two_experiments[0]
+    with ours.editing() as spec:
+        spec.title, spec.question, spec.hidden = "ours", "", ["deleted-since"]
+    app = open_page("compare", experiment="ours")
+    assert "**ours**" not in texts(app) and "link_hidden" not in [box.key for box in app.toggle]
+    with ours.editing() as spec:
+        spec.title = "Our runs"
+    synthetic.running(ours.runs()[0])
+    shown = texts(open_page("compare", experiment="ours"))
+    assert "**Our runs**" in shown and "results.json cannot be read" not in shown
 
 
 @pytest.mark.parametrize("page", ["probe", "ablations", "claims", "methods"])
