@@ -23,7 +23,6 @@ SPELLING = {
     "Lr scaling": "Learning-rate scaling",
     "Knn": "kNN",
     "Bn": "BatchNorm",
-    "K": "k",
     "Dim": "Length of z",
 }
 
