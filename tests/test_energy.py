@@ -18,7 +18,7 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
 }
 int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoules) {
     if (getenv("NO_COUNTER")) return 3;
-    *millijoules = (1ULL << 32) - 2000 + (taken += 1500);
+    *millijoules = (1ULL << 32) - 4000 + (taken += 1500);
     return 0;
 }
 """
