@@ -338,7 +338,7 @@ def test_panels_are_laid_over_the_first_by_the_images_they_share():
     assert embeddings.laid_over(first, layout, first) is layout
     np.testing.assert_allclose(embeddings.laid_over(other, other.umap[20], first), procrustes(other.umap[20], layout), atol=1e-6)
     begun = np.random.default_rng(0).normal(size=layout.shape)
-    longer = replace(first, umap={5: begun, 20: layout})
+    longer = replace(first, umap={5: begun[::-1], 20: layout})
     aside = replace(longer, umap={5: -2 * begun[:, ::-1] + 7, 20: -2 * layout[:, ::-1] + 7})
     np.testing.assert_allclose(embeddings.laid_over(aside, aside.umap[5], longer), begun, atol=1e-4)
     few = replace(turned, index=np.r_[first.index[:2], turned.index[2:] + 10**6])
