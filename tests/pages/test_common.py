@@ -9,7 +9,7 @@ import pytest
 
 from dashboard import link, report
 from dashboard.figures import curves
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import Experiment, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
@@ -143,6 +143,18 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert app.query_params["hidden"] == "shown"
     menus = [button.key for button in open_page("watch", experiment="theirs").get("menu_button")]
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
+
+
+def test_an_experiment_that_an_address_names_twice_stands_beside_once(two_experiments):
+    with two_experiments[1].editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    assert open_page("compare", experiment="ours", also="theirs,theirs").toggle(key="link_hidden").label == "Show 1 hidden run"
+
+
+def test_the_address_of_a_report_is_quoted_and_below_that_of_the_dashboard(monkeypatch):
+    for base, said in (("", "/report/a%20b%231"), ("/team/", "/team/report/a%20b%231")):
+        monkeypatch.setattr("streamlit.get_option", {"server.baseUrlPath": base}.get)
+        assert link.report(Experiment(Store().root / "a b#1")) == said
 
 
 def test_compare_says_where_a_seed_that_stopped_ends_its_labels_mean():
