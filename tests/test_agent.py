@@ -179,6 +179,7 @@ def test_stop_of_a_queued_run_takes_it_off_the_queue_and_needs_no_agent(lab):
 
 def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
     (run,) = lab.runs(a="wait")
+    run.log_file.write_text("what an earlier attempt said\n")
     lab.agent()
     lab.begun(run)
     launch.stop(run)
@@ -188,7 +189,7 @@ def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
     (run.path / "go").touch()
     launch.resume(run)
     until(lambda: run.status().state == "finished")
-    assert run.recorded_status().attempt == 2
+    assert run.recorded_status().attempt == 2 and run.log_file.read_text().startswith("what an earlier attempt said\n")
     with pytest.raises(ValueError, match="finished"):
         launch.resume(run)
 
@@ -460,6 +461,8 @@ def test_what_was_taken_off_the_queue_a_moment_ago_is_not_started(lab):
     launch.stop(run)  # after the agent's look, before its hand
     agent.find_place(run, set())
     assert not agent.watched and run.recorded_status().state == "stopped"
+    agent.refuse(run, "no GPU")
+    assert (run.recorded_status().state, run.recorded_status().error) == ("stopped", None)
 
 
 def test_a_pid_that_another_process_has_by_now_is_not_trusted(lab):
