@@ -465,6 +465,25 @@ def test_what_was_taken_off_the_queue_a_moment_ago_is_not_started(lab):
     assert (run.recorded_status().state, run.recorded_status().error) == ("stopped", None)
 
 
+def test_the_end_of_a_run_is_recorded_when_nobody_holds_it_and_where_its_folder_is_gone_it_is_watched_no_more(lab):
+    agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    agent.folder.mkdir(parents=True)
+    for run in lab.runs(a="wait", b="wait"):
+        agent.find_place(run, set())
+        lab.begun(run)
+        watch = agent.watched[run.path]
+        watch.kill()
+        until(lambda watch=watch: not watch.alive())
+        with run.hold():  # as one of its processes does that is on its way out
+            agent.attend(watch)
+        assert run.path in agent.watched and run.recorded_status().state == "running"
+        if run.name == "b":
+            shutil.rmtree(run.path)
+        agent.attend(watch)
+        assert not agent.watched
+    assert lab.store.experiment("e").run("a").recorded_status().state == "interrupted"
+
+
 def test_a_pid_that_another_process_has_by_now_is_not_trusted(lab):
     (run,) = lab.runs(a="finish")
     stranger = subprocess.Popen(["sleep", "600"], start_new_session=True)
