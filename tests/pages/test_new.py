@@ -69,6 +69,23 @@ def test_the_form_tells_what_training_would_take_where_like_runs_have_finished()
     assert draft.expected_seconds(Store(), wanted) is None, "no run of this machine"
 
 
+def test_a_field_is_empty_where_methods_differ_and_can_be_emptied_where_nothing_is_a_value():
+    app = open_page("new", new_preset="cifar10-small")
+    rate = app.number_input(key="new_set_learning_rate")
+    assert (rate.value, rate.placeholder) == (None, "MoCo 0.002 · SimCLR 0.002 · BYOL 0.2")
+    assert app.selectbox(key="new_set_moco.symmetric").options == ["yes", "no"]
+    synthetic.store(Store().root, methods=("simclr",), seeds=(0,), steps=20, **{"simclr.negatives": 16})
+    app = open_page("new", clone="photos")
+    assert app.number_input(key="new_set_simclr.negatives").value == 16
+    app.number_input(key="new_set_simclr.negatives").set_value(None).run()
+    assert clean(app).query_params["set"] == "simclr.negatives=null"
+
+
+def test_a_setting_that_varies_is_not_one_of_all_runs():
+    app = open_page("new", new_preset="quick", set="epochs=7", vary="epochs=3,4")
+    assert {row["epochs"] for row in plan_of(app)} == {"3", "4"} and app.number_input(key="new_set_epochs").disabled
+
+
 def test_one_method_can_have_a_setting_for_itself():
     app = open_page("new", new_preset="quick")
     app.multiselect(key="new_own_byol").set_value(["learning_rate"]).run()
