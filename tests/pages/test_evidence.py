@@ -50,6 +50,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     assert row["95 % interval of the mean"] == f"{100 * made.low:.1f} – {100 * made.high:.1f} %"
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
+    assert stats.HOLM not in texts(app), "of one pair"
     assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
     assert "N = 3; p-values adjusted by Holm's method over the 5 classes" in texts(app)
 
@@ -384,7 +385,8 @@ def test_what_is_compared_has_the_number_that_is_asked_for_and_what_another_meth
         if run.config.seed == 0:
             results = run.results()
             write_json(run.results_file, {name: part for name, part in results.items() if name != "knn"})
-    assert set(tables(open_page("k", evidence_measure="kNN"))["Method"]["N"]) == {"1"}
+    app = open_page("k", evidence_measure="kNN")
+    assert set(tables(app)["Method"]["N"]) == {"1"} and "3 probed runs compared" in texts(app)
 
 
 # -- Figures

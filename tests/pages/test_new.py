@@ -254,6 +254,7 @@ def test_a_link_fills_in_the_form_with_every_change():
     again = open_page("new", **params)
     assert plan_of(again) == launched
     assert again.text_input(key="new_title").value == "Ours & theirs = all"
+    assert again.text_input(key="new_question").value == "Why?"
     assert again.query_params == app.query_params
 
     again.multiselect(key="new_vary").set_value([]).run()  # what the link asked for can be taken back
