@@ -1,5 +1,6 @@
 """The page New experiment: the form, its links and its copies."""
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -152,6 +153,27 @@ def test_own_images_are_found(shapes):
     assert any("larger than the data set" in error.value for error in app.error)
     app.number_input(key="new_set_batch_size").set_value(32).run()
     assert not app.button(key="new_launch").disabled
+
+
+def test_images_without_labels_are_said_to_have_none_and_a_copy_has_the_path(tmp_path):
+    np.savez(tmp_path / "bare.npz", x_train=np.zeros((80, 16, 16, 3), np.uint8))
+    synthetic.store(Store().root, methods=("byol",), seeds=(5, 6), steps=20, dataset=str(tmp_path / "bare.npz"), batch_size=32)
+    app = open_page("new", clone="photos")
+    assert app.selectbox(key="new_dataset").value == "own images"
+    assert app.text_input(key="new_path").value == str(tmp_path / "bare.npz")
+    assert "64 training and 16 test images, 16 × 16 px, no labels." in texts(app)
+    app.number_input(key="new_seeds").set_value(3).run()
+    assert [row["seed"] for row in plan_of(app)] == ["5", "6", "7"]
+
+
+def test_a_method_can_join_those_of_the_start_and_the_table_has_its_learning_rate_as_scaled():
+    app = open_page("new", new_preset="cifar10-small", new_methods=["MoCo", "SimCLR", "BYOL", "Supervised"])
+    rates = {row["method"]: row["peak learning rate"] for row in plan_of(app)}
+    assert len(rates) == 4 and rates["byol"] == "0.025"
+    own = app.multiselect(key="new_own_byol")
+    assert "Batch size (batch_size)" in own.options and not {"Seed (seed)", "Data set (dataset)"} & set(own.options)
+    own.set_value(["learning_rate"]).run()
+    assert clean(app).number_input(key="new_set_byol_learning_rate").value == 0.2, "what it has until it is changed"
 
 
 def test_an_axis_that_a_link_leaves_empty_waits_for_values():
