@@ -23,7 +23,6 @@ SPELLING = {
     "Lr scaling": "Learning-rate scaling",
     "Knn": "kNN",
     "Bn": "BatchNorm",
-    "K": "k",
     "Dim": "Length of z",
 }
 
@@ -65,9 +64,7 @@ def groups() -> Iterator[tuple[str, list[str]]]:
     asked = {"method", "dataset", "seed", *FIRST}
     found: dict[str, list[str]] = {}
     for name in OPTIONS:
-        option = shape(name)
-        # With one possible value there is nothing to ask.
-        if name not in asked and (option.low is None or option.low != option.high):
+        if name not in asked:
             found.setdefault(name.rpartition(".")[0], []).append(name)
     yield from found.items()
 

@@ -45,6 +45,4 @@ def draw(config: RunConfig) -> Path:
 def settings_of(config: RunConfig) -> dict[str, object]:
     """The settings on which the picture depends."""
     flat = config.flat()
-    return {
-        name: value for name, value in flat.items() if name in ("method", "dataset", "image_size") or name.startswith("augment.")
-    }
+    return {name: value for name, value in flat.items() if name in ("dataset", "image_size") or name.startswith("augment.")}

@@ -115,6 +115,14 @@ def test_a_seed_that_was_run_twice_counts_as_the_mean_of_its_runs():
     runs = [entry(0, 0.4), entry(0, 0.6, evaluate__knn_every=5), entry(1, 0.7), entry(1, None, evaluate__knn_every=5)]
     (cell,) = ablation.cells(runs, ["batch_size"])
     assert cell.measured("linear").by_seed == pytest.approx({0: 0.5, 1: 0.7}) and len(cell.measured("linear").missing) == 1
+    assert cell.rest == (), "where there is but one experiment its name tells nothing apart"
+
+
+def test_lines_stand_by_the_size_of_what_tells_them_apart_and_a_cells_runs_by_their_seed():
+    runs = [entry(seed, batch_size=size, epochs=epochs) for epochs in (100, 8) for size in (64, 16) for seed in (1, 0)]
+    cells = ablation.cells(runs, ["batch_size"])
+    assert [(dict(cell.rest)["epochs"], cell.at) for cell in cells] == [(8, (16,)), (8, (64,)), (100, (16,)), (100, (64,))]
+    assert all([e.config.seed for e in cell.entries] == [0, 1] for cell in cells)
 
 
 @pytest.mark.parametrize("option", ["epochs", "learning_rate", "image_size", "weight_decay", "evaluate.knn_k", "optimizer"])
@@ -135,6 +143,10 @@ def test_what_a_run_has_from_its_place_on_the_axis_makes_no_lines():
     ]
     assert len({(e.config.image_size, e.config.moco.queue_size, e.config.augment.crop_min) for e in sets}) == 2
     assert len(ablation.lines(ablation.cells(sets, ["dataset"]))) == 1
+    small = replace(sets[1], config=resolve({"method": "moco", "dataset": "digits", "image_size": 24}))
+    assert len(ablation.lines(ablation.cells([sets[0], small], ["dataset"]))) == 2, "a size that was asked for is no default"
+    others = [entry(method="moco", moco__negatives="batch", batch_size=size) for size in (16, 64)]
+    assert len(ablation.lines(ablation.cells(others, ["negatives"]))) == 1
 
 
 @pytest.mark.parametrize("preset", plan.presets())
@@ -187,8 +199,27 @@ def test_settings_of_a_group_that_do_not_vary_freely_are_one_axis():
     entries = [entry(**{"augment.flip": 0.5, "augment.hue": 0.1, **change}) for change in changes]
     assert ablation.axes(entries) == ["augment"]
     assert [cell.at[0] for cell in ablation.cells(entries, ["augment"])] == ["as is", "no flip", "no jitter, no hue"]
+    said = [{"crop_min": 1.0}, {"hue": 1.0}, {"blur": 0.0}, {"hidden": 64}]
+    assert [ablation.in_words(changed) for changed in said] == ["no crop", "hue 1", "no blur", "hidden 64"]
+    assert ablation.in_order("augment", ["no flip", "as is", "blur 0.5"]) == ["as is", "blur 0.5", "no flip"]
     product = [entry(augment__flip=flip, augment__blur=blur) for flip in (0, 0.5) for blur in (0, 0.5)]
     assert ablation.axes(product) == ["augment.flip", "augment.blur"]
+
+
+def test_of_two_options_that_go_together_the_first_is_the_axis_but_a_methods_own_is_always_one():
+    both = [entry(method="moco", epochs=epochs, warmup_epochs=epochs // 4) for epochs in (8, 16)]
+    assert ablation.axes(both) == ["epochs"]
+    own = [entry(method="moco", batch_size=size, moco__momentum=m) for size, m in ((32, 0.9), (64, 0.99))]
+    assert ablation.axes(own) == ["batch_size", "momentum"]
+    two = [entry(method="moco", moco__temperature=t, moco__momentum=m) for t, m in ((0.1, 0.9), (0.2, 0.99))]
+    assert ablation.axes(two) == ["momentum", "temperature"], "a method's settings are no group"
+
+
+def test_a_run_stands_at_the_batch_that_passes_at_once_and_at_no_value_of_another_methods_setting():
+    runs = [entry(batch_size=64, micro_batch_size=size) for size in (None, 16)]
+    assert [cell.at for cell in ablation.cells(runs, ["micro_batch_size"])] == [(16,), (64,)]
+    runs = [entry(method="moco", moco__negatives=kind) for kind in ("queue", "batch")] + [entry(method="byol")]
+    assert [cell.at for cell in ablation.cells(runs, [ablation.MECHANISM])] == [("queue",), ("batch",), (None,)]
 
 
 def test_choices_stand_as_their_option_lists_them():
@@ -235,9 +266,30 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     both = [entry(method="moco", epochs=2, linear=None), entry(method="byol", epochs=2, linear=None)]
     assert ablation.seconds_to_run(both, measured) == pytest.approx(2 * images / 100 + 2 * images / 200)
     assert ablation.seconds_to_run(both, both) is None
+    sizes = [entry(speed=100.0, batch_size=16), entry(speed=300.0, batch_size=128)]
+    assert ablation.seconds_to_run([entry(epochs=1, batch_size=64, linear=None)], sizes) == pytest.approx(
+        datasets.info("digits").train // 64 * 64 / 300
+    ), "a batch of twice the size is more alike than one of a quarter"
+    for other in ({"encoder": "resnet18"}, {"image_size": 24}):
+        assert ablation.seconds_to_run([entry(method="byol", linear=None, **other)], measured) is None, "another network"
     assert ablation.seconds_to_run(both, [replace(one, imported=True) for one in measured]) is None, "another machine's speed"
     gone = replace(both[0], config=both[0].config.model_copy(update={"dataset": "/no/such/folder"}))
     assert ablation.seconds_to_run([gone], measured) is None
+
+
+def test_of_a_result_that_is_missing_the_reason_is_told_in_words_and_shorter():
+    lost = [
+        entry(0, None, "failed", error="out of memory"),
+        entry(1, None, "stopped"),
+        replace(entry(2, None), measured=True),
+        entry(3, None),
+    ]
+    assert [(one.why, one.lacks) for one in lost] == [
+        ("failed: out of memory", "failed"),
+        ("stopped", "stopped"),
+        ("finished without this number", "no number"),
+        ("finished, and its results.json cannot be read", "unreadable"),
+    ]
 
 
 # -- The learning rate, and what others published ---------------------------------------
@@ -253,6 +305,11 @@ def test_the_learning_rate_rule_says_what_it_came_to():
     assert ablation.learning_rate_rule(linear + root) == [
         "MoCo: SGD, learning rate 0.06 × batch/256: 0.015 to 0.12",
         "BYOL: SGD, learning rate 0.06 × √(batch/256): 0.03 to 0.0849",
+    ]
+    two = [entry(batch_size=64, lr_scaling="none", learning_rate=rate) for rate in (0.1, 0.00123)]
+    assert ablation.learning_rate_rule([*two, entry(batch_size=64, optimizer="adamw", lr_scaling="none", learning_rate=0.5)]) == [
+        "SGD, learning rate 0.00123 to 0.1, whatever the batch size",
+        "AdamW, learning rate 0.5 at every batch size",
     ]
 
 
@@ -516,3 +573,6 @@ def test_records_hold_every_run_once_with_what_tells_it_apart():
     assert [(r["batch_size"], r["seed"], r["linear"]) for r in records] == [
         (get(e.config, "batch_size"), e.config.seed, e.numbers["linear"]) for e in GRID
     ]
+    lost = [entry(state="failed", error="out of memory", linear=None, epochs=epochs, batch_size=16) for epochs in (8, 9)]
+    told = ablation.records(ablation.cells(lost, ["batch_size"]), ["batch_size"])
+    assert [(r["epochs"], r["error"]) for r in told] == [(8, "out of memory"), (9, "out of memory")]

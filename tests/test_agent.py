@@ -179,6 +179,7 @@ def test_stop_of_a_queued_run_takes_it_off_the_queue_and_needs_no_agent(lab):
 
 def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
     (run,) = lab.runs(a="wait")
+    run.log_file.write_text("what an earlier attempt said\n")
     lab.agent()
     lab.begun(run)
     launch.stop(run)
@@ -188,7 +189,7 @@ def test_stop_lets_a_run_end_by_itself_and_resume_queues_it_again(lab):
     (run.path / "go").touch()
     launch.resume(run)
     until(lambda: run.status().state == "finished")
-    assert run.recorded_status().attempt == 2
+    assert run.recorded_status().attempt == 2 and run.log_file.read_text().startswith("what an earlier attempt said\n")
     with pytest.raises(ValueError, match="finished"):
         launch.resume(run)
 
@@ -460,6 +461,27 @@ def test_what_was_taken_off_the_queue_a_moment_ago_is_not_started(lab):
     launch.stop(run)  # after the agent's look, before its hand
     agent.find_place(run, set())
     assert not agent.watched and run.recorded_status().state == "stopped"
+    agent.refuse(run, "no GPU")
+    assert (run.recorded_status().state, run.recorded_status().error) == ("stopped", None)
+
+
+def test_the_end_of_a_run_is_recorded_when_nobody_holds_it_and_where_its_folder_is_gone_it_is_watched_no_more(lab):
+    agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    agent.folder.mkdir(parents=True)
+    for run in lab.runs(a="wait", b="wait"):
+        agent.find_place(run, set())
+        lab.begun(run)
+        watch = agent.watched[run.path]
+        watch.kill()
+        until(lambda watch=watch: not watch.alive())
+        with run.hold():  # as one of its processes does that is on its way out
+            agent.attend(watch)
+        assert run.path in agent.watched and run.recorded_status().state == "running"
+        if run.name == "b":
+            shutil.rmtree(run.path)
+        agent.attend(watch)
+        assert not agent.watched
+    assert lab.store.experiment("e").run("a").recorded_status().state == "interrupted"
 
 
 def test_a_pid_that_another_process_has_by_now_is_not_trusted(lab):

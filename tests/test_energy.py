@@ -17,7 +17,8 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
     return strncmp(uuid, "GPU-", 4) ? 2 : 0;
 }
 int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millijoules) {
-    *millijoules = (1ULL << 40) + (taken += 1500);
+    if (getenv("NO_COUNTER")) return 3;
+    *millijoules = (1ULL << 32) - 4000 + (taken += 1500);
     return 0;
 }
 """
@@ -40,6 +41,7 @@ def test_what_lies_between_lap_and_start_is_left_out(driver):
         meter.start()
         meter.lap()
         meter.lap()
+        meter.read()
     assert meter.joules == pytest.approx(2 * 2 * 1.5)
 
 
@@ -56,6 +58,17 @@ def test_several_gpus_are_added(driver):
 def test_where_there_is_no_counter_nothing_is_measured(driver, uuids, library):
     meter = Meter(uuids, library or driver)
     meter.start()
+    meter.lap()
+    assert meter.joules is None
+
+
+def test_a_counter_that_fails_once_makes_all_of_it_unknown(driver, monkeypatch):
+    meter = Meter(["GPU-a"], driver)
+    meter.start()
+    monkeypatch.setenv("NO_COUNTER", "1")
+    assert Meter(["GPU-a"], driver).joules is None
+    meter.lap()
+    monkeypatch.delenv("NO_COUNTER")
     meter.lap()
     assert meter.joules is None
 

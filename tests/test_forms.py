@@ -65,6 +65,16 @@ def test_every_option_says_what_it_is_and_how_the_shell_calls_it(name):
     assert "_" not in forms.label(name) and forms.label(name)[0].isupper() | forms.label(name).startswith("kNN")
 
 
+def test_a_field_is_called_in_words_and_tells_its_bounds():
+    called = {"lr_scaling": "Learning-rate scaling", "evaluate.knn_k": "kNN k", "moco.bn_splits": "BatchNorm splits"}
+    assert {name: forms.label(name) for name in called} == called
+    for name in OPTIONS:
+        option, told = shape(name), forms.help_text(name)
+        within = f"At least {option.low}." if option.high is None else f"{option.low} to {option.high:,}."
+        assert option.low is None or f" {within}" in told
+        assert option.above is None or f" Above {option.above:,}, up to {option.high:,}." in told
+
+
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_default_as_the_form_says_it_is_read_back_as_it_was(name):
     default = get(RunConfig(), name)
@@ -75,9 +85,11 @@ def test_values_of_an_axis():
     assert forms.values("64, 256,,1024 ", "batch_size") == [64, 256, 1024]
     assert forms.values("1e-3, .5", "learning_rate") == [0.001, 0.5]
     assert forms.values("yes, no", "moco.symmetric") == [True, False]
-    assert forms.values("none, 16", "simclr.negatives") == [None, 16]
+    assert forms.values("none, 16", "simclr.negatives") == forms.values("NULL, 16", "simclr.negatives") == [None, 16]
+    assert forms.values(forms.typed([0.123456789]), "learning_rate") == [0.123456789]
+    assert forms.values("~/cats", "dataset") == [str(Path.home() / "cats")]
     assert forms.values(" , ", "batch_size") == []
-    for paths in (["/a, b", "digits"], ['/say "hi", you', "/c"], ["/it's"]):
+    for paths in (["/a, b", "digits"], ["digits", "/a, b"], ['/say "hi", you', "/c"], ["/it's"]):
         assert forms.values(forms.typed(paths), "dataset") == paths
     assert forms.values("many", "batch_size") == ["many"]  # for the config to refuse, in words
     assert "batch_size" in plan.plan(Spec(axes={"batch_size": ["many"]})).problems
@@ -205,6 +217,48 @@ def test_the_store_is_named_where_the_shell_would_take_another(tmp_path):
     assert "--root" not in DRAFTS["unchanged"].command(Store(Path("experiments")), "x")
 
 
+def test_the_store_and_the_engine_are_named_where_a_file_has_to_be_written_too(tmp_path):
+    for case in ("unchanged", "own"):
+        assert DRAFTS[case].command(Store(tmp_path), "x", "slurm").endswith(f"--root {tmp_path} --engine slurm")
+        assert "--engine" not in DRAFTS[case].command(Store(tmp_path), "x")
+
+
+def test_a_question_stands_in_the_file_as_it_was_typed():
+    assert "Größer – besser?" in draft.Draft(START, "Start", "Größer – besser?").command(Store(), "x")
+
+
+def test_what_a_link_asks_for_is_what_the_form_had():
+    for asked in (
+        draft.Asked(),
+        draft.Asked(axes={}),  # what varied in the start does not
+        draft.Asked("T", "Q", 3, {"epochs": 5}, {"byol": {"learning_rate": 0.5}}, {"batch_size": [32, 64]}),
+    ):
+        assert draft.Asked.from_params({name: said for name, said in asked.params().items() if said}) == asked
+
+
+@pytest.mark.parametrize(
+    "params", [{"seeds": "21"}, {"seeds": "0"}, {"vary": "nonsense=1"}, {"set": f"simclr.negatives={10**16}"}]
+)
+def test_what_no_form_could_have_said_is_refused(params):
+    assert draft.Asked.from_params({"seeds": ["20"], "set": [f"simclr.negatives={10**15}"]}).seeds == 20
+    with pytest.raises(ConfigError):
+        draft.Asked.from_params({name: [said] for name, said in params.items()})
+
+
+def test_a_start_has_the_seeds_of_its_axis_or_the_one_of_its_runs():
+    def start(**spec):
+        return draft.Start(Spec(**spec), None)
+
+    assert start().seeds == [0] and start(base={"seed": 3}).seeds == [3] and start(axes={"seed": [2, 4]}).seeds == [2, 4]
+    assert start(axes={"method": ["byol"], "seed": [2, 4], "batch_size": [64]}).axes == {"batch_size": [64]}
+
+
+def test_a_methods_own_setting_joins_those_that_the_start_has_for_it():
+    spec = draft.Draft(START, "t", "q", {}, {"byol": {"epochs": 9}}).spec()
+    (byol,) = {(c.epochs, c.learning_rate) for c in plan.plan(spec).configs.values() if c.method == "byol"}
+    assert byol == (9, 0.3)
+
+
 def test_a_setting_of_one_method_outlives_a_change_for_all():
     spec = draft.Draft(START, "t", "q", {"learning_rate": 0.01}, {"moco": {"learning_rate": 0.5}}).spec()
     rates = {config.method: config.learning_rate for config in plan.plan(spec).configs.values()}
@@ -225,9 +279,22 @@ def test_a_copy_of_an_experiment_plans_the_same_runs(tmp_path):
     store = Store(tmp_path)
     planned = plan.plan(START.spec)
     store.create("one", START.spec, planned.configs)
+    with store.experiment("one").editing() as spec:
+        spec.command = "python -m sslcore launch night"
     start = draft.from_clone(store, "one")
+    assert start.spec.command is start.spec.created is None
     assert plan.plan(draft.Draft(start, "again").spec()).configs == planned.configs
     assert plan.plan(plan.read(start.source)).configs == planned.configs
+
+
+@pytest.mark.parametrize("axes", [{"seed": [0.5]}, {"method": [3]}])
+def test_an_experiment_that_no_form_could_show_is_refused_in_words(tmp_path, axes):
+    store = Store(tmp_path)
+    store.create("one", START.spec, plan.plan(START.spec).configs)
+    with store.experiment("one").editing() as spec:
+        spec.axes = axes
+    with pytest.raises(ValueError, match=r"cannot be .*; correct it there"):
+        draft.from_clone(store, "one")
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "one/nothing", "../one", "/etc", "one/../one"])

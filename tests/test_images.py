@@ -88,6 +88,9 @@ def test_where_two_checksums_have_a_path_no_other_size_goes_with_either():
 
 def test_one_checksum_is_one_data_set_wherever_it_lies(tmp_path):
     assert sets(tmp_path, ("mine/cls", 16, "a1"), ("theirs/cls", 16, "a1"), ("theirs/cls", 16, None)) == ["mine/cls"] * 3
+    assert set(data_sets([Made(0, "/data/mine/cls", 16, "a1"), Made(1, "/x/cls", 16, "a1")]).values()) == {"/x/cls"}, (
+        "the shortest"
+    )
 
 
 def test_other_images_at_one_path_are_another_data_set(tmp_path):
@@ -113,9 +116,10 @@ def test_a_size_beside_ties_a_colleagues_path_to_ones_own(tmp_path):
     assert set(sets(tmp_path, *seen)) == {"mine"}
 
 
-def test_a_set_that_grew_before_it_was_seen_at_another_size_is_another_one(tmp_path):
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_set_that_grew_before_it_was_seen_at_another_size_is_another_one(tmp_path, part):
     first, second = runs(tmp_path, ("byol", "cls", 16, "a1"), ("byol", "cls", 32, "b2"))
-    write_json(second.environment_file, {"data": second.images() | {"train": 11}})
+    write_json(second.environment_file, {"data": second.images() | {part: 11}})
     assert list(data_sets([first, second]).values()) == ["cls (a1)", "cls (b2)"]
 
 

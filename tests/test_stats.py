@@ -79,12 +79,13 @@ def test_the_interval_over_images_is_newcombes():
     assert (made.low, made.high) == pytest.approx((0.0569, 0.3404), abs=5e-5)
 
 
-def test_the_correlation_in_newcombes_interval_is_corrected_for_continuity():
-    """His phi: what the diagonal has beyond the other one, less n / 2, where both networks are right and wrong together."""
-    n, made = 60, over_images(*right(40, 5, 3, 12))
-    (low_a, high_a), (low_b, high_b) = (scipy.stats.binomtest(k, n).proportion_ci(method="wilson") for k in (45, 43))
-    phi = (40 * 12 - 5 * 3 - n / 2) / (45 * 15 * 43 * 17) ** 0.5
-    a, b = 45 / n, 43 / n
+@pytest.mark.parametrize(("both", "neither", "less"), [(40, 12, 60 / 2), (20, 1, 20 * 1 - 5 * 3)])
+def test_the_correlation_in_newcombes_interval_is_corrected_for_continuity(both, neither, less):
+    """His phi: what the diagonal has beyond the other one, less n / 2, where both are right and wrong together; never below 0."""
+    n, of_a, of_b, made = both + 8 + neither, both + 5, both + 3, over_images(*right(both, 5, 3, neither))
+    (low_a, high_a), (low_b, high_b) = (scipy.stats.binomtest(k, n).proportion_ci(method="wilson") for k in (of_a, of_b))
+    phi = (both * neither - 5 * 3 - less) / (of_a * (n - of_a) * of_b * (n - of_b)) ** 0.5
+    a, b = of_a / n, of_b / n
     below = (a - low_a) ** 2 - 2 * phi * (a - low_a) * (high_b - b) + (high_b - b) ** 2
     above = (high_a - a) ** 2 - 2 * phi * (high_a - a) * (b - low_b) + (b - low_b) ** 2
     assert (made.low, made.high) == pytest.approx((a - b - below**0.5, a - b + above**0.5), abs=1e-9)
@@ -200,8 +201,11 @@ def test_methods_that_differ_are_told_apart():
 
 
 def test_differences_without_spread_prove_nothing():
-    made = over_seeds([0.9 - 0.8, 0.7 - 0.6])  # the same but for rounding
+    made = over_seeds([0.9 - 0.8, 0.8 - 0.7])  # the same but for rounding
     assert made.p is made.low is None and "same in all 2 seeds" in sentence("A", "B", made, None)
+    alone, tie = (sentence("A", "B", over_seeds([share]), None) for share in (0.021, 0.0))
+    assert alone == "A came out 2.1 points ahead of B; nothing can be tested: one seed."
+    assert tie == "A and B came out the same; nothing can be tested: one seed."
 
 
 # -- How many more
@@ -238,6 +242,8 @@ def test_a_difference_in_words():
 
 
 def test_what_is_not_told_apart_says_what_would_be_needed():
+    assert "about 1 more seed would be needed" in sentence("A", "B", over_seeds([0.02, 0.01, 0.01]), 0.06)
+    assert ", 2 seeds)" in sentence("A", "B", over_seeds([0.03, -0.01]), 0.9)
     made = over_seeds([0.03, -0.01, 0.02])
     said = sentence("BYOL", "SimCLR", made, made.p)
     assert (
@@ -358,7 +364,7 @@ def test_seeds_that_share_no_setting_are_not_averaged_together(tmp_path):
 
 def test_a_seed_with_some_of_the_settings_that_are_averaged_over_is_left_out():
     assert pairs.at_shared({0: {"a": 1, "b": 2}, 1: {"b": 3}, 2: {"c": 4}}) == {0: [1, 2]}
-    assert pairs.at_shared({0: {"a": 1, "b": 2}, 1: {"b": 3}}) == {0: [2], 1: [3]}
+    assert list(pairs.at_shared({1: {"b": 3}, 0: {"a": 1, "b": 2}}).items()) == [(0, [2]), (1, [3])]
 
 
 def test_runs_laid_beside_are_no_further_settings(tmp_path):
@@ -430,6 +436,41 @@ def test_contestants_that_cannot_be_paired_are_named_with_the_reason(tmp_path):
         f"BYOL and {other} could not be paired: different dataset." for other in ("MoCo", "SimCLR")
     ]
     assert not pairs.compare({name: groups[name] for name in ("moco", "simclr")}, names, [], "linear")[1]
+
+
+def test_of_two_that_could_not_be_paired_it_is_told_what_kept_them_apart(tmp_path):
+    axes = {"method": ["moco", "byol"], "batch_size": [64, 128], "epochs": [5, 9], "seed": [0, 1]}
+    runs = grid(tmp_path, axes, lambda config: 0.5)
+
+    def why(kept) -> str:
+        groups = pairs.contestants(filter(lambda run: kept(run.config), runs), "method")
+        found, (told,) = pairs.compare(groups, {"moco": "MoCo", "byol": "BYOL"}, ["batch_size", "epochs"], "linear")
+        assert not found
+        return told.removeprefix("MoCo and BYOL could not be paired: ").removeprefix("BYOL and MoCo could not be paired: ")
+
+    def is_moco(config):
+        return config.method == "moco"
+
+    assert why(lambda config: config.seed == is_moco(config)) == "no seed in common."
+    assert why(lambda config: (config.batch_size == 64) == is_moco(config)) == "different batch_size."
+    crossed = why(lambda config: ((config.batch_size == 64) == (config.epochs == 5)) == is_moco(config))
+    assert crossed == "no run at the same dataset, batch_size, epochs."
+
+
+def test_runs_stand_along_a_setting_by_size_then_by_word_then_those_to_which_it_means_nothing(tmp_path):
+    runs = grid(tmp_path, {"method": ["byol", "moco"], "moco.queue_size": [64, 256, 16]}, lambda config: 0.5)
+    along = sorted(runs, key=lambda run: pairs.place(run, "moco.queue_size"))
+    assert [run.config.method == "byol" or run.config.moco.queue_size for run in along] == [16, 64, 256, True]
+    assert min(runs, key=lambda run: pairs.place(run, "method")).config.method == "byol"
+
+
+def test_it_is_said_whether_settings_were_equal_and_over_how_many_seeds_are_means(tmp_path):
+    axes = {"method": ["simclr", "byol"], "batch_size": [64, 128], "seed": [0, 1]}
+    runs = grid(tmp_path, axes, lambda config: 0.5)
+    mean = " (each seed's difference is the mean over 2 settings)"
+    assert pairs.said_by(compared(runs)) == f"What may be said by the linear probe, at equal settings{mean}"
+    (pair,) = compared([run for run in runs if run.config.seed == 0])
+    assert pair.difference.why.startswith("one seed, and the mean over 2 settings; with one of them chosen")
 
 
 def test_accuracies_on_two_data_sets_are_not_held_against_each_other(tmp_path):

@@ -1,5 +1,7 @@
 """Images that do not fit on the device are read ahead, and nobody can tell the difference."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -37,9 +39,19 @@ def small(dataset: str, **settings):
     )
 
 
-def test_a_set_lives_on_the_device_if_it_takes_at_most_half_of_the_free_memory():
-    free = free_memory(CPU)
-    assert 1 << 20 < free < 1 << 50 and fits(free // 4, CPU) and not fits(free, CPU)
+def test_a_set_lives_on_the_device_if_it_takes_at_most_half_of_the_free_memory(monkeypatch):
+    assert 1 << 20 < free_memory(CPU) < 1 << 50
+    monkeypatch.setattr("sslcore.stream.free_memory", lambda device: 1000)
+    assert fits(500, CPU) and not fits(501, CPU)
+
+
+def test_the_free_memory_of_a_cpu_is_that_of_its_container(tmp_path, monkeypatch):
+    monkeypatch.setattr("sslcore.stream.Path", lambda _: tmp_path)
+    (tmp_path / "memory.current").write_text("4000\n")
+    for limit, free in (("10000\n", 6000), (f"{1 << 62}\n", 7_000_000), ("max\n", 7_000_000)):
+        (tmp_path / "memory.max").write_text(limit)
+        monkeypatch.setattr("sslcore.stream.psutil.virtual_memory", lambda: SimpleNamespace(available=7_000_000))
+        assert free_memory(CPU) == free
 
 
 def test_streamed_training_takes_the_same_steps_bit_for_bit(shapes, monkeypatch):

@@ -1,6 +1,8 @@
 """The picture of views beside the form."""
 
 import json
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ def test_the_picture_depends_on_what_the_network_sees_and_on_nothing_else():
         return strip.settings_of(plan.resolve({"dataset": "digits", **changes}))
 
     assert settings(epochs=7, seed=3) == settings()
+    same = plan.resolve({"dataset": "digits"}).model_copy(update={"method": "supervised"})
+    assert strip.settings_of(same) == settings(), "every augmentation is named, whichever method has it as its own"
     assert settings(**{"augment.blur": 0.5}) != settings()
     assert settings(image_size=32) != settings()
     json.dumps(settings())
@@ -37,3 +41,14 @@ def test_the_picture_is_drawn_once_and_a_reason_is_given_where_it_cannot_be(tmp_
     assert strip.draw(changed) != before, "other images under the same path"
     with pytest.raises(ValueError, match="no/such"):
         strip.draw(config.model_copy(update={"dataset": "/no/such"}))
+
+
+def test_where_it_failed_the_last_line_is_the_reason_even_if_something_was_drawn(tmp_path, monkeypatch):
+    def failed(command, **_):
+        Path(command[command.index("--out") + 1]).write_bytes(b"half")
+        return subprocess.CompletedProcess(command, 2, stderr="a warning\nno room on the disk\n")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("subprocess.run", failed)
+    with pytest.raises(ValueError, match=r"^no room on the disk$"):
+        strip.draw(plan.resolve({"dataset": "digits"}))

@@ -125,12 +125,22 @@ def test_runs_on_different_images_are_no_seeds_of_one_setting(tmp_path):
     assert [row["runs"] for row in by_seed(run_rows(runs))] == [["a", "b"], ["c"]]
 
 
+def test_runs_of_two_experiments_are_no_seeds_of_one_setting(tmp_path):
+    one = make(tmp_path, a={"seed": 0}, b={"seed": 1})
+    other = Store(tmp_path).create("theirs", Spec(), {"a": one[0].config}).runs()
+    assert [(row["experiment"], row["runs"]) for row in by_seed(run_rows([*one, *other]))] == [
+        ("e", ["a", "b"]),
+        ("theirs", ["a"]),
+    ]
+
+
 def test_the_interval_of_a_single_run_stays_where_others_are_still_to_come(tmp_path):
     """As the report's table says it: "1 of 2" seeds, and below the accuracy its interval."""
     runs = make(tmp_path, **{name: {"method": "byol", "seed": seed} for seed, name in enumerate("ab")})
     write_json(runs[1].results_file, results(0.6, 0.5))
     (byol,) = by_seed(run_rows(runs))
-    assert byol["linear_n"] == 1 and byol["linear_low"] == run_rows(runs)[1]["linear_low"] is not None
+    assert byol["linear_n"] == 1 and byol["states"] == ["queued", "queued"]
+    assert byol["linear_low"] == run_rows(runs)[1]["linear_low"] is not None
 
 
 def test_of_the_untrained_encoder_each_seed_counts_once(tmp_path):
@@ -204,3 +214,5 @@ def test_folding_loses_no_run_and_keeps_the_mean(drawn):
 def test_what_many_runs_warn_of_is_said_once():
     statuses = {f"r{k}": Status(warnings=["it was warm"] * (k > 0)) for k in range(6)}
     assert warned(statuses) == ["r1, r2, r3 and 2 others: it was warm"]
+    told = {name: Status(warnings=["warm", "late"] if name == "b" else ["warm"]) for name in ("d", "c", "b", "a")}
+    assert warned(told) == ["a, b, c and 1 other: warm", "b: late"]

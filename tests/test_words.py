@@ -1,5 +1,9 @@
 """What things are called."""
 
+import calendar
+import time
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as hst
@@ -38,9 +42,13 @@ def test_paths_have_as_many_folders_as_tell_them_apart():
 
 def test_numbers_in_words():
     assert words.percent(0.4137) == "41.4\N{NO-BREAK SPACE}%"
-    said = {3.14: "3.1", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
+    said = {3.14: "3.1", 12.34: "12", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
     assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
-    assert words.size(1.5e9) == "1.5 GB" and words.size(2e6) == "2 MB"
+    assert [words.size(n) for n in (1.5e9, 2e6, 5e5, None)] == ["1.5 GB", "2 MB", "500 kB", "–"]
+    assert [words.setting(value) for value in (0.1 + 0.2, 64, "sgd", None)] == ["0.3", "64", "sgd", "–"]
+    longest = (300, 301, 3 * 3600, 3 * 3600 + 1)
+    assert [words.time_unit(seconds)[0] for seconds in longest] == ["seconds", "minutes", "minutes", "hours"]
+    assert [words.time_unit(seconds)[1] for seconds in longest] == [1, 60, 60, 3600]
     assert [words.operations(flops) for flops in (7, 999.6, 34e6, 2.6e15)] == ["7 FLOP", "1 kFLOP", "34 MFLOP", "2.6 PFLOP"]
     assert [words.energy(joules) for joules in (640, 999.7, 12_345, 1.25e6, 1.25e9)] == [
         "640 J",
@@ -50,8 +58,36 @@ def test_numbers_in_words():
         "1.25 GJ",
     ]
     assert words.duration(None) == words.duration(float("inf")) == words.duration(float("nan")) == "–"
+    assert words.operations(1e21) == "1e+03 EFLOP" and words.duration(-3) == "0 s"
     assert words.operations(None) == words.energy(None) == words.energy(float("inf")) == "–"
     assert (words.count(1, "class"), words.count(2, "class"), words.count(1200, "run")) == ("1 class", "2 classes", "1,200 runs")
+    assert (words.count(0, "run"), words.count(2, "study")) == ("0 runs", "2 studies")
+    assert [words.fewer(n, 2) for n in (0, 1, 2)] == ["", " (N = 1)", ""]
+    assert [words.vote(*one) for one in ((5, None), (5, 0.1), (None, None))] == [
+        ", kNN at k 5",
+        ", kNN at k 5, temperature 0.1",
+        "",
+    ]
+
+
+def test_a_moment_is_told_as_far_as_it_is_not_today(monkeypatch):
+    now = calendar.timegm((2026, 11, 28, 15, 0, 0))
+    clock = SimpleNamespace(localtime=lambda seconds=now: time.gmtime(seconds), strftime=time.strftime)
+    monkeypatch.setattr(words, "time", clock)
+    said = {(2026, 11, 28): "today 09:07", (2026, 3, 5): "5 March 09:07", (2025, 11, 28): "28 November 2025"}
+    assert {day: words.date(calendar.timegm((*day, 9, 7, 0))) for day in said} == said
+
+
+def test_of_what_has_no_result_it_is_said_what_becomes_of_it():
+    told = words.lacking(["queued", "failed", "running", "interrupted", "interrupted", "finished"])
+    assert told[0] == "2 still to finish" and set(told[1:]) == {
+        "1 failed: Watch says why, and can resume it",
+        "2 interrupted: Watch says why, and can resume them",
+    }
+
+
+def test_text_of_several_lines_stays_on_one():
+    assert words.plain("a\n\n    b") == "a b"
 
 
 @given(hst.text(alphabet="![]()<>\\`a:/\n&#!"))
@@ -71,6 +107,8 @@ def test_what_markdown_would_make_a_link_or_a_picture_of_is_broken_up_unseen(tex
 
 def test_a_wording_stands_once_and_names_its_runs_where_it_is_not_that_of_all():
     parts = {name: {"protocol": "kNN", "k": k} for name, k in zip("abcdef", (5, 20, 5, 5, 5, 5))}
+    assert words.protocol({"protocol": "all", "n_train": 4000, "n_test": 500}) == "all; n_train 4,000, n_test 500"
+    assert [words.some(list(names)) for names in ("abc", "abcd")] == ["a, b, c", "a, b, c and 1 other"]
     assert words.protocols(parts.items()) == ["kNN; k 5 (a, c, d and 2 others)", "kNN; k 20 (b)"]
     assert words.protocols([*list(parts.items())[2:], ("g", None), ("h", {})]) == ["kNN; k 5"]
     assert words.once([("a", "to digits"), ("a", "to photos"), ("b", "to digits"), ("b", "to photos")]) == [

@@ -1,6 +1,7 @@
 """What all pages share: which runs they show, and what they make of text and results that nobody can rely on."""
 
 import re
+import shutil
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from dashboard import link, report
 from dashboard.figures import curves
-from sslcore.experiment import Spec, Store
+from sslcore.experiment import Experiment, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
 from tests import synthetic
@@ -74,6 +75,46 @@ def test_others_are_chosen_on_the_page_and_go_along(two_experiments):
     assert len(printed(app)[0]) == 2
 
 
+def test_runs_that_were_chosen_are_forgotten_with_the_experiments_that_they_were_chosen_of(two_experiments):
+    for box, chosen in (("link_experiment", "theirs"), ("link_also", ["theirs"])):
+        app = open_page("compare", experiment="ours")
+        app.multiselect(key="compare_runs").set_value(["byol-bs256-s0"]).run()
+        (app.selectbox if box == "link_experiment" else app.multiselect)(key=box).set_value(chosen).run()
+        assert clean(app).multiselect(key="compare_runs").value == []
+
+
+def test_the_boxes_at_the_head_offer_what_is_there(two_experiments):
+    ours, theirs = two_experiments
+    for experiment, created in zip(two_experiments, (1.0, 2.0)):
+        with experiment.editing() as spec:
+            spec.created = created
+    shutil.copytree(ours.path, ours.path.with_name("a,b"))
+    app = open_page("compare", experiment="gone")
+    assert "There is no experiment gone" in app.warning[0].value and app.query_params["experiment"] == "theirs"
+    app = open_page("compare", experiment="ours", also="gone,theirs")
+    assert app.multiselect(key="link_also").value == ["theirs"] and not app.warning
+    assert set(app.selectbox(key="link_experiment").options) == {"ours", "theirs", "a,b"}
+    assert app.multiselect(key="link_also").options == ["theirs"], "a comma is what stands between names in the address"
+    with theirs.editing() as spec:
+        spec.archived = True
+    assert "theirs" not in open_page("compare", experiment="ours").selectbox(key="link_experiment").options
+    app = open_page("compare", experiment="theirs")
+    assert app.selectbox(key="link_experiment").value == "theirs" and not app.warning
+
+
+def test_the_head_of_a_page_says_nothing_twice_and_nothing_of_what_is_gone(two_experiments):
+    ours = two_experiments[0]
+    with ours.editing() as spec:
+        spec.title, spec.question, spec.hidden = "ours", "", ["deleted-since"]
+    app = open_page("compare", experiment="ours")
+    assert "**ours**" not in texts(app) and "link_hidden" not in [box.key for box in app.toggle]
+    with ours.editing() as spec:
+        spec.title = "Our runs"
+    synthetic.running(ours.runs()[0])
+    shown = texts(open_page("compare", experiment="ours"))
+    assert "**Our runs**" in shown and "results.json cannot be read" not in shown
+
+
 @pytest.mark.parametrize("page", ["probe", "ablations", "claims", "methods"])
 def test_links_between_pages_of_results_keep_what_stands_beside_and_what_is_shown(page):
     for name in ("ours", "theirs"):
@@ -102,6 +143,18 @@ def test_hidden_runs_are_left_out_until_asked_for_and_pinned_ones_come_first(two
     assert app.query_params["hidden"] == "shown"
     menus = [button.key for button in open_page("watch", experiment="theirs").get("menu_button")]
     assert menus == ["watch_menu_moco-bs256-s0", "watch_menu_byol-bs256-s0"]
+
+
+def test_an_experiment_that_an_address_names_twice_stands_beside_once(two_experiments):
+    with two_experiments[1].editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    assert open_page("compare", experiment="ours", also="theirs,theirs").toggle(key="link_hidden").label == "Show 1 hidden run"
+
+
+def test_the_address_of_a_report_is_quoted_and_below_that_of_the_dashboard(monkeypatch):
+    for base, said in (("", "/report/a%20b%231"), ("/team/", "/team/report/a%20b%231")):
+        monkeypatch.setattr("streamlit.get_option", {"server.baseUrlPath": base}.get)
+        assert link.report(Experiment(Store().root / "a b#1")) == said
 
 
 def test_compare_says_where_a_seed_that_stopped_ends_its_labels_mean():

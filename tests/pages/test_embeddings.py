@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -252,6 +253,37 @@ def test_what_is_read_is_what_was_written_and_again_after_a_change():
     assert list(read.umap) == [20] and embeddings.read(run) is read
     np.savez(run.embeddings_file, **kept | {"prediction": 1 - kept["prediction"]})
     assert np.array_equal(embeddings.read(run).prediction, 1 - kept["prediction"])
+    before = embeddings.pca(run)[0]
+    np.savez(run.embeddings_file, **kept | {"h": kept["h"][:, ::2] ** 2})
+    assert not np.array_equal(embeddings.pca(run)[0], before)
+
+
+def test_what_an_older_version_wrote_is_read_or_told_to_be_older():
+    run = embedded(methods=("byol",)).runs()[0]
+    kept = arrays(run)
+    np.savez(run.embeddings_file, **kept | {"label": np.array(-1)})
+    assert embeddings.read(run).label.tolist() == [-1] * 60
+    np.savez(run.embeddings_file, **{name: part for name, part in kept.items() if name != "prediction"})
+    assert "embeddings.npz has no prediction, perhaps because an older version wrote it" in embeddings.problem(run)
+
+
+def test_a_point_tells_its_class_what_it_is_taken_for_and_whether_that_is_right():
+    label, prediction, train = np.array([0, 3, -1, 1]), np.array([0, 1, 1, -1]), np.array([True, False, True, False])
+    layout = np.arange(8.0).reshape(4, 2)
+    kept = embeddings.Embedding(np.array([7, 5, 9, 2]), np.zeros((4, 2)), label, prediction, train, {})
+    told = embeddings.points(kept, layout, ["cat", "dog"])
+    assert told.to_numpy().tolist() == [
+        [0, 1, 7, "cat", "cat", "train", "right"],
+        [2, 3, 5, "class 3", "dog", "test", "wrong"],
+        [4, 5, 9, "", "dog", "train", ""],
+        [6, 7, 2, "dog", "", "test", ""],
+    ]
+
+
+def test_a_layout_of_other_images_is_as_none():
+    run = embedded(methods=("byol",)).runs()[0]
+    pd.read_parquet(run.umap_file).iloc[::-1].to_parquet(run.umap_file)
+    assert not embeddings.read(run).umap
 
 
 @pytest.mark.parametrize(
@@ -261,6 +293,7 @@ def test_what_is_read_is_what_was_written_and_again_after_a_change():
         {"index": np.zeros(60, int)},
         {"label": np.zeros((60, 2))},
         {"label": np.zeros(60)},
+        {"train": np.zeros(3, bool)},
         {"prediction": np.array(["a"] * 60)},
         {"h": np.array(["a"] * 60)},
         {"h": np.array([["a", "b"]] * 60)},
@@ -307,6 +340,25 @@ def test_panels_are_laid_over_the_first_by_the_images_they_share():
     np.testing.assert_allclose(embeddings.laid_over(turned, turned.umap[20], first), layout[10:], atol=1e-4)
     assert embeddings.laid_over(first, layout, first) is layout
     np.testing.assert_allclose(embeddings.laid_over(other, other.umap[20], first), procrustes(other.umap[20], layout), atol=1e-6)
+    begun = np.random.default_rng(0).normal(size=layout.shape)
+    longer = replace(first, umap={5: begun[::-1], 20: layout})
+    aside = replace(longer, umap={5: -2 * begun[:, ::-1] + 7, 20: -2 * layout[:, ::-1] + 7})
+    np.testing.assert_allclose(embeddings.laid_over(aside, aside.umap[5], longer), begun, atol=1e-4)
+    few = replace(turned, index=np.r_[first.index[:2], turned.index[2:] + 10**6])
+    for one, reference in ((turned, replace(first, umap={})), (few, first)):
+        assert embeddings.laid_over(one, one.umap[20], reference) is one.umap[20], "nothing to lay it over"
+
+
+def test_of_the_kept_epochs_the_last_up_to_the_one_asked_for_is_shown():
+    kept = {0: "none", 5: "early", 20: "last"}
+    assert [embeddings.at_epoch(kept, epoch) for epoch in (None, 4, 5, 19, 100)] == [
+        (20, "last"),
+        (0, "none"),
+        (5, "early"),
+        (5, "early"),
+        (20, "last"),
+    ]
+    assert embeddings.at_epoch({5: "early"}, 0) == (5, "early")
 
 
 def test_a_copied_experiment_shows_the_same():

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import report
 from dashboard.figures import evidence, style
-from dashboard.sections.evidence import costs
+from dashboard.sections.evidence import costs, every_pair, images
 from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import pairs, stats
 from sslcore.experiment import Spec, Store
@@ -50,6 +50,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     assert row["95 % interval of the mean"] == f"{100 * made.low:.1f} – {100 * made.high:.1f} %"
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
+    assert stats.HOLM not in texts(app), "of one pair"
     assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
     assert "N = 3; p-values adjusted by Holm's method over the 5 classes" in texts(app)
 
@@ -272,6 +273,120 @@ def test_classes_of_any_number_are_counted_and_not_allotted():
             said = dict(kept)
         np.savez(run.predictions_file, **said | {name: said[name] + 2**40 for name in ("label", "linear", "knn")})
     assert "right, MoCo wrong" in texts(open_page())
+
+
+# -- Sections
+
+
+@pytest.fixture
+def forests(monkeypatch):
+    """The rows of each forest plot that a page draws: of all pairs, then of the classes."""
+    drawn, draw = [], evidence.differences
+    monkeypatch.setattr(evidence, "differences", lambda rows, *texts: drawn.append(rows) or draw(rows, *texts))
+    return drawn
+
+
+def test_a_p_is_told_to_three_digits():
+    assert [every_pair.p_value(p) for p in (None, 0.0004, 0.0012, 0.25)] == ["–", "< 0.001", "0.001", "0.250"]
+
+
+def test_of_several_pairs_the_adjusted_p_decides(forests):
+    worth = {"moco": (0.5, 0.5, 0.5), "simclr": (0.53, 0.52, 0.535), "byol": (0.6, 0.5, 0.56)}
+    for run in synthetic.store(Store().root, seeds=(0, 1, 2), steps=20).runs():
+        results = run.results()
+        accuracy = worth[run.config.method][run.config.seed]
+        write_json(run.results_file, results | {"linear": results["linear"] | {"accuracy": accuracy}})
+    app = open_page()
+    asked = Asked(Store().experiment("photos").runs(), "linear", "method", [])
+    shown = {row.name: row for row in forests[0]}
+    table = tables(app)["Pair"]
+    assert len(asked.pairs) == 3 and any(pair.p > 0.05 > pair.difference.p for pair in asked.pairs if pair.p)
+    for pair in asked.pairs:
+        name = every_pair._name(asked, pair)
+        assert shown[name].told_apart == stats.told_apart(pair.p) and shown[name].colour == style.colour(pair.a)
+        assert table.loc[name, "p, adjusted"] == every_pair.p_value(pair.p)
+    assert stats.HOLM in texts(app)
+
+
+def test_two_sides_are_compared_class_by_class_and_image_by_image(forests):
+    """Three seeds; of six images, three of either class, BYOL gets two and sometimes a third, MoCo one of the other class."""
+    label = np.array([0, 0, 0, 1, 1, 1])
+    linear = {
+        "byol": ([0, 0, 2, 1, 2, 2], [0, 0, 2, 2, 2, 2], [0, 0, 2, 2, 2, 2]),
+        "moco": ([3, 2, 2, 2, 1, 2], [2, 2, 2, 2, 1, 2], [2, 2, 2, 2, 1, 2]),
+    }
+    for run in synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0, 1, 2), steps=20).runs():
+        said = np.array(linear[run.config.method][run.config.seed])
+        np.savez(run.predictions_file, index=np.arange(6) + 7, label=label, linear=said, knn=said)
+    app = open_page()
+    shown = [(row.name, round(row.difference.mean, 3), row.colour) for row in forests[1]]
+    assert shown == [("astronaut", 0.667, style.colour("byol")), ("camera", -0.222, style.colour("moco"))]
+    wins = "right, {} wrong** in all 3 matched trainings: {} of 6"
+    assert "**BYOL " + wins.format("MoCo", "2 images") + "; after them, those in most trainings" in texts(app)
+    assert "**MoCo " + wins.format("BYOL", "1 image") + "\n" in texts(app) + "\n"
+    ahead, behind = [element.proto.body for element in app.get("html") if 'role="list"' in element.proto.body]
+    assert sorted(re.findall(r"test image (\d+)", ahead)) == ["10", "7", "8"] and re.findall(r"test image (\d+)", behind) == [
+        "11"
+    ]
+    assert "✓ BYOL: 3 of 3</div>" in ahead and "✗ BYOL: 1 of 3, else coffee" in ahead and "✗ MoCo: 0 of 3, else coffee" in ahead
+    assert "rocket" not in ahead, "what one seed alone took it for"
+
+
+def test_of_many_classes_those_are_shown_that_differ_most(monkeypatch, forests):
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), steps=20)
+    monkeypatch.setattr(images, "MAX_CLASSES", 5)
+    assert "Shown: the" not in texts(open_page())
+    every = sorted(forests[1], key=lambda row: abs(row.difference.mean))
+    monkeypatch.setattr(images, "MAX_CLASSES", 1)
+    app = open_page()
+    assert "Shown: the 1 classes that differ most" in texts(app) and "N = 2; p-values adjusted" in texts(app)
+    assert [row.name for row in forests[3]] == [every[-1].name]
+
+
+def test_a_cost_is_drawn_in_the_unit_of_its_axis_and_runs_without_it_are_not(monkeypatch):
+    known, unknown = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20).runs()
+    results = known.results()
+    write_json(known.results_file, results | {"cost": results["cost"] | {"energy_joules": 12345.0, "seconds": 600.0}})
+    drawn = []
+    monkeypatch.setattr(costs, "plot", lambda figure, **_: drawn.append(figure))
+    open_page(evidence_cost="energy, kJ")
+    open_page(evidence_cost="training time", evidence_marks="each run")
+    energy, seconds = drawn
+    assert energy.layout.xaxis.title.text == "energy, kJ" and list(energy.data[-1].x) == [12.345]
+    assert seconds.layout.xaxis.title.text == "training time, minutes" and seconds.data[-2].x[0] == 10
+    asked = Asked([known, unknown], "linear", "method", [])
+    (both,) = costs._points(asked, dict.fromkeys(asked.named, 1.0), single=False)
+    assert both.n == 2 and both.low < both.worth < both.high
+
+
+def test_runs_that_have_not_finished_set_no_budget_and_half_of_it_is_half():
+    moco, byol = (synthetic.store(Store().root, methods=(m,), seeds=(0, 1), steps=100, name=m).runs() for m in ("moco", "byol"))
+    moco[1].metrics_file.unlink()
+    synthetic.write_metrics(moco[1], 10)
+    moco[1].write_status(synthetic.status(moco[1], "interrupted", progress=0.1))  # of an attempt that began anew
+    for run in (moco[0], byol[0]):
+        results = run.results()
+        del results["cost"]["flops_per_image"]
+        write_json(run.results_file, results)
+    app = open_page("byol", also="moco")
+    assert "Epochs: 5" in tables(app)["At equal"] and "Equal operations need every run's count" in texts(app)
+    app.segmented_control(key="evidence_share").set_value("50 %")
+    app.segmented_control(key="evidence_read").set_value("loss").run()
+    table = tables(clean(app))["At equal"]
+    assert "Epochs: 2.5" in table and re.fullmatch(r"[\d.]+ ± [\d.]+", table.loc["BYOL · byol", "Epochs: 2.5"])
+
+
+def test_what_is_compared_has_the_number_that_is_asked_for_and_what_another_method_has_stays():
+    runs = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), axes={"moco.queue_size": [64, 128]}, name="k")
+    app = open_page("k")
+    app.selectbox(key="evidence_at_moco.queue_size").set_value("64").run()
+    assert sorted(tables(clean(app))["Method"].index) == ["BYOL", "MoCo"], "BYOL has no queue"
+    for run in runs.runs():
+        if run.config.seed == 0:
+            results = run.results()
+            write_json(run.results_file, {name: part for name, part in results.items() if name != "knn"})
+    app = open_page("k", evidence_measure="kNN")
+    assert set(tables(app)["Method"]["N"]) == {"1"} and "3 probed runs compared" in texts(app)
 
 
 # -- Figures

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -87,6 +88,23 @@ def test_the_form_tells_what_memory_the_runs_would_take_and_where_it_is_too_much
     assert "counted from the shapes" not in texts(clean(app)), "not while a value is missing"
 
 
+def test_a_field_is_empty_where_methods_differ_and_can_be_emptied_where_nothing_is_a_value():
+    app = open_page("new", new_preset="cifar10-small")
+    rate = app.number_input(key="new_set_learning_rate")
+    assert (rate.value, rate.placeholder) == (None, "MoCo 0.002 · SimCLR 0.002 · BYOL 0.2")
+    assert app.selectbox(key="new_set_moco.symmetric").options == ["yes", "no"]
+    synthetic.store(Store().root, methods=("simclr",), seeds=(0,), steps=20, **{"simclr.negatives": 16})
+    app = open_page("new", clone="photos")
+    assert app.number_input(key="new_set_simclr.negatives").value == 16
+    app.number_input(key="new_set_simclr.negatives").set_value(None).run()
+    assert clean(app).query_params["set"] == "simclr.negatives=null"
+
+
+def test_a_setting_that_varies_is_not_one_of_all_runs():
+    app = open_page("new", new_preset="quick", set="epochs=7", vary="epochs=3,4")
+    assert {row["epochs"] for row in plan_of(app)} == {"3", "4"} and app.number_input(key="new_set_epochs").disabled
+
+
 def test_one_method_can_have_a_setting_for_itself():
     app = open_page("new", new_preset="quick")
     app.multiselect(key="new_own_byol").set_value(["learning_rate"]).run()
@@ -153,6 +171,27 @@ def test_own_images_are_found(shapes):
     assert any("larger than the data set" in error.value for error in app.error)
     app.number_input(key="new_set_batch_size").set_value(32).run()
     assert not app.button(key="new_launch").disabled
+
+
+def test_images_without_labels_are_said_to_have_none_and_a_copy_has_the_path(tmp_path):
+    np.savez(tmp_path / "bare.npz", x_train=np.zeros((80, 16, 16, 3), np.uint8))
+    synthetic.store(Store().root, methods=("byol",), seeds=(5, 6), steps=20, dataset=str(tmp_path / "bare.npz"), batch_size=32)
+    app = open_page("new", clone="photos")
+    assert app.selectbox(key="new_dataset").value == "own images"
+    assert app.text_input(key="new_path").value == str(tmp_path / "bare.npz")
+    assert "64 training and 16 test images, 16 × 16 px, no labels." in texts(app)
+    app.number_input(key="new_seeds").set_value(3).run()
+    assert [row["seed"] for row in plan_of(app)] == ["5", "6", "7"]
+
+
+def test_a_method_can_join_those_of_the_start_and_the_table_has_its_learning_rate_as_scaled():
+    app = open_page("new", new_preset="cifar10-small", new_methods=["MoCo", "SimCLR", "BYOL", "Supervised"])
+    rates = {row["method"]: row["peak learning rate"] for row in plan_of(app)}
+    assert len(rates) == 4 and rates["byol"] == "0.025"
+    own = app.multiselect(key="new_own_byol")
+    assert "Batch size (batch_size)" in own.options and not {"Seed (seed)", "Data set (dataset)"} & set(own.options)
+    own.set_value(["learning_rate"]).run()
+    assert clean(app).number_input(key="new_set_byol_learning_rate").value == 0.2, "what it has until it is changed"
 
 
 def test_an_axis_that_a_link_leaves_empty_waits_for_values():
@@ -255,6 +294,7 @@ def test_a_link_fills_in_the_form_with_every_change():
     again = open_page("new", **params)
     assert plan_of(again) == launched
     assert again.text_input(key="new_title").value == "Ours & theirs = all"
+    assert again.text_input(key="new_question").value == "Why?"
     assert again.query_params == app.query_params
 
     again.multiselect(key="new_vary").set_value([]).run()  # what the link asked for can be taken back

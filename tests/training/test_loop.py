@@ -135,6 +135,28 @@ def test_what_lies_between_training_steps_is_no_training_time(shapes, monkeypatc
     assert training.seconds == 7 and training.meter.joules == 7000
 
 
+def test_energy_is_that_of_compiling_and_of_steps_alone(shapes, monkeypatch):
+    """On a counter that stands at a million joules, takes 1000 for compiling, 100 for a look at kNN and 10 for a step."""
+    counter, step = [1e6], Training.take_step
+
+    def takes(joules, then=lambda *_: {"effective_rank": 20.0, "std": 0.5}):
+        def taken(*about):
+            counter[0] += joules
+            return then(*about)
+
+        return taken
+
+    monkeypatch.setattr("sslcore.train.make_ready", takes(1000))
+    monkeypatch.setattr("sslcore.train.OnlineEvaluation.__call__", takes(100))
+    monkeypatch.setattr(Training, "take_step", takes(10, step))
+    run, data = make_run("energy", shapes), datasets.load(shapes, 16)
+    training = Training(run.config, data, torch.device("cpu"))
+    training.meter.joules, training.meter.read = 0.0, lambda: counter[0]
+    pretrain(training, data, run, Pulse(run))
+    assert training.meter.joules == 1000 + 10 * training.total
+    assert next(row["joules"] for row in run.metrics() if "joules" in row) == 1010
+
+
 def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_from_where_one_went_on(shapes, monkeypatch):
     run = make_run("together", shapes)
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))

@@ -41,7 +41,7 @@ class Asked:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """The runs' rows of `tables.summary`."""
-        return [row for row in tables.summary(self.runs) if row[self.measure] is not None]
+        return tables.summary(self.runs)
 
     @cached_property
     def of_label(self) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,6 @@ from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
-from sslcore.status import RESUMABLE
 
 NOT_RUN = "not run"  # the state of a run that was planned and never made
 
@@ -42,7 +41,7 @@ class Entry:
         """What there is to say of a result that is missing."""
         if self.state == "finished":
             return "finished without this number" if self.measured else "finished, and its results.json cannot be read"
-        return f"{self.state}: {self.error}" if self.error and self.state in RESUMABLE else self.state
+        return f"{self.state}: {self.error}" if self.error else self.state
 
     @property
     def lacks(self) -> str:

@@ -69,7 +69,7 @@ def _move_together(entries: Sequence[Entry], options: Sequence[str]) -> bool:
     """Whether several options vary, and not in all combinations."""
     seen = {option: {entry.settings[option] for entry in entries} for option in options}
     combinations = {tuple(entry.settings[option] for option in options) for entry in entries}
-    return len(options) > 1 and len(combinations) < math.prod(map(len, seen.values()))
+    return len(combinations) < math.prod(map(len, seen.values()))
 
 
 def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
