@@ -227,7 +227,7 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     """What the grid lacks, what it would cost, and the button that runs it."""
     st.subheader("What is missing")
     if refused:
-        st.error(f"Not everything could be queued: {words.plain(refused)}")
+        st.error(words.plain(refused))
     own = [entry for entry in entries if entry.experiment == experiment.name]
     waiting = [entry for entry in own if entry.state in ACTIVE]
     if waiting:
