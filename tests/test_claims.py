@@ -398,6 +398,18 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
     assert same.apart and not nothing.apart, "as much is no more"
 
 
+def test_seeds_are_averaged_over_the_most_lines_that_a_seed_has_and_where_runs_stand_is_not_unequal():
+    def runs(seeds, **at) -> list[ablation.Entry]:
+        return entries(lambda *_: 0.5, {m: [{"batch_size": n, **own} for n in of] for m, (of, own) in at.items()}, seeds).entries
+
+    few, many = {"epochs": 9}, {"epochs": 5}
+    made = Evidence([*runs((0, 1, 2), byol=((32, 64), many)), *runs((0,), byol=((32, 64), few))], [])
+    found = made.curve_on(None, "batch_size", "byol", "linear")
+    assert (list(found.curve), found.lines) == ([0], 2)
+    beside = Evidence([*runs((0,), byol=((32, 64), few)), *runs((0,), moco=((32, 128), many))], [])
+    assert beside.unequal("batch_size", ["byol", "moco"], "linear") == ["epochs"]
+
+
 def test_what_training_had_taken_by_a_look_is_that_of_the_last_row_up_to_it(tmp_path):
     run = Store(tmp_path).create("e", Spec(), {"r": resolve({"dataset": "digits"})}).run("r")
     at = {"seconds": 2.0, "images_seen": 20}
