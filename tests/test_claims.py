@@ -11,11 +11,13 @@ from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims import Claim, Evidence, Verdict, along, judge
 from sslcore.analysis.claims.evidence import kinds
-from sslcore.analysis.claims.pair import cost_ratio
+from sslcore.analysis.claims.pair import _looks, cost_ratio
+from sslcore.analysis.claims.step import Step
+from sslcore.analysis.stats import more_seeds, over_seeds
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import resolve
-from sslcore.experiment import Run, Store
-from sslcore.files import write_json
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import stamp, write_json
 from tests import synthetic
 
 SEEDS = range(4)
@@ -378,7 +380,52 @@ def test_an_order_of_words_is_not_made_up(rule):
     assert found.word == "undecided" and "are words" in said(found)
 
 
+def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
+    ahead, behind, wide = (over_seeds(of) for of in ([0.02, 0.03, 0.025], [-0.02, -0.03, -0.025], [0.05, -0.01, 0.02]))
+    assert Step("A beats B", ahead, p=0.01).sentence.startswith("A beats B: yes (+2.5 points, 95 % interval +")
+    assert Step("A beats B", behind, p=0.01).sentence.startswith("A beats B: no, the other way round (−2.5 points, ")
+    assert more_seeds(wide, 6) != more_seeds(wide)
+    undecided = Step("A beats B", wide, p=0.9, comparisons=6).sentence
+    assert "A beats B: not told apart" in undecided and f"about {more_seeds(wide, 6)} more seeds would have" in undecided
+    times = Step("A costs more", ahead, ratio=True)
+    assert [times.amount(math.log(of)) for of in (0.005, 0.05, 1.5, 200)] == [
+        "under 0.01 times",
+        "0.05 times",
+        "1.50 times",
+        "over 100 times",
+    ]
+    same, nothing = (Step("A costs more", over_seeds([of] * 3), counted=True) for of in (0.5, 0.0))
+    assert same.apart and not nothing.apart, "as much is no more"
+
+
+def test_seeds_are_averaged_over_the_most_lines_that_a_seed_has_and_where_runs_stand_is_not_unequal():
+    def runs(seeds, **at) -> list[ablation.Entry]:
+        return entries(lambda *_: 0.5, {m: [{"batch_size": n, **own} for n in of] for m, (of, own) in at.items()}, seeds).entries
+
+    few, many = {"epochs": 9}, {"epochs": 5}
+    made = Evidence([*runs((0, 1, 2), byol=((32, 64), many)), *runs((0,), byol=((32, 64), few))], [])
+    found = made.curve_on(None, "batch_size", "byol", "linear")
+    assert (list(found.curve), found.lines) == ([0], 2)
+    beside = Evidence([*runs((0,), byol=((32, 64), few)), *runs((0,), moco=((32, 128), many))], [])
+    assert beside.unequal("batch_size", ["byol", "moco"], "linear") == ["epochs"]
+
+
+def test_what_training_had_taken_by_a_look_is_that_of_the_last_row_up_to_it(tmp_path):
+    run = Store(tmp_path).create("e", Spec(), {"r": resolve({"dataset": "digits"})}).run("r")
+    at = {"seconds": 2.0, "images_seen": 20}
+    for row in (
+        {"seconds": 1.0, "images_seen": 10, "joules": 5.0},
+        at | {"joules": 9.0},
+        at | {"knn": 0.5},
+        {"seconds": 3.0, "images_seen": 30, "joules": 14.0},
+    ):
+        run.append_metrics(row)
+    assert _looks(run.path, stamp(run.metrics_file)) == [(0.5, 2.0, 20.0, 9.0)]
+
+
 def test_augmentations_are_told_by_what_is_on():
+    none = {f"augment.{name}": 0 for name in ("flip", "jitter", "hue", "grayscale", "blur", "solarize")} | {"augment.crop_min": 1}
+    assert (kinds(resolve(none)), kinds(resolve(none | {"augment.hue": 0.1}))) == ("none", "jitter")
     colour = {"augment.jitter": 0, "augment.hue": 0, "augment.grayscale": 0}
     levels = {
         "crop + jitter + grayscale": 0.7,

@@ -10,10 +10,13 @@ import pytest
 
 from dashboard import embeddings
 from dashboard.figures import embedding as figure
+from dashboard.sections.embeddings import panels, selection
 from sslcore.analysis.layouts import procrustes
+from sslcore.analysis.neighbours import nearest
 from sslcore.config import resolve
 from sslcore.evaluate.embed import layout_frame
 from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -69,6 +72,15 @@ def test_images_can_be_selected_without_a_pointer():
     assert "2 images, those first" in texts(app)
     clean(app.text_input(key="embeddings_numbers").set_value(f"{index[9]}, {index[2]}, 99999, 99998").run())
     assert "2 images (not in the sample of these runs: 2 more), those first" in texts(app)
+
+
+def test_a_selection_that_is_too_long_for_a_link_is_in_none():
+    embedded(methods=("byol",))
+    app = open_page("embeddings", experiment="photos")
+    for n, linked in ((300, True), (301, False)):
+        app.text_input(key="embeddings_numbers").set_value(",".join(map(str, range(n)))).run()
+        assert ("embeddings_pick" in clean(app).query_params) == linked
+    assert selection.numbers("12, 5,x,-3,5,1234567890") == [5, 12]
 
 
 def test_what_is_picked_stays_among_images_of_its_data_set():
@@ -142,6 +154,60 @@ def test_every_colour_and_layout_draws(layout, colour):
         layout == "PCA"
     )
     assert ("generalises" in texts(app)) == (colour == "right or wrong")
+
+
+def test_neighbours_that_share_the_label_are_counted_and_beyond_the_last_image_the_last_is_named():
+    run = embedded(methods=("byol",)).runs()[0]
+    kept = embeddings.read(run)
+    rows, _ = nearest(kept.h, 3, 8)
+    same = int((kept.label[rows] == kept.label[3]).sum())
+    assert same > 4
+    assert f": {same} of 8 share its label" in texts(
+        open_page("embeddings", experiment="photos", embeddings_image=str(kept.index[3]))
+    )
+    told = texts(open_page("embeddings", experiment="photos", embeddings_image="99999999"))
+    assert f"the next one that is has the number {kept.index.max()}." in told
+
+
+def test_neighbours_are_said_to_be_among_the_sample_or_each_runs_own():
+    embedded(methods=("byol",))
+    embedded("larger", methods=("moco",), **{"evaluate.sample": 80})
+    image = str(arrays(Store().experiment("photos").runs()[0])["index"][0])
+    alone, beside = (
+        texts(open_page("embeddings", experiment="photos", embeddings_image=image, also=also)) for also in ("", "larger")
+    )
+    assert "among the 60 images of the sample." in alone and "among the 60, 80 images of each run's own sample" in beside
+
+
+def test_what_is_measured_of_a_layout_is_told_to_two_digits_and_a_layout_before_training_is_said_to_be(monkeypatch):
+    run = embedded(methods=("byol",)).runs()[0]
+    results = run.results()
+    linear = results["linear"] | {"classes": [f"thing {k}" for k in range(100)], "confusion": None}
+    write_json(run.results_file, results | {"umap": {"silhouette": -0.001, "silhouette_h": -0.25}, "linear": linear})
+    last = pd.read_parquet(run.umap_file)
+    pd.concat([last.assign(epoch=0), last]).to_parquet(run.umap_file, index=False)
+    shown = texts(open_page("embeddings", experiment="photos"))
+    assert "silhouette here **0.00** · in h **−0.25**" in shown and "100 classes are more than colours can tell apart" in shown
+    drawn = []
+    monkeypatch.setattr(panels, "plot", lambda figure, alt, **_: drawn.append(alt))
+    open_page("embeddings", experiment="photos", embeddings_epoch="0")
+    assert drawn[0].startswith("UMAP of 60 images, before training as BYOL places them")
+
+
+@pytest.mark.parametrize(("colour", "offered"), [("class", True), ("class predicted by", True), ("right or wrong", False)])
+def test_classes_can_be_picked_out_where_classes_are_the_colours(colour, offered):
+    embedded(methods=("byol",))
+    app = open_page("embeddings", experiment="photos", embeddings_colour=colour)
+    assert ("embeddings_highlight" in [box.key for box in app.multiselect]) == offered
+
+
+def test_pictures_are_those_of_the_run_whose_images_are_on_record():
+    experiment = embedded(methods=("moco", "byol"))
+    index = arrays(experiment.runs()[0])["index"]
+    write_json(experiment.run("byol-bs256-s0").environment_file, {"data": {"checksum": "c0ffee", "train": 10, "test": 5}})
+    app = open_page("embeddings", experiment="photos", embeddings_image=str(index[0]))
+    pictures = [element.proto.body for element in app.get("html") if "/thumb/" in element.proto.body]
+    assert pictures and all("?of=c0ffee" in body for body in pictures)
 
 
 def test_one_seed_of_each_method_until_others_are_chosen():
