@@ -273,7 +273,7 @@ def _cost(seconds: float | None, resumed: bool) -> str:
             "What they would cost is not known: no run with their encoder and image size has finished yet, or this dashboard "
             "cannot read the data set."
         )
-    going_on = " Those that were stopped go on from their checkpoint." if resumed else ""
+    going_on = " Those that have a checkpoint go on from it." if resumed else ""
     return (
         f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a "
         f"second of the finished runs most like them. Evaluation comes on top.{going_on}"
