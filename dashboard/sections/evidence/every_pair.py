@@ -105,9 +105,14 @@ def _show_seeds(asked: Asked) -> None:
                         "pair": _name(asked, pair),
                         "seed": seed,
                         "runs": f"{a.name} / {b.name}",
-                        "points": round(100 * one.mean, 1),
+                        "points": 100 * one.mean,
                         "95 % interval": "–" if one.low is None else f"{stats.signed(one.low)} to {stats.signed(one.high)}",
                         "McNemar's p": p_value(one.p),
                     }
                 )
-    st.dataframe(pd.DataFrame(lines), hide_index=True, alt="Difference of each matched pair of runs, tested on the test images")
+    st.dataframe(
+        pd.DataFrame(lines),
+        hide_index=True,
+        column_config={"points": st.column_config.NumberColumn(format="%+.1f")},
+        alt="Difference of each matched pair of runs, tested on the test images",
+    )
