@@ -465,7 +465,8 @@ def test_what_was_taken_off_the_queue_a_moment_ago_is_not_started(lab):
     assert (run.recorded_status().state, run.recorded_status().error) == ("stopped", None)
 
 
-def test_the_end_of_a_run_is_recorded_when_nobody_holds_it_and_where_its_folder_is_gone_it_is_watched_no_more(lab):
+def test_the_end_of_a_run_is_recorded_when_nobody_holds_it_and_where_its_folder_is_gone_it_is_watched_no_more(lab, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the trainers that an agent in this process starts
     agent = Agent(lab.store, [sys.executable, str(lab.trainer)])
     agent.folder.mkdir(parents=True)
     for run in lab.runs(a="wait", b="wait"):

@@ -78,7 +78,7 @@ def drag_a_rectangle(page, selector: str) -> list[float]:
     chart = f"document.querySelector('{selector}')"
     pad = page.locator(f"{selector} .nsewdrag").first
     for _ in range(10):
-        pad.scroll_into_view_if_needed()
+        pad.evaluate("pad => pad.scrollIntoView({block: 'center'})")  # not below the menu, which stays
         box = pad.bounding_box()
         page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.down()

@@ -93,6 +93,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     sample = page.get_by_role("spinbutton", name="Sample", exact=True)
     sample.fill("200")
     sample.press("Enter")
+    page.wait_for_url(re.compile("evaluate.sample"))  # an expander that is clicked while the page is drawn anew may close again
     page.get_by_text("The same from the shell").click()
     command = "launch quick --name first-look .*epochs=4 image_size=8 evaluate.sample=200"
     expect(page.get_by_text(re.compile(command))).to_be_visible()
