@@ -42,6 +42,11 @@ def ask_for_engine(store: Store) -> tuple[str, bool]:
         return engine, _settings(store)
 
 
+def chosen() -> bool:
+    """Whether a page's "Where to train", which may stand further down, says Slurm."""
+    return st.session_state.get("new_engine") == "slurm"
+
+
 def _settings(store: Store) -> bool:
     """slurm.yaml as a form. Returns whether what it says is what stands there."""
     try:

@@ -3,16 +3,13 @@
 import hashlib
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from dashboard import shell
 from sslcore import datasets
 from sslcore.config import RunConfig
 from sslcore.notation import settings_words
-
-LIMIT_SECONDS = 600  # a data set may have to be downloaded first
 
 
 def draw(config: RunConfig) -> Path:
@@ -29,15 +26,7 @@ def draw(config: RunConfig) -> Path:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         drawn = Path(folder) / "views.webp"
-        command = [sys.executable, "-m", "sslcore", "views", "--out", str(drawn)]
-        command += ["--set", *settings_words(settings)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, cwd=Path(__file__).parents[1])
-        except subprocess.TimeoutExpired:
-            raise ValueError(f"no picture after {LIMIT_SECONDS // 60} minutes; is the data set being downloaded?") from None
-        if done.returncode or not drawn.is_file():
-            said = done.stderr.strip().splitlines()
-            raise ValueError(said[-1] if said else f"python -m sslcore views ended with code {done.returncode}")
+        shell.run("views", "--out", str(drawn), "--set", *settings_words(settings))
         drawn.replace(path)
     return path
 

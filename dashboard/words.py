@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sslcore.files import in_bytes
 from sslcore.status import ACTIVE, RESUMABLE
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
@@ -68,12 +69,7 @@ def time_unit(longest: float) -> tuple[str, float]:
 
 
 def size(n_bytes: float | None) -> str:
-    """Bytes as GB, MB or kB, powers of ten."""
-    if n_bytes is None:
-        return "–"
-    if n_bytes < 1e6:
-        return f"{n_bytes / 1e3:.0f} kB"
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+    return "–" if n_bytes is None else in_bytes(n_bytes)
 
 
 def rate(images_per_second: float | None) -> str:

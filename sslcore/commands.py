@@ -10,18 +10,15 @@ import shlex
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sslcore.config import OPTIONS, ConfigError, flatten, resolve
+from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import in_bytes
 from sslcore.naming import folder_name
 from sslcore.notation import axes_of, axes_words, option_words, pairs, printable, settings_of, settings_words
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
-
-if TYPE_CHECKING:
-    from sslcore.plan import Plan
 
 PROGRAM = "python -m sslcore"
 
@@ -30,7 +27,7 @@ def launch(args: argparse.Namespace) -> int:
     from sslcore import launch, progress
 
     settings, axes = found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary))
-    spec, planned = asked(args.preset, settings, axes)
+    spec, configs, warnings = asked(args.preset, settings, axes)
     store = Store(args.root)
     if args.name is not None and not folder_name(args.name):
         raise ConfigError(
@@ -44,15 +41,15 @@ def launch(args: argparse.Namespace) -> int:
         name = folder_name(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
         spec = spec.model_copy(update={"title": title, "command": again(args, name, title, settings, axes)})
         try:
-            experiment = launch.launch(store, name, spec, planned.configs, args.engine)
+            experiment = launch.launch(store, name, spec, configs, args.engine)
             break
         except FileExistsError:
             if args.name is not None:  # else somebody else got the free name at this moment
                 raise
-    for warning in planned.warnings:
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     out = progress.console()
-    count = len(planned.configs)
+    count = len(configs)
     out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
     root = f" --root {shlex.quote(args.root)}" if args.root else ""
     browser = f"python -m dashboard{root}" if root else "make app"  # which opens the store that no --root names
@@ -72,8 +69,10 @@ def launch(args: argparse.Namespace) -> int:
     return 0 if finished else 1
 
 
-def asked(preset: str, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> "tuple[Spec, Plan]":
-    """The experiment of a preset, with what --set and --vary change, and its runs. Raises ValueError where there is a problem."""
+def asked(
+    preset: str, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]
+) -> tuple[Spec, dict[str, RunConfig], list[str]]:
+    """The experiment of a preset, with what --set and --vary change; its runs; warnings. Raises ValueError if none can start."""
     from sslcore import plan
 
     if both := set(settings) & set(axes):
@@ -89,7 +88,7 @@ def asked(preset: str, settings: Mapping[str, Any], axes: Mapping[str, list[Any]
         raise ConfigError(planned.problems)
     if not planned.configs:
         raise ValueError(f"{preset}: there is no run in it; an axis without values?")
-    return spec, planned
+    return spec, planned.configs, planned.warnings
 
 
 def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
@@ -359,10 +358,10 @@ def profile(args: argparse.Namespace) -> int:
 
 
 def memory(args: argparse.Namespace) -> int:
-    _, planned = asked(args.preset, found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary)))
+    _, configs, _ = asked(args.preset, found_anywhere(settings_of(args.set)), found_anywhere(axes_of(args.vary)))
     from sslcore import footprint
 
-    held = footprint.of_runs(planned.configs)
+    held = footprint.of_runs(configs)
     if args.json:
         print(json.dumps(held))
         return 0

@@ -73,10 +73,10 @@ def _called(path: Path) -> str:
 
 
 def in_bytes(n: float) -> str:
-    """As one would say it: 512 B, 1.5 kB, 12.0 MB, 3.0 GB, powers of ten."""
+    """As one would say it: 512 B, 2 kB, 48 MB, 3.1 GB, powers of ten."""
     for unit in ("B", "kB", "MB"):
-        if n < 1000:
-            return f"{n:.{0 if unit == 'B' else 1}f} {unit}"
+        if n < 999.5:
+            return f"{n:.0f} {unit}"
         n /= 1000
     return f"{n:.1f} GB"
 

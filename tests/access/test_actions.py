@@ -85,6 +85,7 @@ READING = {
     "environment",
     "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
+    "in_bytes",
     "agent_alive",
     "slots",
     "look",

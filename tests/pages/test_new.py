@@ -11,6 +11,7 @@ from sslcore import plan
 from sslcore.analysis.summary import number
 from sslcore.archive import as_imported
 from sslcore.experiment import Store
+from sslcore.launch.slurm import client
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -84,6 +85,9 @@ def test_the_form_tells_what_memory_the_runs_would_take_and_where_it_is_too_much
     assert re.search(
         rf"takes about {max(told, key=lambda text: int(text.split()[0]))}, and this machine has 1 MB", texts(app.run())
     )
+    monkeypatch.setattr(client, "missing", lambda: None)
+    app.run().selectbox(key="new_engine").set_value("slurm").run()
+    assert "takes about" not in texts(clean(app)), "a cluster has other machines"
     app.multiselect(key="new_vary").set_value(["batch_size"]).run()
     assert "counted from the shapes" not in texts(clean(app)), "not while a value is missing"
 

@@ -102,7 +102,8 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True, height="auto", column_config={"peak learning rate": rate})
     if memory:
         st.caption(MEMORY)
-        _compare_memory(planned, memory)
+        if not cluster.chosen():
+            _compare_memory(planned, memory)
     if seconds := draft.expected_seconds(store, configs):
         st.caption(
             f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here "
