@@ -85,7 +85,7 @@ class MoCo(Settings):
     temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
     symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
     negatives: Literal["queue", "memory_bank", "batch"] = Field(
-        "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1."
+        "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 2."
     )
     bn_splits: int = Field(
         8,

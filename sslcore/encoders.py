@@ -169,7 +169,7 @@ def synchronise(module: nn.Module) -> None:
 
 
 def mlp(inner: int, hidden: int, out: int, batch_norm: bool) -> nn.Sequential:
-    """Two layers, with BatchNorm after the first where the paper has it."""
+    """Two layers. BatchNorm after the first: as in BYOL (section 3.3) and in SimCLR's code, which has one more at the end."""
     norm = [nn.BatchNorm1d(hidden)] if batch_norm else []
     return nn.Sequential(nn.Linear(inner, hidden, bias=not batch_norm), *norm, nn.ReLU(inplace=True), nn.Linear(hidden, out))
 

@@ -3,7 +3,7 @@
 A query (one view) must find its key (the other view, through a slowly moving copy
 of the encoder) in a dictionary of other images' keys. The dictionary is a queue of
 the latest K keys, so that its size does not depend on the batch. The two other
-mechanisms of the paper's Figure 1, a memory bank and the batch itself, differ in
+mechanisms of the paper's Figure 2, a memory bank and the batch itself, differ in
 where the keys come from and in nothing else.
 """
 
@@ -23,7 +23,7 @@ from sslcore.losses import info_nce, info_nce_in_batch, normalised
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import follow
 
-BANK_MOMENTUM = 0.5  # of a memory bank's entry (Wu et al. 2018)
+BANK_MOMENTUM = 0.5  # of a memory bank's entry, as in the code of Wu et al. 2018
 
 
 class MoCo(Method):
