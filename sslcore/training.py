@@ -186,24 +186,24 @@ class Training:
         gradient, then the loss's gradient at the rows, then each micro-batch again,
         with it. Only BatchNorm differs: it sees a micro-batch at a time.
         """
-        pieces_of = self.config.micro_batches
-        if pieces_of == 1:
+        count = self.config.micro_batches
+        if count == 1:
             rows = tuple(distributed.gather(row) for row in self.embed(view1, view2))
             loss = self.method.loss(rows, batch)
             loss.backward()
             self.add_up_gradients()
             return loss.detach(), tuple(row.detach() for row in rows)
 
-        parts = list(zip(view1.tensor_split(pieces_of), view2.tensor_split(pieces_of)))
+        parts = list(zip(view1.tensor_split(count), view2.tensor_split(count)))
         with torch.no_grad():
             pieces = [self.embed(*part) for part in parts]
         rows = tuple(distributed.gather(torch.cat(row)).requires_grad_() for row in zip(*pieces))  # each (N, ...)
         loss = self.method.loss(rows, batch)
         loss.backward()
-        slopes = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
-        slopes = zip(*(distributed.own(slope).tensor_split(pieces_of) for slope in slopes))
-        for part, slope in zip(parts, slopes):
-            with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), slope) if row.requires_grad]
+        gradients = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
+        gradients = zip(*(distributed.own(gradient).tensor_split(count) for gradient in gradients))
+        for part, of_part in zip(parts, gradients):
+            with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), of_part) if row.requires_grad]
             torch.autograd.backward(*zip(*with_gradient))
         self.add_up_gradients()
         return loss.detach(), tuple(row.detach() for row in rows)

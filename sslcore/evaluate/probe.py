@@ -70,8 +70,8 @@ def minimise(
 
     def loss() -> Tensor:
         log_p = (x @ weight.to(x.device).T + bias.to(x.device)).log_softmax(1)
-        slope = (log_p.exp() - truth) / len(x)  # of the logits
-        weight.grad, bias.grad = (slope.T @ x).cpu() + regularisation * weight, slope.sum(0).cpu()
+        of_logits = (log_p.exp() - truth) / len(x)  # the loss's gradient at the logits
+        weight.grad, bias.grad = (of_logits.T @ x).cpu() + regularisation * weight, of_logits.sum(0).cpu()
         return -(log_p * truth).sum().cpu() / len(x) + regularisation / 2 * weight.square().sum()
 
     optimizer.step(torch.no_grad()(loss))
