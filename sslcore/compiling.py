@@ -43,7 +43,7 @@ def compile_networks(training: Training, pulse: AnyPulse) -> None:
             training.passes(images, batch)
     except Exception as error:  # a compiler has many
         training.compiled = False
-        said = next(iter(str(error).strip().splitlines()), "")[:300]
+        said = str(error).strip().partition("\n")[0][:300]
         pulse.warn(
             f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result"
         )

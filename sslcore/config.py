@@ -6,6 +6,7 @@ models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -341,10 +342,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def get(config: RunConfig, name: str) -> Any:
     """The value of one option by its dotted name."""
-    value: Any = config
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+    return attrgetter(name)(config)
 
 
 def is_anothers(name: str, method: str) -> bool:

@@ -138,34 +138,25 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         if x.is_cuda or not self.training or distributed.world() == 1:
             return super().forward(x)
         others = [dim for dim in range(x.ndim) if dim != 1]
+        per_channel = 1, -1, *[1] * (x.ndim - 2)
         count = distributed.world() * x.numel() // x.shape[1]  # shares of a batch are equal
         wide = x if x.dtype == torch.float64 else x.float()
         mean = distributed.Total.apply(wide.sum(others)) / count
-        centred = wide - mean.view(1, -1, *[1] * (x.ndim - 2))
+        centred = wide - mean.view(per_channel)
         variance = distributed.Total.apply(centred.square().sum(others)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        y = centred * scale.view(1, -1, *[1] * (x.ndim - 2)) + self.bias.view(1, -1, *[1] * (x.ndim - 2))
-        return y.to(x.dtype)
+        return (centred * scale.view(per_channel) + self.bias.view(per_channel)).to(x.dtype)
 
 
 def synchronise(module: nn.Module) -> None:
     """Let every plain BatchNorm inside see the whole batch; its parameters and buffers stay the same objects."""
-    for name, child in module.named_children():
-        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d):
-            wide = SyncBatchNorm(child.num_features, child.eps, child.momentum)
-            wide.weight, wide.bias = child.weight, child.bias
-            wide.running_mean, wide.running_var, wide.num_batches_tracked = (
-                child.running_mean,
-                child.running_var,
-                child.num_batches_tracked,
-            )
-            setattr(module, name, wide)
-        else:
-            synchronise(child)
+    for norm in module.modules():
+        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            norm.__class__, norm.process_group = SyncBatchNorm, None
 
 
 def mlp(inner: int, hidden: int, out: int, batch_norm: bool) -> nn.Sequential:

@@ -25,9 +25,9 @@ WHILE_MEASURED = (
 
 def peak(device: torch.device) -> int:
     """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
-    return (
-        torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def keep_freed() -> None:

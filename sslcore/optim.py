@@ -96,9 +96,9 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, momentum: float) -> None:
     """One step of the exponential moving average: every parameter, biases included; buffers keep their own statistics."""
-    pairs = list(zip(average.parameters(), network.parameters(), strict=True))
-    if pairs:
-        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - momentum)
+    weights = list(average.parameters())
+    if weights:  # a head may have none
+        torch._foreach_lerp_(weights, list(network.parameters()), 1 - momentum)
 
 
 def cosine_momentum(step: int, total: int, start: float) -> float:

@@ -27,7 +27,7 @@ def record_passes(training: Training, pulse: AnyPulse) -> None:
     try:
         training.graph = Graph(training)
     except Exception as error:  # CUDA's, PyTorch's, or no memory for it
-        said = next(iter(str(error).strip().splitlines()), "")[:300]
+        said = str(error).strip().partition("\n")[0][:300]
         pulse.warn(
             f"no CUDA graph of a step could be made ({type(error).__name__}: {said}); the run goes on without it, slower and "
             "with the same result"

@@ -61,7 +61,7 @@ def read(run: Run, encoder: nn.Module) -> Statistics:
             encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
             return Statistics(*([float(number) for number in file.metadata()[name].split()] for name in Statistics._fields))
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        said = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again"
         ) from error

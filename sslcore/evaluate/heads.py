@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sslcore import datasets
 from sslcore.augment import Views, gray, to_float, turn_hue
 from sslcore.datasets import Data
-from sslcore.evaluate.features import batches, encode_shared
+from sslcore.evaluate.features import batches, encode_shared, evaluating
 from sslcore.evaluate.probe import fit_probe
 
 HEADS_PROTOCOL = (
@@ -41,15 +41,10 @@ OF_ORIENTATION: dict[str, tuple[Change, ...]] = {
 }
 
 
-@torch.no_grad()
 def project(head: nn.Module, h: Tensor) -> Tensor:
     """z (N, d) of h (N, D), in eval mode; the head's weights, buffers and mode are untouched."""
-    training = head.training
-    head.eval()
-    try:
+    with evaluating(head):
         return head(h)
-    finally:
-        head.train(training)
 
 
 def restore_head(head: nn.Module, method: dict[str, Tensor]) -> None:
