@@ -306,7 +306,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
 GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." in name))
-# What is looked at besides, and how often: the training, its probe and its kNN are the same without.
+# What is measured besides, and how often. Runs that differ in these alone have the same weights, probe and kNN.
 WATCHING = (
     "evaluate.log_every",
     "evaluate.knn_every",
@@ -357,7 +357,7 @@ def varying(configs: Iterable[RunConfig]) -> list[str]:
 
 
 def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The same of settings by dotted name, a mapping a run, as `RunConfig.flat` gives them."""
+    """`varying` of settings as `RunConfig.flat` gives them, one mapping a run."""
     by_method: dict[str, list[Mapping[str, Any]]] = {}
     for one in settings:
         by_method.setdefault(one["method"], []).append(one)
@@ -410,7 +410,7 @@ KINDS = {"int_": "a whole number", "float_": "a number", "bool_": "true or false
 
 
 def problems_of(error: ValidationError) -> dict[str, str]:
-    """Setting -> what is wrong with it. An error of several settings together is said of the one that its type names."""
+    """Setting -> what is wrong with it. An error about several settings together has no place: its type names one of them."""
     return {".".join(p for p in one["loc"] if isinstance(p, str)) or one["type"]: _in_words(one) for one in error.errors()}
 
 
@@ -421,7 +421,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:
-    """What is the user's: a whole number, not an integer that a string cannot be parsed as."""
+    """pydantic's message in the user's words: "must be a whole number", not that a string cannot be parsed as an integer."""
     kind = next((words for start, words in KINDS.items() if problem["type"].startswith(start)), None)
     message = f"must be {kind}" if kind else problem["msg"].replace("Input should", "must").replace("Value error, ", "")
     given = problem["input"]

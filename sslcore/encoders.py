@@ -41,7 +41,7 @@ def build_encoder(name: str, image_size: int, norm: Norm = nn.BatchNorm2d) -> nn
 class SmallResNet(nn.Sequential):
     """A ResNet of four basic blocks, 32 to 256 channels, for CPUs: h has 256 numbers.
 
-    Its stem halves the image, which is where most of a CPU's time would go.
+    Its stem has stride 2, for at full resolution the first layers would take most of a CPU's time.
     """
 
     dim = 256
@@ -67,7 +67,7 @@ class SmallResNet(nn.Sequential):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 2), which is a 1x1 convolution where the shape changes.
 
-    By torchvision's names.
+    The layers are called as in torchvision's BasicBlock.
     """
 
     def __init__(self, inner: int, width: int, stride: int, norm: Norm):
@@ -93,8 +93,8 @@ class BasicBlock(nn.Module):
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm that sees the batch in groups, as over several GPUs (MoCo, section 3.3).
 
-    Any batch splits: groups differ by one image at most. Together they move the
-    running statistics by the mean of their own.
+    Any batch can be split: groups differ by one image at most. The running statistics
+    move towards the mean of the groups' statistics.
     """
 
     def __init__(self, channels: int, splits: int):
@@ -117,7 +117,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
     def together(self, x: Tensor, splits: int) -> Tensor:
-        """Groups of one size in one go: few kernels where compiled, and the slower way where not."""
+        """All groups, of one size, at once: fewer kernels where it is compiled, but slower where it is not."""
         wide = x.unflatten(0, (splits, -1))  # (splits, n, C, H, W)
         wide = wide if x.dtype == torch.float64 else wide.float()
         variance, mean = torch.var_mean(wide, (1, 3, 4), correction=0)  # (splits, C)
@@ -132,7 +132,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """BatchNorm over the whole batch, wherever its rows are; torch's own does so on GPUs alone."""
+    """BatchNorm over the whole batch, whose rows are shared out among processes; torch's own does so on GPUs only."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda or not self.training or distributed.world() == 1:

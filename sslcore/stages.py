@@ -49,7 +49,7 @@ def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
 
 @contextmanager
 def memory_for(advice: str) -> Iterator[None]:
-    """Raises Failed with the advice where there is too little memory for what is done within."""
+    """Raises Failed, with the advice, where memory runs out within."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -61,11 +61,11 @@ def memory_for(advice: str) -> Iterator[None]:
 def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: bool, known: bool) -> None:
     """The stages probe and embed. What was measured before stays until all is measured again.
 
-    `trained`: whether it was just now. `known`: whether the training has its head and what it took, besides the encoder.
+    `trained`: whether this attempt has trained. `known`: whether `training` has the run's head and cost, not its encoder alone.
     """
     config, encoder = run.config, training.method.encoder
     pulse.stage("probe", PRETRAIN_SHARE)
-    pulse.at_once = distributed.world() == 1  # else the others would wait for this one
+    pulse.at_once = distributed.world() == 1  # where others take part, they would wait for the one that stops
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)
@@ -100,7 +100,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
 
 
 def earlier(run: Run, pulse: AnyPulse) -> dict[int, np.ndarray]:
-    """h of the sample at earlier epochs, as far as it can be read."""
+    """Epoch -> h of the sample as it was kept while training; {} where that cannot be read."""
     try:
         return read_snapshots(run)
     except ValueError as error:
@@ -157,9 +157,9 @@ def check_images(run: Run, data: Data, pulse: AnyPulse, evaluate_only: bool) -> 
 
 
 def load_for_measuring(training: Training, run: Run) -> bool:
-    """The encoder as it was kept, and from the checkpoint the head and what the training took: whether that is there.
+    """Load the encoder from encoder.safetensors, and head and cost from the checkpoint. Returns whether these two could be read.
 
-    Raises Failed where the run's weights cannot be read.
+    Raises Failed where the encoder's weights cannot be read.
     """
     try:
         weights.read(run, training.method.encoder)

@@ -95,7 +95,7 @@ class Training:
 
     def __init__(self, config: RunConfig, data: Data, device: torch.device):
         self.config, self.device = config, device
-        # A training's shapes stay the same, so that each convolution's fastest way is worth looking for.
+        # All steps have the same shapes, so it is worth looking for the fastest way to compute each convolution.
         torch.backends.cudnn.benchmark = True
         self.precision = pick_precision(config, device)
         self.size = len(data.x_train)
@@ -160,7 +160,7 @@ class Training:
         loss, rows = (self.graph or self.passes)(images, batch)
         self.finite &= torch.isfinite(loss)
         self.optimizer.step()
-        # A process sees its own groups.
+        # Each process has seen its own groups alone: average their running statistics.
         statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]
         distributed.add_up(statistics, 1 / distributed.world())
         self.step += 1

@@ -1,4 +1,4 @@
-"""The linear probe: how much of the classes a straight cut through h can tell."""
+"""The linear probe: how well a linear classifier of h tells the classes apart."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from sslcore.optim import LBFGS
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
 HELD_OUT = 0.2  # of each class, at least one image of two or more
 WITHOUT_CHOICE = 1e-1  # lambda where no class has two images
-ITERATIONS = 100  # from the minimum at the lambda before
+ITERATIONS = 100  # each lambda begins at the minimum of the one before
 
 
 @dataclass
@@ -56,12 +56,17 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
     return Probe(mean, std, weight, bias, chosen)
 
 
+def accuracy(h: Tensor, y: Tensor, h_test: Tensor, y_test: np.ndarray, classes: int) -> float:
+    """Of the probe that is fitted to h (N, D) and y (N,), on h_test (M, D) and y_test (M,)."""
+    return float((fit_probe(h, y, classes).predict(h_test).cpu().numpy() == y_test).mean())
+
+
 def minimise(
     x: Tensor, y: Tensor, classes: int, regularisation: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,).
 
-    What L-BFGS does with so few numbers is done on the CPU: a GPU would be asked for each of them.
+    The products with x are computed on x's device, L-BFGS itself on the CPU: on a GPU each of its decisions would wait.
     """
     weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     weight, bias = (numbers.to("cpu", copy=True).requires_grad_() for numbers in (weight, bias))
