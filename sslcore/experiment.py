@@ -41,7 +41,7 @@ def _file(name: str) -> property:
 
 
 def _is_there(file: Path) -> bool:
-    """Whether there is such a file, as far as may be seen: somebody else's folder does not stop the readers of the others."""
+    """Whether there is such a file; False in a folder that may not be read, which must not keep anybody from reading others."""
     try:
         return file.is_file()
     except OSError:
@@ -146,9 +146,9 @@ class Run:
             return Status(state="interrupted", error="status.json could not be read")
 
     def status(self) -> Status:
-        """The status, with a run whose process is gone told as stopped where that was asked of it, else as interrupted.
+        """The status. A run whose process is gone is told as stopped where that was asked of it, else as interrupted.
 
-        If it was only measured again, it is finished, as it was before.
+        One that was being measured again is finished, as it was before.
         """
         status = self.recorded_status()
         if status.state == "running" and not self.alive(status):
@@ -198,7 +198,7 @@ class Run:
         """Hold the run: one process at a time trains it or changes its files.
 
         Raises BlockingIOError where another process holds it for longer than `patience` seconds, or than `elsewhere`
-        seconds if it is another machine's. Who dies lets go, however he dies.
+        seconds if it is another machine's. A process that dies lets go, however it dies.
         """
         with holding(self.path, patience, elsewhere) as claim:
             yield claim

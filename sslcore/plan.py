@@ -168,7 +168,7 @@ def plan(spec: Spec) -> Plan:
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)
-    first: dict[RunConfig, dict[str, Any]] = {}  # the cell that has a config
+    first: dict[RunConfig, dict[str, Any]] = {}  # the first cell that has this config
     for cell in cells(spec):
         own = flatten(spec.by_method.get(_method(spec, cell), {}))
         try:

@@ -43,7 +43,7 @@ class Resident:
 
     def __init__(self, images: Images, device: torch.device):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the map is read-only, and nobody writes
+            warnings.simplefilter("ignore")  # torch warns of a read-only memory map, and nothing writes to this one
             self.images = torch.from_numpy(np.asarray(images)).to(device)  # uint8 (N, S, S, 3)
 
     def take(self, step: int, indices: Tensor) -> Tensor:

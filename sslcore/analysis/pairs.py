@@ -25,7 +25,7 @@ from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 V = TypeVar("V")
-ANY = object()  # stands for the value of a setting that means nothing to the run's method
+ANY = object()  # the value of a setting that means nothing to the run's method: equal to every other
 
 
 def value(run: Run, name: str) -> Any:

@@ -44,7 +44,7 @@ def home() -> Path:
 def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """One process at a time, on all machines that share the cache; the others wait, and call `waiting` meanwhile.
 
-    `folder` is made to be held, see `locks`: who dies lets go, and where the file system knows no flock his claim does.
+    `folder` is made, to be held (see `locks`): a process that dies lets go of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
@@ -96,7 +96,7 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
         unfinished.rename(target)
         same_set, _, _ = target.name.rpartition("-")
         for outdated in [*target.parent.glob(f"{same_set}-*"), *target.parent.glob(f".{same_set}-*.part")]:
-            if outdated != target:  # whoever maps it keeps it until he closes it
+            if outdated != target:  # a process that has mapped it keeps it
                 shutil.rmtree(outdated, ignore_errors=True)
 
 
@@ -198,7 +198,7 @@ def _copies(digests: list[bytes], train: int, size: int, labelled: bool) -> list
 
 
 def _digests(pixels: bytes, size: int) -> list[bytes]:
-    """Of each image, enough to tell it from all others."""
+    """The beginning of each image's hash, enough to tell it from all others."""
     images = np.frombuffer(pixels, np.uint8).reshape(-1, size * size * 3)
     return [hashlib.sha256(image).digest()[:8] for image in images]
 
@@ -222,7 +222,7 @@ def journal(path: Path) -> list[dict[str, Any]]:
 
 
 def whole_blocks(path: Path, size: int) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Those of them whose pixels are there, from the first on; and the digests of their images."""
+    """The journal's blocks up to the first whose pixels are not there or not whole, and the digests of their images."""
     whole, digests = [], []
     try:
         with (path / "images.npy").open("rb") as file:

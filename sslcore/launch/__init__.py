@@ -204,7 +204,7 @@ def resume(run: Run, engine: str | None = None) -> None:
 
 
 def trained_by(status: Status) -> str:
-    """The engine that trains a run. While a hand measures it again, and if that is killed, only its job's number says so."""
+    """The engine that trains a run. Of one of Slurm's that is measured again by hand, or was, only the job's number says so."""
     return status.engine or ("slurm" if status.job_id else "local")
 
 
@@ -270,7 +270,7 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     where Slurm does not answer.
     """
     planned = plan.plan(experiment.read_spec())
-    for name in planned.configs:  # folders that have lost theirs
+    for name in planned.configs:  # where config.json is gone, the folder is no run yet
         if (experiment.path / name).is_dir() and not experiment.run(name).exists() and (names is None or name in names):
             give_config(experiment.run(name), planned.configs[name])
     made = [run for run in experiment.runs() if names is None or run.name in names]
