@@ -27,7 +27,7 @@ from sslcore.experiment import Experiment, Run, Store
 from sslcore.files import check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import printable
-from sslcore.status import ACTIVE, State, Status
+from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -345,5 +345,4 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
     ended = status.ended("interrupted") if status.state in ACTIVE else status
-    gone = ("host", "pid", "pid_started", "process", "inode", "engine", "job_id", "script", "partition", "slot", "heartbeat")
-    return ended.model_copy(update=dict.fromkeys(gone))
+    return ended.model_copy(update=dict.fromkeys((*OF_A_PROCESS, "engine", "heartbeat")))

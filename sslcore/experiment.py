@@ -110,7 +110,7 @@ class Run:
         return _is_there(self.config_file)
 
     def files(self) -> list[Path]:
-        """The files that are the run, there or not: every *_file, without the hidden ones, which are of the moment."""
+        """The files that make up the run, whether they exist or not: every *_file but the hidden ones, which are temporary."""
         every = [getattr(self, name) for name in vars(Run) if name.endswith("_file")]
         return [path for path in every if not path.name.startswith(".")]
 
@@ -436,7 +436,7 @@ class Store:
         return [experiment for experiment in map(Experiment, folders) if experiment.exists()]
 
     def _called(self, name: str) -> Experiment:
-        """The experiment, there or not, whose folder has this name, or else got it from this name when it was launched."""
+        """The experiment whose folder has this name, else the one whose folder was named after it. It need not exist."""
         experiment = self.experiment(name)
         return experiment if experiment.exists() else self.experiment(folder_name(name) or name)
 

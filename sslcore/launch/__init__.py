@@ -24,7 +24,7 @@ from sslcore.launch.process import detached, python_path
 from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus
 from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take, taken
-from sslcore.status import RESUMABLE, Status
+from sslcore.status import OF_A_PROCESS, RESUMABLE, Status
 
 START_SECONDS = 20.0
 ENGINES = {"local": "this machine", "slurm": "Slurm"}
@@ -223,17 +223,9 @@ def _queue(run: Run, engine: str) -> Status:
                 ended_at=None,
                 error=None,
                 eta_seconds=None,
-                host=None,
-                pid=None,
-                pid_started=None,
-                process=None,
-                inode=None,
-                slot=None,
                 engine="slurm" if engine == "slurm" else None,
-                job_id=None,
-                script=None,
-                partition=None,
                 requeues=0,
+                **dict.fromkeys(OF_A_PROCESS),
             )
     except BlockingIOError:
         raise ValueError(f"{run.id} is still held by a process; try again when that has ended") from None
@@ -270,17 +262,14 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     where Slurm does not answer.
     """
     planned = plan.plan(experiment.read_spec())
-    for name in planned.configs:  # where config.json is gone, the folder is no run yet
-        if (experiment.path / name).is_dir() and not experiment.run(name).exists() and (names is None or name in names):
-            give_config(experiment.run(name), planned.configs[name])
-    made = [run for run in experiment.runs() if names is None or run.name in names]
-    there = {run.name for run in experiment.runs()}
-    new = {name: config for name, config in planned.configs.items() if name not in there and (names is None or name in names)}
+    wanted = {name: config for name, config in planned.configs.items() if names is None or name in names}
+    new = {name: config for name, config in wanted.items() if not (experiment.path / name).is_dir()}
     if new and planned.problems:
         raise ConfigError(planned.problems)
-    for run in made:
-        if run.name in planned.configs and not run.readable_config:
-            give_config(run, planned.configs[run.name])
+    for name in wanted.keys() - new.keys():
+        if not experiment.run(name).readable_config:  # it is gone, or damaged
+            give_config(experiment.run(name), wanted[name])
+    made = [run for run in experiment.runs() if names is None or run.name in names]
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     for run in again:
         check_resumable(run, engine)
