@@ -1,7 +1,7 @@
 """Backbones that turn images into h, and the heads that turn h into z.
 
-Backbones are torchvision's ResNets without their classifier, so that their
-weights load into torchvision's model of that name, and a small one like them.
+Backbones are torchvision's ResNets without their classifier, whose weights keep
+torchvision's names, and a small one like them.
 """
 
 from collections import OrderedDict

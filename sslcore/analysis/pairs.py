@@ -124,19 +124,16 @@ def left_out(
     paired = {run.id for of in found.values() for pair in of.values() for run in pair}
     reasons: Counter[str] = Counter()
     for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
-        if run.id in paired - counted:
+        if run.id in counted:
+            continue
+        if run.id in paired:
             reasons["at settings that not every seed has"] += 1
-        elif run.id not in counted and any(
-            run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others
-        ):
+        elif any(run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others):
             reasons["the same seed and settings again"] += 1
-        elif run.id not in counted:
+        else:
             reasons["without a counterpart of the same seed and settings"] += 1
-    return (
-        f"{reasons.total()} of {len(a) + len(b)} runs ({', '.join(f'{n} {why}' for why, n in reasons.items())})"
-        if reasons
-        else ""
-    )
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    return f"{reasons.total()} of {len(a) + len(b)} runs ({why})" if reasons else ""
 
 
 def accuracy(run: Run, measure: str) -> float | None:

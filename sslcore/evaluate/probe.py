@@ -84,7 +84,7 @@ def minimise(
 
 
 def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
-    """Accuracy with Wilson's 95 % interval, recall a class, and the confusion matrix (rows: truth)."""
+    """Of classes (M,): accuracy with Wilson's 95 % interval, recall of each class, and the confusion matrix (rows: truth)."""
     right = int((predicted == truth).sum())
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion, (truth, predicted), 1)

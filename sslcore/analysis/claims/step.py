@@ -52,13 +52,10 @@ class Step:
                 f"{seeds if self.exact else of.why})."
             )
         wish = ""
-        if not self.apart:
-            needed = more_seeds(of, self.comparisons)
+        if not self.apart and (needed := more_seeds(of, self.comparisons)):
             wish = (
                 f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, "
                 "at this difference and spread"
-                if needed
-                else ""
             )
         return (
             f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to "
