@@ -35,7 +35,7 @@ _G = [
     [0, 0, 1],
 ]
 _A = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-# of rows and columns at once: (36, 36), (36, 9), (16, 36)
+# for rows and columns at once: (36, 36), (36, 9), (16, 36)
 B, G, A = (torch.kron(m, m) for m in (torch.tensor(rows, dtype=torch.float64) for rows in (_B, _G, _A)))
 
 

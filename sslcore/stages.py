@@ -69,7 +69,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)
-    counted = operations(training) if distributed.world() == config.devices else {}  # as many processes as train
+    counted = operations(training) if distributed.world() == config.devices else {}  # each counts its share of a training step
     if not distributed.leave():
         return
     check_stop(pulse)
@@ -92,7 +92,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
 
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
     results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
-    pulse.at_once = False  # what belongs together is written together
+    pulse.at_once = False  # results and predictions belong together
     keep_results(run, results, predictions)
     if not trained:
         environment.keep_measuring(run, training, data)

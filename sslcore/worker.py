@@ -39,7 +39,7 @@ class Pulse(Stoppable):
         self.trains = False  # whether this attempt has trained, not measured alone
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.status()
-        self.again = evaluate_only and self.status.state == "finished"  # which it was, and stays
+        self.again = evaluate_only and self.status.state == "finished"  # then it stays finished
         self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
@@ -160,7 +160,7 @@ class Pulse(Stoppable):
         self.write(stage=stage, progress=progress, eta_seconds=None)
 
     def warn(self, words: str) -> None:
-        if words not in self.status.warnings:  # of a run that is measured again, which had it before
+        if words not in self.status.warnings:  # a run that is measured again may have it already
             self.write(warnings=[*self.status.warnings, words])
         self.say(f"warning: {words}")
 
@@ -266,7 +266,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
 
 def last_words(pulse: Pulse, code: int, words: str, state: State, error: str | None = None) -> int:
     """Record how the run ended, as far as its folder takes it: gone or read-only, it is told as interrupted."""
-    pulse.at_once = False  # nor is this left in its midst
+    pulse.at_once = False  # a request to stop does not interrupt this
     try:
         pulse.end(state, error)
     except OSError as error:

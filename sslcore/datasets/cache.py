@@ -29,7 +29,7 @@ from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
-TWELVE_BITS = 4095  # as many cameras have, which write 16
+TWELVE_BITS = 4095  # the largest number of 12 bits, which is what many cameras write into 16
 # Bytes; smaller files are checked against their checksums at every use, larger ones when their time differs.
 READ_THROUGH = 256 << 20
 WAIT_SECONDS = 0.2

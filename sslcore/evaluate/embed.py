@@ -57,7 +57,7 @@ def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     settings = umap_settings(len(h), start is not None)
     knn = (*nearest(h, settings["n_neighbors"]), None)  # UMAP would take an index, too
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
+        warnings.simplefilter("ignore", UserWarning)  # that a seed costs threads, and that transform will not work
         layout = umap_learn().UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
         return layout.fit_transform(h).astype(np.float32)
 
@@ -189,7 +189,7 @@ def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
     in_layout = closest(layout, k)  # (N, k)
     excess = 0
     for rows, of_all in cosines(h):
-        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # nobody is his own neighbour
+        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # no image is its own neighbour
         for own in np.take_along_axis(cosine, in_layout[rows], axis=1).T:
             rank = 1 + np.count_nonzero(cosine > own[:, None], axis=1)
             excess += int((rank - k).clip(min=0).sum())

@@ -14,7 +14,7 @@ from sslcore.optim import LBFGS
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
 HELD_OUT = 0.2  # of each class, at least one image of two or more
 WITHOUT_CHOICE = 1e-1  # lambda where no class has two images
-ITERATIONS = 100  # each lambda begins at the minimum of the one before
+ITERATIONS = 100  # at most; each lambda begins at the minimum of the one before
 
 
 @dataclass

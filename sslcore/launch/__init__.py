@@ -59,7 +59,7 @@ def start(store: Store) -> None:
             "store of your own. What is queued stays queued"
         )
     deadline = time.monotonic() + 2 * START_SECONDS
-    while (lock := take(home / "start.lock")) is None:  # another starts one
+    while (lock := take(home / "start.lock")) is None:  # another process is starting one
         if agent.alive(store):
             return
         if time.monotonic() > deadline:
