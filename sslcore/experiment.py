@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -193,15 +193,13 @@ class Run:
         asked = {"pid": status.pid, "pid_started": status.pid_started}
         return status.state == "running" and read_json(self.stop_file) == asked
 
-    @contextmanager
-    def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> Iterator[Claim]:
+    def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> AbstractContextManager[Claim]:
         """Hold the run: one process at a time trains it or changes its files.
 
         Raises BlockingIOError where another process holds it for longer than `patience` seconds, or than `elsewhere`
         seconds if it is another machine's. A process that dies lets go, however it dies.
         """
-        with holding(self.path, patience, elsewhere) as claim:
-            yield claim
+        return holding(self.path, patience, elsewhere)
 
     def sweep(self) -> None:
         """Take away what a killed process left half written. Only for whoever holds the run."""
