@@ -77,9 +77,12 @@ def initial(config: RunConfig, images: int, classes: int) -> Method:
 
 
 def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of 10,000 images, fewer large ones."""
-    at_most = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
-    some = images[:: max(1, len(images) // at_most)]
+    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1].
+
+    Of 10,000 images or more, where there are so many; of large ones fewer.
+    """
+    enough = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
+    some = images[:: max(1, len(images) // enough)]
     counts = np.zeros((3, 256))  # of each value
     for start in range(0, len(some), 256):
         part = np.asarray(some[start : start + 256])

@@ -58,9 +58,9 @@ class Evidence:
         return self._cells[axis]
 
     def lines(self, axis: str, on: DataSets | None = None) -> dict[str, list[list[ablation.Cell]]]:
-        """By method, the lines that count: those that span the most places on the axis.
+        """By method, the lines that count: those on the most places of the axis, all of them on the same ones.
 
-        `on`: the data sets whose lines are looked at; all of them.
+        `on`: the data sets whose lines are looked at; None for all.
         """
         found: dict[str, list[list[ablation.Cell]]] = {}
         for (method, _), own in ablation.lines(self.cells(axis)).items():
