@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sslcore import checkpoint, compact, datasets, distributed, energy, environment, flops, memory, plan, preview, weights
-from sslcore.config import ConfigError, RunConfig
+from sslcore.config import ConfigError
 from sslcore.datasets import Data
 from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
@@ -29,8 +29,8 @@ def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
     with memory_for(memory.WHILE_MEASURED if evaluate_only else memory.advice(run.config)):
         data = read_data(run, pulse, evaluate_only)
         if distributed.first():
-            keep_sample_sheet(run, run.config, data)
-            keep_views(run, run.config, data)
+            keep_sample_sheet(run, data)
+            keep_views(run, data)
         training = Training(run.config, data, pick_device(run.config))
         if isinstance(training.images, Streamed):
             pulse.say(
@@ -42,7 +42,7 @@ def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
         known = load_for_measuring(training, run) if evaluate_only else True
         if distributed.first():
             if not evaluate_only:
-                weights.write(run, run.config, training.method.encoder, training.views)
+                weights.write(run, training.method.encoder, training.views)
             compact.write(run)
         measure(training, data, run, pulse, trained, known)
 
@@ -182,20 +182,20 @@ def check_stop(pulse: AnyPulse) -> None:
 # -- What is kept --------------------------------------------------------------
 
 
-def keep_sample_sheet(run: Run, config: RunConfig, data: Data) -> None:
+def keep_sample_sheet(run: Run, data: Data) -> None:
     """The evaluation sample's thumbnails, once an experiment: whoever has no data set still sees the images."""
-    path = run.experiment.sample_sheet(config.dataset)
+    path = run.experiment.sample_sheet(run.config.dataset)
     if not path.exists():
-        images = data.images(datasets.sample(data, config.evaluate.sample))
+        images = data.images(datasets.sample(data, run.config.evaluate.sample))
         with replacing(path) as temporary:
             datasets.sheet(images).save(temporary, "WEBP", quality=85)
 
 
-def keep_views(run: Run, config: RunConfig, data: Data) -> None:
+def keep_views(run: Run, data: Data) -> None:
     """views.webp: some images, and what the network sees of them."""
     if not run.views_file.exists():
         with replacing(run.views_file) as temporary:
-            preview.strip(config, data).save(temporary, "WEBP")
+            preview.strip(run.config, data).save(temporary, "WEBP")
 
 
 def keep_results(run: Run, results: dict, predictions: Predictions | None) -> None:

@@ -101,7 +101,7 @@ def resume(training: Training, run: Run, pulse: AnyPulse) -> None:
 
 def begin(training: Training, data: Data, run: Run, pulse: AnyPulse) -> None:
     """Make the training ready for its first step here, and record what it runs on."""
-    here = environment.device_name(training.config, training.device)
+    here = environment.device_name(training)
     if training.trained_on[-1:] != [here]:
         training.trained_on.append(here)
     if distributed.first():

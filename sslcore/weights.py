@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sslcore.augment import Views
-from sslcore.config import RunConfig
 from sslcore.experiment import Run
 from sslcore.files import replacing
 
@@ -21,10 +20,10 @@ class Statistics(NamedTuple):
     std: list[float]
 
 
-def write(run: Run, config: RunConfig, encoder: nn.Module, views: Views) -> None:
+def write(run: Run, encoder: nn.Module, views: Views) -> None:
     metadata = {
-        "encoder": config.encoder,
-        "image_size": str(config.image_size),
+        "encoder": run.config.encoder,
+        "image_size": str(run.config.image_size),
         "mean": " ".join(f"{v:.6f}" for v in views.mean.flatten().tolist()),
         "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
     }

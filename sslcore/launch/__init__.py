@@ -175,7 +175,7 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     return Dropped(len(ids), problem)
 
 
-def check_resumable(run: Run, engine: str | None = None) -> None:
+def check_resumable(run: Run, engine: str | None) -> None:
     """Raises ValueError, in words, where a run that has ended, or is queued, cannot be resumed by an engine."""
     run.check_goes_on()
     status = run.status()

@@ -39,11 +39,11 @@ class MoCo(Method):
         elif self.options.negatives == "memory_bank":
             self.register_buffer("bank", normalised(torch.randn(images, dim)))  # (images, D)
 
-    def norm_layer(self, config: RunConfig) -> Norm:
+    def norm_layer(self) -> Norm:
         # BatchNorm in groups of the batch, on one GPU or on several (section 3.3)
-        if config.moco.bn_splits == 1:
+        if self.config.moco.bn_splits == 1:
             return nn.BatchNorm2d
-        return partial(SplitBatchNorm2d, splits=config.bn_splits_at_a_time)
+        return partial(SplitBatchNorm2d, splits=self.config.bn_splits_at_a_time)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
