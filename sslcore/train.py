@@ -118,7 +118,7 @@ def divides(every: int, epoch: int) -> bool:
 
 
 def take_snapshot(training: Training, images: Images, epoch: int) -> None:
-    """Keep h of some images after an epoch. The checkpoint holds it until the training is over."""
+    """Keep h of some images after an epoch; checkpoints hold it, too."""
     h = features(training.method.encoder, images, training.views, training.precision)
     training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from sslcore.datasets.source import Info, Report, Source, split, untrained
 
-BEGINNING = 2**16  # as many numbers of an array are looked at before a run is made
+BEGINNING = 2**16  # so many numbers of an array are looked at before a run is made
 # What zipfile and numpy raise on a file that is damaged, encrypted or something else.
 BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
