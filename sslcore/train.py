@@ -30,13 +30,14 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
     the last good checkpoint is kept, where there is one.
     """
     config = training.config
+    knn_every, snapshots = config.evaluate.knn_every, config.evaluate.snapshots  # epochs; 0: never
     sample = datasets.sample(data, config.evaluate.sample)
     if distributed.agree(run.has_checkpoint()):
         resume(training, run, pulse)
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.first():
         run.keep_metrics_until(training.step)
-    if config.evaluate.snapshots and training.step == 0:
+    if snapshots and training.step == 0:
         take_snapshot(training, data.images(sample), 0)
 
     left = training.step < training.total
@@ -59,12 +60,12 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
         if ended_epoch:
             words = f"epoch {epoch} of {config.epochs}: loss {rows[-1]['loss']:.3f}, {rows[-1]['images_per_second']:.0f} images/s"
             with journal.paused():
-                if divides(config.evaluate.knn_every, epoch) or (config.evaluate.knn_every and training.step == training.total):
+                if knn_every and (epoch % knn_every == 0 or epoch == config.epochs):
                     seen = evaluation(training.method.encoder)
                     journal.write(journal.place() | {"seconds": training.seconds} | seen)
                     warn_of_collapse(seen)
                     words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
-                if divides(config.evaluate.snapshots, epoch) and training.step < training.total:
+                if snapshots and epoch % snapshots == 0 and epoch < config.epochs:
                     take_snapshot(training, data.images(sample), epoch)
             seconds = journal.seconds_left
             pulse.say(words + (f"; {timedelta(seconds=round(seconds))} left" if seconds else ""))
@@ -110,11 +111,6 @@ def begin(training: Training, data: Data, run: Run, pulse: AnyPulse) -> None:
     make_ready(training, pulse)
     if distributed.first() and (training.compiled or training.graph):
         environment.keep(run, training, data)  # which says so
-
-
-def divides(every: int, epoch: int) -> bool:
-    """Whether something that is done every `every` epochs (0: never) is due after this epoch."""
-    return every > 0 and epoch % every == 0
 
 
 def take_snapshot(training: Training, images: Images, epoch: int) -> None:
