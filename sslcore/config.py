@@ -129,7 +129,13 @@ class Evaluate(Settings):
         5000, ge=2, description="Training images used as neighbours by the online kNN; the final one uses all."
     )
     sample: int = Field(
-        2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP."
+        2000,
+        ge=8,
+        le=100_000,
+        description=(
+            "Images of the fixed evaluation sample (embeddings, UMAP, h beside z); the online evaluation looks at so many test "
+            "images, at most."
+        ),
     )
     snapshots: int = Field(
         0,
