@@ -267,8 +267,10 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     if new and planned.problems:
         raise ConfigError(planned.problems)
     for name in wanted.keys() - new.keys():
-        if not experiment.run(name).readable_config:  # it is gone, or damaged
-            give_config(experiment.run(name), wanted[name])
+        run = experiment.run(name)
+        if not run.readable_config:  # it is gone, or damaged
+            with run.hold():
+                write_json(run.config_file, wanted[name].model_dump())
     made = [run for run in experiment.runs() if names is None or run.name in names]
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     for run in again:
@@ -295,11 +297,6 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
 def engine_of(experiment: Experiment) -> str:
     """The engine that trains what an experiment lacks: Slurm, if it has trained any of its runs."""
     return "slurm" if any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()) else "local"
-
-
-def give_config(run: Run, config: RunConfig) -> None:
-    with run.hold():
-        write_json(run.config_file, config.model_dump())
 
 
 def slots(store: Store) -> list[Slot]:
