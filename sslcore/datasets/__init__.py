@@ -22,25 +22,7 @@ import numpy as np
 from PIL import Image
 
 from sslcore.datasets import cache, digits, folder, hub, npz, photos, rule
-from sslcore.datasets.source import Info, Report, split, untrained
-
-__all__ = [
-    "NAMES",
-    "Data",
-    "Images",
-    "Info",
-    "Rows",
-    "canonical",
-    "defaults",
-    "info",
-    "info_of",
-    "load",
-    "sample",
-    "sheet",
-    "split",
-    "thumbnail",
-    "tile",
-]
+from sslcore.datasets.source import Info, Report, untrained
 
 NAMES = {
     "photos": "Crops of 16 photographs, labelled by photo; nothing to download",

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslcore.analysis.stats import wilson
-from sslcore.datasets import split
+from sslcore.datasets.source import split
 from sslcore.optim import LBFGS
 
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
