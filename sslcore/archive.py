@@ -27,7 +27,7 @@ from sslcore.experiment import Experiment, Run, Store
 from sslcore.files import check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import printable
-from sslcore.status import ACTIVE, State, Status
+from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -186,13 +186,13 @@ def _opened(file: Path | str | BinaryIO) -> Iterator[zipfile.ZipFile]:
 def few_inside(file: Path | str | BinaryIO) -> bool:
     """Whether the list of the files inside is no longer than an experiment's: zipfile would read it whole."""
     with nullcontext(file) if hasattr(file, "read") else open(file, "rb") as opened:
-        end = zipfile._EndRecData(opened)  # where the list lies, as ZipFile itself looks for it; None of what is no zip file
+        end = zipfile._EndRecData(opened)  # where the list lies, found as ZipFile does; None: no zip file
     return not end or (end[zipfile._ECD_ENTRIES_TOTAL] <= MAX_FILES and end[zipfile._ECD_SIZE] <= MAX_FILES * LONGEST_ENTRY)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The files inside by their names, all of which are an experiment's. Raises ValueError for any other."""
-    if min((info.header_offset for info in archive.infolist()), default=0):  # the directory found is that of an .npz within it
+    if min((info.header_offset for info in archive.infolist()), default=0):  # what was found is the directory of an .npz inside
         raise ValueError("the file is cut short, or something stands before its first byte: have it sent again")
     members: dict[str, zipfile.ZipInfo] = {}
     spelled: dict[str, str] = {}  # file and folder names as a file system without upper and lower case has them
@@ -345,5 +345,4 @@ def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
 def as_imported(status: Status) -> Status:
     """A run's status on another machine: no process of this one trains it."""
     ended = status.ended("interrupted") if status.state in ACTIVE else status
-    gone = ("host", "pid", "pid_started", "process", "inode", "engine", "job_id", "script", "partition", "slot", "heartbeat")
-    return ended.model_copy(update=dict.fromkeys(gone))
+    return ended.model_copy(update=dict.fromkeys((*OF_A_PROCESS, "engine", "heartbeat")))

@@ -1,4 +1,4 @@
-"""Passes that take no gradient, on a GPU beside those that take one."""
+"""Passes without gradient (of keys and targets) run beside those with one: on a GPU, in a stream of their own."""
 
 import functools
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sslcore import distributed
 
-_begun: set[torch.device] = set()  # where something is under way that nothing has waited for
+_begun: set[torch.device] = set()  # devices with something under way in that stream, which nothing has waited for yet
 
 
 @functools.cache
@@ -18,15 +18,15 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
 
 
 def _apart(x: Tensor) -> bool:
-    return x.is_cuda and distributed.world() == 1  # several processes exchange rows in one order
+    return x.is_cuda and distributed.world() == 1  # several processes must exchange rows in the same order
 
 
 @contextmanager
 def beside(x: Tensor) -> Iterator[None]:
-    """Within: no gradient and, on a GPU, a stream of its own, in which x and all that was begun before are done.
+    """Within: no gradient and, on a GPU, a stream of its own, which first waits for all that was launched before.
 
-    `join` it before anything made here is used, and until then keep what is used here and was made before. Memory that
-    was taken here is taken again only within a later `beside`, which waits for whatever still reads it.
+    Call `join` before anything made within is used, and until then keep the tensors that it reads. Memory allocated within
+    is used again only within a later `beside`, which waits for whatever still reads it.
     """
     with torch.no_grad():
         if not _apart(x):
@@ -40,7 +40,10 @@ def beside(x: Tensor) -> Iterator[None]:
 
 
 def join(x: Tensor) -> None:
-    """What follows on x's device waits for what was begun `beside`, if anything: a step on record knows no other stream."""
+    """Let what follows on x's device wait for what was begun `beside`.
+
+    Only where something was: a CUDA graph that is being recorded cannot wait for a stream outside it.
+    """
     if x.device in _begun:
         _begun.remove(x.device)
         torch.cuda.current_stream(x.device).wait_stream(_stream(x.device))

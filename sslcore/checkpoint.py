@@ -60,7 +60,7 @@ def read(run: Run) -> tuple[dict[str, Any], str]:
             except Exception as error:
                 if memory.is_out(error):
                     raise
-                if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a cut file makes zipfile ask for
+                if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a cut file raises EINVAL in zipfile
                     raise Failed(f"{file.name} cannot be read ({error}); it may be whole, and resume tries again") from error
                 wrong.append(f"{file.name} is damaged ({' '.join(str(error).split())[:200]})")
         else:

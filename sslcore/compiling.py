@@ -34,16 +34,16 @@ def compile_networks(training: Training, pulse: AnyPulse) -> None:
 
     pulse.say("compiling the networks, which may take minutes")
     torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
-    torch.compiler.set_stance("force_eager")  # whoever evaluates; Training.passes, where compiled, says otherwise
+    torch.compiler.set_stance("force_eager")  # for evaluations; Training.passes, where compiled, says otherwise
     training.compiled = True
     try:
         for network in training.method.children():
             network.compile(dynamic=False)
         with training.rehearsal() as (images, batch):
             training.passes(images, batch)
-    except Exception as error:  # a compiler has many
+    except Exception as error:  # a compiler raises many kinds
         training.compiled = False
-        said = next(iter(str(error).strip().splitlines()), "")[:300]
+        said = str(error).strip().partition("\n")[0][:300]
         pulse.warn(
             f"torch.compile failed ({type(error).__name__}: {said}); the run goes on without it, slower and with the same result"
         )

@@ -6,6 +6,7 @@ models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -85,7 +86,7 @@ class MoCo(Settings):
     temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
     symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
     negatives: Literal["queue", "memory_bank", "batch"] = Field(
-        "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 1."
+        "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 2."
     )
     bn_splits: int = Field(
         8,
@@ -128,7 +129,13 @@ class Evaluate(Settings):
         5000, ge=2, description="Training images used as neighbours by the online kNN; the final one uses all."
     )
     sample: int = Field(
-        2000, ge=8, le=100_000, description="Images of the fixed evaluation sample: online evaluation, embeddings, UMAP."
+        2000,
+        ge=8,
+        le=100_000,
+        description=(
+            "Images of the fixed evaluation sample (embeddings, UMAP, h beside z); the online evaluation looks at so many test "
+            "images, at most."
+        ),
     )
     snapshots: int = Field(
         0,
@@ -305,7 +312,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
 GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." in name))
-# What is looked at besides, and how often: the training, its probe and its kNN are the same without.
+# What is measured besides, and how often. Runs that differ in these alone have the same weights, probe and kNN.
 WATCHING = (
     "evaluate.log_every",
     "evaluate.knn_every",
@@ -341,10 +348,7 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def get(config: RunConfig, name: str) -> Any:
     """The value of one option by its dotted name."""
-    value: Any = config
-    for part in name.split("."):
-        value = getattr(value, part)
-    return value
+    return attrgetter(name)(config)
 
 
 def is_anothers(name: str, method: str) -> bool:
@@ -359,7 +363,7 @@ def varying(configs: Iterable[RunConfig]) -> list[str]:
 
 
 def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The same of settings by dotted name, a mapping a run, as `RunConfig.flat` gives them."""
+    """`varying` of settings as `RunConfig.flat` gives them, one mapping a run."""
     by_method: dict[str, list[Mapping[str, Any]]] = {}
     for one in settings:
         by_method.setdefault(one["method"], []).append(one)
@@ -412,7 +416,7 @@ KINDS = {"int_": "a whole number", "float_": "a number", "bool_": "true or false
 
 
 def problems_of(error: ValidationError) -> dict[str, str]:
-    """Setting -> what is wrong with it. An error of several settings together is said of the one that its type names."""
+    """Setting -> what is wrong with it. An error about several settings together has no place: its type names one of them."""
     return {".".join(p for p in one["loc"] if isinstance(p, str)) or one["type"]: _in_words(one) for one in error.errors()}
 
 
@@ -423,7 +427,7 @@ def first_problem(error: ValidationError) -> str:
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:
-    """What is the user's: a whole number, not an integer that a string cannot be parsed as."""
+    """pydantic's message in the user's words: "must be a whole number", not that a string cannot be parsed as an integer."""
     kind = next((words for start, words in KINDS.items() if problem["type"].startswith(start)), None)
     message = f"must be {kind}" if kind else problem["msg"].replace("Input should", "must").replace("Value error, ", "")
     given = problem["input"]

@@ -1,12 +1,10 @@
-"""Convolutions while training on a CPU, by the cheapest of several equal ways.
+"""Convolutions while training on a CPU, each computed in the way that is cheapest for its shape.
 
-oneDNN's direct convolution comes near a processor's peak on large maps; on the small
-maps at the end of a network it does not, least in the gradient of the weights. There
-the same sums cost less as one matrix product over the whole map (2x2 pixels), with a
-gradient of the weights that is one product, by oneDNN's kernels for blocks of channels,
-or by Winograd's minimal filtering.
-Which of them pays depends on the arithmetic and the processor; benchmarks/README.md
-says how much.
+oneDNN's direct convolution comes near a processor's peak on large maps, but not on the small maps at the end of a
+network, least of all in the gradient of the weights. There these cost less and compute the same sums: one matrix
+product for a whole map of 2x2 pixels (WholeMap); the gradient of the weights as one matrix product (OneProduct), with
+oneDNN's kernels for blocks of channels where there are many (convolved); Winograd's minimal filtering (Winograd).
+Which of them pays depends on the arithmetic and the processor; benchmarks/README.md says how much.
 """
 
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
 PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
 MANY_CHANNELS = 257  # from here on oneDNN is slow in bfloat16 on small maps that are channels last
-# With vectors of 512 bits oneDNN's float32 convolutions are faster than matrix products, of which the other ways are made.
+# With vectors of 512 bits oneDNN's float32 convolutions are faster than the matrix products below.
 WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
 # F(4x4, 3x3) of Lavin & Gray 2016, section 4.3: y = A' [(G w G') * (B' x B)] A for 6x6 pixels x
@@ -37,12 +35,12 @@ _G = [
     [0, 0, 1],
 ]
 _A = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-# of rows and columns at once: (36, 36), (36, 9), (16, 36)
+# for rows and columns at once: (36, 36), (36, 9), (16, 36)
 B, G, A = (torch.kron(m, m) for m in (torch.tensor(rows, dtype=torch.float64) for rows in (_B, _G, _A)))
 
 
 def hasten(network: nn.Module) -> nn.Module:
-    """Let a network's convolutions take the ways below. Weights, their names and what is computed stay the same."""
+    """Make a network's convolutions Conv3x3 and Conv1x1. Weights, their names and what is computed stay the same."""
     for module in network.modules():
         if type(module) is nn.Conv2d and module.bias is None:
             if module.kernel_size == (3, 3):
@@ -53,7 +51,7 @@ def hasten(network: nn.Module) -> nn.Module:
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """Undo `hasten`: what a count of operations should see."""
+    """Undo `hasten`, so that operations are counted as those of an ordinary convolution."""
     for module in network.modules():
         if isinstance(module, (Conv3x3, Conv1x1)):
             module.__class__ = nn.Conv2d
@@ -61,7 +59,7 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 class Conv1x1(nn.Conv2d):
-    """A convolution of single pixels, stride 2, without bias: of stride 1 over every other pixel."""
+    """A 1x1 convolution of stride 2, without bias, computed with stride 1 over every other pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu":
@@ -78,14 +76,14 @@ class EveryOther(torch.autograd.Function):
         return x[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> Tensor:
-        of_x = torch.empty(ctx.shape, dtype=slope.dtype, memory_format=torch.channels_last).zero_()
-        of_x[:, :, ::2, ::2] = slope
-        return of_x
+    def backward(ctx, grad_output: Tensor) -> Tensor:
+        grad_x = torch.empty(ctx.shape, dtype=grad_output.dtype, memory_format=torch.channels_last).zero_()
+        grad_x[:, :, ::2, ::2] = grad_output
+        return grad_x
 
 
 class Conv3x3(nn.Conv2d):
-    """A convolution of 3x3 pixels, padding 1, without bias."""
+    """A 3x3 convolution, padding 1, without bias."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu":
@@ -93,7 +91,7 @@ class Conv3x3(nn.Conv2d):
         height, width = x.shape[2:]
         weight, stride = self.weight, self.stride[0]
         lowered = torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32
-        if lowered:  # autocast itself does so for torch's convolutions alone
+        if lowered:  # autocast does this for torch's own convolutions only
             x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
         if (height, width, stride) == (2, 2, 1):
             return WholeMap.apply(x, weight)
@@ -111,7 +109,10 @@ def pixels_last(x: Tensor) -> Tensor:
 
 
 class WholeMap(torch.autograd.Function):
-    """Of 2x2 pixels every one reaches every other: one matrix (4 K, 4 C) in place of nine taps, five of which meet padding."""
+    """On a map of 2x2 pixels every pixel sees every other: one product with a matrix (4 K, 4 C) in place of nine taps.
+
+    C are the channels that come in, K those that go out.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
@@ -126,16 +127,16 @@ class WholeMap(torch.autograd.Function):
         return (pixels @ matrix.T).view(len(x), 2, 2, out).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor, Tensor]:
         pixels, matrix = ctx.saved_tensors
-        n, out, channels = len(slope), slope.shape[1], pixels.shape[1] // 4
-        slope = pixels_last(slope).view(n, -1)  # (N, 4 K)
-        of_x = (slope @ matrix).view(n, 2, 2, channels)
-        of_matrix = (slope.T @ pixels).view(2, 2, out, 2, 2, channels)
-        of_taps = slope.new_zeros(out, 3, 3, channels)
+        n, out, channels = len(grad_output), grad_output.shape[1], pixels.shape[1] // 4
+        grad_output = pixels_last(grad_output).view(n, -1)  # (N, 4 K)
+        grad_x = (grad_output @ matrix).view(n, 2, 2, channels)
+        grad_matrix = (grad_output.T @ pixels).view(2, 2, out, 2, 2, channels)
+        grad_taps = grad_output.new_zeros(out, 3, 3, channels)
         for i, j in PIXELS:
-            seen_from(of_taps, i, j).add_(of_matrix[i, j])
-        return of_x.permute(0, 3, 1, 2), of_taps.permute(0, 3, 1, 2)
+            seen_from(grad_taps, i, j).add_(grad_matrix[i, j])
+        return grad_x.permute(0, 3, 1, 2), grad_taps.permute(0, 3, 1, 2)
 
 
 def seen_from(taps: Tensor, i: int, j: int) -> Tensor:
@@ -144,9 +145,10 @@ def seen_from(taps: Tensor, i: int, j: int) -> Tensor:
 
 
 class OneProduct(torch.autograd.Function):
-    """The gradient of the weights as one product over the patches that each output saw.
+    """The gradient of the weights as one matrix product over the patches that the outputs saw.
 
-    Not only is it cheaper on small maps: in bfloat16, oneDNN's of a tap that sees nothing but padding is whatever was in memory.
+    It is cheaper on small maps, and it is right: oneDNN's bfloat16 gradient of a tap that sees nothing but padding is whatever
+    was in memory.
     """
 
     @staticmethod
@@ -156,25 +158,25 @@ class OneProduct(torch.autograd.Function):
         return convolved(x, weight, stride)
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
             if ctx.stride == 1:
-                of_x = convolved(slope, turned(weight), 1)
+                grad_x = convolved(grad_output, turned(weight), 1)
             else:
-                of_x = torch.ops.aten.convolution_backward(
-                    slope, x, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
+                grad_x = torch.ops.aten.convolution_backward(
+                    grad_output, x, weight, None, [ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [True, False, False]
                 )[0]
         if ctx.needs_input_grad[1]:
             rows = patches(x, 3, ctx.stride).reshape(-1, 9 * x.shape[1])  # (N h w, 9 C)
-            product = pixels_last(slope).view(len(rows), -1).T @ rows  # (K, 9 C)
-            of_weight = product.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
-        return of_x, of_weight, None
+            product = pixels_last(grad_output).view(len(rows), -1).T @ rows  # (K, 9 C)
+            grad_weight = product.view(len(weight), 3, 3, -1).permute(0, 3, 1, 2)
+        return grad_x, grad_weight, None
 
 
 def convolved(x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A convolution by oneDNN; of many channels by its kernels for blocks of channels, or for half of the outputs at a time."""
+    """oneDNN's convolution; in bfloat16 of many channels by its kernels for blocks of channels, or half the outputs at a time."""
     if x.dtype != torch.bfloat16 or max(weight.shape[:2]) < MANY_CHANNELS:
         return F.conv2d(x, weight, stride=stride, padding=1)
     if stride == 1:
@@ -183,7 +185,7 @@ def convolved(x: Tensor, weight: Tensor, stride: int) -> Tensor:
 
 
 def turned(weight: Tensor) -> Tensor:
-    """The weights by which a slope is convolved to be the gradient of x, where the stride is 1."""
+    """The weights with which the output's gradient is convolved to give that of x, where the stride is 1."""
     return weight.flip(2, 3).transpose(0, 1)
 
 
@@ -197,7 +199,7 @@ def patches(x: Tensor, size: int, stride: int) -> Tensor:
 
 
 class Winograd(torch.autograd.Function):
-    """Stride 1 on maps of 4 n pixels: 36 products where 144 were, for 4x4 pixels of output."""
+    """Stride 1 on maps whose sides are multiples of 4: 36 multiplications instead of 144 for 4x4 pixels of output."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
@@ -206,18 +208,18 @@ class Winograd(torch.autograd.Function):
         return filtered(seen, weight, x.shape)
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None]:
         seen, weight = ctx.saved_tensors
-        of_x = of_weight = None
+        grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            of_x = filtered(transformed(slope), turned(weight), slope.shape)
+            grad_x = filtered(transformed(grad_output), turned(weight), grad_output.shape)
         if ctx.needs_input_grad[1]:
-            n, out, height, width = slope.shape
-            tiles = pixels_last(slope).view(n, height // 4, 4, width // 4, 4, out).permute(2, 4, 0, 1, 3, 5)
-            spread = (A.T.to(slope) @ tiles.reshape(16, -1)).view(36, -1, out)
+            n, out, height, width = grad_output.shape
+            tiles = pixels_last(grad_output).view(n, height // 4, 4, width // 4, 4, out).permute(2, 4, 0, 1, 3, 5)
+            spread = (A.T.to(grad_output) @ tiles.reshape(16, -1)).view(36, -1, out)
             product = seen.transpose(1, 2) @ spread  # (36, C, K)
-            of_weight = (G.T.to(slope) @ product.view(36, -1)).view(3, 3, -1, out).permute(3, 2, 0, 1)
-        return of_x, of_weight
+            grad_weight = (G.T.to(grad_output) @ product.view(36, -1)).view(3, 3, -1, out).permute(3, 2, 0, 1)
+        return grad_x, grad_weight
 
 
 def transformed(x: Tensor) -> Tensor:
@@ -227,7 +229,7 @@ def transformed(x: Tensor) -> Tensor:
 
 
 def filtered(seen: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-    """A' [(G w G') * seen] A, put together: (N, K, H, W), channels last. weight: (K, C, 3, 3). shape: of the map."""
+    """A' [(G w G') * seen] A, tiles put together: (N, K, H, W), channels last. weight: (K, C, 3, 3). shape: of the map."""
     n, _, height, width = shape
     out, channels = weight.shape[:2]
     kernels = (G.to(weight) @ weight.permute(2, 3, 1, 0).reshape(9, -1)).view(36, channels, out)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 PATIENCE = timedelta(days=2)  # for a process that prepares the images; one that dies is noticed at once
 
-control: dist.ProcessGroup | None = None  # between hosts' CPUs, so that words wait for no GPU
+control: dist.ProcessGroup | None = None  # for words, between CPUs, so that they wait for no GPU
 
 
 def rank() -> int:
@@ -59,7 +59,7 @@ def leave() -> bool:
 
 
 def lost(error: Exception) -> bool:
-    """Whether the error says no more than that another process is gone."""
+    """Whether the error only says that another process is gone."""
     return world() > 1 and (
         isinstance(error, dist.DistError) or "Connection closed by peer" in str(error) or "/gloo/" in str(error)
     )
@@ -84,7 +84,7 @@ def wait() -> None:
 
 
 def turns() -> Iterator[bool]:
-    """Two rounds, the first process's and the others': True in a process's own. All wait for the end of each."""
+    """Two rounds, one for the first process and one for the others: True in a process's own. Each ends when all are there."""
     for of_first in (True, False):
         yield first() == of_first
         wait()
@@ -178,7 +178,7 @@ sharing = False
 
 @contextmanager
 def one_batch() -> Iterator[None]:
-    """Within: the rows at hand are this process's equal share of a batch, and `random_rows` draws for all of it."""
+    """Within: rows are this process's equal share of a batch, and `random_rows` draws for the whole of it."""
     global sharing
     sharing = True
     try:
@@ -188,7 +188,7 @@ def one_batch() -> Iterator[None]:
 
 
 def random_rows(draw: Callable[..., Tensor], n: int, *shape: int, device: torch.device) -> Tensor:
-    """draw(n, *shape): random numbers, a row each of n rows; within `one_batch` those that one process would draw for them."""
+    """draw(n, *shape), random numbers for n rows; within `one_batch`, those that a single process would draw for these rows."""
     if not sharing:
         return draw(n, *shape, device=device)
     return own(draw(n * world(), *shape, device=device))
@@ -198,7 +198,7 @@ def random_rows(draw: Callable[..., Tensor], n: int, *shape: int, device: torch.
 
 
 class Total(torch.autograd.Function):
-    """The sum over the processes, and of its gradient likewise."""
+    """The sum over the processes; backward, the sum of their gradients."""
 
     @staticmethod
     def forward(context, x: Tensor) -> Tensor:

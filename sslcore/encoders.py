@@ -1,7 +1,7 @@
 """Backbones that turn images into h, and the heads that turn h into z.
 
-Backbones are torchvision's ResNets without their classifier, so that their
-weights load into torchvision's model of that name, and a small one like them.
+Backbones are torchvision's ResNets without their classifier, whose weights keep
+torchvision's names, and a small one like them.
 """
 
 from collections import OrderedDict
@@ -41,7 +41,7 @@ def build_encoder(name: str, image_size: int, norm: Norm = nn.BatchNorm2d) -> nn
 class SmallResNet(nn.Sequential):
     """A ResNet of four basic blocks, 32 to 256 channels, for CPUs: h has 256 numbers.
 
-    Its stem halves the image, which is where most of a CPU's time would go.
+    Its stem has stride 2, for at full resolution the first layers would take most of a CPU's time.
     """
 
     dim = 256
@@ -67,7 +67,7 @@ class SmallResNet(nn.Sequential):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 2), which is a 1x1 convolution where the shape changes.
 
-    By torchvision's names.
+    The layers are called as in torchvision's BasicBlock.
     """
 
     def __init__(self, inner: int, width: int, stride: int, norm: Norm):
@@ -93,8 +93,8 @@ class BasicBlock(nn.Module):
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm that sees the batch in groups, as over several GPUs (MoCo, section 3.3).
 
-    Any batch splits: groups differ by one image at most. Together they move the
-    running statistics by the mean of their own.
+    Any batch can be split: groups differ by one image at most. The running statistics
+    move towards the mean of the groups' statistics.
     """
 
     def __init__(self, channels: int, splits: int):
@@ -117,7 +117,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
     def together(self, x: Tensor, splits: int) -> Tensor:
-        """Groups of one size in one go: few kernels where compiled, and the slower way where not."""
+        """All groups, of one size, at once: fewer kernels where it is compiled, but slower where it is not."""
         wide = x.unflatten(0, (splits, -1))  # (splits, n, C, H, W)
         wide = wide if x.dtype == torch.float64 else wide.float()
         variance, mean = torch.var_mean(wide, (1, 3, 4), correction=0)  # (splits, C)
@@ -132,44 +132,35 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """BatchNorm over the whole batch, wherever its rows are; torch's own does so on GPUs alone."""
+    """BatchNorm over the whole batch, whose rows are shared out among processes; torch's own does so on GPUs only."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda or not self.training or distributed.world() == 1:
             return super().forward(x)
         others = [dim for dim in range(x.ndim) if dim != 1]
+        per_channel = 1, -1, *[1] * (x.ndim - 2)
         count = distributed.world() * x.numel() // x.shape[1]  # shares of a batch are equal
         wide = x if x.dtype == torch.float64 else x.float()
         mean = distributed.Total.apply(wide.sum(others)) / count
-        centred = wide - mean.view(1, -1, *[1] * (x.ndim - 2))
+        centred = wide - mean.view(per_channel)
         variance = distributed.Total.apply(centred.square().sum(others)) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        y = centred * scale.view(1, -1, *[1] * (x.ndim - 2)) + self.bias.view(1, -1, *[1] * (x.ndim - 2))
-        return y.to(x.dtype)
+        return (centred * scale.view(per_channel) + self.bias.view(per_channel)).to(x.dtype)
 
 
 def synchronise(module: nn.Module) -> None:
     """Let every plain BatchNorm inside see the whole batch; its parameters and buffers stay the same objects."""
-    for name, child in module.named_children():
-        if type(child) in (nn.BatchNorm1d, nn.BatchNorm2d):
-            wide = SyncBatchNorm(child.num_features, child.eps, child.momentum)
-            wide.weight, wide.bias = child.weight, child.bias
-            wide.running_mean, wide.running_var, wide.num_batches_tracked = (
-                child.running_mean,
-                child.running_var,
-                child.num_batches_tracked,
-            )
-            setattr(module, name, wide)
-        else:
-            synchronise(child)
+    for norm in module.modules():
+        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            norm.__class__, norm.process_group = SyncBatchNorm, None
 
 
 def mlp(inner: int, hidden: int, out: int, batch_norm: bool) -> nn.Sequential:
-    """Two layers, with BatchNorm after the first where the paper has it."""
+    """Two layers. BatchNorm after the first: as in BYOL (section 3.3) and in SimCLR's code, which has one more at the end."""
     norm = [nn.BatchNorm1d(hidden)] if batch_norm else []
     return nn.Sequential(nn.Linear(inner, hidden, bias=not batch_norm), *norm, nn.ReLU(inplace=True), nn.Linear(hidden, out))
 

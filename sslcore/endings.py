@@ -1,4 +1,4 @@
-"""How a run ends before its time. Whatever else is raised is a fault of Triptych's, or of the machine."""
+"""How a run ends early. Whatever else is raised is a fault of Triptych's, or of the machine."""
 
 
 class Failed(ValueError):
@@ -10,13 +10,13 @@ class Stopped(Exception):
 
 
 class Stoppable:
-    """What hears the request to stop, in signal handlers of the main thread."""
+    """Hears the request to stop, in a signal handler of the main thread."""
 
     stop_requested = False
-    at_once = False  # nothing is lost: the training is over, and its checkpoint kept
+    at_once = False  # set where the work may be left in its midst: the training is over, and its checkpoint kept
 
     def request_stop(self, *_: object) -> None:
-        """Raises Stopped in the midst of what is done, where that may be left so; else the training looks once a step."""
+        """Raises Stopped where the work may be left `at_once`; else the training looks at `stop_requested` once a step."""
         self.stop_requested = True
         if self.at_once:
             self.at_once = False  # once

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from sslcore.config import RunConfig
 from sslcore.datasets import Data
 from sslcore.experiment import Run
 from sslcore.files import write_json
@@ -37,13 +36,13 @@ def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
     return {
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": device_name(training.config, training.device),
+        "device": device_name(training),
         "precision": named(training.precision),
         "compiled": training.compiled,
         "cuda_graph": training.graph is not None,
         "threads": torch.get_num_threads(),
         "images": "streamed" if isinstance(training.images, Streamed) else "resident",
-        "data": identity(run.config, data),
+        "data": identity(run, data),
         "git_commit": git_commit(),
         "command": f"{Path(sys.executable).name} -m sslcore train {run.id}",
         "parameters": sum(p.numel() for p in training.method.encoder.parameters()),
@@ -51,10 +50,10 @@ def environment(run: Run, training: Training, data: Data) -> dict[str, Any]:
     }
 
 
-def device_name(config: RunConfig, device: torch.device) -> str:
-    count = config.devices
-    if device.type == "cuda":
-        return f"{count} × " * (count > 1) + torch.cuda.get_device_name(device)
+def device_name(training: Training) -> str:
+    count = training.config.devices
+    if training.device.type == "cuda":
+        return f"{count} × " * (count > 1) + torch.cuda.get_device_name(training.device)
     return f"CPU, {platform.machine()}, {len(os.sched_getaffinity(0))} cores" + f", {count} processes" * (count > 1)
 
 
@@ -72,11 +71,11 @@ def git_commit() -> str | None:
 # -- Which images --------------------------------------------------------------
 
 
-def identity(config: RunConfig, data: Data) -> dict[str, Any]:
-    """Which images a run has seen: a path does not say, whose content may change."""
+def identity(run: Run, data: Data) -> dict[str, Any]:
+    """Which images a run has seen: its path does not say so, for the content of a path may change."""
     return {
-        "dataset": config.dataset,
-        "image_size": config.image_size,
+        "dataset": run.config.dataset,
+        "image_size": run.config.image_size,
         "train": len(data.x_train),
         "test": len(data.x_test),
         "checksum": data.checksum,
@@ -85,7 +84,7 @@ def identity(config: RunConfig, data: Data) -> dict[str, Any]:
 
 def other_images(run: Run, data: Data) -> str:
     """What is to be said where the run was trained on other images than `data`; empty where it was not, as far as is known."""
-    before, now = run.images(), identity(run.config, data)
+    before, now = run.images(), identity(run, data)
     if before.get("checksum", data.checksum) == data.checksum:
         return ""
     counts = [f"{of.get('train')} images for training and {of.get('test')} for testing" for of in (before, now)]
@@ -95,7 +94,7 @@ def other_images(run: Run, data: Data) -> str:
 
 def stranger(run: Run, data: Data) -> Run | None:
     """A run of the same experiment that was trained on other images of the same name."""
-    own = identity(run.config, data)
+    own = identity(run, data)
     same = [own[name] for name in ("dataset", "image_size")]
     for other in run.experiment.runs():
         its = other.images()

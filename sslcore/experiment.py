@@ -14,7 +14,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def _file(name: str) -> property:
 
 
 def _is_there(file: Path) -> bool:
-    """Whether there is such a file, as far as may be seen: somebody else's folder does not stop the readers of the others."""
+    """Whether there is such a file; False in a folder that may not be read, which must not keep anybody from reading others."""
     try:
         return file.is_file()
     except OSError:
@@ -110,7 +110,7 @@ class Run:
         return _is_there(self.config_file)
 
     def files(self) -> list[Path]:
-        """The files that are the run, there or not: every *_file, without the hidden ones, which are of the moment."""
+        """The files that make up the run, whether they exist or not: every *_file but the hidden ones, which are temporary."""
         every = [getattr(self, name) for name in vars(Run) if name.endswith("_file")]
         return [path for path in every if not path.name.startswith(".")]
 
@@ -146,9 +146,9 @@ class Run:
             return Status(state="interrupted", error="status.json could not be read")
 
     def status(self) -> Status:
-        """The status, with a run whose process is gone told as stopped where that was asked of it, else as interrupted.
+        """The status. A run whose process is gone is told as stopped where that was asked of it, else as interrupted.
 
-        If it was only measured again, it is finished, as it was before.
+        One that was being measured again is finished, as it was before.
         """
         status = self.recorded_status()
         if status.state == "running" and not self.alive(status):
@@ -193,15 +193,13 @@ class Run:
         asked = {"pid": status.pid, "pid_started": status.pid_started}
         return status.state == "running" and read_json(self.stop_file) == asked
 
-    @contextmanager
-    def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> Iterator[Claim]:
+    def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> AbstractContextManager[Claim]:
         """Hold the run: one process at a time trains it or changes its files.
 
         Raises BlockingIOError where another process holds it for longer than `patience` seconds, or than `elsewhere`
-        seconds if it is another machine's. Who dies lets go, however he dies.
+        seconds if it is another machine's. A process that dies lets go, however it dies.
         """
-        with holding(self.path, patience, elsewhere) as claim:
-            yield claim
+        return holding(self.path, patience, elsewhere)
 
     def sweep(self) -> None:
         """Take away what a killed process left half written. Only for whoever holds the run."""
@@ -436,7 +434,7 @@ class Store:
         return [experiment for experiment in map(Experiment, folders) if experiment.exists()]
 
     def _called(self, name: str) -> Experiment:
-        """The experiment, there or not, whose folder has this name, or else got it from this name when it was launched."""
+        """The experiment whose folder has this name, else the one whose folder was named after it. It need not exist."""
         experiment = self.experiment(name)
         return experiment if experiment.exists() else self.experiment(folder_name(name) or name)
 

@@ -16,13 +16,13 @@ from sslcore.training import Training
 
 
 class Journal:
-    """The rows of an attempt, and its clock: seconds and joules of training steps, with what comes between them left out."""
+    """An attempt's rows, and its clock: seconds and joules of training steps, without what is done between them."""
 
     def __init__(self, training: Training, run: Run, pulse: AnyPulse):
         self.training, self.run, self.pulse = training, run, pulse
         self.began, self.began_at = time.monotonic(), training.step
-        self.clock = self.began  # since then, all time went into training steps
-        self.told_at, self.told_seconds = training.step, training.seconds  # as of the last row
+        self.clock = self.began  # time since then has gone into training steps alone, and is not counted yet
+        self.told_at, self.told_seconds = training.step, training.seconds  # of the last row that was written
         self.seconds_left = 0.0
         self.readout = Readout()
 

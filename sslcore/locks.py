@@ -1,12 +1,12 @@
-"""Which process is which, whether it lives, and who holds a folder: on one machine, or on several that share a store.
+"""Which process is which, whether it lives, and which one holds a folder: on one machine, or on several that share a store.
 
 A process is named by its machine's boot, its pid namespace, its pid and its start in ticks after that boot: no clock
 that is set, no restart and no reused pid makes it another one. Processes of other machines show their life by a
-heartbeat, and what counts is that it goes on, by the onlooker's own monotonic clock.
+heartbeat; it must go on, by the onlooker's own monotonic clock.
 
 A folder is held by two means at once, as neither is enough everywhere. `flock` is let go by the kernel when its holder
 dies, however it dies; but some network file systems refuse it, and others keep it to one machine. A claim, a file that
-is made only where there is none and names its holder, works everywhere; but somebody must see that its holder is dead.
+is made only where there is none and names its holder, works everywhere; but others must find out when its holder is dead.
 """
 
 import errno
@@ -72,7 +72,7 @@ def lives(name: str) -> bool | None:
 
 
 def process_is(pid: int | None, started: float | None) -> bool:
-    """The same of a process of this machine that is known by its pid and its start, in seconds since 1970."""
+    """Whether the process of this machine with this pid and start (in seconds since 1970) runs."""
     if pid is None or started is None:
         return False
     try:
@@ -86,16 +86,16 @@ _seen: dict[Path, tuple[float, float]] = {}  # whose heartbeat -> (what it was, 
 
 
 def beats(whose: Path, heartbeat: float, limit: float | None = None) -> bool:
-    """Whether the heartbeat (seconds since 1970) of a process that cannot be looked at goes on.
+    """Whether the heartbeat (seconds since 1970) of another machine's process goes on.
 
-    At first sight the clocks must do: it is less than `limit` (HEARTBEAT_LIMIT) seconds old. From then on it must advance,
-    within that time by this machine's monotonic clock, whatever the two machines' clocks say.
+    Seen for the first time, it counts if it is less than `limit` (HEARTBEAT_LIMIT) seconds old by the two machines' clocks.
+    From then on it must advance within that time by this machine's monotonic clock, whatever those say.
     """
     now, limit = time.monotonic(), HEARTBEAT_LIMIT if limit is None else limit
     last, came = _seen.get(whose, (math.inf, now))
     if heartbeat > last:
         came = now
-    elif heartbeat < last:  # first seen, or set back: nothing is known of it
+    elif heartbeat < last:  # seen for the first time, or set back
         came = now if time.time() - heartbeat < limit else -math.inf
     _seen[whose] = heartbeat, came
     return now - came < limit
@@ -161,13 +161,13 @@ class Claim:
         return self._take_away() and self._put()
 
     def _put(self) -> bool:
-        """Make the file, whole from its first moment: of a torn claim nobody could tell whose it is. False where there is one."""
+        """Make the file, whole from its first moment, as a torn claim would not say whose it is. False where there is one."""
         own = self.file.with_name(f".held.{uuid.uuid4().hex}")
         try:
             with room_for(self.file, len(self.content)):
                 own.write_bytes(self.content)
             os.link(own, self.file)
-        except (FileExistsError, FileNotFoundError):  # another has it, and has swept `own` away perhaps
+        except (FileExistsError, FileNotFoundError):  # another process has it, and may have swept `own` away
             return False
         except OSError as error:
             if error.errno not in NO_LINKS:
@@ -181,10 +181,10 @@ class Claim:
         return True
 
     def _take_away(self) -> bool:
-        """Take a dead process's claim away. False where the holder lives, or another is at it.
+        """Take a dead process's claim away. False where the holder lives, or another process is taking it away.
 
-        Of several who judge a claim dead, the last could take away the fresh one that by then stands in its place. So
-        whoever is to do it holds a claim himself, to that one dead claim alone, and looks again before he does.
+        Of several that judge a claim dead, the last could take away the new claim that has replaced it by then. So whichever
+        does it first makes a claim to that one dead claim, and then looks again.
         """
         try:
             judged, touched = self.file.read_bytes(), self.file.stat().st_mtime
@@ -253,7 +253,7 @@ def holding(folder: Path, patience: float = 0.0, elsewhere: float = 0.0) -> Iter
                 raise BlockingIOError(f"{folder} is held by another process")
             time.sleep(0.02)
         held.callback(claim.release, directory)
-        for left in folder.glob(".held.*"):  # by those who were killed as they made or took away a claim
+        for left in folder.glob(".held.*"):  # by processes that were killed as they made or took away a claim
             left.unlink(missing_ok=True)
         yield claim
 

@@ -1,4 +1,4 @@
-"""The three losses, in float32 whatever the networks' precision.
+"""The losses of the three methods, in float32 whatever the networks' precision.
 
 Each takes projections as the heads give them, not yet normalised: (N, D).
 """
@@ -27,7 +27,7 @@ def info_nce(q: Tensor, k: Tensor, negatives: Tensor, temperature: float) -> Ten
 
 
 def info_nce_in_batch(q: Tensor, k: Tensor, temperature: float) -> Tensor:
-    """The end-to-end mechanism of MoCo's Figure 1a: the other images' keys are the negatives.
+    """The end-to-end mechanism of MoCo's Figure 2a: the other images' keys are the negatives.
 
     q, k: (N, D). Returns the mean over the batch; ln(N) where nothing is told apart.
     """

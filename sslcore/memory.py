@@ -25,20 +25,20 @@ WHILE_MEASURED = (
 
 def peak(device: torch.device) -> int:
     """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
-    return (
-        torch.cuda.max_memory_allocated() if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def keep_freed() -> None:
     """Let this process keep what it frees, where the C library can: each step asks for the same memory again.
 
-    glibc gives blocks above 32 MB back at once and gets them anew, page by page, each of which the system fills with zeros first.
+    glibc gives blocks above 32 MB back to the system at once, and when it gets them anew the system fills every page with zeros.
     """
     with suppress(AttributeError, OSError):
         set_option = ctypes.CDLL(None).mallopt
-        set_option(MMAP_MAX, 0)  # no block is the system's own
-        set_option(TRIM_THRESHOLD, -1)  # and no end of the heap is given back
+        set_option(MMAP_MAX, 0)  # take every block from the heap
+        set_option(TRIM_THRESHOLD, -1)  # and give no end of the heap back
 
 
 def is_out(error: BaseException) -> bool:

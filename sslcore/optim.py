@@ -27,7 +27,7 @@ def build_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.Optimi
 
 
 class Uncompiled:
-    """What torch's optimizers tell torch's compiler to leave alone, without telling it: its import takes two seconds."""
+    """Methods of torch's optimizers without what hides them from torch's compiler, for that imports it, in two seconds."""
 
     add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
     zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
@@ -56,7 +56,7 @@ class LARS(Uncompiled, torch.optim.Optimizer):
     `trust` is 0.02, as in recipes for CIFAR-10 (solo-learn's); the code of SimCLR and BYOL has 0.001, so of their
     learning rates a twentieth makes the same step of a layer (biases and BatchNorm then move a twentieth of theirs).
     BYOL's code has the learning rate outside of the velocity, too; in algorithm 1 and in SimCLR's code it is inside,
-    which differs while the rate changes: there a step keeps the rate of its own moment.
+    which differs while the rate changes: there each gradient keeps the rate of its own step.
     """
 
     def __init__(self, groups, lr: float, momentum: float = MOMENTUM, trust: float = 0.02):
@@ -95,10 +95,10 @@ def learning_rate(step: int, total: int, warmup: float, peak: float) -> float:
 
 @torch.no_grad()
 def follow(average: nn.Module, network: nn.Module, momentum: float) -> None:
-    """One step of the exponential moving average: every parameter, biases included; buffers keep their own statistics."""
-    pairs = list(zip(average.parameters(), network.parameters(), strict=True))
-    if pairs:
-        torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - momentum)
+    """One step of the exponential moving average of every parameter, biases included. Each network keeps its own buffers."""
+    weights = list(average.parameters())
+    if weights:  # a head may have none
+        torch._foreach_lerp_(weights, list(network.parameters()), 1 - momentum)
 
 
 def cosine_momentum(step: int, total: int, start: float) -> float:

@@ -168,7 +168,7 @@ def plan(spec: Spec) -> Plan:
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)
-    first: dict[RunConfig, dict[str, Any]] = {}  # the cell that has a config
+    first: dict[RunConfig, dict[str, Any]] = {}  # the first cell that has this config
     for cell in cells(spec):
         own = flatten(spec.by_method.get(_method(spec, cell), {}))
         try:
@@ -308,18 +308,14 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
         if config.method == "supervised":
             problems["method"] = "supervised needs labels, and this data set has none"
         warnings.append(f"{config.dataset} has no labels: the runs train, and nothing can be probed")
-    if config.method == "moco" and config.moco.negatives != "batch":
-        available = info.train - (config.batch_size if config.moco.negatives == "memory_bank" else 0)
-        if config.moco.queue_size > available:
-            if config.moco.negatives == "memory_bank":
-                problems["moco.queue_size"] = (
-                    f"the memory bank can offer {available} other images as negatives; choose at most that"
-                )
-            else:
-                warnings.append(
-                    f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of "
-                    "the same images from earlier epochs"
-                )
+    dictionary = config.moco.negatives if config.method == "moco" else None
+    if dictionary == "memory_bank" and config.moco.queue_size > (others := info.train - config.batch_size):
+        problems["moco.queue_size"] = f"the memory bank can offer {others} other images as negatives; choose at most that"
+    if dictionary == "queue" and config.moco.queue_size > info.train:
+        warnings.append(
+            f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the "
+            "same images from earlier epochs"
+        )
     if config.method == "moco" and config.moco.bn_splits > 1:
         parts = config.devices * config.micro_batches
         groups, asked = config.bn_splits_at_a_time * parts, config.moco.bn_splits

@@ -10,7 +10,7 @@ from sslcore import datasets, plan
 from sslcore.config import ConfigError, RunConfig
 from sslcore.files import check_place
 from sslcore.train import make_ready
-from sslcore.training import Training, pick_device
+from sslcore.training import Training, named, pick_device
 
 WARM_UP = 3  # steps
 ROWS = 20
@@ -42,30 +42,30 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
     if problems:
         raise ConfigError(problems)
     training = Training(config, data, pick_device(config))
-    for _ in range(WARM_UP):
-        loss, _ = training.take_step()
-    loss.item()  # waits for the device
-    on_gpu = training.device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as seen:
+
+    def train(steps: int) -> None:
         for _ in range(steps):
             loss, _ = training.take_step()
-        loss.item()
+        loss.item()  # waits for the device
+
+    train(WARM_UP)
+    on_gpu = training.device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as seen:
+        train(steps)
     if trace is not None:
         seen.export_chrome_trace(str(trace))
         if not trace.is_file():
             raise OSError(f"--trace {trace}: it could not be written")
     make_ready(training, Aloud())
-    training.take_step()[0].item()
+    train(1)
     began = time.perf_counter()
-    for _ in range(steps):
-        loss, _ = training.take_step()
-    loss.item()
+    train(steps)
     seconds = time.perf_counter() - began
     order = "self_cuda_time_total" if on_gpu else "self_cpu_time_total"
     table = seen.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=45)
     what = (
         f"{config.method}, {config.encoder}, batch {config.batch_size}, {config.image_size} px, {training.device}, "
-        f"{training.precision}"
+        f"{named(training.precision)}"
     )
     speed = (
         f"{seconds / steps:.3f} s a step, {steps * config.batch_size / seconds:,.0f} images/s"

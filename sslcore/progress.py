@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -35,7 +35,7 @@ def wait(experiment: Experiment, out: Console) -> bool:
     runs = experiment.runs()
     show = Bars(out) if out.is_terminal else Lines(out)
     checked = time.monotonic()
-    with show:
+    with show.live:
         while True:
             statuses = [run.status() for run in runs]
             for run, status in zip(runs, statuses):
@@ -52,7 +52,7 @@ class Bars:
     """One bar a run."""
 
     def __init__(self, out: Console):
-        self.progress = Progress(
+        self.live = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
@@ -61,32 +61,22 @@ class Bars:
         )
         self.tasks: dict[str, Any] = {}
 
-    def __enter__(self):
-        self.progress.start()
-
-    def __exit__(self, *_):
-        self.progress.stop()
-
     def __call__(self, run: Run, status: Status) -> None:
         if run.name not in self.tasks:
-            self.tasks[run.name] = self.progress.add_task(run.name, total=1.0, what="")
+            self.tasks[run.name] = self.live.add_task(run.name, total=1.0, what="")
         done = 1.0 if status.state == "finished" else status.progress
-        self.progress.update(self.tasks[run.name], completed=done, what=in_words(run, status))
+        self.live.update(self.tasks[run.name], completed=done, what=in_words(run, status))
 
 
 class Lines:
     """One line a change of state or stage, and a minute, for logs and pipes."""
 
+    live = nullcontext()  # nothing on the screen is to be kept up to date
+
     def __init__(self, out: Console):
         self.out = out
         self.said: dict[str, tuple] = {}
         self.at: dict[str, float] = {}
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, *_):
-        pass
 
     def __call__(self, run: Run, status: Status) -> None:
         now = (status.state, status.stage if status.state == "running" else None)

@@ -1,4 +1,4 @@
-"""What the work of a run knows of its pulse, which tells how far it has come and hears the request to stop."""
+"""To whom a run's stages tell how far they have come, and from whom they learn that they should stop."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ class AnyPulse(Protocol):
     """worker.Pulse, which writes the run's status; where several processes train, ranks.RankPulse, which tells that one."""
 
     stop_requested: bool
-    at_once: bool  # whether a request to stop raises Stopped in the midst of what is done
+    at_once: bool  # whether a request to stop raises Stopped at once, in the midst of the work
 
     def training(self, share: float, seconds_left: float) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Numbers that the device computes and the log wants, without a step ever waiting for them."""
+"""Numbers of the log that the device computes, read without any step waiting for them."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ class Readout:
         self.coming.append((about, numbers, event))
 
     def arrived(self, wait: bool = False) -> Iterator[tuple[dict, list[float]]]:
-        """What has come since the last call; all that was sent, if need be after a wait."""
+        """What has arrived since the last call; with `wait`, all that was sent."""
         while self.coming and (wait or self.coming[0][2] is None or self.coming[0][2].query()):
             about, numbers, event = self.coming.popleft()
             if event is not None:

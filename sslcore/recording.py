@@ -18,28 +18,28 @@ WARM_UP = 3  # passes before the one that is recorded: cuDNN looks for its faste
 
 
 def wanted(training: Training) -> bool:
-    """On one GPU, unless compile=off, which leaves every operation to Python."""
+    """On one GPU, unless compile=off, with which Python launches every operation."""
     return training.device.type == "cuda" and distributed.world() == 1 and training.config.compile != "off"
 
 
 def record_passes(training: Training, pulse: AnyPulse) -> None:
-    """Where they cannot be recorded, warn and leave them to Python."""
+    """Record them; where that fails, warn, and let Python launch them as before."""
     try:
         training.graph = Graph(training)
     except Exception as error:  # CUDA's, PyTorch's, or no memory for it
-        said = next(iter(str(error).strip().splitlines()), "")[:300]
+        said = str(error).strip().partition("\n")[0][:300]
         pulse.warn(
             f"no CUDA graph of a step could be made ({type(error).__name__}: {said}); the run goes on without it, slower and "
             "with the same result"
         )
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
-        # The generator believes to be on record still.
+        # The generator still believes that it is being recorded.
         generator.graphsafe_set_state(torch.Generator(training.device).graphsafe_get_state())
         torch.cuda.empty_cache()
 
 
 class Graph:
-    """`training.passes` on record: called like it, with the same result."""
+    """`training.passes` as a recorded graph: called like it, with the same result."""
 
     def __init__(self, training: Training):
         stream = torch.cuda.Stream()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from sslcore import checkpoint, compact, datasets, distributed, energy, environment, flops, memory, plan, preview, weights
-from sslcore.config import ConfigError, RunConfig
+from sslcore.config import ConfigError
 from sslcore.datasets import Data
 from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
@@ -29,8 +29,8 @@ def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
     with memory_for(memory.WHILE_MEASURED if evaluate_only else memory.advice(run.config)):
         data = read_data(run, pulse, evaluate_only)
         if distributed.first():
-            keep_sample_sheet(run, run.config, data)
-            keep_views(run, run.config, data)
+            keep_sample_sheet(run, data)
+            keep_views(run, data)
         training = Training(run.config, data, pick_device(run.config))
         if isinstance(training.images, Streamed):
             pulse.say(
@@ -42,14 +42,14 @@ def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
         known = load_for_measuring(training, run) if evaluate_only else True
         if distributed.first():
             if not evaluate_only:
-                weights.write(run, run.config, training.method.encoder, training.views)
+                weights.write(run, training.method.encoder, training.views)
             compact.write(run)
         measure(training, data, run, pulse, trained, known)
 
 
 @contextmanager
 def memory_for(advice: str) -> Iterator[None]:
-    """Raises Failed with the advice where there is too little memory for what is done within."""
+    """Raises Failed, with the advice, where memory runs out within."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -61,15 +61,15 @@ def memory_for(advice: str) -> Iterator[None]:
 def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: bool, known: bool) -> None:
     """The stages probe and embed. What was measured before stays until all is measured again.
 
-    `trained`: whether it was just now. `known`: whether the training has its head and what it took, besides the encoder.
+    `trained`: whether this attempt has trained. `known`: whether `training` has the run's head and cost, not its encoder alone.
     """
     config, encoder = run.config, training.method.encoder
     pulse.stage("probe", PRETRAIN_SHARE)
-    pulse.at_once = distributed.world() == 1  # else the others would wait for this one
+    pulse.at_once = distributed.world() == 1  # where others take part, they would wait for the one that stops
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)
-    counted = operations(training) if distributed.world() == config.devices else {}  # as many processes as train
+    counted = operations(training) if distributed.world() == config.devices else {}  # each counts its share of a training step
     if not distributed.leave():
         return
     check_stop(pulse)
@@ -92,7 +92,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
 
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
     results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
-    pulse.at_once = False  # what belongs together is written together
+    pulse.at_once = False  # results and predictions belong together
     keep_results(run, results, predictions)
     if not trained:
         environment.keep_measuring(run, training, data)
@@ -100,7 +100,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
 
 
 def earlier(run: Run, pulse: AnyPulse) -> dict[int, np.ndarray]:
-    """h of the sample at earlier epochs, as far as it can be read."""
+    """Epoch -> h of the sample as it was kept while training; {} where that cannot be read."""
     try:
         return read_snapshots(run)
     except ValueError as error:
@@ -157,9 +157,9 @@ def check_images(run: Run, data: Data, pulse: AnyPulse, evaluate_only: bool) -> 
 
 
 def load_for_measuring(training: Training, run: Run) -> bool:
-    """The encoder as it was kept, and from the checkpoint the head and what the training took: whether that is there.
+    """Load the encoder from encoder.safetensors, and head and cost from the checkpoint. Returns whether these two could be read.
 
-    Raises Failed where the run's weights cannot be read.
+    Raises Failed where the encoder's weights cannot be read.
     """
     try:
         weights.read(run, training.method.encoder)
@@ -182,20 +182,20 @@ def check_stop(pulse: AnyPulse) -> None:
 # -- What is kept --------------------------------------------------------------
 
 
-def keep_sample_sheet(run: Run, config: RunConfig, data: Data) -> None:
+def keep_sample_sheet(run: Run, data: Data) -> None:
     """The evaluation sample's thumbnails, once an experiment: whoever has no data set still sees the images."""
-    path = run.experiment.sample_sheet(config.dataset)
+    path = run.experiment.sample_sheet(run.config.dataset)
     if not path.exists():
-        images = data.images(datasets.sample(data, config.evaluate.sample))
+        images = data.images(datasets.sample(data, run.config.evaluate.sample))
         with replacing(path) as temporary:
             datasets.sheet(images).save(temporary, "WEBP", quality=85)
 
 
-def keep_views(run: Run, config: RunConfig, data: Data) -> None:
+def keep_views(run: Run, data: Data) -> None:
     """views.webp: some images, and what the network sees of them."""
     if not run.views_file.exists():
         with replacing(run.views_file) as temporary:
-            preview.strip(config, data).save(temporary, "WEBP")
+            preview.strip(run.config, data).save(temporary, "WEBP")
 
 
 def keep_results(run: Run, results: dict, predictions: Predictions | None) -> None:

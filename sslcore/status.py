@@ -11,6 +11,7 @@ Stage = Literal["pretrain", "probe", "embed"]
 ACTIVE = ("queued", "running")
 RESUMABLE = ("failed", "stopped", "interrupted")
 PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
+OF_A_PROCESS = ("host", "pid", "pid_started", "process", "inode", "slot", "job_id", "script", "partition")  # None: it has none
 NOT_AGAIN = "it could not be measured again: "
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
 
@@ -49,7 +50,7 @@ class Status(BaseModel):
         """The status once its process has ended in a state. A finished run that was measured again stays finished."""
         changes: dict[str, Any] = {"state": state, "error": error, "ended_at": at, "eta_seconds": None, "measured_again": False}
         if self.measured_again:
-            changes |= {"stage": "embed", "engine": "slurm" if self.job_id else None}  # whose it is, whoever measured it
+            changes |= {"stage": "embed", "engine": "slurm" if self.job_id else None}  # what trained it, whoever measured it
             if state != "finished":
                 why = error or ("it was stopped" if state == "stopped" else "its process is gone")
                 changes |= {"state": "finished", "error": None, "warnings": [*self.warnings, NOT_AGAIN + why]}

@@ -32,12 +32,10 @@ def free_memory(device: torch.device) -> int:
         return torch.cuda.mem_get_info(device)[0] + cached
     try:
         group = Path("/sys/fs/cgroup")
-        limit = int((group / "memory.max").read_text(encoding="utf-8")) - int(
-            (group / "memory.current").read_text(encoding="utf-8")
-        )
+        limit, taken = (int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
     except (OSError, ValueError):  # no such file, or no limit
         return psutil.virtual_memory().available
-    return min(limit, psutil.virtual_memory().available)
+    return min(limit - taken, psutil.virtual_memory().available)
 
 
 class Resident:
@@ -45,7 +43,7 @@ class Resident:
 
     def __init__(self, images: Images, device: torch.device):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the map is read-only, and nobody writes
+            warnings.simplefilter("ignore")  # torch warns of a read-only memory map, and nothing writes to this one
             self.images = torch.from_numpy(np.asarray(images)).to(device)  # uint8 (N, S, S, 3)
 
     def take(self, step: int, indices: Tensor) -> Tensor:

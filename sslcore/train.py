@@ -1,4 +1,4 @@
-"""The training loop: steps, what is looked at between them, and checkpoints."""
+"""The training loop: steps, the evaluations between them, and checkpoints."""
 
 import time
 from collections.abc import Callable
@@ -26,36 +26,23 @@ COLLAPSED = "the representation has collapsed"  # begins the warning
 def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
     """Train to the last epoch, from the checkpoint where there is one. Returns whether there was anything left to train.
 
-    `pulse` is told how far it has come and knows whether it should stop. Raises Stopped or Failed; either way
+    `pulse` is told how far the training has come, and knows whether it should stop. Raises Stopped or Failed; either way
     the last good checkpoint is kept, where there is one.
     """
     config = training.config
+    knn_every, snapshots = config.evaluate.knn_every, config.evaluate.snapshots  # epochs; 0: never
     sample = datasets.sample(data, config.evaluate.sample)
     if distributed.agree(run.has_checkpoint()):
-        usual = training.precision
-        for own_turn in distributed.turns():
-            if own_turn and (said := training.restore(run)):
-                pulse.say(said)
-        pulse.say(f"resumed after step {training.step} of {training.total}")
-        if training.precision != usual:
-            now, here = named(training.precision), named(usual)
-            pulse.say(f"goes on in {now}, as it began; on this device it would have begun in {here}")
+        resume(training, run, pulse)
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.first():
         run.keep_metrics_until(training.step)
-    if config.evaluate.snapshots and training.step == 0:
+    if snapshots and training.step == 0:
         take_snapshot(training, data.images(sample), 0)
 
     left = training.step < training.total
     if left:
-        here = environment.device_name(config, training.device)
-        training.trained_on += [here] if training.trained_on[-1:] != [here] else []
-        if distributed.first():
-            environment.keep(run, training, data)
-        training.meter.start()
-        make_ready(training, pulse)
-        if distributed.first() and (training.compiled or training.graph):
-            environment.keep(run, training, data)  # which says so
+        begin(training, data, run, pulse)
     journal = Journal(training, run, pulse)
     warn_of_collapse = collapse_watch(run, pulse, len(evaluation.queries))
     saved, every_seconds = time.monotonic(), CHECKPOINT_SECONDS
@@ -73,12 +60,12 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
         if ended_epoch:
             words = f"epoch {epoch} of {config.epochs}: loss {rows[-1]['loss']:.3f}, {rows[-1]['images_per_second']:.0f} images/s"
             with journal.paused():
-                if divides(config.evaluate.knn_every, epoch) or (config.evaluate.knn_every and training.step == training.total):
+                if knn_every and (epoch % knn_every == 0 or epoch == config.epochs):
                     seen = evaluation(training.method.encoder)
                     journal.write(journal.place() | {"seconds": training.seconds} | seen)
                     warn_of_collapse(seen)
                     words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
-                if divides(config.evaluate.snapshots, epoch) and training.step < training.total:
+                if snapshots and epoch % snapshots == 0 and epoch < config.epochs:
                     take_snapshot(training, data.images(sample), epoch)
             seconds = journal.seconds_left
             pulse.say(words + (f"; {timedelta(seconds=round(seconds))} left" if seconds else ""))
@@ -101,19 +88,39 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
     return left
 
 
-def divides(every: int, epoch: int) -> bool:
-    """Whether something that is done every so many epochs (0: never) is due."""
-    return every > 0 and epoch % every == 0
+def resume(training: Training, run: Run, pulse: AnyPulse) -> None:
+    """Go on from the checkpoint, which the first process reads before the others do."""
+    usual = training.precision
+    for own_turn in distributed.turns():
+        if own_turn and (said := training.restore(run)):
+            pulse.say(said)
+    pulse.say(f"resumed after step {training.step} of {training.total}")
+    if training.precision != usual:
+        now, here = named(training.precision), named(usual)
+        pulse.say(f"goes on in {now}, as it began; on this device it would have begun in {here}")
+
+
+def begin(training: Training, data: Data, run: Run, pulse: AnyPulse) -> None:
+    """Make the training ready for its first step here, and record what it runs on."""
+    here = environment.device_name(training)
+    if training.trained_on[-1:] != [here]:
+        training.trained_on.append(here)
+    if distributed.first():
+        environment.keep(run, training, data)
+    training.meter.start()
+    make_ready(training, pulse)
+    if distributed.first() and (training.compiled or training.graph):
+        environment.keep(run, training, data)  # which says so
 
 
 def take_snapshot(training: Training, images: Images, epoch: int) -> None:
-    """Keep h of some images as it is after an epoch, for the checkpoint."""
+    """Keep h of some images after an epoch; checkpoints hold it, too."""
     h = features(training.method.encoder, images, training.views, training.precision)
     training.snapshots[epoch] = h.clamp(-65504, 65504).half().cpu()  # float16's range
 
 
 def make_ready(training: Training, pulse: AnyPulse) -> None:
-    """Keep memory, compile the networks and record the passes of a step, each where it pays. The seconds count as training."""
+    """Keep freed memory, compile the networks, record a step as a CUDA graph: each where it pays. The time counts as training."""
     began = time.monotonic()
     if training.device.type == "cpu":
         memory.keep_freed()
@@ -125,9 +132,9 @@ def make_ready(training: Training, pulse: AnyPulse) -> None:
 
 
 def collapse_watch(run: Run, pulse: AnyPulse, images: int) -> Callable[[dict[str, float]], None]:
-    """Warns, once a run, when h has lost its variety: all images then look the same to the encoder.
+    """Returns what warns, once a run, when h has collapsed: all images then look the same to the encoder.
 
-    The effective rank, which cannot exceed the number of images, says so from RANKED of them on.
+    The effective rank cannot exceed the number of images, so it counts from RANKED images on.
     """
     warned = any(words.startswith(COLLAPSED) for words in run.recorded_status().warnings)
 

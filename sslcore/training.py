@@ -77,9 +77,12 @@ def initial(config: RunConfig, images: int, classes: int) -> Method:
 
 
 def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1]; of 10,000 images, fewer large ones."""
-    at_most = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
-    some = images[:: max(1, len(images) // at_most)]
+    """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1].
+
+    Of 10,000 images or more, where there are so many; of large ones fewer.
+    """
+    enough = max(1, min(10_000, STATISTICS_PIXELS // (images.shape[1] * images.shape[2])))
+    some = images[:: max(1, len(images) // enough)]
     counts = np.zeros((3, 256))  # of each value
     for start in range(0, len(some), 256):
         part = np.asarray(some[start : start + 256])
@@ -95,7 +98,7 @@ class Training:
 
     def __init__(self, config: RunConfig, data: Data, device: torch.device):
         self.config, self.device = config, device
-        # A training's shapes stay the same, so that each convolution's fastest way is worth looking for.
+        # All steps have the same shapes, so it is worth looking for the fastest way to compute each convolution.
         torch.backends.cudnn.benchmark = True
         self.precision = pick_precision(config, device)
         self.size = len(data.x_train)
@@ -160,7 +163,7 @@ class Training:
         loss, rows = (self.graph or self.passes)(images, batch)
         self.finite &= torch.isfinite(loss)
         self.optimizer.step()
-        # A process sees its own groups.
+        # Each process has seen its own groups alone: average their running statistics.
         statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]
         distributed.add_up(statistics, 1 / distributed.world())
         self.step += 1
@@ -186,24 +189,24 @@ class Training:
         gradient, then the loss's gradient at the rows, then each micro-batch again,
         with it. Only BatchNorm differs: it sees a micro-batch at a time.
         """
-        pieces_of = self.config.micro_batches
-        if pieces_of == 1:
+        count = self.config.micro_batches
+        if count == 1:
             rows = tuple(distributed.gather(row) for row in self.embed(view1, view2))
             loss = self.method.loss(rows, batch)
             loss.backward()
             self.add_up_gradients()
             return loss.detach(), tuple(row.detach() for row in rows)
 
-        parts = list(zip(view1.tensor_split(pieces_of), view2.tensor_split(pieces_of)))
+        parts = list(zip(view1.tensor_split(count), view2.tensor_split(count)))
         with torch.no_grad():
             pieces = [self.embed(*part) for part in parts]
         rows = tuple(distributed.gather(torch.cat(row)).requires_grad_() for row in zip(*pieces))  # each (N, ...)
         loss = self.method.loss(rows, batch)
         loss.backward()
-        slopes = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
-        slopes = zip(*(distributed.own(slope).tensor_split(pieces_of) for slope in slopes))
-        for part, slope in zip(parts, slopes):
-            with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), slope) if row.requires_grad]
+        gradients = (torch.zeros_like(row) if row.grad is None else row.grad for row in rows)
+        gradients = zip(*(distributed.own(gradient).tensor_split(count) for gradient in gradients))
+        for part, of_part in zip(parts, gradients):
+            with_gradient = [(row, g.to(row.dtype)) for row, g in zip(self.embed(*part), of_part) if row.requires_grad]
             torch.autograd.backward(*zip(*with_gradient))
         self.add_up_gradients()
         return loss.detach(), tuple(row.detach() for row in rows)

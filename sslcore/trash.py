@@ -55,7 +55,7 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
         if isinstance(thing, Run):
             write_json(kept.with_name(OF), {"created": thing.experiment.spec().created})
         thing.path.rename(kept)
-        if kept.is_symlink():  # where it pointed to, from wherever it lies
+        if kept.is_symlink():  # a relative link would point elsewhere from here
             target = os.path.join(thing.path.parent, os.readlink(kept))
             kept.unlink()
             kept.symlink_to(os.path.normpath(target))

@@ -45,7 +45,7 @@ def check(path: Path) -> None:
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A JSON object without NaN, infinity and what no float can be, and without halves of letters, which no file could take."""
+    """A JSON object without NaN, infinity, numbers too large for a float, and lone surrogates, which no file can hold."""
     pydantic_core.from_json(content)
     value = json.loads(content, parse_float=_number, parse_int=_whole, parse_constant=_number)
     if not isinstance(value, dict):

@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sslcore.augment import Views
-from sslcore.config import RunConfig
 from sslcore.experiment import Run
 from sslcore.files import replacing
 
@@ -21,10 +20,10 @@ class Statistics(NamedTuple):
     std: list[float]
 
 
-def write(run: Run, config: RunConfig, encoder: nn.Module, views: Views) -> None:
+def write(run: Run, encoder: nn.Module, views: Views) -> None:
     metadata = {
-        "encoder": config.encoder,
-        "image_size": str(config.image_size),
+        "encoder": run.config.encoder,
+        "image_size": str(run.config.image_size),
         "mean": " ".join(f"{v:.6f}" for v in views.mean.flatten().tolist()),
         "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
     }
@@ -61,7 +60,7 @@ def read(run: Run, encoder: nn.Module) -> Statistics:
             encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
             return Statistics(*([float(number) for number in file.metadata()[name].split()] for name in Statistics._fields))
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        said = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again"
         ) from error

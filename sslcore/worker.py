@@ -39,7 +39,7 @@ class Pulse(Stoppable):
         self.trains = False  # whether this attempt has trained, not measured alone
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.status()
-        self.again = evaluate_only and self.status.state == "finished"  # which it was, and stays
+        self.again = evaluate_only and self.status.state == "finished"  # then it stays finished
         self.trained_on = self.status.host
         self.writing = threading.Lock()
         self.silent = threading.Event()
@@ -70,7 +70,7 @@ class Pulse(Stoppable):
         self.beating.start()
 
     def goes_on(self) -> bool:
-        """Whether what was warned of is true of what comes, too."""
+        """Whether this attempt continues the work that earlier ones warned of."""
         return self.again or self.run.has_checkpoint()
 
     def what_is_left(self) -> str:
@@ -84,12 +84,12 @@ class Pulse(Stoppable):
         )
 
     def beat(self) -> None:
-        """Tell others that this process lives. Where it cannot, they take it for dead, so it had better be."""
+        """Tell others that this process lives. Where it cannot for long, they take it for dead, so it ends."""
         written = time.monotonic()
         while not self.silent.wait(HEARTBEAT_SECONDS):
             if self.run.stopping(self.status) and not self.stop_requested:  # the agent tells it sooner, where it is here
                 self.stop_requested = True
-                _thread.interrupt_main(signal.SIGTERM)  # whose handler it is
+                _thread.interrupt_main(signal.SIGTERM)  # runs its handler, in the main thread
             try:
                 self.write()
                 self.claim.touch()
@@ -125,7 +125,7 @@ class Pulse(Stoppable):
         """No heartbeat from here on."""
         self.silent.set()
         if self.beating.is_alive() and threading.current_thread() is not self.beating:
-            self.beating.join()  # it is not to see the claim go
+            self.beating.join()  # it must not take a claim that was let go for a lost one
         self.run.reserve_file.unlink(missing_ok=True)
 
     def end(self, state: State, error: str | None = None) -> None:
@@ -160,7 +160,7 @@ class Pulse(Stoppable):
         self.write(stage=stage, progress=progress, eta_seconds=None)
 
     def warn(self, words: str) -> None:
-        if words not in self.status.warnings:  # of a run that is measured again, which had it before
+        if words not in self.status.warnings:  # a run that is measured again may have it already
             self.write(warnings=[*self.status.warnings, words])
         self.say(f"warning: {words}")
 
@@ -232,7 +232,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, pulse.request_stop)
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # else the end of its terminal is nothing to it, as nohup has it
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup it goes on when its terminal ends
         signal.signal(signal.SIGHUP, pulse.request_stop)
     if job()["job_id"]:
         signal.signal(signal.SIGUSR1, make_room)
@@ -266,7 +266,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
 
 def last_words(pulse: Pulse, code: int, words: str, state: State, error: str | None = None) -> int:
     """Record how the run ended, as far as its folder takes it: gone or read-only, it is told as interrupted."""
-    pulse.at_once = False  # the end is not left in its midst
+    pulse.at_once = False  # a request to stop does not interrupt this
     try:
         pulse.end(state, error)
     except OSError as error:

@@ -1,5 +1,6 @@
 """The command line: in this process where that is enough, as a real command where processes matter."""
 
+import io
 import json
 import os
 import re
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 
-from sslcore import launch, plan
+from sslcore import launch, plan, progress
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
@@ -345,6 +347,16 @@ def test_set_and_vary_replace_what_the_preset_says(store, nothing_starts):
 def test_root_may_stand_before_or_after_the_command(command, store, tmp_path, nothing_starts):
     assert main(shlex.split(command.format(root=tmp_path / "elsewhere"))) == 0
     assert (tmp_path / "elsewhere" / "r").is_dir() and not store.root.exists()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_on_a_terminal_each_run_has_a_bar_and_elsewhere_lines(terminal, store):
+    experiment = synthetic.store(store.root, ("moco", "byol"), (0,))
+    out = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    assert progress.wait(experiment, out)
+    said = out.file.getvalue()
+    for run in experiment.runs():
+        assert re.search(rf"{run.name}.* 100 % finished" if terminal else rf"(?m)^{run.name}: finished$", said)
 
 
 @pytest.mark.parametrize("wait", ["", " --wait"])

@@ -185,6 +185,17 @@ def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, 
     assert not launch.complete(experiment) and started
 
 
+def test_a_grid_that_cannot_be_completed_is_left_as_it_was(tmp_path):
+    spec = Spec(base={"dataset": "digits", "method": "byol"}, axes={"batch_size": [32, 5000]})  # of 1,438 images
+    configs = plan.plan(spec).configs
+    experiment = Store(tmp_path).create("e", spec, {"byol-bs32-s0": configs["byol-bs32-s0"]})
+    (run,) = experiment.runs()
+    run.config_file.unlink()
+    with pytest.raises(ConfigError, match="5000 is larger"):
+        launch.complete(experiment)
+    assert not run.config_file.exists()
+
+
 @given(st.dictionaries(st.text(max_size=12), st.lists(st.integers() | st.text(max_size=5), max_size=3), max_size=3))
 def test_any_axes_end_in_runs_or_in_problems(axes):
     planned = plan.plan(Spec(base={"dataset": "digits"}, axes=axes))

@@ -58,7 +58,7 @@ def test_what_is_probed_is_the_runs_encoder_and_the_untrained_one_stands_beside_
     training = Training(run.config, datasets.load(run.config.dataset, 16), torch.device("cpu"))
     with torch.no_grad():
         training.method.encoder.conv1.weight.zero_()  # says the same of every image
-    weights.write(run, run.config, training.method.encoder, training.views)
+    weights.write(run, training.method.encoder, training.views)
     assert transfer(run, "--to", "digits") == 0
     digits = run.results()["transfer"]["digits"]
     assert max(digits["linear"]["accuracy"], digits["knn"]["accuracy"]) < 0.2

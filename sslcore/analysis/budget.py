@@ -1,7 +1,7 @@
 """Fair comparison: what each run had reached when all had spent the same.
 
 A method may look better because it trained longer, saw more images or did more arithmetic. So each run's curve is read
-at one common budget: that of the cheapest run, beyond which somebody would have to be guessed.
+at one common budget: that of the cheapest run, beyond which its curve would have to be guessed.
 """
 
 from collections.abc import Iterable

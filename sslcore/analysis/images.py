@@ -51,7 +51,7 @@ def _seen(run: Run) -> Seen:
 
 
 def _known(seen: Iterable[Seen]) -> dict[Seen, DataSet]:
-    """The data set of each, all of them with a checksum."""
+    """Each -> its data set. All of them have a checksum."""
     alike: dict[tuple[int, str], set[Seen]] = {}
     for one in seen:
         alike.setdefault((one.image_size, one.checksum), set()).add(one)
@@ -62,7 +62,7 @@ def _known(seen: Iterable[Seen]) -> dict[Seen, DataSet]:
         joined = [own for own in joined if own not in near] + [group.union(*near)]
     found = {}
     for own in joined:
-        # Where two checksums of one size would be joined, nobody knows which of them goes with another size: none does.
+        # Two checksums of one size may be joined by one of another size: nobody knows which of them that goes with, so none does.
         clear = len({one.image_size for one in own}) == len({(one.image_size, one.checksum) for one in own})
         found |= {one: own if clear else group for group in groups if group <= own for one in group}
     return found

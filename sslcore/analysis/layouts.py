@@ -11,7 +11,7 @@ def pca(h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     x = h.astype(np.float64) / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
     x -= x.mean(axis=0)
-    variances, directions = np.linalg.eigh(x.T @ x)  # ascending; cheaper than an SVD of x, of which it is the right half
+    variances, directions = np.linalg.eigh(x.T @ x)  # ascending; an SVD of x gives the same directions and costs more
     first = directions[:, [-1, -2]]
     first *= np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])
     total = max(variances.sum(), 1e-300)
@@ -27,7 +27,7 @@ def procrustes(layout: np.ndarray, onto: np.ndarray, points: np.ndarray | None =
     centre, target = layout.mean(axis=0, dtype=np.float64), onto.mean(axis=0, dtype=np.float64)
     a, b = layout - centre, onto - target
     u, singular, vt = np.linalg.svd(a.T @ b)
-    extended = np.ptp(layout, axis=0).any() and np.ptp(onto, axis=0).any()  # else one is of a collapsed encoder, a single place
+    extended = np.ptp(layout, axis=0).any() and np.ptp(onto, axis=0).any()  # not if all points are one, of a collapsed encoder
     scale = singular.sum() / (a**2).sum() if extended else 1.0
     moved = layout if points is None else points
     return scale * (moved - centre) @ (u @ vt) + target

@@ -1,4 +1,4 @@
-"""The images that a representation holds for similar."""
+"""The images that a representation takes for similar."""
 
 import numpy as np
 

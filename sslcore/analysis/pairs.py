@@ -25,7 +25,7 @@ from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 V = TypeVar("V")
-ANY = object()  # stands for the value of a setting that means nothing to the run's method
+ANY = object()  # the value of a setting that means nothing to the run's method: equal to every other
 
 
 def value(run: Run, name: str) -> Any:
@@ -36,7 +36,7 @@ def value(run: Run, name: str) -> Any:
 
 
 def place(run: Run, name: str) -> tuple:
-    """By which runs are sorted along a setting: numbers by size, then words, then what means nothing to the method."""
+    """Sorts runs along a setting: numbers by size, then words, then runs to whose method it means nothing."""
     own = value(run, name)
     return (2, "") if own is ANY else (0, own) if isinstance(own, (int, float)) else (1, str(own))
 
@@ -57,13 +57,13 @@ Setting = tuple[Any, ...]  # a run's data set, and its values of what else must 
 
 
 def settings(runs: Iterable[Run], equal: Sequence[str]) -> dict[Run, Setting]:
-    """What each of the runs has. All that are looked at are needed at once: which images are the same, any of them may tell."""
+    """Each run -> what it has. Give all runs at once, as any of them may tell which images are the same (`data_sets`)."""
     _, *others = _names(equal)
     return {run: (on, *(value(run, name) for name in others)) for run, on in data_sets(runs).items()}
 
 
 def _names(equal: Sequence[str]) -> list[str]:
-    """What the values of a Setting are."""
+    """The names of a Setting's values."""
     return ["dataset", *(name for name in equal if name != "dataset")]
 
 
@@ -105,8 +105,8 @@ def matched(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> 
 def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
     """Of what each seed has, by setting: seed -> what it has at the settings that all seeds share.
 
-    An average over others is not the same question. They are the settings that every seed has or, where there are none,
-    the most that a seed has; seeds without them are left out.
+    Seeds averaged over different settings would answer different questions. Shared are the settings that every seed has
+    or, where there are none, those of the seed that has the most; seeds that lack one of them are left out.
     """
     shared = set.intersection(*map(set, found.values())) if found else set()
     if not shared:
@@ -124,19 +124,16 @@ def left_out(
     paired = {run.id for of in found.values() for pair in of.values() for run in pair}
     reasons: Counter[str] = Counter()
     for run, others in [*((run, b) for run in a), *((run, a) for run in b)]:
-        if run.id in paired - counted:
+        if run.id in counted:
+            continue
+        if run.id in paired:
             reasons["at settings that not every seed has"] += 1
-        elif run.id not in counted and any(
-            run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others
-        ):
+        elif any(run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others):
             reasons["the same seed and settings again"] += 1
-        elif run.id not in counted:
+        else:
             reasons["without a counterpart of the same seed and settings"] += 1
-    return (
-        f"{reasons.total()} of {len(a) + len(b)} runs ({', '.join(f'{n} {why}' for why, n in reasons.items())})"
-        if reasons
-        else ""
-    )
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    return f"{reasons.total()} of {len(a) + len(b)} runs ({why})" if reasons else ""
 
 
 def accuracy(run: Run, measure: str) -> float | None:
@@ -161,7 +158,7 @@ def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) 
 
 
 def over_images_of(one: Run, other: Run, measure: str) -> Difference:
-    """Two trained networks on their test images; untested, with the reason, where that cannot be."""
+    """Two trained networks compared on their test images; untested, with the reason, where that is impossible."""
     a, b = predictions(one), predictions(other)
     mean = accuracy(one, measure) - accuracy(other, measure)
     if a is not None and b is not None and same_images(a, b):
@@ -194,14 +191,14 @@ class Pair:
 
 
 def averaged_over(found: Iterable[Pair]) -> str:
-    """How many settings the seeds' differences are means over, in words; empty where each is of one."""
+    """Over how many settings each seed's difference is a mean, in words; empty where it is over one."""
     numbers = {pair.settings for pair in found}
     least, most = min(numbers, default=1), max(numbers, default=1)
     return "" if most == 1 else f"{most} settings" if least == most else f"{least} to {most} settings, by what both have"
 
 
 def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str) -> list[str]:
-    """The options, beside `by`, in which runs differ that were held against each other: each side has its own."""
+    """The options, beside `by`, in which runs differ that were held against each other, for each side has its own."""
     held = [pair for of_seeds in matches for pairs in of_seeds.values() for pair in pairs]
     return [
         name
@@ -212,12 +209,12 @@ def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str)
 
 
 def not_equal(what: str, names: Iterable[str]) -> str:
-    """Of settings that are `unequal`, as methods' recipes are."""
+    """A sentence about settings that are `unequal`, as methods' recipes are."""
     return f"Not equal, since each {what} has its own: {', '.join(names)}."
 
 
 def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:
-    """Each seed's mean of `of` over its pairs; of the seeds that have it of every pair."""
+    """Each seed's mean of `of` over its pairs. Seeds with a pair that lacks it (None) are left out."""
     values = {seed: [of(a, b) for a, b in pairs] for seed, pairs in matches.items()}
     return {seed: float(np.mean(own)) for seed, own in values.items() if None not in own}
 
@@ -279,7 +276,7 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
 
 
 def said_by(compared: Sequence[Pair]) -> str:
-    """By what the sentences of `of_methods` are said, and over how many settings each seed's difference is a mean."""
+    """The words before the sentences of `of_methods`: the measure, and over how many settings a seed's difference is a mean."""
     own, of = unequal([pair.matches for pair in compared], "method"), averaged_over(compared)
     mean = f" (each seed's difference is the mean over {of})" if of else ""
     return f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}"

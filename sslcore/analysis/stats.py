@@ -66,7 +66,7 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
 
 
 def means_by_seed(values: Iterable[tuple[Any, float | None]]) -> dict[Any, float]:
-    """(seed, value or None) a run -> seed: the mean of its runs that have one. Two runs of a seed are no two draws."""
+    """(seed, value or None) of each run -> seed: the mean over its runs that have one, for two runs of a seed are one draw."""
     own: dict[Any, list[float]] = {}
     for seed, value in values:
         if value is not None:
@@ -84,7 +84,7 @@ def half_width(std: float, n: int) -> float:
     return float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
 
 
-# -- Two of them ----------------------------------------------------------------------
+# -- The difference of two ------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Difference:
     seeds: int
     std: float | None = None  # over seeds
     images: int | None = None
-    why: str = ""  # nothing can be tested
+    why: str = ""  # why nothing can be tested
 
     def turned(self) -> "Difference":
         """How far b lies above a."""
@@ -113,8 +113,8 @@ class Difference:
 def over_seeds(differences: Sequence[float], most: float = math.inf) -> Difference:
     """The paired t test of one difference a seed (at least one). The interval ends at ±`most`, which no difference can pass.
 
-    Differences that are all the same leave their spread unknown, most of all for two seeds and few test images; then,
-    as with a single one, nothing is tested.
+    Of differences that are all the same the spread is not known (with two seeds and few test images that is no rare
+    chance); then, as with a single one, nothing is tested.
     """
     values = np.array(differences, float)
     mean, n = float(values.mean()), len(values)

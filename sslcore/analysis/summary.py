@@ -73,13 +73,13 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
 
 
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
-    """The number that results.json has under a dotted name, of a list in the row that is as `where` says; None: it has none."""
+    """The number under a dotted name of results.json; None where there is none. `where`: see `dig`."""
     value = dig(results, *dotted.split("."), where=where)
     return value if abs(as_float(value)) < LARGEST else None
 
 
 def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
-    """Whatever results.json has under these keys, of a list in the row that is as `where` says; None: it has nothing."""
+    """Whatever results.json has under these keys, or None. Of a list, `where` (keys and values) picks the row."""
     for key in keys:
         if isinstance(value, list):
             value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
@@ -132,7 +132,7 @@ def kind(row: Mapping[str, Any]) -> tuple:
 
 
 def vote(row: Mapping[str, Any]) -> tuple:
-    """By which a kNN accuracy goes: (k, temperature), each None where that is the same in all rows."""
+    """What decides a kNN accuracy beside h: (k, temperature), each None where that is the same in all rows."""
     return row.get("evaluate.knn_k"), row.get("evaluate.knn_temperature")
 
 
@@ -140,7 +140,7 @@ def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What needs no training: random_linear, random_knn, pixels_knn, with _std and _n.
 
     A row for each `kind` and `vote`, with their columns (None where that is the same in all). All runs of a seed start from the
-    same weights, whatever else differs between them: whoever took the mean over runs would count a seed the more, the more
+    same weights, whatever else differs between them, so the mean is over seeds: one over runs would weigh a seed by how many
     of its runs have finished.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = {}

@@ -22,25 +22,8 @@ import numpy as np
 from PIL import Image
 
 from sslcore.datasets import cache, digits, folder, hub, npz, photos, rule
-from sslcore.datasets.source import Info, Report, split, untrained
-
-__all__ = [
-    "NAMES",
-    "Data",
-    "Images",
-    "Info",
-    "Rows",
-    "canonical",
-    "defaults",
-    "info",
-    "info_of",
-    "load",
-    "sample",
-    "sheet",
-    "split",
-    "thumbnail",
-    "tile",
-]
+from sslcore.datasets.source import Info, Report, untrained
+from sslcore.shape import shape
 
 NAMES = {
     "photos": "Crops of 16 photographs, labelled by photo; nothing to download",
@@ -54,7 +37,6 @@ NAMES = {
 CAUTIONS = {"photos": photos.CAUTION}  # what whoever reads an interval over the test images must know
 AT_HAND: dict[str, ModuleType] = {"photos": photos, "digits": digits}  # they come with the installation
 KINDS: dict[str, ModuleType] = AT_HAND | dict.fromkeys(hub.SETS, hub)
-MIN_SIZE, MAX_SIZE = 8, 1024
 SHEET_COLUMNS = 100
 SHEET_LIMIT = 16383  # pixels, WebP's largest side
 
@@ -224,8 +206,9 @@ def load(dataset: str, image_size: int, report: Report | None = None) -> Data:
 
 
 def _checked(image_size: int) -> int:
-    if not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise ValueError(f"image_size must lie between {MIN_SIZE} and {MAX_SIZE}, not {image_size}")
+    bounds = shape("image_size")
+    if not bounds.low <= image_size <= bounds.high:
+        raise ValueError(f"image_size must lie between {bounds.low} and {bounds.high}, not {image_size}")
     return image_size
 
 

@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -29,7 +29,7 @@ from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
-TWELVE_BITS = 4095  # as many cameras have, which write 16
+TWELVE_BITS = 4095  # the largest number of 12 bits, which is what many cameras write into 16
 # Bytes; smaller files are checked against their checksums at every use, larger ones when their time differs.
 READ_THROUGH = 256 << 20
 WAIT_SECONDS = 0.2
@@ -44,7 +44,7 @@ def home() -> Path:
 def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """One process at a time, on all machines that share the cache; the others wait, and call `waiting` meanwhile.
 
-    `folder` is made to be held, see `locks`: who dies lets go, and where the file system knows no flock his claim does.
+    `folder` is made, to be held (see `locks`): a process that dies lets go of it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
@@ -96,60 +96,17 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
         unfinished.rename(target)
         same_set, _, _ = target.name.rpartition("-")
         for outdated in [*target.parent.glob(f"{same_set}-*"), *target.parent.glob(f".{same_set}-*.part")]:
-            if outdated != target:  # whoever maps it keeps it until he closes it
+            if outdated != target:  # a process that has mapped it keeps it
                 shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _write(path: Path, source: Source, size: int, report: Report) -> None:
-    total, skipped, count = len(source.images), {}, 0
-    blocks, digests = whole_blocks(path, size)
-    (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
-    images = path / "images.npy"
-    with (
-        images.open("r+b" if blocks else "wb") as file,
-        (path / "journal.jsonl").open("a", encoding="utf-8") as lines,
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
-    ):
-        _header(file, 0, size)
-        for block in blocks:
-            skipped |= block["skipped"]
-            count += block["images"]
-        file.seek(count * size * size * 3, os.SEEK_CUR)
-        file.truncate()
-        for start in range(blocks[-1]["upto"] if blocks else 0, total, BLOCK):
-            report("decoding images", start / total)
-            some, largest = decode_all(source.images[start : start + BLOCK], size, pool)
-            failed = {
-                str(start + k): " ".join(str(e).split()) or type(e).__name__
-                for k, e in enumerate(some)
-                if isinstance(e, Exception)
-            }
-            pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
-            file.write(pixels)
-            file.flush()
-            digests += _digests(pixels, size)
-            blocks.append(
-                {
-                    "upto": start + len(some),
-                    "of": total,
-                    "images": len(some) - len(failed),
-                    "crc": zlib.crc32(pixels),
-                    "skipped": failed,
-                    "largest": largest,
-                }
-            )
-            lines.write(json.dumps(blocks[-1]) + "\n")
-            lines.flush()
-            skipped |= failed
-            count += len(some) - len(failed)
-        file.seek(0)
-        _header(file, count, size)  # numpy pads headers, so that the first axis may grow
-        file.flush()
-        os.fsync(file.fileno())
-    report("decoding images", 1.0)
-    kept = [index for index in range(total) if str(index) not in skipped]
+    """Raises ValueError where no image for training, or none for testing, can be read."""
+    blocks, digests = _decode(path, source.images, size, report)
+    skipped = {int(index): why for block in blocks for index, why in block["skipped"].items()}
+    kept = [index for index in range(len(source.images)) if index not in skipped]
     train = sum(index < source.train for index in kept)
-    said = [*map(spelled, source.left_out), *(spelled(f"{source.images[int(index)]}: {why}") for index, why in skipped.items())]
+    said = [*map(spelled, source.left_out), *(spelled(f"{source.images[index]}: {why}") for index, why in skipped.items())]
     if not 0 < train < len(kept):
         part, first = "training" if train == 0 else "test", said[len(source.left_out)]
         raise ValueError(f"none of the {part} images can be read; the first: {first}")
@@ -163,10 +120,56 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
-        "written": images.stat().st_mtime_ns,
+        "written": (path / "images.npy").stat().st_mtime_ns,
     }
     (path / "about.json").write_text(json.dumps(about), encoding="utf-8")
     (path / "journal.jsonl").unlink()
+
+
+def _decode(
+    path: Path, images: Sequence[np.ndarray | Path], size: int, report: Report
+) -> tuple[list[dict[str, Any]], list[bytes]]:
+    """Write images.npy, beginning behind its last whole block. Returns the blocks, as in the journal, and the images' digests."""
+    blocks, digests = whole_blocks(path, size)
+    (path / "journal.jsonl").write_text("".join(json.dumps(block) + "\n" for block in blocks), encoding="utf-8")
+    with (
+        (path / "images.npy").open("r+b" if blocks else "wb") as file,
+        (path / "journal.jsonl").open("a", encoding="utf-8") as lines,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        _header(file, 0, size)
+        file.seek(len(digests) * size * size * 3, os.SEEK_CUR)
+        file.truncate()
+        for start in range(blocks[-1]["upto"] if blocks else 0, len(images), BLOCK):
+            report("decoding images", start / len(images))
+            some, largest = decode_all(images[start : start + BLOCK], size, pool)
+            failed = {
+                str(start + k): " ".join(str(e).split()) or type(e).__name__
+                for k, e in enumerate(some)
+                if isinstance(e, Exception)
+            }
+            pixels = b"".join(image.tobytes() for image in some if not isinstance(image, Exception))
+            file.write(pixels)
+            file.flush()
+            digests += _digests(pixels, size)
+            blocks.append(
+                {
+                    "upto": start + len(some),
+                    "of": len(images),
+                    "images": len(some) - len(failed),
+                    "crc": zlib.crc32(pixels),
+                    "skipped": failed,
+                    "largest": largest,
+                }
+            )
+            lines.write(json.dumps(blocks[-1]) + "\n")
+            lines.flush()
+        file.seek(0)
+        _header(file, len(digests), size)  # numpy pads headers, so that the first axis may grow
+        file.flush()
+        os.fsync(file.fileno())
+    report("decoding images", 1.0)
+    return blocks, digests
 
 
 def _darkness(blocks: list[dict[str, Any]]) -> list[str]:
@@ -195,7 +198,7 @@ def _copies(digests: list[bytes], train: int, size: int, labelled: bool) -> list
 
 
 def _digests(pixels: bytes, size: int) -> list[bytes]:
-    """Of each image, enough to tell it from all others."""
+    """The beginning of each image's hash, enough to tell it from all others."""
     images = np.frombuffer(pixels, np.uint8).reshape(-1, size * size * 3)
     return [hashlib.sha256(image).digest()[:8] for image in images]
 
@@ -219,7 +222,7 @@ def journal(path: Path) -> list[dict[str, Any]]:
 
 
 def whole_blocks(path: Path, size: int) -> tuple[list[dict[str, Any]], list[bytes]]:
-    """Those of them whose pixels are there, from the first on; and the digests of their images."""
+    """The journal's blocks up to the first whose pixels are not there or not whole, and the digests of their images."""
     whole, digests = [], []
     try:
         with (path / "images.npy").open("rb") as file:

@@ -20,7 +20,8 @@ from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
-MAX_OTHERS = 200_000  # files and folders that are no images, and ten more an image: a path such as / is given up in seconds
+# Files and folders that are no images, at most, and ten more for each image: a path such as / is given up in seconds.
+MAX_OTHERS = 200_000
 
 
 @dataclass

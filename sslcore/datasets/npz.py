@@ -1,4 +1,4 @@
-"""Any .npz file with x_train and, where there are, y_train, x_test, y_test.
+"""Any .npz file with x_train and, where it has them, y_train, x_test, y_test.
 
 Images: uint8, or floats from 0 to 1 (converted); (N, H, W, 3), (N, H, W, 1) or (N, H, W). Labels: whole numbers, (N,) or (N, 1).
 Where x_test is missing a fifth of the images is split off.
@@ -14,9 +14,8 @@ import numpy as np
 
 from sslcore.datasets.source import Info, Report, Source, split, untrained
 
-BEGINNING = 2**16  # numbers of an array, which are read before a run is made
-
-# what zipfile and numpy raise on a file that is damaged, encrypted or something else
+BEGINNING = 2**16  # so many numbers of an array are looked at before a run is made
+# What zipfile and numpy raise on a file that is damaged, encrypted or something else.
 BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
@@ -59,7 +58,7 @@ def source(path: str, report: Report) -> Source:
 
 
 def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """(shape, dtype) of each array, checked; of floats their beginning, too, which tells most that are not from 0 to 1."""
+    """(shape, dtype) of each array, checked. Of floats the beginning is checked, too: it tells most that are not from 0 to 1."""
     headers, floats = {}, {}
     try:
         with zipfile.ZipFile(path) as archive:

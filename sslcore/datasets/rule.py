@@ -2,5 +2,5 @@
 
 from collections.abc import Callable
 
-# Raises ValueError for a path that may not be opened, a data set's or what a link within it leads to.
+# Raises ValueError for a path that may not be opened: a data set's own, or one to which a link within it leads.
 check_path: Callable[[str], None] | None = None

@@ -93,7 +93,7 @@ def decode(image: np.ndarray | Path, size: int, largest: list[int] | None = None
     with Image.open(image, formats=formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise ValueError(f"{opened.width} x {opened.height} pixels are more than the {MAX_PIXELS:,} that are decoded")
-        if opened.mode == "I" and opened.format not in ("PNG", "PPM"):  # of 16 bits in these two, as all that is called I;16
+        if opened.mode == "I" and opened.format not in ("PNG", "PPM"):  # in these two it has 16 bits
             raise ValueError("pixels of 32 bits, or signed ones, have no known range")
         opened.draft(None, (2 * size, 2 * size))  # JPEG: decode no larger than needed
         ImageOps.exif_transpose(opened, in_place=True)

@@ -57,7 +57,7 @@ def umap_layout(h: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
     settings = umap_settings(len(h), start is not None)
     knn = (*nearest(h, settings["n_neighbors"]), None)  # UMAP would take an index, too
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # on the seed's one thread, and on transform, which nobody needs
+        warnings.simplefilter("ignore", UserWarning)  # that a seed costs threads, and that transform will not work
         layout = umap_learn().UMAP(**settings, random_state=0, init="pca" if start is None else start, precomputed_knn=knn)
         return layout.fit_transform(h).astype(np.float32)
 
@@ -164,7 +164,7 @@ def read_snapshots(run: Run) -> dict[int, np.ndarray]:
 
 
 def layout_frame(layout: np.ndarray, indices: np.ndarray, labels: np.ndarray | None, epoch: int) -> pd.DataFrame:
-    """umap.parquet: x, y, index, label (-1 without labels), epoch."""
+    """Rows of umap.parquet: x, y, index, label (-1 without labels), epoch."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -184,12 +184,12 @@ def neighbourhood(n: int) -> int:
 
 
 def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
-    """Trustworthiness (Venna & Kaski 2001, equation 2) of the layout's neighbourhoods, from 0 to 1; ranks in h by cosine."""
+    """Trustworthiness (Venna & Kaski 2001, equation 2) of a layout (N, 2) of h (N, D), from 0 to 1; ranks in h are by cosine."""
     n, k = len(h), neighbourhood(len(h))
     in_layout = closest(layout, k)  # (N, k)
     excess = 0
     for rows, of_all in cosines(h):
-        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # nobody is his own neighbour
+        cosine = of_all.scatter_(1, torch.arange(rows.start, rows.stop)[:, None], -2.0).numpy()  # no image is its own neighbour
         for own in np.take_along_axis(cosine, in_layout[rows], axis=1).T:
             rank = 1 + np.count_nonzero(cosine > own[:, None], axis=1)
             excess += int((rank - k).clip(min=0).sum())
@@ -197,21 +197,21 @@ def faithfulness(h: np.ndarray, layout: np.ndarray) -> float:
 
 
 def preservation(h: np.ndarray, layout: np.ndarray) -> float:
-    """Share of each image's neighbourhood in h (cosine) that is in its neighbourhood in the layout, mean over images."""
+    """Share of an image's neighbours in h (N, D), by cosine, that are its neighbours in the layout (N, 2): mean over images."""
     k = neighbourhood(len(h))
     in_h, in_layout = nearest(h, k + 1)[0][:, 1:], closest(layout, k)
     return float((in_h[:, :, None] == in_layout[:, None, :]).any(2).mean())
 
 
 def closest(layout: np.ndarray, neighbours: int) -> np.ndarray:
-    """Indices of each point's nearest points in the layout, without itself: (N, neighbours)."""
+    """Indices of each point's nearest points in the layout (N, 2), without itself: (N, neighbours)."""
     from sklearn.neighbors import NearestNeighbors
 
     return NearestNeighbors(n_neighbors=neighbours).fit(layout).kneighbors(return_distance=False)
 
 
 def silhouette(x: np.ndarray, labels: np.ndarray | None, metric: str) -> float | None:
-    """Silhouette (Rousseeuw 1987) of the labels in x, mean over images: 1 apart, 0 mixed; None without two classes."""
+    """Silhouette (Rousseeuw 1987) of labels (N,) in x (N, D), mean over images: 1 apart, 0 mixed; None without two classes."""
     from sklearn.metrics import silhouette_score
 
     if labels is None or not 1 < len(np.unique(labels)) < len(x):
@@ -220,7 +220,7 @@ def silhouette(x: np.ndarray, labels: np.ndarray | None, metric: str) -> float |
 
 
 def measures(h: np.ndarray, layout: np.ndarray, labels: np.ndarray | None) -> dict[str, float | None]:
-    """How far a layout tells what is in h."""
+    """How far a layout (N, 2) shows what is in h (N, D), which has labels (N,)."""
     return {
         "trustworthiness": faithfulness(h, layout),
         "neighbourhood_preservation": preservation(h, layout),

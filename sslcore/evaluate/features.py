@@ -1,6 +1,7 @@
 """h of many images, from an encoder that stays as it is."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,6 @@ BATCH = 512
 PIXELS = 512 * 64 * 64  # a batch, at most
 
 
-@torch.no_grad()
 def features(encoder: nn.Module, images: Images, views: Views, precision: torch.dtype) -> Tensor:
     """h (N, D) in float32, on the views' device, of uint8 images (N, S, S, 3), without augmentation.
 
@@ -27,28 +27,33 @@ def features(encoder: nn.Module, images: Images, views: Views, precision: torch.
     return distributed.gather_shares(torch.cat(h) if h else torch.zeros(0, encoder.dim, device=views.device), len(images))
 
 
-@torch.no_grad()
 def encode_shared(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tensor:
     """`encode` of images that all processes have, each its share."""
     return distributed.gather_shares(encode(encoder, distributed.own(x), precision), len(x))
 
 
-@torch.no_grad()
 def encode(encoder: nn.Module, x: Tensor, precision: torch.dtype) -> Tensor:
     """h (n, D) in float32 of normalised images (n, 3, S, S), in eval mode. Raises Failed where it is not finite."""
-    training = encoder.training
-    encoder.eval()
-    try:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
-            h = encoder(x).float()
-    finally:
-        encoder.train(training)
+    with evaluating(encoder), torch.autocast(x.device.type, torch.bfloat16, enabled=precision == torch.bfloat16):
+        h = encoder(x).float()
     if not torch.isfinite(h).all():
         raise Failed(
             "the encoder's output h is NaN or infinite for some images, so that nothing can be measured of it. Try a lower "
             "learning_rate, a longer warmup_epochs, or precision=float32"
         )
     return h
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Within: eval mode and no gradients. The network's weights, buffers and mode are afterwards as they were."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)
 
 
 def batches(images: Images, device: torch.device) -> Iterator[Tensor]:

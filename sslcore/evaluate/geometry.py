@@ -42,7 +42,7 @@ def uniformity(h: Tensor) -> float:
 
 
 def effective_rank(h: Tensor) -> float:
-    """exp of the entropy of h's singular values over their sum: from 1, collapsed, to D.
+    """exp of the entropy of h's singular values over their sum: from 1, collapsed, to min(N, D).
 
     RankMe (Garrido et al. 2023, equation 1) of rows scaled to unit length, as all measures here: the paper's own, of h as
     it is, is another number, and lower where few rows are long.

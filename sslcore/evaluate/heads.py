@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from sslcore import datasets
 from sslcore.augment import Views, gray, to_float, turn_hue
 from sslcore.datasets import Data
-from sslcore.evaluate.features import batches, encode_shared
-from sslcore.evaluate.probe import fit_probe
+from sslcore.evaluate.features import batches, encode_shared, evaluating
+from sslcore.evaluate.probe import accuracy
 
 HEADS_PROTOCOL = (
     "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the "
@@ -41,15 +41,10 @@ OF_ORIENTATION: dict[str, tuple[Change, ...]] = {
 }
 
 
-@torch.no_grad()
 def project(head: nn.Module, h: Tensor) -> Tensor:
     """z (N, d) of h (N, D), in eval mode; the head's weights, buffers and mode are untouched."""
-    training = head.training
-    head.eval()
-    try:
+    with evaluating(head):
         return head(h)
-    finally:
-        head.train(training)
 
 
 def restore_head(head: nn.Module, method: dict[str, Tensor]) -> None:
@@ -70,14 +65,12 @@ def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views:
     results = {}
     for task, changes in ((OF_COLOUR if coloured else {}) | OF_ORIENTATION).items():
         (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, precision) for images in sides)
-        accuracies = {}
-        for name, x, x_test in (("h", h, h_test), ("z", project(head, h), project(head, h_test))):
-            if name == "z" and isinstance(head, nn.Identity):
-                accuracies["z"] = accuracies["h"]
-            else:
-                accuracies[name] = float((fit_probe(x, y, len(changes)).predict(x_test) == y_test).double().mean())
-        chance = int(y_test.bincount().max()) / len(y_test)
-        results[task] = accuracies | {"chance": chance, "n_train": len(y), "n_test": len(y_test)}
+        truth = y_test.cpu().numpy()
+        of_h = of_z = accuracy(h, y, h_test, truth, len(changes))
+        if not isinstance(head, nn.Identity):
+            of_z = accuracy(project(head, h), y, project(head, h_test), truth, len(changes))
+        chance = float(np.bincount(truth).max() / len(truth))
+        results[task] = {"h": of_h, "z": of_z, "chance": chance, "n_train": len(y), "n_test": len(truth)}
     return results
 
 

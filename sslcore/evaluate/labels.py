@@ -12,7 +12,7 @@ from sslcore.augment import Views
 from sslcore.config import Head, RunConfig
 from sslcore.datasets import Data, Rows
 from sslcore.evaluate.features import features
-from sslcore.evaluate.probe import WITHOUT_CHOICE, fit_probe
+from sslcore.evaluate.probe import WITHOUT_CHOICE, accuracy
 from sslcore.training import Training
 
 DRAWS = {0.01: 5, 0.1: 3, 1.0: 1}  # share of the labels: draws whose accuracies are averaged
@@ -66,10 +66,6 @@ def label_efficiency(
             }
         )
     return rows
-
-
-def accuracy(h: Tensor, y: Tensor, h_test: Tensor, y_test: np.ndarray, classes: int) -> float:
-    return float((fit_probe(h, y, classes).predict(h_test).cpu().numpy() == y_test).mean())
 
 
 # -- Fine-tuning

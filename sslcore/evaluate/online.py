@@ -1,4 +1,4 @@
-"""What is measured while a run trains: every few epochs, on every run's same images; geometry on views as it augments them."""
+"""What is measured every few epochs of training, on the same images in every run; geometry on views as the run augments them."""
 
 import numpy as np
 import torch

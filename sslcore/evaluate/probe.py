@@ -1,4 +1,4 @@
-"""The linear probe: how much of the classes a straight cut through h can tell."""
+"""The linear probe: how well a linear classifier of h tells the classes apart."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslcore.analysis.stats import wilson
-from sslcore.datasets import split
+from sslcore.datasets.source import split
 from sslcore.optim import LBFGS
 
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
 HELD_OUT = 0.2  # of each class, at least one image of two or more
 WITHOUT_CHOICE = 1e-1  # lambda where no class has two images
-ITERATIONS = 100  # from the minimum at the lambda before
+ITERATIONS = 100  # at most; each lambda begins at the minimum of the one before
 
 
 @dataclass
@@ -56,12 +56,17 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
     return Probe(mean, std, weight, bias, chosen)
 
 
+def accuracy(h: Tensor, y: Tensor, h_test: Tensor, y_test: np.ndarray, classes: int) -> float:
+    """Of the probe that is fitted to h (N, D) and y (N,), on h_test (M, D) and y_test (M,)."""
+    return float((fit_probe(h, y, classes).predict(h_test).cpu().numpy() == y_test).mean())
+
+
 def minimise(
     x: Tensor, y: Tensor, classes: int, regularisation: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
     """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,).
 
-    What L-BFGS does with so few numbers is done on the CPU: a GPU would be asked for each of them.
+    The products with x are computed on x's device, L-BFGS itself on the CPU: on a GPU each of its decisions would wait.
     """
     weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
     weight, bias = (numbers.to("cpu", copy=True).requires_grad_() for numbers in (weight, bias))
@@ -70,8 +75,8 @@ def minimise(
 
     def loss() -> Tensor:
         log_p = (x @ weight.to(x.device).T + bias.to(x.device)).log_softmax(1)
-        slope = (log_p.exp() - truth) / len(x)  # of the logits
-        weight.grad, bias.grad = (slope.T @ x).cpu() + regularisation * weight, slope.sum(0).cpu()
+        of_logits = (log_p.exp() - truth) / len(x)  # the loss's gradient at the logits
+        weight.grad, bias.grad = (of_logits.T @ x).cpu() + regularisation * weight, of_logits.sum(0).cpu()
         return -(log_p * truth).sum().cpu() / len(x) + regularisation / 2 * weight.square().sum()
 
     optimizer.step(torch.no_grad()(loss))
@@ -79,7 +84,7 @@ def minimise(
 
 
 def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
-    """Accuracy with Wilson's 95 % interval, recall a class, and the confusion matrix (rows: truth)."""
+    """Of classes (M,): accuracy with Wilson's 95 % interval, recall of each class, and the confusion matrix (rows: truth)."""
     right = int((predicted == truth).sum())
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion, (truth, predicted), 1)

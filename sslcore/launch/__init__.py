@@ -24,7 +24,7 @@ from sslcore.launch.process import detached, python_path
 from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus
 from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take, taken
-from sslcore.status import RESUMABLE, Status
+from sslcore.status import OF_A_PROCESS, RESUMABLE, Status
 
 START_SECONDS = 20.0
 ENGINES = {"local": "this machine", "slurm": "Slurm"}
@@ -59,7 +59,7 @@ def start(store: Store) -> None:
             "store of your own. What is queued stays queued"
         )
     deadline = time.monotonic() + 2 * START_SECONDS
-    while (lock := take(home / "start.lock")) is None:  # another starts one
+    while (lock := take(home / "start.lock")) is None:  # another process is starting one
         if agent.alive(store):
             return
         if time.monotonic() > deadline:
@@ -175,7 +175,7 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     return Dropped(len(ids), problem)
 
 
-def check_resumable(run: Run, engine: str | None = None) -> None:
+def check_resumable(run: Run, engine: str | None) -> None:
     """Raises ValueError, in words, where a run that has ended, or is queued, cannot be resumed by an engine."""
     run.check_goes_on()
     status = run.status()
@@ -204,7 +204,7 @@ def resume(run: Run, engine: str | None = None) -> None:
 
 
 def trained_by(status: Status) -> str:
-    """The engine that trains a run. While a hand measures it again, and if that is killed, only its job's number says so."""
+    """The engine that trains a run. Of one of Slurm's that is measured again by hand, or was, only the job's number says so."""
     return status.engine or ("slurm" if status.job_id else "local")
 
 
@@ -223,17 +223,9 @@ def _queue(run: Run, engine: str) -> Status:
                 ended_at=None,
                 error=None,
                 eta_seconds=None,
-                host=None,
-                pid=None,
-                pid_started=None,
-                process=None,
-                inode=None,
-                slot=None,
                 engine="slurm" if engine == "slurm" else None,
-                job_id=None,
-                script=None,
-                partition=None,
                 requeues=0,
+                **dict.fromkeys(OF_A_PROCESS),
             )
     except BlockingIOError:
         raise ValueError(f"{run.id} is still held by a process; try again when that has ended") from None
@@ -270,17 +262,16 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     where Slurm does not answer.
     """
     planned = plan.plan(experiment.read_spec())
-    for name in planned.configs:  # folders that have lost theirs
-        if (experiment.path / name).is_dir() and not experiment.run(name).exists() and (names is None or name in names):
-            give_config(experiment.run(name), planned.configs[name])
-    made = [run for run in experiment.runs() if names is None or run.name in names]
-    there = {run.name for run in experiment.runs()}
-    new = {name: config for name, config in planned.configs.items() if name not in there and (names is None or name in names)}
+    wanted = {name: config for name, config in planned.configs.items() if names is None or name in names}
+    new = {name: config for name, config in wanted.items() if not (experiment.path / name).is_dir()}
     if new and planned.problems:
         raise ConfigError(planned.problems)
-    for run in made:
-        if run.name in planned.configs and not run.readable_config:
-            give_config(run, planned.configs[run.name])
+    for name in wanted.keys() - new.keys():
+        run = experiment.run(name)
+        if not run.readable_config:  # it is gone, or damaged
+            with run.hold():
+                write_json(run.config_file, wanted[name].model_dump())
+    made = [run for run in experiment.runs() if names is None or run.name in names]
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     for run in again:
         check_resumable(run, engine)
@@ -306,11 +297,6 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
 def engine_of(experiment: Experiment) -> str:
     """The engine that trains what an experiment lacks: Slurm, if it has trained any of its runs."""
     return "slurm" if any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()) else "local"
-
-
-def give_config(run: Run, config: RunConfig) -> None:
-    with run.hold():
-        write_json(run.config_file, config.model_dump())
 
 
 def slots(store: Store) -> list[Slot]:

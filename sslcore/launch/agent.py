@@ -160,7 +160,7 @@ class Agent:
         return bool(self.watched or queued or asking)
 
     def ask_slurm(self, runs: list[tuple[Run, Status]]) -> bool:
-        """See how the runs do that Slurm trains, now and then, and aside: it may not answer. True while any is to end."""
+        """Ask Slurm about its runs, now and then, and in a thread, as it may not answer. True while any of them has not ended."""
         if not any(status.state in ACTIVE for _, status in runs) or client.missing():
             return False
         if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > heard.ASK_SECONDS:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +24,7 @@ def python_path() -> str:
 
 
 def detached(command: Sequence[str], log: IO | int, **more: Any) -> subprocess.Popen:
-    """A process in a session of its own that writes to `log`, and leaves no zombie where it outlives whoever asked."""
+    """A process in a session of its own that writes to `log`, and leaves no zombie when it ends before this one."""
     said = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
     process = subprocess.Popen(command, **said, **more)
     threading.Thread(target=process.wait, daemon=True).start()
@@ -58,29 +59,23 @@ class Watch:
             return False
 
     def left(self) -> Iterator[psutil.Process]:
-        """What lives of the run: its process, and the others in the session that it leads or led."""
+        """The run's processes that live: its own, and the others in the session that it leads or led."""
         if not self.of_this_boot() or self.reused():
             return
         for process in psutil.process_iter():
-            try:
+            with suppress(OSError, psutil.Error):
                 if self.alive() if process.pid == self.pid else os.getsid(process.pid) == self.pid:
                     yield process
-            except (OSError, psutil.Error):
-                continue
 
     def kill(self) -> None:
         for process in self.left():
-            try:
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
 
     def terminate(self) -> None:
-        try:
+        with suppress(psutil.Error):
             if self.alive():
                 psutil.Process(self.pid).terminate()
-        except psutil.Error:
-            return
 
 
 def last_words(run: Run) -> str:

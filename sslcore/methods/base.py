@@ -29,10 +29,10 @@ class Method(nn.Module):
         """`images`: size of the training set. `classes`: 0 without labels."""
         super().__init__()
         self.config = config
-        self.encoder = build_encoder(config.encoder, config.image_size, self.norm_layer(config))
+        self.encoder = build_encoder(config.encoder, config.image_size, self.norm_layer())
         self.head = nn.Identity()
 
-    def norm_layer(self, config: RunConfig) -> Norm:
+    def norm_layer(self) -> Norm:
         """The normalisation inside the encoder."""
         return nn.BatchNorm2d
 

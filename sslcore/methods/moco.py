@@ -3,7 +3,7 @@
 A query (one view) must find its key (the other view, through a slowly moving copy
 of the encoder) in a dictionary of other images' keys. The dictionary is a queue of
 the latest K keys, so that its size does not depend on the batch. The two other
-mechanisms of the paper's Figure 1, a memory bank and the batch itself, differ in
+mechanisms of the paper's Figure 2, a memory bank and the batch itself, differ in
 where the keys come from and in nothing else.
 """
 
@@ -23,7 +23,7 @@ from sslcore.losses import info_nce, info_nce_in_batch, normalised
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import follow
 
-BANK_MOMENTUM = 0.5  # of a memory bank's entry (Wu et al. 2018)
+BANK_MOMENTUM = 0.5  # of a memory bank's entry, as in the code of Wu et al. 2018
 
 
 class MoCo(Method):
@@ -39,11 +39,11 @@ class MoCo(Method):
         elif self.options.negatives == "memory_bank":
             self.register_buffer("bank", normalised(torch.randn(images, dim)))  # (images, D)
 
-    def norm_layer(self, config: RunConfig) -> Norm:
-        # groups of the batch, on one GPU or each on its own (section 3.3)
-        if config.moco.bn_splits == 1:
+    def norm_layer(self) -> Norm:
+        # BatchNorm in groups of the batch, on one GPU or on several (section 3.3)
+        if self.config.moco.bn_splits == 1:
             return nn.BatchNorm2d
-        return partial(SplitBatchNorm2d, splits=config.bn_splits_at_a_time)
+        return partial(SplitBatchNorm2d, splits=self.config.bn_splits_at_a_time)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
         """(q1, k2), and (q2, k1) too when symmetric; with a memory bank the queries alone."""
@@ -66,10 +66,10 @@ class MoCo(Method):
             return (self.shuffled(lambda x: self.key_head(self.key_encoder(x)), view),)
 
     def shuffled(self, network: Callable[[Tensor], Tensor], view: Tensor) -> Tensor:
-        """Keys in an order over all GPUs in which each shares BatchNorm's group with other images than its query does.
+        """Shuffling BN (section 3.3): keys (N, D), computed with other images in each BatchNorm group than the queries have.
 
-        The images, whose own order is random, are dealt out to the groups in turns: a micro-batch that passes a second
-        time, with gradient, is then shuffled as it was the first time.
+        The images, whose own order is random, are dealt out to the groups of all GPUs in turns. That order is fixed, so a
+        micro-batch that passes a second time, with gradient, is shuffled as it was the first time.
         """
         groups = min(self.config.bn_splits_at_a_time, len(view) // 2) * distributed.world()
         order = (torch.arange(len(view) * distributed.world(), device=view.device) % groups).argsort(stable=True)
@@ -88,7 +88,7 @@ class MoCo(Method):
 
     def others(self, batch: Batch) -> Tensor:
         """K random images that are not in the batch, so that no positive is among the negatives: (K,)."""
-        draw = torch.rand(len(self.bank), device=self.bank.device).index_fill_(0, batch.indices, 2.0)  # nobody's lowest
+        draw = torch.rand(len(self.bank), device=self.bank.device).index_fill_(0, batch.indices, 2.0)  # never drawn
         return draw.topk(min(self.options.queue_size, len(draw) - len(batch.indices)), largest=False).indices
 
     def chance_loss(self) -> float:

@@ -21,7 +21,7 @@ class SimCLR(Method):
         self.head, _ = build_head(config.head, self.encoder.dim, batch_norm=True)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, Tensor]:
-        # Algorithm 1: both views go through f and g together, and share BatchNorm's statistics
+        # As in the official code: both views go through f and g together, and share BatchNorm's statistics
         h = self.encoder(torch.cat([view1, view2]))  # (2N, encoder.dim)
         z1, z2 = self.head(h).chunk(2)  # (N, D) each
         return z1, z2

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sslcore import datasets
 from sslcore.datasets import photos
+from sslcore.datasets.source import split
 from tests.datasets.pictures import class_folders, noise, npz, one_line
 
 ROOT = Path(__file__).parents[2]
@@ -27,19 +28,19 @@ def test_a_split_keeps_every_class_of_two_images_on_both_sides(counts, random):
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     random.shuffle(labels)
     labels = np.array(labels)
-    train, test = datasets.split(labels)
+    train, test = split(labels)
     assert sorted([*train, *test]) == list(range(len(labels)))
     for label, count in enumerate(counts):
         in_train, in_test = (labels[train] == label).sum(), (labels[test] == label).sum()
         assert in_train >= 1
         assert in_test >= (count > 1)
         assert abs(in_test - 0.2 * count) <= 1
-    assert np.array_equal(test, datasets.split(labels)[1])
+    assert np.array_equal(test, split(labels)[1])
 
 
 def test_a_split_of_single_images_is_refused():
     with pytest.raises(ValueError, match="no class has two images"):
-        datasets.split(np.arange(5))
+        split(np.arange(5))
 
 
 @quickly

@@ -69,4 +69,4 @@ def wait_for(condition, process: subprocess.Popen) -> None:
 
 def keep_untrained_encoder(run: Run) -> None:
     training = Training(run.config, datasets.load(run.config.dataset, run.config.image_size), torch.device("cpu"))
-    weights.write(run, run.config, training.method.encoder, training.views)
+    weights.write(run, training.method.encoder, training.views)

@@ -92,7 +92,7 @@ def test_equal_weights_are_written_as_equal_bytes(shapes):
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
     written = set()
     for _ in range(8):
-        weights.write(run, run.config, training.method.encoder, training.views)
+        weights.write(run, training.method.encoder, training.views)
         written.add(run.encoder_file.read_bytes())
     assert len(written) == 1
     mean, std = weights.read(run, training.method.encoder)

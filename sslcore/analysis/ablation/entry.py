@@ -18,7 +18,7 @@ NOT_RUN = "not run"  # the state of a run that was planned and never made
 
 @dataclass(frozen=True)
 class Entry:
-    """A run of the grid, whether there is one yet or not."""
+    """A run of the grid, whether it was made or is only planned."""
 
     experiment: str
     run: str
@@ -28,8 +28,8 @@ class Entry:
     error: str | None
     numbers: Mapping[str, float | None]  # by summary.NUMBERS
     measured: bool = False  # whether it has results that can be read
-    imported: bool = False  # trained on a machine of others
-    images: str = ""  # its data set among the runs, by as much of its path as tells it apart; "" where only the path is known
+    imported: bool = False  # trained on somebody else's machine
+    images: str = ""  # its data set, by as much of the path as tells it from the others; "" where only the path is known
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def made(run: Run) -> Entry | None:
 
 
 def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
-    """A run that there is none of yet as an entry."""
+    """A planned run, not made yet, as an entry."""
     return Entry(experiment, name, config, NOT_RUN, 0.0, None, dict.fromkeys(NUMBERS))
 
 

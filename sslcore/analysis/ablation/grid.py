@@ -96,12 +96,11 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
             groups.setdefault((rest, at), []).append(entry)
         orders = [in_order(axis, of_axis) for axis, of_axis in zip(axes, zip(*places))]
         known = sorted(set(rests), key=lambda rest: [(str(type(value)), value) for _, value in rest])
-
-        def rank(key: tuple, orders=orders, known=known) -> tuple:
-            rest, at = key
-            return known.index(rest), [-1 if where is None else order.index(where) for order, where in zip(orders, at)]
-
-        for rest, at in sorted(groups, key=rank):
+        rank = {
+            (rest, at): (known.index(rest), [-1 if where is None else order.index(where) for order, where in zip(orders, at)])
+            for rest, at in groups
+        }
+        for rest, at in sorted(groups, key=rank.get):
             found.append(Cell(method, rest, at, tuple(sorted(groups[rest, at], key=lambda entry: entry.config.seed))))
     return found
 

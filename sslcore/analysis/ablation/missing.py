@@ -16,11 +16,10 @@ def to_run(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
-    """Estimated seconds of training, one run after the other; None where none of `entries` has the image size and encoder of
-    one that is missing and a speed that was measured here, or a data set is not here.
+    """Estimated seconds of training, one run after the other: the images that are left to see, by the images a second of
+    those finished runs that are most alike, in method, then in batch size.
 
-    The images that are left to see, by the images a second of the finished runs that are most alike: in method, then batch
-    size.
+    None where a missing run has no run like it (in image size and encoder) whose speed was measured here, or no data set.
     """
     measured = [entry for entry in entries if entry.numbers["images_per_second"] and not entry.imported]
     total = 0.0
@@ -42,7 +41,7 @@ def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float 
 
 
 def _network(config: RunConfig) -> tuple[str, int]:
-    """What a speed tells nothing beyond: an image may cost a hundred times as much in another encoder."""
+    """A speed holds for one of these alone: an image may cost a hundred times as much in another encoder."""
     return config.encoder, config.image_size
 
 

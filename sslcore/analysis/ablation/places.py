@@ -58,7 +58,7 @@ def _follows(entries: Sequence[Entry], option: str, other: str) -> bool:
 
 
 def _axis(option: str) -> str:
-    """The axis that an option's values are laid along."""
+    """The axis on which an option's values lie."""
     group, _, last = option.rpartition(".")
     if option == "moco.queue_size":
         return NEGATIVES
@@ -125,14 +125,14 @@ def is_numeric(places: Iterable[Any]) -> bool:
 
 
 def lies_on(option: str, axes: Sequence[str]) -> bool:
-    """Whether the option is what one of the axes lays out."""
+    """Whether an option's values lie on one of the axes."""
     return _axis(option) in axes or option.rpartition(".")[0] in axes
 
 
 def settled(config: RunConfig, axes: Sequence[str]) -> set[str]:
-    """The options that a run has from its place on an axis: what suits a data set, the batch that its negatives are all of.
+    """The options that follow from a run's place on an axis: what suits its data set, the batch where that is its negatives.
 
-    The learning rate that follows the batch size is none of them: as an option, it stands before its scaling.
+    The learning rate is none of them: the option is the rate before it is scaled to the batch size.
     """
     found = suited(config) if "dataset" in axes else set()
     in_batch = {"moco": config.moco.negatives == "batch", "simclr": config.simclr.negatives is None}
@@ -142,7 +142,7 @@ def settled(config: RunConfig, axes: Sequence[str]) -> set[str]:
 
 
 def suited(config: RunConfig) -> set[str]:
-    """The options that a run has as they suit its data set."""
+    """The options in which a run has the value that its data set's defaults give."""
     suits = resolve({"method": config.method, "dataset": config.dataset})
     return {option for option in _suited() if get(config, option) == get(suits, option)}
 

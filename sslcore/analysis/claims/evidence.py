@@ -58,9 +58,9 @@ class Evidence:
         return self._cells[axis]
 
     def lines(self, axis: str, on: DataSets | None = None) -> dict[str, list[list[ablation.Cell]]]:
-        """By method, the lines that count: of those that differ beside the axis, the ones that span the most places.
+        """By method, the lines that count: those on the most places of the axis, all of them on the same ones.
 
-        `on`: the data sets whose lines are looked at; all of them.
+        `on`: the data sets whose lines are looked at; None for all.
         """
         found: dict[str, list[list[ablation.Cell]]] = {}
         for (method, _), own in ablation.lines(self.cells(axis)).items():
@@ -104,13 +104,13 @@ class Evidence:
         ]
 
     def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str, floor: str = "") -> Along:
-        """The method's measure along the axis, of the seeds that have all of the places of its lines (those with a value).
+        """The method's measure along the axis, of the seeds that have a value at every place where any run has one.
 
-        `floor`: a measure above which it is taken, run by run; of the runs that have both.
+        `floor`: a measure that is subtracted, run by run; runs without it are left out.
 
-        Where several lines count, or several cells stand on one place, a seed's values are the mean over them; each data set
-        counts alike, however many lines are on it. All seeds are averaged over the same lines: the most that a seed has, and
-        of as many those that most seeds have.
+        Where several lines count, or several cells stand on one place, a seed's values are means over them, in which each data
+        set counts alike, however many lines are on it. All seeds are averaged over the same lines: as many as any seed has
+        and, of equally many, those that most seeds have.
         """
         lines: list[Curve] = []
         counted = self.lines(axis, on).get(method, [])

@@ -33,7 +33,7 @@ class Rule(BaseModel):
         raise NotImplementedError
 
     def averaged(self, evidence: Evidence) -> list[str]:
-        """Whose numbers are means over several runs of a seed, and over how many; asked where there are steps."""
+        """Whose numbers are means over several runs of a seed, and over how many; asked only where there are steps."""
         return []
 
     @property

@@ -9,7 +9,7 @@ from sslcore.analysis.stats import POWER, Difference, more_seeds, over_seeds, si
 
 
 class Lacking(Exception):
-    """Why a rule cannot decide, in a sentence; `steps` are those that could be taken all the same."""
+    """Why a rule cannot decide, in a sentence; `steps` are those that could be taken even so."""
 
     def __init__(self, why: str, steps: Sequence["Step"] = ()):
         super().__init__(why)
@@ -23,7 +23,7 @@ class Step:
     says: str
     difference: Difference
     ratio: bool = False  # a natural logarithm of a ratio
-    counted: bool = False  # a cost that does not depend on chance: it needs no test where all seeds agree
+    counted: bool = False  # a cost that does not depend on chance, and needs no test where all seeds agree
     unequal: Sequence[str] = ()  # the options of which each side has its own
     p: float | None = None  # adjusted
     comparisons: int = 1
@@ -52,13 +52,10 @@ class Step:
                 f"{seeds if self.exact else of.why})."
             )
         wish = ""
-        if not self.apart:
-            needed = more_seeds(of, self.comparisons)
+        if not self.apart and (needed := more_seeds(of, self.comparisons)):
             wish = (
                 f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, "
                 "at this difference and spread"
-                if needed
-                else ""
             )
         return (
             f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to "
