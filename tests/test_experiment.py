@@ -237,13 +237,15 @@ def test_a_run_that_no_agent_here_looks_after_hears_of_a_stop_by_itself(run, mon
         pulse.hush()
 
 
-@pytest.mark.parametrize(("left", "trains", "again"), [(3600, False, True), (1, True, True), (1, False, False)])
+@pytest.mark.parametrize(
+    ("left", "trains", "again"), [(200, False, True), (None, False, True), (100, True, True), (100, False, False)]
+)
 def test_a_job_whose_time_is_too_short_to_measure_a_run_is_not_queued_for_ever(run, monkeypatch, left, trains, again):
-    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + left))
+    monkeypatch.setenv("TRIPTYCH_ENDS", str(int(time.time()) + left) if left else "NONE")
+    monkeypatch.setenv("TRIPTYCH_NOTICE", "120")
     with run.hold() as claim:
         pulse = worker.Pulse(run, claim)
         pulse.start()
-        pulse.write(started_at=time.time() - 600)
         pulse.requeued, pulse.trains = True, trains
         assert pulse.gives_way() == again
         pulse.hush()

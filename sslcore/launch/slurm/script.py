@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
 from sslcore.launch.process import python_path
-from sslcore.launch.slurm.settings import Settings
+from sslcore.launch.slurm.settings import EARLY_SECONDS, Settings
 from sslcore.status import Status
 from sslcore.worker import MADE_ROOM
 
@@ -44,6 +44,8 @@ time_up() {{  # it did not make room in time, and Slurm ends it
 }}
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
 trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
+TRIPTYCH_ENDS=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%e 2>/dev/null)  # a preemption changes it
+export TRIPTYCH_ENDS TRIPTYCH_NOTICE={notice}
 
 {set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
 trap - ERR
@@ -107,6 +109,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         experiment=shlex.quote(str(experiment.path)),
         name=path.name,
         cpus=settings.cpus,
+        notice=settings.notice + EARLY_SECONDS,
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items() if value),
         set_up=f"{settings.set_up.strip()}\n" if settings.set_up.strip() else "",
         train=shlex.join(TRAIN),

@@ -15,6 +15,7 @@ from sslcore.experiment import Store
 from sslcore.files import replacing
 
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
+EARLY_SECONDS = 60  # by which Slurm's notice may come before its time
 
 
 class Settings(BaseModel):
@@ -89,9 +90,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _time_to_train(self) -> "Settings":
-        if self.time and minutes(self.time) * 60 <= self.notice:
+        if self.time and minutes(self.time) * 60 <= self.notice + EARLY_SECONDS:
             raise PydanticCustomError(
-                "time", "Input should leave time to train before the notice of {notice} s", {"notice": self.notice}
+                "time",
+                "Input should leave time to train before the notice of {notice} s, which may come {early} s early",
+                {"notice": self.notice, "early": EARLY_SECONDS},
             )
         return self
 
