@@ -46,6 +46,8 @@ trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
 trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
 TRIPTYCH_ENDS=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%e 2>/dev/null)  # a preemption changes it
 export TRIPTYCH_ENDS TRIPTYCH_NOTICE={notice}
+told() {{ printf '{{"code": %d, "job_id": "%s"}}\\n' "$1" "$TRIPTYCH_JOB" >"$run/.exit"; }}
+trap 'told $?' EXIT  # the lines that follow may end this shell
 
 {set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
 trap - ERR
@@ -55,7 +57,7 @@ training=$!
 while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :; done  # a signal ends the wait, too
 wait "$training"
 code=$?
-printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
+told "$code"
 if [ "$room" ] && [ "$code" -eq {made_room} -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
     scontrol requeue "$TRIPTYCH_JOB"  # of an array's last task $SLURM_JOB_ID is the number of the whole array
 fi
@@ -119,11 +121,9 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
 
 def _quoted(value: str) -> str:
     """A value for a line of #SBATCH."""
-    if "\n" in value or "\r" in value:
-        raise ValueError(f"{value!r}: Slurm takes no path with a line break in it")
-    return (
-        value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    )
+    if re.search(r"[\n\r\\]", value):
+        raise ValueError(f"{value!r}: Slurm takes no path with a line break or a backslash in it")
+    return value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace('"', '\\"') + '"'
 
 
 @functools.lru_cache(maxsize=1000)
