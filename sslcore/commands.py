@@ -54,7 +54,7 @@ def launch(args: argparse.Namespace) -> int:
     out = progress.console()
     count = len(planned.configs)
     out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
-    root = f" --root {shlex.quote(args.root)}" if args.root else ""
+    root = f" {shlex.join(option_words('--root', args.root))}" if args.root else ""
     browser = f"python -m dashboard{root}" if root else "make app"  # which opens the store that no --root names
     if not args.wait:
         out.print(f"watch: {PROGRAM} status {name}{root}   or in the browser: {browser}", soft_wrap=True)

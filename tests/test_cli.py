@@ -350,10 +350,11 @@ def test_root_may_stand_before_or_after_the_command(command, store, tmp_path, no
 @pytest.mark.parametrize("wait", ["", " --wait"])
 def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store, tmp_path, nothing_starts, capsys, monkeypatch):
     monkeypatch.setattr("sslcore.progress.wait", lambda experiment, out: True)
-    elsewhere = str(tmp_path / "else where")
-    assert main(["--root", elsewhere, *shlex.split(f"launch photos{wait}")]) == 0
-    _, _, command = capsys.readouterr().out.partition("in the browser: ")
-    assert shlex.split(command) == ["python", "-m", "dashboard", "--root", elsewhere]
+    monkeypatch.chdir(tmp_path)
+    for root in (["--root", "else where"], ["--root=-x"]):
+        assert main([*root, *shlex.split(f"launch photos{wait}")]) == 0
+        _, _, command = capsys.readouterr().out.partition("in the browser: ")
+        assert shlex.split(command) == ["python", "-m", "dashboard", *root]
     assert main(shlex.split(f"launch photos{wait}")) == 0
     assert capsys.readouterr().out.endswith("in the browser: make app\n"), "which opens the store of this environment"
 
