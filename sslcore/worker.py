@@ -136,7 +136,7 @@ class Pulse(Stoppable):
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
         if not self.requeued or self.run.stopping(self.status):
             return False
-        if not self.trains and time_is_up():
+        if self.status.stage != "pretrain" and not self.trains and time_is_up():
             self.warn(
                 "its time was up before it was measured, in a job that did nothing else: give Slurm more time, then resume it"
             )

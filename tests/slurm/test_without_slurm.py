@@ -158,7 +158,19 @@ def test_a_job_takes_longer_than_its_notice():
 
 
 @pytest.mark.parametrize(
-    "word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"]
+    "word",
+    [
+        "time=8h",
+        "time=1",
+        "cpus=none",
+        "memory=much",
+        "extra=rm",
+        "extra=[",
+        "extra=--comment=a",
+        "partition=a b",
+        "gpus=-1",
+        "queue=x",
+    ],
 )
 def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))

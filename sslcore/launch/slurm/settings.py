@@ -86,6 +86,8 @@ class Settings(BaseModel):
         for line in lines:
             if not re.fullmatch(r"--?[A-Za-z][^\r\n]*", line):
                 raise PydanticCustomError("extra", "Input should be options of sbatch that begin with a dash")
+            if re.match(r"--comment\b", line):
+                raise PydanticCustomError("extra", "Input should leave --comment alone: by it a run's job is found again")
         return lines
 
     @model_validator(mode="after")
