@@ -359,6 +359,14 @@ def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store
     assert capsys.readouterr().out.endswith("in the browser: make app\n"), "which opens the store of this environment"
 
 
+def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_starts, capsys):
+    root = f"--root {tmp_path / 'elsewhere'}"
+    assert main(shlex.split(f"status {root}")) == 0
+    assert f"launch photos --wait {root} makes the first" in capsys.readouterr().out
+    assert main(shlex.split(f"launch photos {root}")) == main(shlex.split(f"status {root}")) == 0
+    assert f"python -m sslcore agent {root}, or resume" in capsys.readouterr().out
+
+
 def test_warnings_are_told_and_do_not_stop(store, nothing_starts, capsys):
     assert main(shlex.split("launch photos --vary method=moco --set moco.queue_size=1000000")) == 0
     assert "warning: moco.queue_size" in capsys.readouterr().err
