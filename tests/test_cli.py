@@ -1,5 +1,6 @@
 """The command line: in this process where that is enough, as a real command where processes matter."""
 
+import io
 import json
 import os
 import re
@@ -16,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 
-from sslcore import launch, plan
+from sslcore import launch, plan, progress
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
@@ -357,6 +359,20 @@ def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store
         assert shlex.split(command) == ["python", "-m", "dashboard", *root]
     assert main(shlex.split(f"launch photos{wait}")) == 0
     assert capsys.readouterr().out.endswith("in the browser: make app\n"), "which opens the store of this environment"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is_said_of_it(width, store, monkeypatch):
+    said = "pretrain, epoch 5.0/900, 1,063 images/s, kNN 81.2 %, 28:32 left"
+    monkeypatch.setattr(progress, "in_words", lambda run, status: said)
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    bars = progress.Bars(terminal)
+    for run in store.create("e", Spec(), dict.fromkeys(["simclr-bs256-temperature0.5-s0", "moco"], resolve({}))).runs():
+        bars(run, run.status().model_copy(update={"state": "running", "progress": 0.42}))
+    terminal.print(bars.progress.get_renderable())
+    shown = " ".join(terminal.file.getvalue().split())
+    assert f"42 % {said.partition(' kNN')[0]}" in shown and "28:32 left" in shown and ("━" in shown) == (width == 160)
+    assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
 
 
 def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_starts, capsys):
