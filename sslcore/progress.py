@@ -140,7 +140,10 @@ def results(runs: Sequence[Run]) -> Table:
     seeds = any(len(row["seeds"]) > 1 for row in rows)
     ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)
     table = Table(
-        box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds."
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.",
     )
     for name in axes:
         table.add_column(name, no_wrap=True)
@@ -152,7 +155,7 @@ def results(runs: Sequence[Run]) -> Table:
         "pixels_knn": "pixels\nkNN",
     }
     for heading in ["seeds"] * seeds + [*numbers.values(), "time"]:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")  # on a narrow terminal in lines; no number is cut
     if not ended:
         table.add_column("state")
     for row in rows:

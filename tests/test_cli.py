@@ -375,6 +375,16 @@ def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is
     assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
 
 
+def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
+    spec = Spec(base={"dataset": "digits"}, axes={"method": ["moco"], "batch_size": [64, 256], "seed": [0, 1]})
+    wide, usual = (Console(file=io.StringIO(), width=width) for width in (200, 80))
+    table = progress.results(synthetic.finished(store.root, spec, steps=2).runs())
+    for terminal in (wide, usual):
+        terminal.print(table)
+    numbers = [sorted(re.findall(r"[\d.:]+", terminal.file.getvalue())) for terminal in (wide, usual)]
+    assert numbers[0] == numbers[1] and "…" not in usual.file.getvalue()
+
+
 def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_starts, capsys):
     root = f"--root {tmp_path / 'elsewhere'}"
     assert main(shlex.split(f"status {root}")) == 0
