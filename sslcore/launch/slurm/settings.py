@@ -29,8 +29,8 @@ class Settings(BaseModel):
     time: str = Field(
         "",
         description=(
-            "Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that needs longer is no "
-            "worse off: it goes on in another job."
+            "Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that trains for longer is "
+            "no worse off: it goes on in another job. To be measured it needs one that is long enough."
         ),
     )
     notice: int = Field(
