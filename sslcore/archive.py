@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Store
-from sslcore.files import check_place, replacing, room_for
+from sslcore.files import check_place, in_bytes, replacing, room_for
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
@@ -154,7 +154,7 @@ class Contents:
         states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in self.runs).items())
         runs = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}" + (f" ({states})" if states else "")
         title = printable(self.title) or self.name
-        return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {self.n_bytes / 1e6:.1f} MB"
+        return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {in_bytes(self.n_bytes)}"
 
 
 def look(file: Path | str | BinaryIO) -> Contents:

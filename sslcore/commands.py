@@ -51,7 +51,7 @@ def launch(args: argparse.Namespace) -> int:
     out = progress.console()
     count = len(configs)
     out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
-    root = f" --root {shlex.quote(args.root)}" if args.root else ""
+    root = root_words(args)
     browser = f"python -m dashboard{root}" if root else "make app"  # which opens the store that no --root names
     if not args.wait:
         out.print(f"watch: {PROGRAM} status {name}{root}   or in the browser: {browser}", soft_wrap=True)
@@ -67,6 +67,11 @@ def launch(args: argparse.Namespace) -> int:
     progress.say_warnings({run.name: run.status() for run in runs}, out)
     out.print(f"Everything is in {experiment.path}; see it in the browser: {browser}", soft_wrap=True)
     return 0 if finished else 1
+
+
+def root_words(args: argparse.Namespace) -> str:
+    """What a command that is told must end with, so that it finds the store."""
+    return f" {shlex.join(option_words('--root', args.root))}" if args.root else ""
 
 
 def asked(
@@ -158,13 +163,17 @@ def status(args: argparse.Namespace) -> int:
     if table.row_count:
         out.print(table)
     else:
-        out.print(f"no experiments in {store.root}; {PROGRAM} launch photos --wait makes the first", soft_wrap=True)
+        out.print(
+            f"no experiments in {store.root}; {PROGRAM} launch photos --wait{root_words(args)} makes the first", soft_wrap=True
+        )
     progress.say_warnings(stands, out)
     active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
     if any(status.state == "queued" and status.engine != "slurm" for status in active) and not launch.agent_alive(store):
-        out.print(f"Runs are queued and no agent is at work: {PROGRAM} agent, or resume one of them.", soft_wrap=True)
+        out.print(
+            f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
+        )
     for slot in launch.slots(store):
         if slot.run_id:
             out.print(f"{slot.label}: {slot.run_id}", soft_wrap=True)

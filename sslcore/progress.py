@@ -10,7 +10,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from sslcore import launch
 from sslcore.analysis.summary import by_seed, run_rows, warned
@@ -23,6 +23,7 @@ from sslcore.status import ACTIVE, Status
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 60.0  # between two lines of a run that trains
 AGENT_CHECK_SECONDS = 5.0
+BAR_WIDTH = 120  # of a terminal that has room for a bar
 
 
 def console() -> Console:
@@ -49,15 +50,16 @@ def wait(experiment: Experiment, out: Console) -> bool:
 
 
 class Bars:
-    """One bar a run."""
+    """One bar a run, where it is not in the way of the words."""
 
     def __init__(self, out: Console):
         self.live = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            *[BarColumn(bar_width=24)] * (out.width >= BAR_WIDTH),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[what]}", markup=False),
+            TextColumn("{task.fields[what]}", markup=False, table_column=Column(ratio=1)),  # what the others leave, in lines
             console=out,
+            expand=True,
         )
         self.tasks: dict[str, Any] = {}
 
@@ -128,7 +130,10 @@ def results(runs: Sequence[Run]) -> Table:
     seeds = any(len(row["seeds"]) > 1 for row in rows)
     ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)
     table = Table(
-        box=SIMPLE_HEAD, caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds."
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.",
     )
     for name in axes:
         table.add_column(name, no_wrap=True)
@@ -140,7 +145,7 @@ def results(runs: Sequence[Run]) -> Table:
         "pixels_knn": "pixels\nkNN",
     }
     for heading in ["seeds"] * seeds + [*numbers.values(), "time"]:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")  # on a narrow terminal in lines; no number is cut
     if not ended:
         table.add_column("state")
     for row in rows:

@@ -150,7 +150,8 @@ def torchrun(per_node: int, folder: str) -> None:
     from torch.distributed.run import main
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // per_node)))
-    main([*meeting(os.environ), f"--nproc-per-node={per_node}", "-m", "sslcore.ranks", "rank", folder])
+    with tempfile.TemporaryDirectory() as logs:  # which stay empty; one that torchrun makes by itself is there for good
+        main([*meeting(os.environ), f"--nproc-per-node={per_node}", f"--log-dir={logs}", "-m", "sslcore.ranks", "rank", folder])
 
 
 def rank(run: Run) -> int:

@@ -66,6 +66,8 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
     config, encoder = run.config, training.method.encoder
     pulse.stage("probe", PRETRAIN_SHARE)
     pulse.at_once = distributed.world() == 1  # where others take part, they would wait for the one that stops
+    if distributed.agree(pulse.stop_requested):  # since the last step
+        raise Stopped
     evaluation = FinalEvaluation(config, data, training.views, training.precision)
     untrained = initial(config, len(data.x_train), len(data.classes)).encoder.to(training.device)
     results, probe, predictions = evaluation.results(encoder, untrained, training.method.head if known else None)

@@ -5,7 +5,6 @@ imported only after the status says that the run has started.
 """
 
 import _thread
-import math
 import os
 import signal
 import socket
@@ -137,7 +136,7 @@ class Pulse(Stoppable):
         """Record a stopped run as queued where it was Slurm that stopped it. Whether it was."""
         if not self.requeued or self.run.stopping(self.status):
             return False
-        if not self.trains and time_is_up(self.status.started_at):
+        if self.status.stage != "pretrain" and not self.trains and time_is_up():
             self.warn(
                 "its time was up before it was measured, in a job that did nothing else: give Slurm more time, then resume it"
             )
@@ -196,10 +195,13 @@ def job() -> dict[str, Any]:
     }
 
 
-def time_is_up(began: float) -> bool:
-    """Whether this Slurm job is at the end of its time, as far as Slurm says when that is; else it makes room for others."""
-    now, end = time.time(), float(os.environ.get("SLURM_JOB_END_TIME") or math.inf)
-    return end - now < (now - began) / 2
+def time_is_up() -> bool:
+    """Whether this Slurm job is so near the end of its time, as its script found it, that it was told of that.
+
+    Else it makes room for others.
+    """
+    ends = os.environ.get("TRIPTYCH_ENDS", "")  # in words where it has no limit
+    return ends.isdecimal() and time.time() >= int(ends) - int(os.environ["TRIPTYCH_NOTICE"])
 
 
 def main(run: Run, evaluate_only: bool = False) -> int:

@@ -24,7 +24,7 @@ from dashboard import tables
 from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
-from sslcore.files import check_place, write_json
+from sslcore.files import check_place, in_bytes, write_json
 from tests import synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
@@ -209,7 +209,7 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert main(["import", str(file), "--root", str(store.root)]) == 0
     said = capsys.readouterr().out
     assert (
-        "2 runs (2 finished), without checkpoints" in said
+        f"2 runs (2 finished), without checkpoints, {in_bytes(archive.look(file).n_bytes)}\n" in said
         and "byol-bs32-s0  byol, finished" in said
         and "imported as photos-2" in said
     )

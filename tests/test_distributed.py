@@ -145,8 +145,9 @@ def ranks_of(process: subprocess.Popen) -> dict[str, psutil.Process]:
     return {p.environ()["RANK"]: p for p in below if "rank" in p.cmdline() and p.status() != psutil.STATUS_ZOMBIE}
 
 
-def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shapes, monkeypatch):
+def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shapes, tmp_path, monkeypatch):
     """SIGKILL of a rank, and of the holder, in the life of one run; at its end two processes measure what one would."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("TRIPTYCH_CHECKPOINT_SECONDS", "0.2")
     run = two_processes("mortal", shapes, epochs=12, **{"evaluate.knn_every": 12})
     process = start(run)
@@ -157,6 +158,8 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     assert process.wait(60) == worker.FAILED
     status = run.recorded_status()
     assert status.state == "interrupted" and "ended from outside" in status.error and status.stage == "pretrain"
+
+    assert not list(tmp_path.iterdir()), "nothing of it stays behind"
 
     process = start(run)
     until(lambda: run.recorded_status().attempt == 2 and len(ranks_of(process)) == 2)

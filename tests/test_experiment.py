@@ -237,13 +237,23 @@ def test_a_run_that_no_agent_here_looks_after_hears_of_a_stop_by_itself(run, mon
         pulse.hush()
 
 
-@pytest.mark.parametrize(("left", "trains", "again"), [(3600, False, True), (1, True, True), (1, False, False)])
-def test_a_job_whose_time_is_too_short_to_measure_a_run_is_not_queued_for_ever(run, monkeypatch, left, trains, again):
-    monkeypatch.setenv("SLURM_JOB_END_TIME", str(time.time() + left))
+@pytest.mark.parametrize(
+    ("left", "stage", "trains", "again"),
+    [
+        (200, "probe", False, True),  # it makes room for others
+        (None, "embed", False, True),
+        (100, "pretrain", False, True),  # while images are decoded, of which nothing is lost
+        (100, "probe", True, True),
+        (100, "probe", False, False),
+    ],
+)
+def test_a_job_whose_time_is_too_short_to_measure_a_run_is_not_queued_for_ever(run, monkeypatch, left, stage, trains, again):
+    monkeypatch.setenv("TRIPTYCH_ENDS", str(int(time.time()) + left) if left else "NONE")
+    monkeypatch.setenv("TRIPTYCH_NOTICE", "120")
     with run.hold() as claim:
         pulse = worker.Pulse(run, claim)
         pulse.start()
-        pulse.write(started_at=time.time() - 600)
+        pulse.stage(stage, 0.5)
         pulse.requeued, pulse.trains = True, trains
         assert pulse.gives_way() == again
         pulse.hush()

@@ -149,12 +149,19 @@ def info(dataset: str) -> Info:
     Raises ValueError, in one line, where the data set cannot be used.
     """
     with _naming(dataset):
-        return _info(canonical(dataset), _moment(5))
+        found = _info(canonical(dataset), _moment(5))
+        if isinstance(found, Exception):
+            raise found.with_traceback(None)
+        return found
 
 
 @lru_cache(maxsize=64)
-def _info(dataset: str, moment: int) -> Info:
-    return _kind(dataset).info(dataset)
+def _info(dataset: str, moment: int) -> Info | Exception:
+    """What is wrong is kept, too: of a path such as / it takes a second to find out."""
+    try:
+        return _kind(dataset).info(dataset)
+    except (ValueError, OSError) as error:
+        return error
 
 
 def _moment(seconds: float) -> int:

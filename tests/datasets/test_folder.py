@@ -301,6 +301,20 @@ def test_folders_without_images_are_refused(file, expected, tmp_path):
     one_line(error, str(tmp_path / "set"), expected)
 
 
+def test_a_folder_that_is_too_large_is_walked_once_for_all_runs_that_want_it(tmp_path, monkeypatch):
+    for name in "abcd":
+        (tmp_path / "set" / name).mkdir(parents=True)
+    walked, scan = [], datasets.folder._scan
+    monkeypatch.setattr(datasets.folder, "MAX_OTHERS", 3)
+    monkeypatch.setattr(datasets.folder, "_scan", lambda root: (walked.append(root), scan(root)))
+    monkeypatch.setattr(datasets, "_moment", lambda seconds: 0)
+    for _ in range(3):
+        with pytest.raises(ValueError) as error:
+            datasets.info(str(tmp_path / "set"))
+        one_line(error, str(tmp_path / "set"), "more than 3 files and folders")
+    assert len(walked) == 1 and datasets.defaults(str(tmp_path / "set")) == {}
+
+
 def test_a_folder_of_broken_files_alone_is_refused(tmp_path, home):
     (tmp_path / "set").mkdir()
     for i in range(10):

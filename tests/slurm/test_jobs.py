@@ -88,7 +88,7 @@ def short(cluster, tmp_path_factory):
         patch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
         patch.setattr("sslcore.launch.start", lambda store: None)
         lab = Lab(home / "store")
-        settings.keep(lab.store, {"time": "1", "notice": 45, "gpus": 0, "partition": "high"})
+        settings.keep(lab.store, {"extra": "--time=1", "notice": 45, "gpus": 0, "partition": "high"})
         runs = run, measured, stuck = lab.launch("run", "measured", "stuck", name="short")
         for long in (measured, stuck):
             (long.path / "stubborn").touch()
@@ -108,6 +108,8 @@ def test_a_grid_is_one_array_whose_runs_wait_for_free_slots(short, lab, monkeypa
     for run in (one, two):
         assert lab.sees(run, "running").host == socket.gethostname()
         until(lambda run=run: run.checkpoint_file.parent.joinpath("gpu").exists())
+    told, began = psutil.Process(one.status().pid).environ(), one.status().started_at
+    assert abs(int(told["TRIPTYCH_ENDS"]) - began - 60 * 60) < 60 and told["TRIPTYCH_NOTICE"] == "180", "the partition's time"
     assert {(run.path / "gpu").read_text() for run in (one, two)} == {"0", "1"}
     status = lab.sees(three, "queued")
     assert status.job_id == f"{number}_2" and until(lambda: lab.look() or "waits for free resources" in lab.words(three))
@@ -302,6 +304,7 @@ axes:
 def store(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # of what is killed something stays there
     (tmp_path / "digits.yaml").write_text(DIGITS)
     yield (store := Store())
     who = read_json(folder(store) / "agent.json") or {}

@@ -177,6 +177,16 @@ def test_how_a_run_ended_that_cannot_say_it_is_told_by_its_own_jobs_exit(told, e
     assert now.state == state and now.ended_at and "Its last words: the reason" in now.error
 
 
+@pytest.mark.parametrize("code", [0, 127])
+def test_a_run_whose_job_ended_before_it_began_is_told_as_failed(told, code):
+    run, _, _, look = told
+    run.log_file.write_text("module: command not found\n")
+    write_json(run.exit_file, {"code": code, "job_id": "7_0"})
+    look()
+    now = look(30)
+    assert now.state == "failed" and f"exit code {code} " in now.error and "command not found" in now.error
+
+
 def test_an_end_that_a_run_wrote_meanwhile_stands(told):
     run, *_ = told
     seen = run.recorded_status()

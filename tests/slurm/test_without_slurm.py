@@ -152,13 +152,25 @@ def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path, mon
 
 
 def test_a_job_takes_longer_than_its_notice():
-    assert settings.Settings(time="3", notice=120).time == "3"
-    with pytest.raises(ValidationError, match="before the notice of 120 s"):
-        settings.Settings(time="2", notice=120)
+    assert settings.Settings(time="4", notice=120).time == "4"
+    with pytest.raises(ValidationError, match="before the notice of 120 s, which may come 60 s early"):
+        settings.Settings(time="3", notice=120)
 
 
 @pytest.mark.parametrize(
-    "word", ["time=8h", "time=1", "cpus=none", "memory=much", "extra=rm", "extra=[", "partition=a b", "gpus=-1", "queue=x"]
+    "word",
+    [
+        "time=8h",
+        "time=1",
+        "cpus=none",
+        "memory=much",
+        "extra=rm",
+        "extra=[",
+        "extra=--comment=a",
+        "partition=a b",
+        "gpus=-1",
+        "queue=x",
+    ],
 )
 def test_settings_that_cannot_be_are_told_in_a_line(word, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path / "store"))
@@ -184,6 +196,8 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert "#SBATCH --account=lab\n" in text and "#SBATCH --exclusive\n" in text
     assert "--partition" not in text and text.index("module load cuda") < text.index(" -m sslcore train ")
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+    with pytest.raises(ValueError, match="no path with a line break or a backslash"):
+        script.text(Path("/stores/back\\slash/e/.slurm/x.sh"), experiment.runs(), chosen)
     (experiment.path / "x.sh").write_text(text)
     assert script.names(experiment.path / "x.sh") == ("one", "two")
 
@@ -193,7 +207,7 @@ def begun(tmp_path, monkeypatch):
     """Starts a run's script in a shell, as Slurm does, once it trains: (the shell, the run, what Slurm was asked to do)."""
     shells: list[subprocess.Popen] = []
 
-    def begin(reason: str = "None", checkpoint: str = "", **chosen) -> tuple[subprocess.Popen, Run, Path]:
+    def begin(reason: str = "None", checkpoint: str = "", trains: bool = True, **chosen) -> tuple[subprocess.Popen, Run, Path]:
         monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
         (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
         for name, does in (("scontrol", f'echo "$@" >>{tmp_path}/asked'), ("squeue", f"echo {reason}")):
@@ -205,7 +219,7 @@ def begun(tmp_path, monkeypatch):
         run.stop_file.write_text("of an earlier start")
         task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         shells.append(subprocess.Popen(["bash", tmp_path / "x.sh"], env=os.environ | task, start_new_session=True))
-        until(lambda: "from " in run.log_tail())
+        until(lambda: not trains or "from " in run.log_tail())
         return shells[-1], run, tmp_path / "asked"
 
     yield begin
@@ -221,6 +235,12 @@ def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, begu
     assert job.wait(60) == worker.MADE_ROOM
     assert read_json(run.exit_file) == {"code": worker.MADE_ROOM, "job_id": "7_0"}
     assert asked.read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
+
+
+@pytest.mark.parametrize("set_up", ["set -e\nmodule load nothing", "exit 127"])
+def test_of_a_run_whose_set_up_ends_the_shell_the_exit_code_is_told(set_up, begun):
+    job, run, _ = begun(trains=False, set_up=set_up)
+    assert job.wait(60) == 127 and read_json(run.exit_file) == {"code": 127, "job_id": "7_0"}
 
 
 @pytest.mark.parametrize(

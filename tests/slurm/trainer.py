@@ -23,6 +23,7 @@ def work(run, pulse, evaluate_only):
         if (run.path / "break").exists():
             os._exit(3)
         count += 1
+        pulse.training(0.5, 60.0)
         if pulse.requeued:
             (run.path / "told").touch()
         if pulse.stop_requested and not (run.path / "stubborn").exists():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslcore import datasets, worker
+from sslcore import compact, datasets, worker
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.files import write_json
 from tests.training.small import make_run, start, train, untimed, wait_for
@@ -100,6 +100,14 @@ def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(sh
     run.update_status(state="finished")
     assert worker.main(run, evaluate_only=True) == worker.STOPPED
     assert run.log_tail().endswith("stopped; what was measured before is kept\n"), "it is finished, and not to be resumed"
+
+
+def test_a_stop_between_the_last_step_and_the_probe_does_not_wait_for_the_probe(shapes, monkeypatch, handlers):
+    run = make_run("r", shapes, epochs=1)
+    monkeypatch.setattr(compact, "write", lambda run: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(FinalEvaluation, "results", lambda *_: pytest.fail("it is measured"))
+    assert worker.main(run) == worker.STOPPED
+    assert run.status().state == "stopped" and run.encoder_file.exists()
 
 
 def test_a_run_that_is_stopped_before_its_first_checkpoint_promises_none(shapes, monkeypatch, handlers):

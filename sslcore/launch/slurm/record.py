@@ -154,7 +154,7 @@ def how_it_ended(run: Run, status: Status, fate: str) -> tuple[str, str]:
         return "interrupted", "It was never handed over to Slurm."
     if status.state == "running" and run.stopping(status):
         return "interrupted", f"Stopped as asked, but before it could write a checkpoint.{says}"
-    if isinstance(code, int) and 0 < code < 128 and code not in (STOPPED, MADE_ROOM):
+    if isinstance(code, int) and 0 <= code < 128 and code not in (STOPPED, MADE_ROOM):
         return "failed", f"The run's process ended with exit code {code} before it could say why.{last_words(run)}"
     if status.state == "queued":
         return "interrupted", f"Slurm has no job {status.job_id} any more: it was cancelled there, or lost.{says}"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
 from sslcore.launch.process import python_path
-from sslcore.launch.slurm.settings import Settings
+from sslcore.launch.slurm.settings import EARLY_SECONDS, Settings
 from sslcore.status import Status
 from sslcore.worker import MADE_ROOM
 
@@ -44,6 +44,10 @@ time_up() {{  # it did not make room in time, and Slurm ends it
 }}
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
 trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
+TRIPTYCH_ENDS=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%e 2>/dev/null)  # a preemption changes it
+export TRIPTYCH_ENDS TRIPTYCH_NOTICE={notice}
+told() {{ printf '{{"code": %d, "job_id": "%s"}}\\n' "$1" "$TRIPTYCH_JOB" >"$run/.exit"; }}
+trap 'told $?' EXIT  # the lines that follow may end this shell
 
 {set_up}set +eu  # what the lines above may have set would end this shell where the training ends with another code than 0
 trap - ERR
@@ -53,7 +57,7 @@ training=$!
 while wait "$training"; [ $? -gt 128 ] && kill -0 "$training" 2>/dev/null; do :; done  # a signal ends the wait, too
 wait "$training"
 code=$?
-printf '{{"code": %d, "job_id": "%s"}}\\n' "$code" "$TRIPTYCH_JOB" >"$run/.exit"
+told "$code"
 if [ "$room" ] && [ "$code" -eq {made_room} -o "$code" -eq 138 ]; then  # 138: the signal came before anything had begun
     scontrol requeue "$TRIPTYCH_JOB"  # of an array's last task $SLURM_JOB_ID is the number of the whole array
 fi
@@ -107,6 +111,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         experiment=shlex.quote(str(experiment.path)),
         name=path.name,
         cpus=settings.cpus,
+        notice=settings.notice + EARLY_SECONDS,
         exports="".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports.items() if value),
         set_up=f"{settings.set_up.strip()}\n" if settings.set_up.strip() else "",
         train=shlex.join(TRAIN),
@@ -116,11 +121,9 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
 
 def _quoted(value: str) -> str:
     """A value for a line of #SBATCH."""
-    if "\n" in value or "\r" in value:
-        raise ValueError(f"{value!r}: Slurm takes no path with a line break in it")
-    return (
-        value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    )
+    if re.search(r"[\n\r\\]", value):
+        raise ValueError(f"{value!r}: Slurm takes no path with a line break or a backslash in it")
+    return value if re.fullmatch(r"[\w./:@,+=%-]+", value, re.ASCII) else '"' + value.replace('"', '\\"') + '"'
 
 
 @functools.lru_cache(maxsize=1000)

@@ -15,6 +15,7 @@ from sslcore.experiment import Store
 from sslcore.files import replacing
 
 TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<first>\d+)(?::(?P<second>\d+))?(?::(?P<third>\d+))?")
+EARLY_SECONDS = 60  # by which Slurm's notice may come before its time
 
 
 class Settings(BaseModel):
@@ -28,8 +29,8 @@ class Settings(BaseModel):
     time: str = Field(
         "",
         description=(
-            "Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that needs longer is no "
-            "worse off: it goes on in another job."
+            "Time limit of a job as Slurm writes it: minutes, hours:minutes:seconds, days-hours. A run that trains for longer is "
+            "no worse off: it goes on in another job. To be measured it needs one that is long enough."
         ),
     )
     notice: int = Field(
@@ -85,13 +86,17 @@ class Settings(BaseModel):
         for line in lines:
             if not re.fullmatch(r"--?[A-Za-z][^\r\n]*", line):
                 raise PydanticCustomError("extra", "Input should be options of sbatch that begin with a dash")
+            if re.match(r"--comment\b", line):
+                raise PydanticCustomError("extra", "Input should leave --comment alone: by it a run's job is found again")
         return lines
 
     @model_validator(mode="after")
     def _time_to_train(self) -> "Settings":
-        if self.time and minutes(self.time) * 60 <= self.notice:
+        if self.time and minutes(self.time) * 60 <= self.notice + EARLY_SECONDS:
             raise PydanticCustomError(
-                "time", "Input should leave time to train before the notice of {notice} s", {"notice": self.notice}
+                "time",
+                "Input should leave time to train before the notice of {notice} s, which may come {early} s early",
+                {"notice": self.notice, "early": EARLY_SECONDS},
             )
         return self
 
