@@ -379,7 +379,7 @@ def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is
     bars = progress.Bars(terminal)
     for run in store.create("e", Spec(), dict.fromkeys(["simclr-bs256-temperature0.5-s0", "moco"], resolve({}))).runs():
         bars(run, run.status().model_copy(update={"state": "running", "progress": 0.42}))
-    terminal.print(bars.progress.get_renderable())
+    terminal.print(bars.live.get_renderable())
     shown = " ".join(terminal.file.getvalue().split())
     assert f"42 % {said.partition(' kNN')[0]}" in shown and "28:32 left" in shown and ("━" in shown) == (width == 160)
     assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
