@@ -419,6 +419,15 @@ def test_duplicates_links_devices_and_encrypted_members_are_refused(store, exper
     refused(store, io.BytesIO(data), "encrypted")
 
 
+def test_what_a_file_manager_adds_is_left_out(store, experiment, tmp_path):
+    litter = ("__MACOSX/._photos", "__MACOSX/photos/._experiment.json", "photos/.DS_Store", "photos/moco-bs32-s0/desktop.ini")
+    plain = archive.bring_in(store, exported(experiment, tmp_path))
+    came = archive.bring_in(store, added(exported(experiment, tmp_path), ("__MACOSX/", b""), *((name, b"x") for name in litter)))
+    assert {path.relative_to(came.path) for path in came.path.rglob("*")} == {
+        path.relative_to(plain.path) for path in plain.path.rglob("*")
+    }
+
+
 def test_no_experiment_inside_is_refused(store, experiment, tmp_path):
     def only(*names):
         file = io.BytesIO()
