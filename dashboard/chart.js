@@ -247,23 +247,28 @@ function saveImage(state, format) {
 
 function saveTable(state) {
   const link = document.createElement("a")
-  link.href = URL.createObjectURL(new Blob([state.chart.csv ?? tableOf(state.plot)], { type: "text/csv;charset=utf-8" }))
+  const table = state.chart.csv ?? tableOf(state.plot)
+  link.href = URL.createObjectURL(new Blob(["\ufeff", table], { type: "text/csv;charset=utf-8" })) // by the mark Excel knows UTF-8
   link.download = state.chart.name + ".csv"
   link.click()
   URL.revokeObjectURL(link.href)
 }
 
 // What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has. Areas around other traces are
-// left out. Columns are called after the axes' titles; a trace's `meta.columns` names those of its customdata.
+// left out. Columns are called after the axes' titles, or as a trace's `meta` calls its x, y and z; `meta.columns` names those of
+// its customdata. Where an axis has names of rows in place of a title, the point's row is told.
 function tableOf(plot) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
     if (trace.fill === "toself") return
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
-    const [x, y] = ["x", "y"].map(letter => titleOf(plot, trace, letter) ?? letter)
+    const [x, y, z] = ["x", "y", "z"].map(letter => trace.meta?.[letter] ?? titleOf(plot, trace, letter) ?? letter)
+    const names = y === "y" ? axisOf(plot, trace, "y") : undefined
     const add = (atX, atY, more) => {
-      if (![atX, atY].some(value => value == null || Number.isNaN(value))) rows.push({ ...start, [x]: atX, [y]: atY, ...more })
+      if ([atX, atY].some(value => value == null || Number.isNaN(value))) return
+      const row = names?.ticktext ? { row: nearest(names, atY) } : { [y]: atY }
+      rows.push({ ...start, [x]: atX, ...row, ...more })
     }
     const custom = (i, j) =>
       Object.fromEntries(
@@ -273,7 +278,7 @@ function tableOf(plot) {
         ])
       )
     if (trace.z)
-      trace.z.forEach((line, j) => line.forEach((z, i) => add(trace.x?.[i] ?? i, trace.y?.[j] ?? j, { z, ...custom(j, i) })))
+      trace.z.forEach((line, j) => line.forEach((at, i) => add(trace.x?.[i] ?? i, trace.y?.[j] ?? j, { [z]: at, ...custom(j, i) })))
     else
       for (let i = 0; i < trace._length; i++) {
         if (parts) start.series = Number.isNaN(trace.x[i]) ? parts.shift() : parts[0]
@@ -281,14 +286,27 @@ function tableOf(plot) {
       }
   })
   const columns = [...new Set(rows.flatMap(Object.keys))].filter(column => rows.some(row => row[column] !== undefined))
-  const cell = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
+  // A name that a spreadsheet would take for a formula begins with an apostrophe.
+  const tame = value => (/^[=+\-@\t\r]./.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value)
+  const quoted = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
+  const cell = value => quoted(tame(value))
   return [columns, ...rows.map(row => columns.map(column => row[column]))].map(row => row.map(cell).join(",") + "\n").join("")
+}
+
+function axisOf(plot, trace, letter) {
+  return plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]
 }
 
 // What the axis of a trace is called, as it reads.
 function titleOf(plot, trace, letter) {
-  const title = plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]?.title?.text
+  const title = axisOf(plot, trace, letter)?.title?.text
   return title ? unescaped(title) : undefined
+}
+
+// The name on an axis that is nearest to a point: what stands a little aside of a row belongs to it.
+function nearest({ tickvals, ticktext }, at) {
+  const aside = Array.from(tickvals, tick => Math.abs(tick - at))
+  return unescaped(ticktext[aside.indexOf(Math.min(...aside))])
 }
 
 function customOf(trace, i, j) {

@@ -47,15 +47,14 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], _mean(group, column), label) for k, (label, group) in enumerate(groups.items())]
+        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
         levels = [of for of in levels if of[1] is not None]
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
-                x=[level for _, level, _ in levels],
-                y=[y for y, _, _ in levels],
+                x=[level for _, level in levels],
+                y=[y for y, _ in levels],
                 name=name,
-                text=[style.plain(label) for _, _, label in levels],
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
@@ -224,6 +223,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             xgap=gap,
             ygap=gap,
             customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
+            meta={"z": "share of the true class", "columns": ["true class", "predicted class", "images"]},
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
             colorbar={  # below, for beside the matrix it takes a third of a phone's width
                 "orientation": "h",
