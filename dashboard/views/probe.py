@@ -259,6 +259,7 @@ elif any(runs[name].encoder_file.exists() for name in probed):
             "Data set",
             [*datasets.NAMES, OWN],
             key="probe_dataset",
+            persist_state="session",  # while a probing goes on the field is away
             format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}",
             width=640,
         )
@@ -266,6 +267,7 @@ elif any(runs[name].encoder_file.exists() for name in probed):
             dataset = st.text_input(
                 "Path",
                 key="probe_path",
+                persist_state="session",
                 placeholder="/home/me/images",
                 width=300,
                 help=(

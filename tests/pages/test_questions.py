@@ -174,6 +174,7 @@ def test_the_page_shows_what_there_is(experiment):
     assert "Both in eval mode" in words
     moved = printed(app)[-1]
     assert set(moved["On"]) == {"digits"} and moved["N"].tolist() == ["2"] * 3
+    assert set(moved["Test images"]) == {"1,360"}, "a share of few images says little"
 
 
 def test_a_number_of_fewer_seeds_than_the_linear_probe_says_of_how_many(experiment):
@@ -240,9 +241,10 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     (experiment.path / transfer.LOG).write_text(
         json.dumps({"dataset": "digits", "runs": names}) + f"\n{names[0]}: linear 81.2%\n"
     )
-    app = open_page("probe", experiment=experiment.name)
+    app.run()
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
     os.close(log)
+    assert app.run().text_input(key="probe_path").value == "/nowhere/at/all", "it need not be typed again"
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value
     (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "/b/digits", "runs": names}) + "\nhalf\n")
     assert "probed on b/digits" in open_page("probe", experiment=experiment.name).error[0].value.replace("\\", "")
