@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -275,9 +276,13 @@ def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """A member's content, with its checksum compared; what the reader says of a damaged one comes as ValueError."""
-    with _naming(info.filename), archive.open(info) as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
+    with _naming(info.filename):
+        try:
+            with archive.open(info) as source:
+                while chunk := source.read(CHUNK):
+                    yield chunk
+        except (zipfile.BadZipFile, zlib.error, EOFError):
+            raise ValueError("it is damaged: have the file sent again") from None
 
 
 def _model(model: type[Model], name: str, content: bytes) -> Model:

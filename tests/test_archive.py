@@ -595,6 +595,17 @@ def test_files_are_what_their_names_say(store, experiment, tmp_path, name, data)
     refused(store, with_content(exported(experiment, tmp_path), name, data), name.rpartition("/")[2])
 
 
+@pytest.mark.parametrize("name", ["photos/moco-bs32-s0/log.txt", "photos/moco-bs32-s0/embeddings.npz", "photos/experiment.json"])
+def test_a_file_that_was_damaged_on_its_way_is_called_so(store, experiment, tmp_path, name):
+    """Whether it is packed or not; a reader knows of no CRC-32."""
+    file = exported(experiment, tmp_path)
+    whole = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as inside:
+        info = inside.getinfo(name)
+    whole[info.header_offset + 30 + len(name) + info.compress_size // 2] ^= 0xFF
+    refused(store, io.BytesIO(whole), f"{name}: it is damaged: have the file sent again")
+
+
 @given(st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_refused_or_harmless(store, experiment, tmp_path, data):
