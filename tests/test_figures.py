@@ -397,6 +397,9 @@ def test_confusion_shares_sum_to_one_and_counts_are_told():
     figure = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
     assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
     assert probe.confusion(np.eye(100), [f"class {k}" for k in range(100)], "run").layout.xaxis.ticktext == ()
+    assert probe.confusion(np.eye(30), list(map(str, range(30))), "run").layout.yaxis.ticktext[29] == "29", "short ones fit"
+    long = probe.confusion(np.eye(30), [f"a long name of a class {k}" for k in range(30)], "run").layout
+    assert long.yaxis.ticktext == () and "names and counts are in the tooltips" in long.title.subtitle.text
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true"), "rows are the truth"
     assert figure.layout.yaxis.autorange == "reversed", "the first class is on top, as it is on the left"
     heat = figure.data[0]
