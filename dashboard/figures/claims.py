@@ -65,7 +65,9 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     )
     if ratio:
         shown = [tick for tick in _ticks((high - low) / math.log(10)) if low <= math.log(tick) <= high]
-        figure.update_xaxes(tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], tickangle=0)
+        figure.update_xaxes(
+            tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], autotickangles=[0, -90]
+        )
     figure.add_trace(
         go.Scatter(
             x=mean,

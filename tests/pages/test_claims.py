@@ -139,6 +139,7 @@ def test_the_forest_of_ratios_names_them_where_their_logarithms_lie():
     for at, told in zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext):
         assert at == pytest.approx(math.log(float(told)), abs=0.01) and low <= at <= high
     assert "1" in figure.layout.xaxis.ticktext
+    assert figure.layout.xaxis.autotickangles == (0, -90), "side by side, or on end where a phone has no room for that"
 
 
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):
