@@ -256,7 +256,7 @@ function saveTable(state) {
 
 // What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has. Areas around other traces are
 // left out. Columns are called after the axes' titles, or as a trace's `meta` calls its x, y and z; `meta.columns` names those of
-// its customdata. Where an axis has names of rows in place of a title, the point's row is told.
+// its customdata.
 function tableOf(plot) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
@@ -264,11 +264,9 @@ function tableOf(plot) {
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
     const [x, y, z] = ["x", "y", "z"].map(letter => trace.meta?.[letter] ?? titleOf(plot, trace, letter) ?? letter)
-    const names = y === "y" ? axisOf(plot, trace, "y") : undefined
     const add = (atX, atY, more) => {
-      if ([atX, atY].some(value => value == null || Number.isNaN(value))) return
-      const row = names?.ticktext ? { row: nearest(names, atY) } : { [y]: atY }
-      rows.push({ ...start, [x]: atX, ...row, ...more })
+      if (![atX, atY].some(value => value == null || Number.isNaN(value)))
+        rows.push({ ...start, [x]: named(axisOf(plot, trace, "x"), atX), [y]: named(axisOf(plot, trace, "y"), atY), ...more })
     }
     const custom = (i, j) =>
       Object.fromEntries(
@@ -303,15 +301,18 @@ function titleOf(plot, trace, letter) {
   return title ? unescaped(title) : undefined
 }
 
-// The name on an axis that is nearest to a point: what stands a little aside of a row belongs to it.
-function nearest({ tickvals, ticktext }, at) {
-  const aside = Array.from(tickvals, tick => Math.abs(tick - at))
-  return unescaped(ticktext[aside.indexOf(Math.min(...aside))])
+// Where a point lies on an axis: on one of names, in places 0, 1, 2, ..., the name that it is at or stands a little aside of.
+function named(axis, at) {
+  const places = Array.from(axis?.ticktext ?? [], (_, k) => k)
+  return places.length && places.every(k => axis.tickvals[k] === k)
+    ? unescaped(axis.ticktext[Math.min(Math.max(Math.round(at), 0), places.length - 1)])
+    : at
 }
 
 function customOf(trace, i, j) {
   const own = j === undefined ? trace.customdata?.[i] : trace.customdata?.[i]?.[j]
-  return own == null ? [] : typeof own === "object" ? [...own] : [own]
+  const several = own == null ? [] : typeof own === "object" ? [...own] : [own]
+  return several.map(value => (typeof value === "string" ? unescaped(value) : value))
 }
 
 function textOf(trace, i) {

@@ -60,7 +60,8 @@ def draw():
     told = pd.DataFrame({"run": ["r, s", "=1+1"], "kNN": [0.5, -1]})
     plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=told)
     rows = style.figure(yaxis={"tickvals": [0, 1], "ticktext": ["MoCo", "b &lt; c"]})
-    rows.add_trace(go.Scatter(x=[0.5, -0.5], y=[0.84, -0.1], name="=1+1", meta={"x": "accuracy"}))
+    told = {"customdata": [["d &lt; e"], ["f"]], "meta": {"x": "accuracy", "columns": ["class"]}}
+    rows.add_trace(go.Scatter(x=[0.5, -0.5], y=[0.84, -0.1], name="=1+1", **told))
     plot(rows, key="rows", alt="Two rows", height=250)
 
 
@@ -313,9 +314,9 @@ def test_downloads(grid):
     ]
     assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"], ["'=1+1", "-1.0"]]
     assert rows(download("rows", "Download the data as CSV")[1]) == [
-        ["series", "accuracy", "row"],
-        ["'=1+1", "0.5", "b < c"],
-        ["'=1+1", "-0.5", "MoCo"],
+        ["series", "accuracy", "y", "class"],
+        ["'=1+1", "0.5", "b < c", "d < e"],
+        ["'=1+1", "-0.5", "MoCo", "f"],
     ]
     of_images = rows(download("grid", "Download the data as CSV")[1])
     assert of_images[0] == ["series", "x", "y", "index"] and of_images[98] == ["te,st", "1", "8", "97"] and len(of_images) == 145
