@@ -247,23 +247,26 @@ function saveImage(state, format) {
 
 function saveTable(state) {
   const link = document.createElement("a")
-  link.href = URL.createObjectURL(new Blob([state.chart.csv ?? tableOf(state.plot)], { type: "text/csv;charset=utf-8" }))
+  const table = state.chart.csv ?? tableOf(state.plot)
+  link.href = URL.createObjectURL(new Blob(["\ufeff", table], { type: "text/csv;charset=utf-8" })) // by the mark Excel knows UTF-8
   link.download = state.chart.name + ".csv"
   link.click()
   URL.revokeObjectURL(link.href)
 }
 
 // What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has. Areas around other traces are
-// left out. Columns are called after the axes' titles; a trace's `meta.columns` names those of its customdata.
+// left out. Columns are called after the axes' titles, or as a trace's `meta` calls its x, y and z; `meta.columns` names those of
+// its customdata.
 function tableOf(plot) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
     if (trace.fill === "toself") return
     const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
-    const [x, y] = ["x", "y"].map(letter => titleOf(plot, trace, letter) ?? letter)
+    const [x, y, z] = ["x", "y", "z"].map(letter => trace.meta?.[letter] ?? titleOf(plot, trace, letter) ?? letter)
     const add = (atX, atY, more) => {
-      if (![atX, atY].some(value => value == null || Number.isNaN(value))) rows.push({ ...start, [x]: atX, [y]: atY, ...more })
+      if (![atX, atY].some(value => value == null || Number.isNaN(value)))
+        rows.push({ ...start, [x]: named(axisOf(plot, trace, "x"), atX), [y]: named(axisOf(plot, trace, "y"), atY), ...more })
     }
     const custom = (i, j) =>
       Object.fromEntries(
@@ -273,7 +276,7 @@ function tableOf(plot) {
         ])
       )
     if (trace.z)
-      trace.z.forEach((line, j) => line.forEach((z, i) => add(trace.x?.[i] ?? i, trace.y?.[j] ?? j, { z, ...custom(j, i) })))
+      trace.z.forEach((line, j) => line.forEach((at, i) => add(trace.x?.[i] ?? i, trace.y?.[j] ?? j, { [z]: at, ...custom(j, i) })))
     else
       for (let i = 0; i < trace._length; i++) {
         if (parts) start.series = Number.isNaN(trace.x[i]) ? parts.shift() : parts[0]
@@ -281,19 +284,35 @@ function tableOf(plot) {
       }
   })
   const columns = [...new Set(rows.flatMap(Object.keys))].filter(column => rows.some(row => row[column] !== undefined))
-  const cell = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
+  // A name that a spreadsheet would take for a formula begins with an apostrophe.
+  const tame = value => (/^[=+\-@\t\r]./.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value)
+  const quoted = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
+  const cell = value => quoted(tame(value))
   return [columns, ...rows.map(row => columns.map(column => row[column]))].map(row => row.map(cell).join(",") + "\n").join("")
+}
+
+function axisOf(plot, trace, letter) {
+  return plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]
 }
 
 // What the axis of a trace is called, as it reads.
 function titleOf(plot, trace, letter) {
-  const title = plot.layout[(trace[letter + "axis"] ?? letter).replace(letter, letter + "axis")]?.title?.text
+  const title = axisOf(plot, trace, letter)?.title?.text
   return title ? unescaped(title) : undefined
+}
+
+// Where a point lies on an axis: on one of names, in places 0, 1, 2, ..., the name that it is at or stands a little aside of.
+function named(axis, at) {
+  const places = Array.from(axis?.ticktext ?? [], (_, k) => k)
+  return places.length && places.every(k => axis.tickvals[k] === k)
+    ? unescaped(axis.ticktext[Math.min(Math.max(Math.round(at), 0), places.length - 1)])
+    : at
 }
 
 function customOf(trace, i, j) {
   const own = j === undefined ? trace.customdata?.[i] : trace.customdata?.[i]?.[j]
-  return own == null ? [] : typeof own === "object" ? [...own] : [own]
+  const several = own == null ? [] : typeof own === "object" ? [...own] : [own]
+  return several.map(value => (typeof value === "string" ? unescaped(value) : value))
 }
 
 function textOf(trace, i) {

@@ -16,6 +16,7 @@ images' data set indices as its customdata, or as customdata's first column. The
 image is shown on hover, and is found by the point's own index.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from dashboard import difference
 from dashboard.routes import CARTESIAN_URL, CHART_URL, FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
 
 HERE = Path(__file__).parent
+FORMULA = re.compile(r"[=+\-@\t\r](?!\Z)")
 CARTESIAN = {"scatter", "heatmap", "bar", "box", "histogram", "violin"}  # what the smaller plotly.js draws
 
 _chart = st.components.v2.component(
@@ -80,7 +82,7 @@ def plot(
     hidden in the legend stay, as long as `figure.layout.uirevision` stays (a figure
     sets it to what its axes mean; a change of that meaning shows everything again).
     `alt` says in words what the chart shows. `data`, without its row names, is what
-    "data as CSV" downloads; without it, that is what the traces hold.
+    "data as CSV" downloads; without it, that is what the traces hold. Files are called after the page's experiment and the key.
 
     With `select` (fixed for a key) the reader picks images by lasso, box and click;
     each pick runs the script, or the fragment, again. Traces show as selected what
@@ -95,8 +97,8 @@ def plot(
         "change": change,
         "alt": alt,
         "height": height,
-        "name": key,
-        "csv": None if data is None else data.to_csv(index=False),
+        "name": "-".join([*st.query_params.get_all("experiment")[:1], key]),
+        "csv": None if data is None else data.map(_tame).to_csv(index=False),
         "select": select,
         # What the reader drew stays until the page has answered this, though the figure be the same.
         "picked": picked(key).moment,
@@ -107,6 +109,11 @@ def plot(
     }
     _chart(key=key, data=chart, height=height, on_picked_change=_nothing)
     return picked(key)
+
+
+def _tame(cell: object) -> object:
+    """A text that a spreadsheet would take for a formula begins with an apostrophe; as in chart.js."""
+    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 
 def _mark_selected(figure: go.Figure, indices: Sequence[int]) -> None:

@@ -91,8 +91,13 @@ def transfers(rows: Rows, results: Results) -> Table:
         for dataset in dict.fromkeys(name for _, entries in moved for name in entries):
             measured = [(seed, entries[dataset]) for seed, entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:
-                n = len({seed for seed, _ in measured})
-                line: dict[str, Cell] = {"Encoder": label, "On": called[dataset], "N": str(n)}
+                tested = {n for _, entry in measured if (n := number(entry, "linear.n_test")) is not None}
+                line: dict[str, Cell] = {
+                    "Encoder": label,
+                    "On": called[dataset],
+                    "Test images": f"{tested.pop():,.0f}" if len(tested) == 1 else "–",
+                    "N": str(len({seed for seed, _ in measured})),
+                }
                 table.append(
                     line
                     | {

@@ -56,12 +56,12 @@ def _export(experiment: Experiment) -> None:
     st.subheader("Zip")
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
     link.say_cautions(experiment.runs())
-    for weights, label in ((False, "Without weights"), (True, "With weights")):
+    for weights, label, suffix in ((False, "Without weights", ""), (True, "With weights", "-with-weights")):
         size = words.size(n_bytes(experiment, weights))
         st.download_button(
             f"{label} (up to {size})",
             lambda weights=weights: zipped(experiment, weights),
-            f"{experiment.name}.zip",
+            f"{experiment.name}{suffix}.zip",
             "application/zip",
             on_click="ignore",
             icon=":material/download:",

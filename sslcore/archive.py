@@ -12,6 +12,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -35,6 +36,9 @@ Model = TypeVar("Model", bound=BaseModel)
 FOLDER = rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}"
 PLACE = re.compile(rf"(?P<experiment>{FOLDER})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
 SHEET = re.compile(r"sample-[A-Za-z0-9._-]{1,120}\.webp")
+# What macOS and Windows put beside the files of a folder that a reader has unpacked, seen and zipped again.
+LITTER = re.compile(r"__MACOSX/.*|([^/]+/)*(\._[^/]*|\.DS_Store|desktop\.ini|Thumbs\.db)")
+MADE_BY = "have it made by Share, or by python -m sslcore export"
 RUN_FILES = {path.name for path in Run(Path()).files()}
 WEIGHTS = {path.name for path in (Run(Path()).checkpoint_file, Run(Path()).previous_checkpoint_file, Run(Path()).encoder_file)}
 
@@ -198,10 +202,12 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     spelled: dict[str, str] = {}  # file and folder names as a file system without upper and lower case has them
     for info in archive.infolist():
         name, folder = info.orig_filename, info.filename.endswith("/")
+        if LITTER.fullmatch(name):
+            continue
         shown = ascii(name)[1:-1][:200]
         place = PLACE.fullmatch(name.rstrip("/") + "/." if folder else name)
         if not place or name != info.filename:
-            raise ValueError(f"{shown} is no path inside an experiment")
+            raise ValueError(f"{shown} is no path inside an experiment: {MADE_BY}")
         if info.flag_bits & 0x1:
             raise ValueError(f"{shown} is encrypted")
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFDIR if folder else stat.S_IFREG):
@@ -216,7 +222,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(f"{shown} is there twice")
         file = place["file"]
         if not (file in RUN_FILES if place["run"] else file == "experiment.json" or SHEET.fullmatch(file)):
-            raise ValueError(f"{shown} is no file of an experiment")
+            raise ValueError(f"{shown} is no file of an experiment: {MADE_BY}")
         for part in (name, *filter(None, (place["run"] and f"{place['experiment']}/{place['run']}/", f"{place['experiment']}/"))):
             if spelled.setdefault(part.rstrip("/").casefold(), part) != part:
                 raise ValueError(f"{shown} and {spelled[part.rstrip('/').casefold()]} would be one file on some machines")
@@ -238,7 +244,7 @@ def _check_size(archive: zipfile.ZipFile, n_bytes: int) -> None:
 def _contents(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Contents:
     (name,) = {name.partition("/")[0] for name in members} or {""}
     if f"{name}/experiment.json" not in members:
-        raise ValueError("there is no experiment.json inside: this is no exported experiment")
+        raise ValueError(f"there is no experiment.json inside: {MADE_BY}")
     spec = _model(vetting.SpecInside, f"{name}/experiment.json", _bytes(archive, members[f"{name}/experiment.json"]))
     runs = []
     for run in sorted({name.split("/")[1] for name in members if name.count("/") == 2}):
@@ -270,9 +276,13 @@ def _bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
     """A member's content, with its checksum compared; what the reader says of a damaged one comes as ValueError."""
-    with _naming(info.filename), archive.open(info) as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
+    with _naming(info.filename):
+        try:
+            with archive.open(info) as source:
+                while chunk := source.read(CHUNK):
+                    yield chunk
+        except (zipfile.BadZipFile, zlib.error, EOFError):
+            raise ValueError("it is damaged: have the file sent again") from None
 
 
 def _model(model: type[Model], name: str, content: bytes) -> Model:

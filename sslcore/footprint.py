@@ -20,6 +20,18 @@ STATES = {"sgd": 1, "lars": 1, "adamw": 2}  # numbers that an optimizer keeps of
 PASSING = 2  # tensors as large as the largest that is kept, while a gradient is on its way
 DRAWING = 7  # tensors as large as a view, while the second of two views is drawn
 
+USUAL = RunConfig()
+WITHOUT_SHAPES = (  # settings on which no tensor's shape depends: runs that differ in them alone are counted once
+    "seed",
+    "epochs",
+    "learning_rate",
+    "lr_scaling",
+    "warmup_epochs",
+    "weight_decay",
+    "augment",
+    "evaluate",
+)
+
 
 def of_runs(configs: Mapping[str, RunConfig]) -> dict[str, int]:
     """Bytes by run: see `step_bytes`. Raises ValueError where a data set cannot be read."""
@@ -27,7 +39,7 @@ def of_runs(configs: Mapping[str, RunConfig]) -> dict[str, int]:
     for name, config in configs.items():
         info = datasets.info(config.dataset)
         device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-        alike = config.model_copy(update={"seed": 0})
+        alike = config.model_copy(update={setting: getattr(USUAL, setting) for setting in WITHOUT_SHAPES})
         found[name] = step_bytes(alike, info.train, len(info.classes), pick_precision(config, device))
     return found
 

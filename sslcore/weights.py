@@ -1,6 +1,7 @@
 """encoder.safetensors: the encoder's weights alone, by torchvision's names, with what its input must look like."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,9 +59,13 @@ def read(run: Run, encoder: nn.Module) -> Statistics:
     try:
         with safe_open(run.encoder_file, "pt") as file:
             encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
-            return Statistics(*([float(number) for number in file.metadata()[name].split()] for name in Statistics._fields))
+            metadata = file.metadata() or {}
+        if lacking := [name for name in Statistics._fields if name not in metadata]:
+            raise ValueError(f"it has no {lacking[0]} of its images' channels beside the weights")
+        return Statistics(*([float(number) for number in metadata[name].split()] for name in Statistics._fields))
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        said = str(error).partition("\n")[0] or type(error).__name__
+        # torch says in its second line what it is
+        said = textwrap.shorten(str(error), 160, placeholder=" …") or type(error).__name__
         raise ValueError(
             f"{run.encoder_file} cannot be read ({said}); copy it anew from where the run was trained, or train the run again"
         ) from error

@@ -419,6 +419,15 @@ def test_duplicates_links_devices_and_encrypted_members_are_refused(store, exper
     refused(store, io.BytesIO(data), "encrypted")
 
 
+def test_what_a_file_manager_adds_is_left_out(store, experiment, tmp_path):
+    litter = ("__MACOSX/._photos", "__MACOSX/photos/._experiment.json", "photos/.DS_Store", "photos/moco-bs32-s0/desktop.ini")
+    plain = archive.bring_in(store, exported(experiment, tmp_path))
+    came = archive.bring_in(store, added(exported(experiment, tmp_path), ("__MACOSX/", b""), *((name, b"x") for name in litter)))
+    assert {path.relative_to(came.path) for path in came.path.rglob("*")} == {
+        path.relative_to(plain.path) for path in plain.path.rglob("*")
+    }
+
+
 def test_no_experiment_inside_is_refused(store, experiment, tmp_path):
     def only(*names):
         file = io.BytesIO()
@@ -584,6 +593,17 @@ SPEC, RUN = "photos/experiment.json", "photos/moco-bs32-s0/"
 )
 def test_files_are_what_their_names_say(store, experiment, tmp_path, name, data):
     refused(store, with_content(exported(experiment, tmp_path), name, data), name.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("name", ["photos/moco-bs32-s0/log.txt", "photos/moco-bs32-s0/embeddings.npz", "photos/experiment.json"])
+def test_a_file_that_was_damaged_on_its_way_is_called_so(store, experiment, tmp_path, name):
+    """Whether it is packed or not; a reader knows of no CRC-32."""
+    file = exported(experiment, tmp_path)
+    whole = bytearray(file.read_bytes())
+    with zipfile.ZipFile(file) as inside:
+        info = inside.getinfo(name)
+    whole[info.header_offset + 30 + len(name) + info.compress_size // 2] ^= 0xFF
+    refused(store, io.BytesIO(whole), f"{name}: it is damaged: have the file sent again")
 
 
 @given(st.data())

@@ -283,7 +283,7 @@ def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
     figure = probe.accuracy(summary)
     named = {trace.name: trace for trace in figure.data}
     assert "BYOL, linear probe, single seeds" in named and None not in named
-    assert {"MoCo", "SimCLR", "BYOL"} <= set(named["untrained encoder, kNN"].text)
+    assert set(figure.layout.yaxis.ticktext) >= {"MoCo", "SimCLR", "BYOL"}, "a point's row is told by its axis"
     several, single = named["BYOL, linear probe"], probe.accuracy([row for row in summary if row["run"] == "byol-bs256-s0"])
     assert several.meta["columns"] == ["std", "N"] and several.customdata[0][1] == 3
     single = next(trace for trace in single.data if trace.name == "BYOL, linear probe")
@@ -294,6 +294,16 @@ def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
     seeds, mean = evidence.differences([row], "title", "subtitle", "points").data
     assert (seeds.name, mean.name) == ("A − B, single seeds", "A − B")
     assert list(mean.customdata[0]) == pytest.approx([100 * difference.low, 100 * difference.high])
+    points = [evidence.Point("A", "moco", "#0072b2", 90.0, 0.7, 3, cost_std=6.0, low=0.6, high=0.8)]
+    _, mark = evidence.cost(points, "Accuracy", "training time, minutes", 60).data
+    assert dict(zip(mark.meta["columns"], mark.customdata[0])) == {
+        "std of training time, minutes": 0.1,
+        "95 % from": 0.6,
+        "95 % to": 0.8,
+        "N": 3,
+    }
+    cells = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run").data[0]
+    assert dict(zip(cells.meta["columns"], cells.customdata[0][1])) == {"true class": "a", "predicted class": "b", "images": 2}
 
 
 def test_runs_of_one_method_have_tones_of_its_colour(rows):
@@ -387,6 +397,9 @@ def test_confusion_shares_sum_to_one_and_counts_are_told():
     figure = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
     assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
     assert probe.confusion(np.eye(100), [f"class {k}" for k in range(100)], "run").layout.xaxis.ticktext == ()
+    assert probe.confusion(np.eye(30), list(map(str, range(30))), "run").layout.yaxis.ticktext[29] == "29", "short ones fit"
+    long = probe.confusion(np.eye(30), [f"a long name of a class {k}" for k in range(30)], "run").layout
+    assert long.yaxis.ticktext == () and "names and counts are in the tooltips" in long.title.subtitle.text
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("predicted", "true"), "rows are the truth"
     assert figure.layout.yaxis.autorange == "reversed", "the first class is on top, as it is on the left"
     heat = figure.data[0]

@@ -63,3 +63,11 @@ def test_nothing_is_computed_and_no_number_drawn(shapes):
     step_bytes.cache_clear()
     counted(config_of("simclr", shapes, encoder="resnet50", image_size=224, batch_size=64))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_runs_that_no_shape_tells_apart_are_counted_once(shapes):
+    step_bytes.cache_clear()
+    many = {"seed": 3, "epochs": 7, "learning_rate": 0.9, "weight_decay": 0.1, "augment.blur": 0.7, "evaluate.knn_k": 3}
+    runs = {name: config_of("byol", shapes, **{name: value}) for name, value in many.items()}
+    held = of_runs(runs | {"wide": config_of("byol", shapes, batch_size=32)})
+    assert step_bytes.cache_info().misses == 2 and len(set(held.values())) == 2

@@ -19,6 +19,13 @@ def test_a_run_that_is_half_way_has_a_line_half_across():
     assert [float(end.split(",")[0]) for end in ends] == [spark.WIDTH - 2, spark.WIDTH / 2]
 
 
+def test_a_run_that_was_measured_once_has_a_dot():
+    x = np.arange(1.0, 3.0)
+    picture = ET.fromstring(spark.lines([("moco", x[:1], x[:1] / 4), ("byol", x, x / 4)], end=2.0))
+    (dot,) = picture.findall("{*}circle")
+    assert dot.get("fill") == style.colour("moco") and float(dot.get("cx")) == spark.WIDTH / 2
+
+
 def test_the_runs_share_the_height_between_them():
     """From the lowest accuracy of any of them to the highest: one scale, so that they can be compared."""
     x = np.arange(1.0, 201.0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sslcore import datasets, weights
 from sslcore.__main__ import main
@@ -112,6 +112,15 @@ def wait(experiment) -> launched.Transfer:
     while (going := launched.look(experiment)).alive:
         time.sleep(0.1)
     return going
+
+
+def test_weights_from_elsewhere_are_refused_with_what_they_lack(run, capsys):
+    weights_of = load_file(run.encoder_file)
+    save_file(weights_of, run.encoder_file)
+    assert transfer(run, "--to", "digits") == 2 and "it has no mean of its images' channels" in capsys.readouterr().err
+    weights_of["fc.weight"] = torch.zeros(1)
+    save_file(weights_of, run.encoder_file)
+    assert transfer(run, "--to", "digits") == 2 and "fc.weight" in (told := capsys.readouterr().err) and told.count("\n") == 1
 
 
 def test_a_process_of_its_own_probes_says_how_far_it_is_and_keeps_others_out(run):

@@ -4,6 +4,8 @@ import math
 import textwrap
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.figures import style
@@ -63,7 +65,9 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     )
     if ratio:
         shown = [tick for tick in _ticks((high - low) / math.log(10)) if low <= math.log(tick) <= high]
-        figure.update_xaxes(tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], tickangle=0)
+        figure.update_xaxes(
+            tickvals=[math.log(tick) for tick in shown], ticktext=[f"{tick:g}" for tick in shown], autotickangles=[0, -90]
+        )
     figure.add_trace(
         go.Scatter(
             x=mean,
@@ -81,6 +85,26 @@ def forest(steps: Sequence[Step]) -> go.Figure:
         )
     )
     return figure
+
+
+def table(steps: Sequence[Step]) -> pd.DataFrame:
+    """What `forest` shows, as numbers: ratios themselves, not their logarithms."""
+    ratio = any(step.ratio for step in steps)
+
+    def amount(value: float | None) -> float | None:
+        return None if value is None else float(np.exp(value)) if ratio else 100 * value
+
+    return pd.DataFrame(
+        {
+            "what it needs": step.says,
+            "times" if ratio else "points": amount(step.difference.mean),
+            "95 % from": amount(step.difference.low),
+            "95 % to": amount(step.difference.high),
+            "N": step.difference.seeds,
+            "told apart": step.apart,
+        }
+        for step in steps
+    )
 
 
 def _ticks(decades: float) -> Sequence[float]:

@@ -133,7 +133,7 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
     digits = ".3~s" if costs.max() / unit >= 1e6 else ",.3~r"  # 2.6P operations, 0.508 minutes
     for point in points:
         label, run = style.plain(point.label), style.plain(point.name)
-        spread = "" if point.cost_std is None else f" ± %{{customdata:{digits}}}"
+        spread = "" if point.cost_std is None else f" ± %{{customdata[0]:{digits}}}"
         interval = (
             "" if point.low is None else f"<br>95 %: {words.percent(point.low)} to {words.percent(point.high)}, N = {point.n}"
         )
@@ -142,7 +142,9 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             go.Scatter(
                 x=[point.cost / unit],
                 y=[point.worth],
-                customdata=None if point.cost_std is None else [point.cost_std / unit],
+                customdata=[[None if point.cost_std is None else point.cost_std / unit, point.low, point.high, point.n]],
+                meta={"columns": [f"std of {axis}", "95 % from", "95 % to", "N"]},
+                text=[run] if run else None,
                 mode="markers",
                 name=label,
                 legendgroup=label,

@@ -67,6 +67,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         colour, method = tone(rows, label), group[0]["method"]
         of_draws = by_share(group, results, name, "std")
         images = by_share(group, results, name, "n")
+        labelled = [of[0] if len(set(of := images.get(share, ()))) == 1 else None for share in shares]
         made = {share: aggregate(values) for share, values in shares.items()}
         spread = [next(iter(of_draws.get(share, ())), None) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
@@ -78,20 +79,21 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 line={"color": colour, "dash": style.dash(method), "width": 2},
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
-                customdata=[
-                    ["" if deviation is None else f" ± {100 * deviation:.1f} %", one.n, _how_many(images.get(share, ()))]
-                    for deviation, (share, one) in zip(spread, made.items())
+                text=[
+                    f"{'' if deviation is None else f' ± {100 * deviation:.1f} %'} with {share:.0%} of the labels{_how_many(n)}"
+                    for deviation, share, n in zip(spread, shares, labelled)
                 ],
-                hovertemplate="%{y:.1%}%{customdata[0]} with %{x:.0%} of the labels%{customdata[2]}, "
-                f"N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
+                customdata=[[deviation, one.n, n] for deviation, one, n in zip(spread, made.values(), labelled)],
+                meta={"columns": ["std", "N", "labelled images"]},
+                hovertemplate=f"%{{y:.1%}}%{{text}}, N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
             )
         )
     return figure.update_traces(cliponaxis=False)
 
 
-def _how_many(images: Sequence[float]) -> str:
+def _how_many(images: float | None) -> str:
     """How many labelled images a share is: 1 % of a small set may be one of each class, and so more."""
-    return f" ({words.count(round(images[0]), 'image')})" if len(set(images)) == 1 else ""
+    return "" if images is None else f" ({words.count(round(images), 'image')})"
 
 
 def heads(rows: Rows, results: Results) -> go.Figure:
@@ -196,6 +198,7 @@ def _add_pairs(
                     "line": {"width": 2, "color": colour},
                 },
                 text=[f"z{z_spread}", f"h{h_spread}"],
+                meta={"x": "accuracy"},
                 hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
             ),
             **place,

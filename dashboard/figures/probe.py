@@ -23,6 +23,7 @@ BASELINES = {
 OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
 BROWN = "#9a7d5f"
 MAX_CLASSES = 30
+SIDE = 360  # pixels of a confusion matrix with the names beside it
 
 
 def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
@@ -47,15 +48,14 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], _mean(group, column), label) for k, (label, group) in enumerate(groups.items())]
+        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
         levels = [of for of in levels if of[1] is not None]
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
-                x=[level for _, level, _ in levels],
-                y=[y for y, _, _ in levels],
+                x=[level for _, level in levels],
+                y=[y for y, _ in levels],
                 name=name,
-                text=[style.plain(label) for _, _, label in levels],
                 mode="markers",
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
@@ -192,24 +192,28 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     counts = np.asarray(counts, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blue = style.PALETTE[0]
-    places, ticks = list(range(len(classes))), [style.short(name) for name in classes]
-    gap = 1
-    if len(classes) > MAX_CLASSES:  # names would overlap, which the tooltips tell, and gaps would be much of the picture
-        places, ticks, gap = [], [], 0
+    size = _size_of_names(classes)
+    named = {"tickvals": [], "ticktext": []}
+    if size:
+        named = {
+            "tickvals": list(range(len(classes))),
+            "ticktext": [style.short(name) for name in classes],
+            "tickfont": {"size": size},
+        }
+    told = "counts" if size else "names and counts"
+    gap = 0 if len(classes) > MAX_CLASSES else 1  # of very many, gaps would be much of the picture
     names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
     return style.figure(
-        title={"text": style.plain(title), "subtitle": {"text": "colour: share of the true class; counts are in the tooltips"}},
+        title={"text": style.plain(title), "subtitle": {"text": f"colour: share of the true class; {told} are in the tooltips"}},
         xaxis={
             "title": {"text": "predicted"},
-            "tickvals": places,
-            "ticktext": ticks,
+            **named,
             "autotickangles": [0, -40, -90],  # to the left: a name that leaves the chart on the right is not drawn
             "constrain": "domain",
         },
         yaxis={
             "title": {"text": "true"},
-            "tickvals": places,
-            "ticktext": ticks,
+            **named,
             "autorange": "reversed",
             "scaleanchor": "x",
             "constrain": "domain",
@@ -224,6 +228,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             xgap=gap,
             ygap=gap,
             customdata=np.dstack([np.array(names, dtype=object), counts.astype(int).astype(object)]).tolist(),
+            meta={"z": "share of the true class", "columns": ["true class", "predicted class", "images"]},
             colorscale=[[0, style.faint(blue, 0.04)], [0.15, style.faint(blue, 0.3)], [1, blue]],
             colorbar={  # below, for beside the matrix it takes a third of a phone's width
                 "orientation": "h",
@@ -239,6 +244,12 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
             ),
         )
     )
+
+
+def _size_of_names(classes: Sequence[str]) -> int | None:
+    """Pixels of the letters in which the names fit beside a matrix on a phone, a line each; None where they would overlap."""
+    longest = max((len(style.short(name)) for name in classes), default=0)
+    return next((size for size in (13, 10) if 1.15 * size * len(classes) + 0.55 * size * longest <= SIDE), None)
 
 
 def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -27,6 +27,8 @@ def lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], end: float) -> s
         up = HEIGHT - 3 - (HEIGHT - 6) * (y[some] - low) / max(high - low, 1e-9)
         places = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up))
         drawn.append(f'<polyline points="{places}" {_stroke(method)} stroke-opacity="0.8"/>')
+        if len(some) == 1:  # of one point there is no line
+            drawn.append(f'<circle cx="{across[0]:.1f}" cy="{up[0]:.1f}" r="2" fill="{style.colour(method)}"/>')
     floor = f'<path d="M2 {HEIGHT - 1}H{WIDTH - 2}" stroke="{style.NEUTRAL}" stroke-opacity="0.4"/>'
     key, height = _key(list(dict.fromkeys(method for method, x, _ in curves if len(x))))
     return (

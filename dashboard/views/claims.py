@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import streamlit as st
 
 from dashboard import access, change, link, unprobed, words
@@ -98,6 +99,7 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
                     figures.forest(verdict.steps),
                     key=f"claims_forest_{k}",
                     height=max(CHART if claim.axis else 0, figures.height(verdict.steps)),
+                    data=figures.table(verdict.steps),
                     alt=f"The differences that the claim needs, with 95 % intervals: {' '.join(verdict.reasons)}",
                 )
             draw_curve(k, claim)
@@ -157,6 +159,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
             against(cells, axis, claim.parts[0].measure),
             key=f"claims_curve_{k}",
             height=CHART + 20,
+            data=pd.DataFrame(ablation.records(cells, [axis])),
             alt=f"Accuracy against {title(axis)}, a line a method",
         )
 

@@ -101,6 +101,7 @@ def say_each(protocols: Iterable[tuple[str, str]]) -> None:
 
 
 n_labels = len({row["label"] for row in rows})
+legend = 10 * max(0, n_labels - 6)  # pixels that the names of many lines take, two or more side by side
 plot(
     probe.accuracy(rows),
     key="probe_accuracy",
@@ -121,7 +122,7 @@ with grid.cell():
         plot(
             probe.per_class(rows, per_class),
             key="probe_classes",
-            height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)),
+            height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)) + legend,
             alt="Accuracy of the linear probe on each class, for each method",
         )
         if said := probe.which_classes(rows, n_classes):
@@ -149,7 +150,7 @@ if few:
             plot(
                 labels.few_labels(rows, probed, name),
                 key=f"probe_{name}",
-                height=400,
+                height=400 + legend,
                 alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
             )
     for name in few:
@@ -259,6 +260,7 @@ elif any(runs[name].encoder_file.exists() for name in probed):
             "Data set",
             [*datasets.NAMES, OWN],
             key="probe_dataset",
+            persist_state="session",  # while a probing goes on the field is away
             format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}",
             width=640,
         )
@@ -266,6 +268,7 @@ elif any(runs[name].encoder_file.exists() for name in probed):
             dataset = st.text_input(
                 "Path",
                 key="probe_path",
+                persist_state="session",
                 placeholder="/home/me/images",
                 width=300,
                 help=(

@@ -1,5 +1,6 @@
 """The chart in a browser: the right image on hover, picking, downloads, and zoom that stays."""
 
+import codecs
 import csv
 import io
 from contextlib import suppress
@@ -56,7 +57,12 @@ def draw():
     if wish["ticks"] > 99:  # another trace: the whole figure is fetched anew
         plain.add_trace(go.Scatter(x=np.arange(2), y=np.arange(2)))
     plot(plain, key="plain", alt="Three numbers", height=250)
-    plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=pd.DataFrame({"run": ["r, s"], "kNN": [0.5]}))
+    told = pd.DataFrame({"run": ["r, s", "=1+1"], "kNN": [0.5, -1]})
+    plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=told)
+    rows = style.figure(yaxis={"tickvals": [0, 1], "ticktext": ["MoCo", "b &lt; c"]})
+    told = {"customdata": [["d &lt; e"], ["f"]], "meta": {"x": "accuracy", "columns": ["class"]}}
+    rows.add_trace(go.Scatter(x=[0.5, -0.5], y=[0.84, -0.1], name="=1+1", **told))
+    plot(rows, key="rows", alt="Two rows", height=250)
 
 
 draw()
@@ -290,7 +296,8 @@ def test_downloads(grid):
         return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
     def rows(content: bytes) -> list[list[str]]:
-        return list(csv.reader(io.StringIO(content.decode())))
+        assert content.startswith(codecs.BOM_UTF8)  # without which Excel takes it for another code
+        return list(csv.reader(io.StringIO(content.decode("utf-8-sig"))))
 
     name, content = download("plain", "Download the data as CSV")
     assert name == "plain.csv"
@@ -305,7 +312,12 @@ def test_downloads(grid):
         ["mean", "0", "1", "0.1", "2"],
         ["mean", "1", "2", "0.2", "2"],
     ]
-    assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"]]
+    assert rows(download("given", "Download the data as CSV")[1]) == [["run", "kNN"], ["r, s", "0.5"], ["'=1+1", "-1.0"]]
+    assert rows(download("rows", "Download the data as CSV")[1]) == [
+        ["series", "accuracy", "y", "class"],
+        ["'=1+1", "0.5", "b < c", "d < e"],
+        ["'=1+1", "-0.5", "MoCo", "f"],
+    ]
     of_images = rows(download("grid", "Download the data as CSV")[1])
     assert of_images[0] == ["series", "x", "y", "index"] and of_images[98] == ["te,st", "1", "8", "97"] and len(of_images) == 145
 

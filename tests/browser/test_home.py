@@ -39,6 +39,9 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
         page.get_by_role("button", name=re.compile("Without weights")).click()
     file = tmp_path / "travels.zip"
     download.value.save_as(file)
+    with page.expect_download() as whole:
+        page.get_by_role("button", name=re.compile("With weights")).click()
+    assert (download.value.suggested_filename, whole.value.suggested_filename) == ("travels.zip", "travels-with-weights.zip")
     page.get_by_role("button", name="Close", exact=True).click()
     choose(page, "travels", "Delete")
     page.get_by_role("button", name="Delete", exact=True).click()

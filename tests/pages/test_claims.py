@@ -116,6 +116,18 @@ def test_the_forest_fills_what_is_told_apart():
     assert "<i>" not in str(figures.forest(steps).layout.yaxis.ticktext)
 
 
+def test_the_forest_as_numbers_has_ratios_themselves_and_points():
+    ratio = [
+        Step("needs more time", over_seeds([math.log(2), math.log(8)]), ratio=True),
+        Step("one", over_seeds([0]), ratio=True),
+    ]
+    times, one = figures.table(ratio).to_dict("records")
+    assert times["times"] == pytest.approx(4) and times["95 % from"] < 4 < times["95 % to"] and times["N"] == 2
+    assert one["times"] == 1 and math.isnan(one["95 % from"])
+    points = figures.table([Step("is ahead", over_seeds([0.01, 0.03]))])
+    assert points["points"].tolist() == [pytest.approx(2)] and list(points["told apart"]) == [False]
+
+
 def test_the_forest_of_ratios_names_them_where_their_logarithms_lie():
     steps = [Step("a", over_seeds([0.5, 0.6, 0.7]), ratio=True, p=0.01), Step("b", over_seeds([-0.1, 0.0, 0.1]), ratio=True)]
     figure = figures.forest(steps)
@@ -127,6 +139,7 @@ def test_the_forest_of_ratios_names_them_where_their_logarithms_lie():
     for at, told in zip(figure.layout.xaxis.tickvals, figure.layout.xaxis.ticktext):
         assert at == pytest.approx(math.log(float(told)), abs=0.01) and low <= at <= high
     assert "1" in figure.layout.xaxis.ticktext
+    assert figure.layout.xaxis.autotickangles == (0, -90), "side by side, or on end where a phone has no room for that"
 
 
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):

@@ -447,5 +447,5 @@ def test_the_pareto_line_joins_what_none_beats():
 def test_only_counts_are_told_in_thousands_and_millions(cost, unit, digits):
     """Half a minute is no 508m minutes."""
     figure = evidence.cost([evidence.Point("a", "byol", "#009e73", cost, 0.5, 2, cost_std=cost / 9)], "Accuracy", "s", unit)
-    assert f"%{{x:{digits}}} ± %{{customdata:{digits}}} s" in figure.data[-1].hovertemplate
-    assert figure.data[-1].customdata[0] == pytest.approx(cost / 9 / unit)
+    assert f"%{{x:{digits}}} ± %{{customdata[0]:{digits}}} s" in figure.data[-1].hovertemplate
+    assert figure.data[-1].customdata[0][0] == pytest.approx(cost / 9 / unit)

@@ -47,19 +47,21 @@ def test_few_labels_of_a_single_run_have_the_spread_over_its_draws(experiment):
     alone = [row for row in rows if row["seed"] == 0]
     *_, byol = labels.few_labels(alone, results, "label_efficiency").data
     assert list(byol.x) == [0.01, 0.1, 1] and list(byol.error_y.array) == [0.03, 0.01, None]
-    told = [(" ± 3.0 %", 1), (" ± 1.0 %", 1), ("", 1)]
-    assert [tuple(of[:2]) for of in byol.customdata] == told, "of all labels there is one draw, and so no spread"
+    told = [(0.03, 1, 40), (0.01, 1, 400), (None, 1, 4000)]
+    assert list(map(tuple, byol.customdata)) == told, "of all labels there is one draw, and so no spread"
+    assert byol.meta["columns"] == ["std", "N", "labelled images"]
+    assert [text.partition(" with")[0] for text in byol.text] == [" ± 3.0 %", " ± 1.0 %", ""]
 
 
 def test_how_many_images_a_share_is_stands_beside_it_where_all_runs_had_as_many(experiment):
     rows, results = drawn(experiment)
 
     def told():
-        return [of[2] for of in labels.few_labels(rows, results, "label_efficiency").data[-1].customdata]
+        return [text.partition(" with ")[2] for text in labels.few_labels(rows, results, "label_efficiency").data[-1].text]
 
-    assert told() == [" (40 images)", " (400 images)", " (4,000 images)"]
+    assert told() == ["1% of the labels (40 images)", "10% of the labels (400 images)", "100% of the labels (4,000 images)"]
     next(result for name, result in results.items() if name.startswith("byol"))["label_efficiency"][0]["n"] = 12
-    assert told() == ["", " (400 images)", " (4,000 images)"]
+    assert told()[:2] == ["1% of the labels", "10% of the labels (400 images)"]
 
 
 def test_shares_go_from_few_labels_to_all_and_none_is_no_share(experiment):
@@ -103,6 +105,7 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     forgets = labels.forgets(rows, results)
     assert sorted(shape.x0 for shape in forgets.layout.shapes) == [0.25, 0.25, 0.5, 0.5]
     assert [trace.name for trace in forgets.data[:2]] == ["MoCo, grey or not", "SimCLR, grey or not"], "so are their data as CSV"
+    assert forgets.data[0].meta["x"] == "accuracy", "for there the axes of its panels have no titles"
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
@@ -171,6 +174,7 @@ def test_the_page_shows_what_there_is(experiment):
     assert "Both in eval mode" in words
     moved = printed(app)[-1]
     assert set(moved["On"]) == {"digits"} and moved["N"].tolist() == ["2"] * 3
+    assert set(moved["Test images"]) == {"1,360"}, "a share of few images says little"
 
 
 def test_a_number_of_fewer_seeds_than_the_linear_probe_says_of_how_many(experiment):
@@ -237,9 +241,10 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     (experiment.path / transfer.LOG).write_text(
         json.dumps({"dataset": "digits", "runs": names}) + f"\n{names[0]}: linear 81.2%\n"
     )
-    app = open_page("probe", experiment=experiment.name)
+    app.run()
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
     os.close(log)
+    assert app.run().text_input(key="probe_path").value == "/nowhere/at/all", "it need not be typed again"
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value
     (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "/b/digits", "runs": names}) + "\nhalf\n")
     assert "probed on b/digits" in open_page("probe", experiment=experiment.name).error[0].value.replace("\\", "")
