@@ -1,15 +1,14 @@
 """What the launch form describes: a starting point and the reader's changes, as a spec and as a shell command."""
 
 import math
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import yaml
 
+from dashboard import shell
 from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
@@ -154,19 +153,18 @@ class Draft:
 
     def command(self, store: Store, name: str, engine: str = "local") -> str:
         """The shell command that launches the same; with the file it needs before it, where flags do not suffice."""
-        more = [] if store.root == Path("experiments").resolve() else ["--root", str(store.root)]
-        more += ["--engine", engine] if engine != "local" else []
+        more = ["--engine", engine] if engine != "local" else []
         if self.start.source is None or any(self.by_method.values()) or self.question != self.start.spec.question:
             return (
                 f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n"
-                f"{_shell('launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"
+                f"{shell.line(store, 'launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"
             )
         words = [self.start.source, "--name", name, *option_words("--title", self.title)]
         if self.settings:
             words += ["--set", *settings_words(self.settings)]
         if self.axes:
             words += ["--vary", *axes_words(self.axes)]
-        return _shell("launch", *words, *more)
+        return shell.line(store, "launch", *words, *more)
 
 
 def expected_seconds(store: Store, configs: Mapping[str, RunConfig]) -> float | None:
@@ -176,10 +174,6 @@ def expected_seconds(store: Store, configs: Mapping[str, RunConfig]) -> float | 
     measured = (entry for run in runs if (entry := ablation.made(run)) and entry.numbers["images_per_second"])
     asked = [ablation.to_make("", name, config) for name, config in configs.items()]
     return ablation.seconds_to_run(asked, list(islice(measured, LATEST)))
-
-
-def _shell(*words: str) -> str:
-    return shlex.join(["python", "-m", "sslcore", *words])
 
 
 def in_yaml(spec: Spec) -> str:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import plot, tables, words
+from dashboard import plot, shell, tables, words
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
@@ -68,7 +68,7 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     shown = tables.by_method(found)
     if unreadable := [run for run in found if not run.readable_config]:
         names = ", ".join(run.name for run in unreadable)
-        again = f"In a shell, python -m sslcore complete {unreadable[0].path.parent.name} writes it anew."
+        again = f"In a shell, {shell.line(Store(), 'complete', unreadable[0].path.parent.name)} writes it anew."
         st.warning(words.plain(f"Left out, as config.json cannot be read: {names}. {again}"), icon=":material/draft:")
     if not shown:
         if experiment.spec().hidden:
@@ -89,7 +89,7 @@ def say_cautions(runs: Iterable[Run]) -> None:
     statuses = {run: run.status() for run in runs}
     if damaged := [run for run, status in statuses.items() if status.state == "finished" and not run.results()]:
         names = ", ".join(run.name for run in damaged)
-        again = f"In a shell, python -m sslcore evaluate {damaged[0].id} makes it again."
+        again = f"In a shell, {shell.line(Store(), 'evaluate', damaged[0].id)} makes it again."
         st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
     if said := warned({run.name: status for run, status in statuses.items()}):
         with st.expander(words.count(len(said), "warning") + " of these runs", icon=":material/warning:"):

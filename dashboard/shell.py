@@ -1,14 +1,23 @@
-"""What the screen leaves to a process of its own, `python -m sslcore …`, and waits for: whatever needs torch."""
+"""`python -m sslcore …`: what the screen leaves to a process of its own, and what a reader may do in a shell."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from sslcore.experiment import Store
+
 LIMIT_SECONDS = 600  # a data set may have to be downloaded first
 
 
+def line(store: Store, *words: str) -> str:
+    """A command for the reader's shell that finds this store."""
+    root = [] if store.root == Path("experiments").resolve() else ["--root", str(store.root)]
+    return shlex.join(["python", "-m", "sslcore", *words, *root])
+
+
 def run(*words: str) -> str:
-    """What a command of sslcore prints. Raises ValueError, in one line, where it fails."""
+    """What a command prints, run in a process of its own. Raises ValueError, in one line, where it fails."""
     command = [sys.executable, "-m", "sslcore", *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, cwd=Path(__file__).parents[1])

@@ -158,7 +158,7 @@ class Contents:
         states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in self.runs).items())
         runs = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}" + (f" ({states})" if states else "")
         title = printable(self.title) or self.name
-        return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {in_bytes(self.n_bytes)}"
+        return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {in_bytes(self.n_bytes)} unpacked"
 
 
 def look(file: Path | str | BinaryIO) -> Contents:

@@ -209,7 +209,7 @@ def test_the_command_line(store, experiment, tmp_path, capsys):
     assert main(["import", str(file), "--root", str(store.root)]) == 0
     said = capsys.readouterr().out
     assert (
-        f"2 runs (2 finished), without checkpoints, {in_bytes(archive.look(file).n_bytes)}\n" in said
+        f"2 runs (2 finished), without checkpoints, {in_bytes(archive.look(file).n_bytes)} unpacked\n" in said
         and "byol-bs32-s0  byol, finished" in said
         and "imported as photos-2" in said
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from dashboard import access, change, link, questions, tables, unprobed, words
+from dashboard import access, change, link, questions, shell, tables, unprobed, words
 from dashboard.figures import labels, probe
 from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_votes
 from dashboard.plot import plot
@@ -288,4 +288,4 @@ elif any(runs[name].encoder_file.exists() for name in probed):
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
-st.caption(f"In a shell: python -m sslcore transfer {words.plain(experiment.name)} --to digits")
+st.caption(words.plain(f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', 'digits')}"))

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, menu, metrics, tables, trash, words
+from dashboard import access, change, cluster, link, machine, menu, metrics, shell, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
@@ -136,8 +136,9 @@ def resumed(run: Run) -> str:
     return barred(run) or ("Resume goes on from the last checkpoint." if run.has_checkpoint() else anew)
 
 
-def damaged(file: str, command: str) -> None:
-    st.warning(words.plain(f"{file} cannot be read. In a shell, python -m sslcore {command}."), icon=":material/draft:")
+def damaged(file: str, says: str, *command: str) -> None:
+    again = f"In a shell, {shell.line(store, *command)} {says}."
+    st.warning(words.plain(f"{file} cannot be read. {again}"), icon=":material/draft:")
 
 
 def row(run: Run, status: Status) -> None:
@@ -167,11 +168,11 @@ def row(run: Run, status: Status) -> None:
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
         elif status.state == "finished" and not run.results():
-            damaged("results.json", f"evaluate {run.id} makes it again")
+            damaged("results.json", "makes it again", "evaluate", run.id)
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
         if not run.readable_config:
-            damaged("config.json", f"complete {experiment.name} writes it anew")
+            damaged("config.json", "writes it anew", "complete", experiment.name)
         for warning in status.warnings:
             st.warning(words.plain(warning), icon=":material/warning:")
 

@@ -63,7 +63,7 @@ def test_what_is_hidden_or_unreadable_is_not_said_to_be_complete(experiment):
     experiment.run("byol-bs16-s0").config_file.write_text("{")
     shown = texts(open_page("ablations", experiment="sizes")).replace("\\", "")
     assert "Every run shown has a result; 2 others of the grid: hidden, or their config cannot be read" in shown
-    assert "config.json cannot be read: byol-bs16-s0" in shown and "complete sizes writes it anew" in shown
+    assert "config.json cannot be read: byol-bs16-s0" in shown and f"complete sizes --root {Store().root} writes it anew" in shown
 
 
 def test_a_run_is_missing_only_where_it_has_no_result_and_what_cannot_be_read_is_told(experiment):

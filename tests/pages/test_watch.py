@@ -102,8 +102,9 @@ def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():
     one.results_file.write_text("{ torn")
     other.config_file.write_text("{ torn")
     shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
-    assert f"results.json cannot be read. In a shell, python -m sslcore evaluate {one.id} makes it again." in shown
-    assert "config.json cannot be read. In a shell, python -m sslcore complete photos writes it anew." in shown
+    root = f"--root {Store().root}"
+    assert f"results.json cannot be read. In a shell, python -m sslcore evaluate {one.id} {root} makes it again." in shown
+    assert f"config.json cannot be read. In a shell, python -m sslcore complete photos {root} writes it anew." in shown
 
 
 def test_without_labels_watch_draws_what_needs_none():
