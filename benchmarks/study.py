@@ -12,6 +12,7 @@ from dashboard import questions, tables, words
 from dashboard.figures import ablation as said
 from sslcore.analysis import ablation, claims, pairs, stats
 from sslcore.analysis.ablation import Cell
+from sslcore.analysis.order import in_order
 from sslcore.config import varying
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.methods import METHODS
@@ -70,9 +71,7 @@ def environment(run: Run) -> str:
 
 
 def of_one(experiment: Experiment) -> Iterator[str]:
-    runs = [run for run in experiment.runs() if run.status().state == "finished"]
-    varied = varying(run.config for run in runs)
-    runs = tables.by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
+    runs = in_order(run for run in experiment.runs() if run.status().state == "finished")
     if not runs:
         yield "No run has finished."
         return

@@ -18,8 +18,9 @@ from urllib.parse import quote
 
 import streamlit as st
 
-from dashboard import plot, shell, tables, words
+from dashboard import plot, shell, words
 from sslcore.analysis.images import data_sets
+from sslcore.analysis.order import by_method, listed
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.naming import told_apart
@@ -65,7 +66,7 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     """
     experiment = heading(title, beside=True, points=points)
     found = runs(experiment)
-    shown = tables.by_method(found)
+    shown = by_method(found)
     if unreadable := [run for run in found if not run.readable_config]:
         names = ", ".join(run.name for run in unreadable)
         again = f"In a shell, {shell.line(Store(), 'complete', unreadable[0].path.parent.name)} writes it anew."
@@ -211,9 +212,8 @@ def runs(experiment: Experiment) -> list[Run]:
 def own_runs(experiment: Experiment) -> list[Run]:
     """The experiment's runs as `runs` lists them, without those of others; what cannot be read comes last."""
     spec = experiment.spec()
-    seen = [run for run in experiment.runs() if run.name not in spec.hidden or _hidden_are_shown()]
-    ordered = [*tables.in_order(seen), *(run for run in seen if not run.readable_config)]
-    return sorted(ordered, key=lambda run: run.name not in spec.pinned)
+    seen = (run for run in experiment.runs() if run.name not in spec.hidden or _hidden_are_shown())
+    return sorted(listed(seen), key=lambda run: run.name not in spec.pinned)
 
 
 # -- The way to other pages ------------------------------------------------------------------

@@ -12,8 +12,9 @@ import pandas as pd
 
 from dashboard import words
 from dashboard.metrics import PLACES, Logged, logged
-from sslcore.analysis import ablation, pairs
+from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
+from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import NUMBERS, SETTINGS, number, run_rows
 from sslcore.config import get, is_anothers, varying
 from sslcore.experiment import Run, Store
@@ -40,19 +41,6 @@ def image_sizes(store: Store) -> dict[str, list[int]]:
 def _dataset(folder: Path, stamp: Stamp) -> tuple[str, int] | None:
     own = Run(folder).readable_config
     return (own.dataset, own.image_size) if own else None
-
-
-def by_method(runs: Iterable[Run]) -> list[Run]:
-    """The runs that can be read, in the registry's order of their methods; those of one method stay in their order."""
-    order = list(METHODS)
-    return sorted((run for run in runs if run.readable_config), key=lambda run: order.index(run.config.method))
-
-
-def in_order(runs: Iterable[Run]) -> list[Run]:
-    """The runs that can be read, by method, and by size within the settings that vary."""
-    runs = by_method(runs)
-    varied = varying(run.config for run in runs)
-    return by_method(sorted(runs, key=lambda run: [pairs.place(run, name) for name in varied]))
 
 
 def named(runs: Iterable[Run]) -> dict[str, Run]:

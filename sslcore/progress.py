@@ -125,7 +125,9 @@ def states(runs: Sequence[Run]) -> str:
 
 def results(runs: Sequence[Run]) -> Table:
     """Method and whatever else differs, against accuracies and time; mean ± std over seeds where there are several."""
-    rows = by_seed(run_rows(runs))
+    from sslcore.analysis.order import listed  # and scipy with it, for which nobody waits before
+
+    rows = by_seed(run_rows(listed(runs)))
     axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
     seeds = any(len(row["seeds"]) > 1 for row in rows)
     ended = all(row["states"] == ["finished"] * len(row["runs"]) for row in rows)

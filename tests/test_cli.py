@@ -393,6 +393,8 @@ def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
         terminal.print(table)
     numbers = [sorted(re.findall(r"[\d.:]+", terminal.file.getvalue())) for terminal in (wide, usual)]
     assert numbers[0] == numbers[1] and "…" not in usual.file.getvalue()
+    rows = [line.split()[:2] for line in wide.file.getvalue().splitlines() if "moco" in line]
+    assert rows == [["moco", "64"], ["moco", "256"]], "by size, as pages have them"
 
 
 def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_starts, capsys):

@@ -219,7 +219,7 @@ def test_the_store_is_named_where_the_shell_would_take_another(tmp_path):
 
 def test_the_store_and_the_engine_are_named_where_a_file_has_to_be_written_too(tmp_path):
     for case in ("unchanged", "own"):
-        assert DRAFTS[case].command(Store(tmp_path), "x", "slurm").endswith(f"--root {tmp_path} --engine slurm")
+        assert DRAFTS[case].command(Store(tmp_path), "x", "slurm").endswith(f"--engine slurm --root {tmp_path}")
         assert "--engine" not in DRAFTS[case].command(Store(tmp_path), "x")
 
 

@@ -23,6 +23,7 @@ from dashboard.__main__ import main
 from dashboard.figures import style
 from dashboard.report import charts
 from sslcore.analysis import pairs
+from sslcore.analysis.order import in_order
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -146,7 +147,7 @@ def test_its_table_says_what_the_folder_says(experiment, page):
         assert " ".join([row["label"], "2", tables.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
         assert words.duration(row["seconds"]) in text
     compared, _ = pairs.compare(
-        pairs.contestants(tables.in_order(experiment.runs()), "method"),
+        pairs.contestants(in_order(experiment.runs()), "method"),
         {m: style.title(m) for m in synthetic.QUALITY},
         [],
         "linear",
@@ -294,7 +295,7 @@ def test_it_says_at_its_head_on_what_and_for_how_long_all_runs_were_trained(expe
 def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monkeypatch):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
     synthetic.embed(experiment)
-    moco, byol = tables.in_order(experiment.runs())
+    moco, byol = in_order(experiment.runs())
     byol.views_file.write_bytes(b"a picture")
     for run, side in ((moco, 32), (byol, 16)):
         baselines = run.results()["baselines"] | {"pixels": {"knn": 0.4, "side": side}}
@@ -312,7 +313,7 @@ def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monke
 def test_a_layout_is_turned_to_agree_with_one_of_the_same_images_alone(tmp_path, data_cache, checksums):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
     synthetic.embed(experiment)
-    first, second = tables.in_order(experiment.runs())
+    first, second = in_order(experiment.runs())
     for run, checksum in zip((first, second), checksums):
         write_json(run.environment_file, {"data": {"checksum": checksum}})
     layout = pd.read_parquet(second.umap_file)

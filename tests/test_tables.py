@@ -8,6 +8,7 @@ import pytest
 
 from dashboard import tables
 from dashboard.figures.axes import said
+from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Store
 from sslcore.files import write_json
@@ -25,7 +26,7 @@ def column(run, name: str) -> np.ndarray:
 
 
 def test_curves_are_the_metrics_of_the_folder(experiment):
-    for run, curve in zip(tables.by_method(experiment.runs()), tables.curves(experiment.runs())):
+    for run, curve in zip(by_method(experiment.runs()), tables.curves(experiment.runs())):
         for name in ("step", "epoch", "loss", "knn", "effective_rank"):
             np.testing.assert_array_equal(curve[name], column(run, name))
         steps, epochs, knn = curve.pairs("knn", "epoch")
@@ -117,7 +118,7 @@ def test_runs_of_one_name_in_several_experiments_stay_apart(tmp_path):
 
 def test_unreadable_run_is_left_out(experiment):
     experiment.runs()[0].config_file.write_text('{"method": "sorcery"}')
-    assert len(tables.by_method(experiment.runs())) == len(experiment.runs()) - 1
+    assert len(by_method(experiment.runs())) == len(experiment.runs()) - 1
     assert len(tables.summary(experiment.runs())) == len(experiment.runs()) - 1
 
 
@@ -149,11 +150,3 @@ def test_accuracies_as_text():
     assert tables.share(0.8741, 0.0062) == "87.4 ± 0.6 %"
     assert tables.share(0.8741) == "87.4 %"
     assert tables.share(None, None) == "–"
-
-
-def test_runs_stand_by_method_and_by_size(tmp_path):
-    experiment = synthetic.store(
-        tmp_path / "store", methods=("byol", "moco"), axes={"batch_size": [1024, 16, 128]}, seeds=(0, 1), steps=20
-    )
-    expected = [f"{method}-bs{size}-s{seed}" for method in ("moco", "byol") for size in (16, 128, 1024) for seed in (0, 1)]
-    assert [run.name for run in tables.in_order(experiment.runs())] == expected

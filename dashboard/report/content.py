@@ -10,6 +10,7 @@ from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
 from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
+from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
 from sslcore.config import flatten
@@ -36,7 +37,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     """What both forms say."""
     spec = experiment.spec()
     own = experiment.runs()
-    chosen = tables.in_order(run for run in own if run.name not in spec.hidden)
+    chosen = in_order(run for run in own if run.name not in spec.hidden)
     compared, apart = pairs.of_methods(chosen)
     rows = tables.summary(chosen)
     folded = by_seed(rows)

@@ -8,6 +8,7 @@ from dashboard.figures import curves, style
 from dashboard.figures.measures import unlike_machines, watched
 from dashboard.plot import plot
 from dashboard.printed import printed
+from sslcore.analysis.order import in_order
 from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
@@ -18,7 +19,7 @@ experiment, runs = link.header("Compare")
 
 # -- What the reader chooses ---------------------------------------------------------------
 
-named = tables.named(tables.in_order(runs))
+named = tables.named(in_order(runs))
 
 
 def why_not(name: str) -> str:

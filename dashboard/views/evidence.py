@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from dashboard import link, tables, unprobed, words
+from dashboard import link, unprobed, words
 from dashboard.sections.evidence import asked, budgets, costs, every_pair, images
 from sslcore.analysis import pairs
+from sslcore.analysis.order import in_order
 
 experiment, runs = link.header("Evidence")
-probed = tables.in_order(run for run in runs if pairs.accuracy(run, "linear") is not None)
+probed = in_order(run for run in runs if pairs.accuracy(run, "linear") is not None)
 if not probed:
     unprobed.say(
         runs,

@@ -10,6 +10,7 @@ from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
+from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import by_seed, kind, untrained, vote
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.launch import NotStarted
@@ -255,7 +256,7 @@ def card(experiment: Experiment) -> None:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
             varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
-            on = told_apart(data_sets(tables.by_method(runs)).values())
+            on = told_apart(data_sets(by_method(runs)).values())
             about_it = [
                 experiment.name,
                 ", ".join(on.values()),
@@ -315,7 +316,7 @@ def badges(states: Counter, spec: Spec) -> None:
 
 def draw_curve(experiment: Experiment, runs: list[Run]) -> None:
     """How kNN accuracy rises, a line a run; nothing before it is measured."""
-    runs = tables.by_method(runs)
+    runs = by_method(runs)
     measured = [(run.config.method, *metrics.knn(run)) for run in runs]
     accuracies = [y for _, _, y in measured if len(y)]
     if accuracies:

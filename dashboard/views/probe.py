@@ -11,12 +11,13 @@ from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
 from sslcore.analysis import pairs
+from sslcore.analysis.order import in_order
 from sslcore.analysis.summary import by_seed
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
 
 experiment, runs = link.header("Probe")
-runs = tables.named(tables.in_order(runs))
+runs = tables.named(in_order(runs))
 results = {name: result for name, run in runs.items() if (result := run.results())}
 states = [run.status().state for name, run in runs.items() if name not in results]
 probed = {name: result for name, result in results.items() if result.get("linear")}

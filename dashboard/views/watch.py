@@ -8,6 +8,7 @@ from dashboard import access, change, cluster, link, machine, menu, metrics, she
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
+from sslcore.analysis.order import by_method, in_order
 from sslcore.analysis.summary import number
 from sslcore.experiment import Run, Store
 from sslcore.launch.slots import HOST
@@ -218,7 +219,7 @@ overview()
 
 # -- Live: the curves ---------------------------------------------------------------------------
 
-ordered = tables.in_order(runs.values())  # pinned or not, so that each line has the tone that it has on other pages
+ordered = in_order(runs.values())  # pinned or not, so that each line has the tone that it has on other pages
 
 
 @st.fragment(run_every=tick)
@@ -227,7 +228,7 @@ def live_curves() -> None:
     if not logged:
         st.info(curves.NOTHING if active else "These runs have logged nothing.", icon=":material/hourglass_empty:")
         return
-    readable = tables.by_method(ordered)
+    readable = by_method(ordered)
     # kNN, but without labels there is none
     shown = next((name for name in curves.METRICS if any(curve.has(name) for curve in logged)), "knn")
     plot(
