@@ -1,6 +1,5 @@
 """The command line: in this process where that is enough, as a real command where processes matter."""
 
-import io
 import json
 import os
 import re
@@ -17,9 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from rich.console import Console
 
-from sslcore import launch, plan, progress
+from sslcore import launch, plan
 from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
@@ -349,16 +347,6 @@ def test_root_may_stand_before_or_after_the_command(command, store, tmp_path, no
     assert (tmp_path / "elsewhere" / "r").is_dir() and not store.root.exists()
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_on_a_terminal_each_run_has_a_bar_and_elsewhere_lines(terminal, store):
-    experiment = synthetic.store(store.root, ("moco", "byol"), (0,))
-    out = Console(file=io.StringIO(), force_terminal=terminal, width=100)
-    assert progress.wait(experiment, out)
-    said = out.file.getvalue()
-    for run in experiment.runs():
-        assert re.search(rf"{run.name}.* 100 % finished" if terminal else rf"(?m)^{run.name}: finished$", said)
-
-
 @pytest.mark.parametrize("wait", ["", " --wait"])
 def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store, tmp_path, nothing_starts, capsys, monkeypatch):
     monkeypatch.setattr("sslcore.progress.wait", lambda experiment, out: True)
@@ -369,32 +357,6 @@ def test_who_has_launched_is_sent_to_the_store_in_which_the_runs_are(wait, store
         assert shlex.split(command) == ["python", "-m", "dashboard", *root]
     assert main(shlex.split(f"launch photos{wait}")) == 0
     assert capsys.readouterr().out.endswith("in the browser: make app\n"), "which opens the store of this environment"
-
-
-@pytest.mark.parametrize("width", [80, 160])
-def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is_said_of_it(width, store, monkeypatch):
-    said = "pretrain, epoch 5.0/900, 1,063 images/s, kNN 81.2 %, 28:32 left"
-    monkeypatch.setattr(progress, "in_words", lambda run, status: said)
-    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    bars = progress.Bars(terminal)
-    for run in store.create("e", Spec(), dict.fromkeys(["simclr-bs256-temperature0.5-s0", "moco"], resolve({}))).runs():
-        bars(run, run.status().model_copy(update={"state": "running", "progress": 0.42}))
-    terminal.print(bars.live.get_renderable())
-    shown = " ".join(terminal.file.getvalue().split())
-    assert f"42 % {said.partition(' kNN')[0]}" in shown and "28:32 left" in shown and ("━" in shown) == (width == 160)
-    assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
-
-
-def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
-    spec = Spec(base={"dataset": "digits"}, axes={"method": ["moco"], "batch_size": [64, 256], "seed": [0, 1]})
-    wide, usual = (Console(file=io.StringIO(), width=width) for width in (200, 80))
-    table = progress.results(synthetic.finished(store.root, spec, steps=2).runs())
-    for terminal in (wide, usual):
-        terminal.print(table)
-    numbers = [sorted(re.findall(r"[\d.:]+", terminal.file.getvalue())) for terminal in (wide, usual)]
-    assert numbers[0] == numbers[1] and "…" not in usual.file.getvalue()
-    rows = [line.split()[:2] for line in wide.file.getvalue().splitlines() if "moco" in line]
-    assert rows == [["moco", "64"], ["moco", "256"]], "by size, as pages have them"
 
 
 def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_starts, capsys):

@@ -1,0 +1,53 @@
+"""Runs on a terminal: what is told while they train, and the table of results."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from sslcore import progress
+from sslcore.config import resolve
+from sslcore.experiment import Spec, Store
+from tests import synthetic
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_on_a_terminal_each_run_has_a_bar_and_elsewhere_lines(terminal, store):
+    experiment = synthetic.store(store.root, ("moco", "byol"), (0,))
+    out = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    assert progress.wait(experiment, out)
+    said = out.file.getvalue()
+    for run in experiment.runs():
+        assert re.search(rf"{run.name}.* 100 % finished" if terminal else rf"(?m)^{run.name}: finished$", said)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is_said_of_it(width, store, monkeypatch):
+    said = "pretrain, epoch 5.0/900, 1,063 images/s, kNN 81.2 %, 28:32 left"
+    monkeypatch.setattr(progress, "in_words", lambda run, status: said)
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    bars = progress.Bars(terminal)
+    for run in store.create("e", Spec(), dict.fromkeys(["simclr-bs256-temperature0.5-s0", "moco"], resolve({}))).runs():
+        bars(run, run.status().model_copy(update={"state": "running", "progress": 0.42}))
+    terminal.print(bars.live.get_renderable())
+    shown = " ".join(terminal.file.getvalue().split())
+    assert f"42 % {said.partition(' kNN')[0]}" in shown and "28:32 left" in shown and ("━" in shown) == (width == 160)
+    assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
+
+
+def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
+    spec = Spec(base={"dataset": "digits"}, axes={"method": ["moco"], "batch_size": [64, 256], "seed": [0, 1]})
+    wide, usual = (Console(file=io.StringIO(), width=width) for width in (200, 80))
+    table = progress.results(synthetic.finished(store.root, spec, steps=2).runs())
+    for terminal in (wide, usual):
+        terminal.print(table)
+    numbers = [sorted(re.findall(r"[\d.:]+", terminal.file.getvalue())) for terminal in (wide, usual)]
+    assert numbers[0] == numbers[1] and "…" not in usual.file.getvalue()
+    rows = [line.split()[:2] for line in wide.file.getvalue().splitlines() if "moco" in line]
+    assert rows == [["moco", "64"], ["moco", "256"]], "by size, as pages have them"
