@@ -16,6 +16,7 @@ def new_pages() -> int:
 
 fresh = new_pages()
 memory.keep_freed()
+new_pages()  # 2 to 8 of the 20 times, until the heap is as large
 print(fresh, new_pages())
 """
 
@@ -23,4 +24,4 @@ print(fresh, new_pages())
 def test_a_training_asks_for_no_page_twice():
     said = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=120).stdout
     fresh, kept = map(int, said.split())
-    assert kept < fresh / 5, "once or twice, until the heap is as large"
+    assert kept < fresh / 100
