@@ -405,3 +405,11 @@ def test_confusion_shares_sum_to_one_and_counts_are_told():
     heat = figure.data[0]
     assert np.allclose(heat.z, [[0.8, 0.2], [0, 0]]) and heat.zmax == 1, "a colour is the same share in every run's"
     assert heat.customdata[0][1] == ("a", "b", 2) or list(heat.customdata[0][1]) == ["a", "b", 2]
+
+
+def test_a_chart_has_room_for_each_line_of_its_legend():
+    labels = [f"SimCLR · batch {size}" for size in (16, 64, 256, 1024)]
+    rooms = [style.legend_room(labels[:n], 540) for n in (1, 2, 3, 4)]
+    assert rooms[0] == rooms[1] == 0 < rooms[2] == rooms[3], "two stand in a line"
+    assert style.legend_room(labels * 3, 540) == rooms[3], "runs of one label have one name"
+    assert style.legend_room(labels, 300) == 3 * rooms[3], "in a narrow chart each has a line of its own"

@@ -20,6 +20,13 @@ from sslcore.naming import told_apart
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}
+ALT = {  # of each chart, in words for who cannot see it
+    **{name: f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method" for name, title in FEW.items()},
+    "heads": "Accuracy of the linear probe of h and of z, for each method",
+    "forgets": (
+        "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
+    ),
+}
 BESIDE = {  # what else a chart's subtitle says
     "label_efficiency": ", of a single run over draws of the labels",
     "fine_tuning": "; from scratch: mean over recipes",

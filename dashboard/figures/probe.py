@@ -20,6 +20,16 @@ BASELINES = {
     "random_knn": "untrained encoder, kNN",
     "pixels_knn": "raw pixels, kNN",
 }
+ALT = {  # of each chart, in words for who cannot see it
+    "accuracy": (
+        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
+    ),
+    "per_class": "Accuracy of the linear probe on each class, for each method",
+}
+BARS = (
+    "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what "
+    "needs no training."
+)
 OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
 BROWN = "#9a7d5f"
 MAX_CLASSES = 30

@@ -131,6 +131,12 @@ def key(name: str, symbol: str, size: int = 10, colour: str = NEUTRAL, width: in
     return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
 
 
+def legend_room(labels: Sequence[str], width: int) -> int:
+    """Pixels that a chart's legend takes beyond its first line, at most, where the chart is `width` wide."""
+    in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))  # a label may be followed by its N
+    return 29 * (-(-len(set(labels)) // in_a_line) - 1)
+
+
 def figure(traces: Sequence[Mapping] = (), **layout) -> go.Figure:
     """A figure in this style, empty but for `traces`, taken as they are: plotly needs half a millisecond to check one."""
     return go.Figure(list(traces), layout={"template": TEMPLATE, **layout}, _validate=not traces)

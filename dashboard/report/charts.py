@@ -20,7 +20,7 @@ from sslcore.experiment import Experiment, Run
 MAX_PANELS = 6  # embeddings and confusion matrices: one a label
 MAX_AXES = 3  # along which ablations are drawn
 MAX_POINTS = 2000  # an embedding
-LEGEND = 20  # pixels of a line in a legend
+WIDE = 480  # pixels: about the width of a chart, where two stand side by side
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,15 @@ def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) 
 def _accuracy(rows: labels.Rows) -> list[Chart]:
     if not rows:
         return []
-    n_labels = len({row["label"] for row in rows})
-    caption = (
-        "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: "
-        "what needs no training."
-    )
-    alt = (
-        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
-    )
-    return [Chart(probe.accuracy(rows), "accuracy", alt, 190 + 62 * n_labels, caption)]
+    return [Chart(probe.accuracy(rows), "accuracy", probe.ALT["accuracy"], 190 + 62 * len(probe.by_label(rows)), probe.BARS)]
 
 
 def _loss(logged: tuple[tables.Curve, ...], method: str) -> Chart:
-    height = 340 + LEGEND * (_n_labels(logged) - 1)
     return Chart(
         curves.loss(logged),
         f"loss-{method}",
         f"Training loss of {style.title(method)} by optimizer step, with its chance level",
-        height,
+        340 + style.legend_room([curve.label for curve in logged], 310),
         curves.going_on_alone(logged),
     )
 
@@ -88,12 +79,8 @@ def _metric(logged: tuple[tables.Curve, ...], name: str) -> Chart:
         curves.metric(logged, name),
         name,
         f"{curves.METRICS[name][0]} by optimizer step, all runs overlaid",
-        320 + LEGEND * max(0, _n_labels(logged) - 3),
+        320 + style.legend_room([curve.label for curve in logged], WIDE),
     )
-
-
-def _n_labels(logged: tuple[tables.Curve, ...]) -> int:
-    return len({curve.label for curve in logged})
 
 
 def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
@@ -102,15 +89,7 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
         return []
     n = len(probe.classes_of(per_class))
     height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
-    return [
-        Chart(
-            probe.per_class(rows, per_class),
-            "per-class",
-            "Accuracy of the linear probe on each class, for each method",
-            height,
-            probe.which_classes(rows, n),
-        )
-    ]
+    return [Chart(probe.per_class(rows, per_class), "per-class", probe.ALT["per_class"], height, probe.which_classes(rows, n))]
 
 
 def confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart], str]:
@@ -136,13 +115,8 @@ def _left_out(n: int) -> str:
 
 def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     return [
-        Chart(
-            labels.few_labels(rows, results, name),
-            name,
-            f"{title}: accuracy at 1, 10 and 100 % of the training labels, for each method",
-            380,
-        )
-        for name, title in labels.FEW.items()
+        Chart(labels.few_labels(rows, results, name), name, labels.ALT[name], 380)
+        for name in labels.FEW
         if labels.has(results, name)
     ]
 
@@ -150,17 +124,9 @@ def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
 def _heads(rows: labels.Rows, results: labels.Results, samples: str) -> list[Chart]:
     charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
-        charts.append(
-            Chart(
-                labels.heads(rows, results),
-                "heads",
-                "Accuracy of the linear probe of h and of z, for each method",
-                180 + 46 * n_labels,
-            )
-        )
+        charts.append(Chart(labels.heads(rows, results), "heads", labels.ALT["heads"], 180 + 46 * n_labels))
     if labels.forgotten(results):
-        alt = "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each method"
-        charts.append(Chart(labels.forgets(rows, results), "forgets", alt, 240 + 70 * n_labels, samples))
+        charts.append(Chart(labels.forgets(rows, results), "forgets", labels.ALT["forgets"], 240 + 70 * n_labels, samples))
     return charts
 
 
@@ -177,7 +143,8 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str,
         cells = ablation.cells(entries, [axis])
         named = f"against {axes.title(axis)}, a line a method with its spread over seeds"
         drop = against(cells, axis, "linear", drop=True).update_layout(title_text="Linear probe, as drop from the best")
-        height = 360 + LEGEND * (len(ablation.lines(cells)) - 1) + 16 * len(rule)
+        lines = [label(own[0]) for own in ablation.lines(cells).values()]
+        height = 360 + style.legend_room(lines, WIDE) + 16 * len(rule)
         charts = [
             Chart(against(cells, axis, "linear", notes=rule), f"{axis}-linear", f"Linear probe {named}", height),
             Chart(drop, f"{axis}-drop", f"Drop of the linear probe from its best {named}", height),

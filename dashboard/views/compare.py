@@ -74,12 +74,6 @@ of_method = {method: [label for run, label in zip(runs, labels) if run.config.me
 # -- Live: the curves ----------------------------------------------------------------------
 
 
-def legend_room(labels: list[str], width: int) -> int:
-    """Pixels that a chart's legend takes beyond its first line, where the chart is `width` wide."""
-    in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))
-    return 29 * (-(-len(set(labels)) // in_a_line) - 1)
-
-
 def n_active() -> int:
     """How many runs are still to finish."""
     return sum(run.status().state in ACTIVE for run in runs)
@@ -111,7 +105,7 @@ def draw() -> None:
     if not logged:
         st.info(curves.NOTHING, icon=":material/hourglass_empty:")
         return
-    panel = PANEL + max(legend_room(of_method[method], 340) for method in methods)
+    panel = PANEL + max(style.legend_room(of_method[method], 340) for method in methods)
     st.subheader("Training loss")
     if layout == "own axes":
         st.caption(
@@ -133,7 +127,7 @@ def draw() -> None:
         plot(
             figure,
             key="compare_loss_all",
-            height=PANEL + 80 + legend_room(labels, 740),
+            height=PANEL + 80 + style.legend_room(labels, 740),
             alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level",
         )
 
@@ -147,7 +141,7 @@ def draw() -> None:
                 plot(
                     figure,
                     key=f"compare_{name}",
-                    height=METRIC + legend_room(labels, 540),
+                    height=METRIC + style.legend_room(labels, 540),
                     alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid",
                 )
 

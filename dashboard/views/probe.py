@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 from dashboard import access, change, link, questions, shell, tables, unprobed, words
-from dashboard.figures import labels, probe
+from dashboard.figures import labels, probe, style
 from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
@@ -101,18 +101,15 @@ def say_each(protocols: Iterable[tuple[str, str]]) -> None:
         st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
 
 
-n_labels = len({row["label"] for row in rows})
-legend = 10 * max(0, n_labels - 6)  # pixels that the names of many lines take, two or more side by side
+names = list(probe.by_label(rows))
+n_labels, legend = len(names), style.legend_room(names, 540)
 plot(
     probe.accuracy(rows),
     key="probe_accuracy",
     height=190 + 62 * n_labels,
-    alt="Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels",
+    alt=probe.ALT["accuracy"],
 )
-st.caption(
-    "Bars: the 95 % interval of a single run, or ± one standard deviation over seeds, each of which is a small dot. Ticks: what "
-    "needs no training."
-)
+st.caption(probe.BARS)
 say_each((run, probe.commonest(result["linear"])) for run, result in probed.items())
 
 grid = st.grid(2, min_column_width=400, gap="large")
@@ -124,7 +121,7 @@ with grid.cell():
             probe.per_class(rows, per_class),
             key="probe_classes",
             height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)) + legend,
-            alt="Accuracy of the linear probe on each class, for each method",
+            alt=probe.ALT["per_class"],
         )
         if said := probe.which_classes(rows, n_classes):
             st.caption(said)
@@ -152,7 +149,7 @@ if few:
                 labels.few_labels(rows, probed, name),
                 key=f"probe_{name}",
                 height=400 + legend,
-                alt=f"{labels.FEW[name]}: accuracy at 1, 10 and 100 % of the training labels, for each method",
+                alt=labels.ALT[name],
             )
     for name in few:
         say_each((run, labels.text(result, f"{name}_protocol")) for run, result in probed.items())
@@ -177,7 +174,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                 labels.heads(rows, probed),
                 key="probe_heads",
                 height=180 + 46 * n_labels,
-                alt="Accuracy of the linear probe of h and of z, for each method",
+                alt=labels.ALT["heads"],
             )
     with grid.cell():
         if labels.forgotten(probed):
@@ -185,10 +182,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                 labels.forgets(rows, probed),
                 key="probe_forgets",
                 height=240 + 70 * n_labels,
-                alt=(
-                    "How well h and z tell grey images, other colours, rotations and mirror images apart, with chance, for each "
-                    "method"
-                ),
+                alt=labels.ALT["forgets"],
             )
     say_each((run, labels.text(result, "heads", "protocol")) for run, result in probed.items())
     if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
