@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dashboard.figures import ablation as figures
 from dashboard.figures import axes, heat
+from dashboard.figures.measures import Show
 from sslcore import datasets, plan
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NOT_RUN, Entry
@@ -576,3 +577,8 @@ def test_records_hold_every_run_once_with_what_tells_it_apart():
     lost = [entry(state="failed", error="out of memory", linear=None, epochs=epochs, batch_size=16) for epochs in (8, 9)]
     told = ablation.records(ablation.cells(lost, ["batch_size"]), ["batch_size"])
     assert [(r["epochs"], r["error"]) for r in told] == [(8, "out of memory"), (9, "out of memory")]
+
+
+def test_what_is_less_than_nothing_is_said_with_a_minus():
+    uniformity = Show.of("uniformity", (), drop=False)
+    assert [uniformity.number(value) for value in (-2.8449, 0.5, -1234)] == ["−2.84", "0.5", "−1,230"]

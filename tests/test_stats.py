@@ -257,6 +257,7 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
 def test_what_lies_below_zero_has_a_minus_and_what_lies_above_may_have_a_plus():
     assert "95 % interval −3.8 to 6.5" in sentence("A", "B", over_seeds([0.03, -0.01, 0.02]), 0.9)
     assert (stats.signed(0.021), stats.signed(-0.021)) == ("+2.1", "−2.1")
+    assert stats.signed(-0.0001) == "+0.0", "nothing is not less than nothing"
 
 
 @pytest.mark.parametrize("made", [over_images(*right(40, 5, 5, 10)), over_seeds([0.1, -0.1]), over_seeds([0.3, 0.1, -0.2, -0.2])])

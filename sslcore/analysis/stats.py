@@ -227,7 +227,7 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
 
 def signed(share: float) -> str:
     """0.021 -> +2.1, in points."""
-    return f"{100 * share:+.1f}".replace("-", "−")
+    return f"{100 * share:+z.1f}".replace("-", "−")
 
 
 def points(share: float) -> str:

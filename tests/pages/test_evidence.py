@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from dashboard import report
@@ -206,6 +207,8 @@ def test_seed_by_seed_every_matched_pair_is_tested_on_its_images():
     assert list(frame.value["seed"]) == [0, 1] and frame.value["runs"][0] == "byol-bs256-s0 / moco-bs256-s0"
     accuracy = [runs[name].results()["linear"]["accuracy"] for name in ("byol-bs256-s0", "moco-bs256-s0")]
     assert frame.value["points"][0] == pytest.approx(100 * (accuracy[0] - accuracy[1]), abs=0.05)
+    shown = convert_arrow_bytes_to_pandas_df(frame.proto.arrow_data.styler.display_values)
+    assert list(shown["points"]) == [stats.signed(points / 100) for points in frame.value["points"]]
 
 
 def test_without_predictions_the_accuracies_are_still_compared():

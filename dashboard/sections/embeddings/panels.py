@@ -104,7 +104,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]} {of_whom}".strip(),
     )
     numbers = [
-        f"{what} **{round(result[measure], 2) + 0.0:.2f}**".replace("-", "−")
+        f"{what} **{result[measure]:z.2f}**".replace("-", "−")
         for measure, what in MEASURES.items()
         if isinstance(result.get(measure), (int, float))
     ]

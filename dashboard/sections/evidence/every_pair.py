@@ -111,8 +111,7 @@ def _show_seeds(asked: Asked) -> None:
                     }
                 )
     st.dataframe(
-        pd.DataFrame(lines),
+        pd.DataFrame(lines).style.format({"points": lambda points: stats.signed(points / 100)}),  # of a download: the number
         hide_index=True,
-        column_config={"points": st.column_config.NumberColumn(format="%+.1f")},
         alt="Difference of each matched pair of runs, tested on the test images",
     )
