@@ -284,8 +284,8 @@ function tableOf(plot) {
       }
   })
   const columns = [...new Set(rows.flatMap(Object.keys))].filter(column => rows.some(row => row[column] !== undefined))
-  // A name that a spreadsheet would take for a formula begins with an apostrophe.
-  const tame = value => (/^[=+\-@\t\r]./.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value)
+  // A text that a spreadsheet would take for a formula, but is no number, begins with an apostrophe; as in plot.py.
+  const tame = value => (typeof value === "string" && /^([=@\t\r]|[+-](?![\d.]+$))(?!$)/.test(value) ? `'${value}` : value)
   const quoted = value => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : (value ?? ""))
   const cell = value => quoted(tame(value))
   return [columns, ...rows.map(row => columns.map(column => row[column]))].map(row => row.map(cell).join(",") + "\n").join("")

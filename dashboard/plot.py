@@ -30,7 +30,7 @@ from dashboard import difference
 from dashboard.routes import CARTESIAN_URL, CHART_URL, FIGURES_URL, PLOTLY_URL, THUMBNAILS_URL
 
 HERE = Path(__file__).parent
-FORMULA = re.compile(r"[=+\-@\t\r](?!\Z)")
+FORMULA = re.compile(r"([=@\t\r]|[+-](?![\d.]+\Z))(?!\Z)", re.ASCII)
 CARTESIAN = {"scatter", "heatmap", "bar", "box", "histogram", "violin"}  # what the smaller plotly.js draws
 
 _chart = st.components.v2.component(
@@ -112,7 +112,7 @@ def plot(
 
 
 def _tame(cell: object) -> object:
-    """A text that a spreadsheet would take for a formula begins with an apostrophe; as in chart.js."""
+    """A text that a spreadsheet would take for a formula, but is no number, begins with an apostrophe; as in chart.js."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 
 

@@ -63,6 +63,10 @@ def draw():
     told = {"customdata": [["d &lt; e"], ["f"]], "meta": {"x": "accuracy", "columns": ["class"]}}
     rows.add_trace(go.Scatter(x=[0.5, -0.5], y=[0.84, -0.1], name="=1+1", **told))
     plot(rows, key="rows", alt="Two rows", height=250)
+    texts = ["=1+1", "=\\n1", "+x", "-x", "@x", "-", "-2.5", "+3", "x-1"]
+    named = style.figure().add_trace(go.Scatter(x=np.arange(len(texts)), y=np.arange(len(texts)), text=texts))
+    plot(named, key="texts", alt="A text a point", height=250)
+    plot(named, key="told", alt="A text a point, told", height=250, data=pd.DataFrame({"text": texts}))
 
 
 draw()
@@ -318,6 +322,10 @@ def test_downloads(grid):
         ["'=1+1", "0.5", "b < c", "d < e"],
         ["'=1+1", "-0.5", "MoCo", "f"],
     ]
+    for chart in ("texts", "told"):  # by the browser, by the page
+        columns = zip(*rows(download(chart, "Download the data as CSV")[1]))
+        told = next(column[1:] for column in columns if column[0] == "text")
+        assert told == ("'=1+1", "'=\n1", "'+x", "'-x", "'@x", "-", "-2.5", "+3", "x-1"), f"{chart}: a spreadsheet runs no text"
     of_images = rows(download("grid", "Download the data as CSV")[1])
     assert of_images[0] == ["series", "x", "y", "index"] and of_images[98] == ["te,st", "1", "8", "97"] and len(of_images) == 145
 
