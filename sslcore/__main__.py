@@ -4,10 +4,11 @@ import argparse
 import os
 import signal
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Sequence
 
-from sslcore import commands
+from sslcore import commands, plan
 from sslcore.commands import PROGRAM
 from sslcore.files import rights_told
 from sslcore.launch import ENGINES
@@ -186,9 +187,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(
         commands.memory,
         "say how much memory a training step of each run would take",
-        "What a step holds at most on each device, counted from the shapes of its tensors in the precision that this machine\n"
-        "would train in; nothing is computed and no experiment is made. On top come Python and PyTorch, on a CPU some 0.7 GB,\n"
-        "and on a GPU CUDA's own and the images where they fit.",
+        textwrap.fill(f"{plan.MEMORY} Nothing is computed and no experiment is made.", 120),
     )
     sub.add_argument("preset", metavar="PRESET|FILE.yaml")
     sub.add_argument("--set", help="fix settings: --set encoder=resnet50 image_size=96", **settable)

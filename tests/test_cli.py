@@ -626,6 +626,9 @@ def test_memory_is_told_of_every_run_and_nothing_is_made(store, capsys):
     assert [line.split()[-1] for line in lines] == list(told) and len(told) == 6
     assert all(in_bytes(told[name]) in line for name, line in zip(told, lines))
     assert 0 < told["simclr-bs32-s0"] < told["simclr-bs64-s0"]
+    with pytest.raises(SystemExit):
+        main(["memory", "--help"])
+    assert plan.MEMORY in " ".join(capsys.readouterr().out.split()), "as the launch form says it"
     assert not store.root.exists()
 
 

@@ -79,7 +79,7 @@ def test_the_form_tells_what_memory_the_runs_would_take_and_where_it_is_too_much
     app.toggle(key="new_memory").set_value(True).run()
     told = clean(app).dataframe[0].value.set_index("run")["memory"]
     assert len(told) == 3 and all(re.fullmatch(r"\d+ MB", text) for text in told)
-    assert "counted from the shapes" in texts(app) and "takes about" not in texts(app)
+    assert plan.MEMORY[1:] in texts(app) and "takes about" not in texts(app)
     small = machine.Load(cpu=0.0, cores=2, memory_used=0.0, memory_total=1e6, gpus=())
     monkeypatch.setattr(machine, "load", lambda: small)
     assert re.search(

@@ -14,12 +14,6 @@ from sslcore.experiment import Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 
-MEMORY = (
-    "Memory: about what a training step holds at most on each device, counted from the shapes of its tensors in the precision "
-    "that this machine would train in. On top come Python and PyTorch, on a CPU some 0.7 GB, and on a GPU CUDA's own and the "
-    "images where they fit."
-)
-
 
 def check(form: Form) -> plan.Plan:
     """Plan the runs. Every problem is said beside its field."""
@@ -101,7 +95,7 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
     rate = st.column_config.TextColumn(help="The highest learning rate of the training, after scaling to the batch size.")
     st.dataframe(pd.DataFrame(rows), hide_index=True, height="auto", column_config={"peak learning rate": rate})
     if memory:
-        st.caption(MEMORY)
+        st.caption(f"Memory: about {plan.MEMORY[0].lower()}{plan.MEMORY[1:]}")
         if not cluster.chosen():
             _compare_memory(planned, memory)
     if seconds := draft.expected_seconds(store, configs):
