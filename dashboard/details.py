@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import access, change, words
-from sslcore.experiment import Experiment, Store
+from sslcore.experiment import Experiment, Spec, Store
 
 TITLE, QUESTION = 120, 1000  # letters that one may write; what is longer, from a file or a teammate, is not cut
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
@@ -33,7 +33,7 @@ def _drop() -> None:
 
 
 @st.dialog("Details", width="large", on_dismiss=_drop)
-def _dialog(experiment: Experiment, opened, known_tags: list[str]) -> None:
+def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None:
     said = {
         "title": st.text_input(
             "Title",

@@ -156,21 +156,19 @@ def _same(a: Any, b: Any) -> bool:
 
 def _splice(a: np.ndarray, b: np.ndarray) -> Plain | None:
     """Where two arrays differ: b is a with `drop` rows from row `at` on replaced by `put`. None where they are equal."""
-    n = min(len(a), len(b))
-    equal = (a[:n] == b[:n]) | ((a[:n] != a[:n]) & (b[:n] != b[:n]))  # NaN, a gap, is the same as NaN
-    at = _leading(equal)
+    at = _alike(a, b)
     if at == len(a) == len(b):
         return None
     a, b = a[at:], b[at:]
-    n = min(len(a), len(b))
-    equal = (a[::-1][:n] == b[::-1][:n]) | ((a[::-1][:n] != a[::-1][:n]) & (b[::-1][:n] != b[::-1][:n]))
-    end = _leading(equal)
+    end = _alike(a[::-1], b[::-1])
     return {"at": at, "drop": len(a) - end, "put": encoded(b[: len(b) - end])}
 
 
-def _leading(equal: np.ndarray) -> int:
-    """How many rows, from the first on, are true throughout."""
-    rows = equal if equal.ndim == 1 else equal.all(axis=tuple(range(1, equal.ndim)))
+def _alike(a: np.ndarray, b: np.ndarray) -> int:
+    """How many rows, from the first on, are the same in both; NaN, a gap, is the same as NaN."""
+    a, b = (array[: min(len(a), len(b))] for array in (a, b))
+    equal = (a == b) | ((a != a) & (b != b))
+    rows = equal if equal.ndim == 1 else equal.all(axis=1)
     return len(rows) if rows.all() else int(rows.argmin())
 
 

@@ -1,7 +1,7 @@
 """Options of the config model as fields of a form: label, widget, bounds and help all come from `sslcore.config`."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -59,14 +59,14 @@ def say(value: Any) -> str:
     return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def groups() -> Iterator[tuple[str, list[str]]]:
-    """(group, its options) in the model's order, without what the form asks in its own way; "" is the top level."""
+def groups() -> dict[str, list[str]]:
+    """Group -> its options, in the model's order, without what the form asks in its own way; "" is the top level."""
     asked = {"method", "dataset", "seed", *FIRST}
     found: dict[str, list[str]] = {}
     for name in OPTIONS:
         if name not in asked:
             found.setdefault(name.rpartition(".")[0], []).append(name)
-    yield from found.items()
+    return found
 
 
 # -- A field on the page ----------------------------------------------------------

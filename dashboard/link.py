@@ -120,8 +120,8 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
         with boxes[2]:
             _pick_others([name for name in names if name != experiment.name and "," not in name])
     spec = experiment.spec()
-    title = f"**{words.plain(spec.title)}**" if spec.title and spec.title != experiment.name else ""
-    st.markdown(" · ".join(filter(None, [title, words.plain(spec.question)])))
+    called = f"**{words.plain(spec.title)}**" if spec.title and spec.title != experiment.name else ""
+    st.markdown(" · ".join(filter(None, [called, words.plain(spec.question)])))
     shown = [experiment, *(others(experiment) if beside else [])]
     if hidden := [name for e in shown for name in e.spec().hidden if e.run(name).exists()]:
         st.session_state["link_hidden"] = _hidden_are_shown()

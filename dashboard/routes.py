@@ -82,7 +82,8 @@ def thumbnail(request: Request) -> Response:
     checksum any more; "" where the run's is not on record.
     404 for a data set that no run of the store uses: a link must not open any path of this machine.
     """
-    dataset, index, checksum = *(request.path_params[name] for name in ("dataset", "index")), request.query_params.get("of", "")
+    dataset, index = request.path_params["dataset"], request.path_params["index"]
+    checksum = request.query_params.get("of", "")
     store = Store()
     sizes = _sizes(store.root, int(time.monotonic() / KEPT_SECONDS)).get(dataset) or tables.image_sizes(store).get(dataset)
     if sizes and index.isascii() and index.isdecimal() and len(index) < 16:

@@ -107,7 +107,7 @@ def contents(store: Store) -> None:
                     _put_back(store, discarded)
 
 
-def _put_back(store: Store, discarded) -> None:
+def _put_back(store: Store, discarded: trash.Discarded) -> None:
     try:
         back = change.restore(store, discarded)
     except (OSError, ValueError) as error:

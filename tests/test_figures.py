@@ -291,7 +291,7 @@ def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
     assert single.meta["columns"] == ["95 % from", "95 % to"] and low < single.x[0] < high
     difference = stats.over_seeds([0.03, -0.01, 0.02])
     row = evidence.Row("A − B", difference, False, "#0072b2", "untold", [0.03, -0.01, 0.02])
-    seeds, mean = evidence.differences([row], "title", "subtitle", "points").data
+    seeds, mean = evidence.differences([row], "title", "subtitle").data
     assert (seeds.name, mean.name) == ("A − B, single seeds", "A − B")
     assert list(mean.customdata[0]) == pytest.approx([100 * difference.low, 100 * difference.high])
     points = [evidence.Point("A", "moco", "#0072b2", 90.0, 0.7, 3, cost_std=6.0, low=0.6, high=0.8)]

@@ -32,18 +32,13 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     ratio = any(step.ratio for step in steps)
     per = 1.0 if ratio else 0.01
     y = list(range(len(steps)))[::-1]
-    mean = [step.difference.mean / per for step in steps]
-    up, down = (
-        [
-            None if end is None else abs(end - step.difference.mean) / per
-            for step in steps
-            for end in (getattr(step.difference, side),)
-        ]
-        for side in ("high", "low")
-    )
-    reach = [end for at, below, above in zip(mean, down, up) for end in (at - (below or 0.0), at + (above or 0.0))]
+    differences = [step.difference for step in steps]
+    mean = [one.mean / per for one in differences]
+    up = [None if one.high is None else (one.high - one.mean) / per for one in differences]
+    down = [None if one.low is None else (one.mean - one.low) / per for one in differences]
     least = math.log(1.2) if ratio else 1.0
-    low, high = min(-least, *reach), max(least, *reach)
+    low = min(-least, *(at - (below or 0.0) for at, below in zip(mean, down)))
+    high = max(least, *(at + (above or 0.0) for at, above in zip(mean, up)))
     figure = style.figure(
         title={"text": "What it needs", "subtitle": {"text": "mean and 95 % interval over seeds; filled: told apart"}},
         xaxis={

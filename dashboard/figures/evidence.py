@@ -26,11 +26,16 @@ class Row:
     each: Sequence[float] = ()  # the seeds' own differences
 
 
-def differences(rows: Sequence[Row], title: str, subtitle: str, axis: str) -> go.Figure:
+def differences(rows: Sequence[Row], title: str, subtitle: str) -> go.Figure:
     """A forest plot: a line a row with its interval, in percentage points; filled where the two are told apart."""
     figure = style.figure(
         title={"text": title, "subtitle": {"text": subtitle}},
-        xaxis={"title": {"text": axis}, "showgrid": True, "minallowed": -100, "maxallowed": 100},  # no accuracies differ by more
+        xaxis={
+            "title": {"text": "difference in percentage points"},
+            "showgrid": True,
+            "minallowed": -100,  # no accuracies differ by more
+            "maxallowed": 100,
+        },
         yaxis={
             "range": [len(rows) - 0.4, -0.6],
             "tickvals": list(range(len(rows))),

@@ -171,9 +171,8 @@ def find() -> list[str]:
 
 names = find() if len(experiments) > MANY else list(experiments)
 archived = [name for name in names if experiments[name][1].archived]
-if archived:
-    if not st.toggle(f"Show {len(archived)} archived", key="experiments_archived", bind="query-params"):
-        names = [name for name in names if name not in archived]
+if archived and not st.toggle(f"Show {len(archived)} archived", key="experiments_archived", bind="query-params"):
+    names = [name for name in names if name not in archived]
 if not names:
     st.info(
         "All of these are archived; the switch above shows them." if archived else "Nothing suits that search.",

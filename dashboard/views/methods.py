@@ -24,8 +24,8 @@ st.caption(
     "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "
     "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, but for what is named there; geometric mean."
 )
-if set(METHODS) - {config.method for config, *_ in evidence.read}:
-    absent = [style.title(method) for method in METHODS if method not in {config.method for config, *_ in evidence.read}]
+there = {config.method for config, *_ in evidence.read}
+if absent := [style.title(method) for method in METHODS if method not in there]:
     st.info(
         f"This experiment has no finished run of {' and '.join(absent)}, so beside it stands what the papers say alone.",
         icon=":material/info:",

@@ -405,7 +405,7 @@ def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
         evidence.Row("A − B", difference(0.05), True, "#0072b2", "", [0.04, 0.06]),
         evidence.Row("C <b>", difference(0.01, None), False, "#009e73", ""),
     ]
-    figure = evidence.differences(rows, "t", "s", "points")
+    figure = evidence.differences(rows, "t", "s")
     marks = [trace for trace in figure.data if not trace.name.endswith("single seeds")]
     assert [trace.x[0] for trace in marks] == pytest.approx([5, 1])
     assert marks[0].error_x.array[0] == pytest.approx(2) == pytest.approx(marks[0].error_x.arrayminus[0])
@@ -417,7 +417,7 @@ def test_a_forest_plot_shows_what_was_computed_and_fills_what_is_told_apart():
 def test_an_interval_reaches_as_far_to_either_side_as_it_was_computed():
     """Those of two networks on their test images are not symmetric."""
     uneven = stats.Difference(0.05, 0.04, 0.08, 0.01, "images", 1)
-    (mark,) = evidence.differences([evidence.Row("A − B", uneven, True, "#0072b2", "")], "t", "s", "points").data
+    (mark,) = evidence.differences([evidence.Row("A − B", uneven, True, "#0072b2", "")], "t", "s").data
     assert (mark.error_x.arrayminus[0], mark.error_x.array[0]) == pytest.approx((1, 3))
     point = evidence.Point("a", "byol", "#009e73", 90.0, 0.5, 1, low=0.4, high=0.7)
     mark = evidence.cost([point], "Accuracy", "s").data[-1]

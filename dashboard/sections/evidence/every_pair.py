@@ -36,9 +36,7 @@ def show(asked: Asked) -> None:
         for pair in asked.pairs
     ]
     plot(
-        evidence.differences(
-            rows, title, "bar: 95 % interval; filled: told apart; small dots: single seeds", "difference in percentage points"
-        ),
+        evidence.differences(rows, title, "bar: 95 % interval; filled: told apart; small dots: single seeds"),
         key="evidence_pairs",
         height=150 + 46 * len(rows),
         alt=f"{title}, with 95 % intervals, for every pair",

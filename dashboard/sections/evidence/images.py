@@ -67,7 +67,6 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
             rows,
             f"{style.plain(a)} − {style.plain(b)}, class by class",
             "bar: 95 % interval; filled: told apart",
-            "difference in percentage points",
         ),
         key="evidence_classes",
         height=150 + 28 * len(rows),

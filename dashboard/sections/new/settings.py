@@ -18,7 +18,7 @@ def ask(form: Form) -> None:
     st.subheader("Settings")
     asked = form.asked.settings
     form.changed = _fields(form, list(forms.FIRST), form.usual, asked)
-    groups = dict(forms.groups())
+    groups = forms.groups()
     for group, names in groups.items():
         if group not in METHODS:
             with st.expander(forms.TITLES.get(group, group.capitalize())):
