@@ -227,6 +227,15 @@ def test_a_layout_whose_results_cannot_be_read_is_not_said_to_be_of_an_older_ver
     assert "in no results.json that can be read; `python -m sslcore evaluate` measures it" in said and "older version" not in said
 
 
+def test_a_layout_is_as_faithful_as_its_numbers_say_which_are_numbers():
+    (run,) = embedded(methods=("moco",)).runs()
+    umap = {"trustworthiness": 10**400, "neighbourhood_preservation": True, "silhouette": -0.001, "silhouette_h": -0.25}
+    write_json(run.results_file, run.results() | {"umap": umap})
+    said = texts(open_page("embeddings", experiment="photos"))
+    assert "silhouette here **0.00** · in h **−0.25**" in said
+    assert "trustworthiness **" not in said and "preservation **" not in said
+
+
 def test_runs_without_an_embedding_are_told_with_what_to_do():
     experiment = embedded(methods=("moco", "simclr", "byol", "supervised"))
     moco, simclr = experiment.run("moco-bs256-s0"), experiment.run("simclr-bs256-s0")

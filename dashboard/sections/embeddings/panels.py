@@ -8,6 +8,7 @@ from dashboard import embeddings, tables, words
 from dashboard.figures import embedding as figure
 from dashboard.plot import plot
 from dashboard.sections.embeddings.asked import BY, Asked
+from sslcore.analysis.summary import number
 
 HEIGHT = {1: 640, 2: 500, 3: 430}  # pixels, by the number of columns
 MEASURES = {  # key of results.json: what a caption calls it
@@ -104,9 +105,9 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]} {of_whom}".strip(),
     )
     numbers = [
-        f"{what} **{result[measure]:z.2f}**".replace("-", "−")
+        f"{what} **{value:z.2f}**".replace("-", "−")
         for measure, what in MEASURES.items()
-        if isinstance(result.get(measure), (int, float))
+        if (value := number(result, measure)) is not None
     ]
     if numbers:
         st.caption(" · ".join(numbers))
