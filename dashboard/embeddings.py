@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dashboard.figures import labels
-from sslcore.analysis import layouts
+from sslcore.analysis import layouts, summary
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
 
@@ -105,14 +103,9 @@ def _pca(folder: Path, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
     return layouts.pca(_read(folder, *stamps).h)
 
 
-def measured(run: Run, part: str) -> Mapping[str, Any]:
-    """A part of results.json, such as umap; {} where there is none."""
-    return labels.part(run.results(), part)
-
-
 def classes(run: Run) -> list[str]:
     """The names of the classes, in their order; [] where they are not known."""
-    return measured(run, "linear").get("classes") or []
+    return summary.part(run.results(), "linear").get("classes") or []
 
 
 def called(numbers: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -12,7 +12,7 @@ from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
 from sslcore.analysis.stats import aggregate, of_each_seed
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import number, part
 from sslcore.naming import told_apart
 
 Cell = str | tuple[float | None, float | None]
@@ -21,7 +21,7 @@ Table = list[dict[str, Cell]]
 
 def pixels(results: Results) -> list[str]:
     """How the kNN of the raw pixels was obtained, as `words.once` says it."""
-    baselines = {run: labels.part(result, "baselines", "pixels") for run, result in results.items()}
+    baselines = {run: part(result, "baselines", "pixels") for run, result in results.items()}
     sides = {run: number(one, "side") for run, one in baselines.items() if number(one, "knn") is not None}
     how = "the same kNN on the raw values of the pixels"
     return words.once((run, how if side is None else f"{how}, of images {side} px wide") for run, side in sides.items())
@@ -84,10 +84,10 @@ def transfers(rows: Rows, results: Results) -> Table:
         "Untrained: kNN": "random_encoder.knn",
         "Pixels: kNN": "pixels.knn",
     }
-    called = told_apart(name for result in results.values() for name in labels.part(result, "transfer"))
+    called = told_apart(name for result in results.values() for name in part(result, "transfer"))
     table: Table = []
     for label, group in by_label(rows).items():
-        moved = [(row["seed"], labels.part(results[row["run"]], "transfer")) for row in group]
+        moved = [(row["seed"], part(results[row["run"]], "transfer")) for row in group]
         for dataset in dict.fromkeys(name for _, entries in moved for name in entries):
             measured = [(seed, entries[dataset]) for seed, entries in moved if isinstance(entries.get(dataset), Mapping)]
             if measured:

@@ -15,7 +15,7 @@ from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
-from sslcore.analysis.summary import dig, kind, number
+from sslcore.analysis.summary import dig, kind, number, part
 from sslcore.naming import told_apart
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
@@ -155,18 +155,6 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
     return _with_keys(figure)
-
-
-def part(value: Any, *keys: str) -> Mapping[str, Any]:
-    """The part of results.json under these keys; {} where it is not there, or no part at all."""
-    found = dig(value, *keys)
-    return found if isinstance(found, Mapping) else {}
-
-
-def text(value: Any, *keys: str) -> str:
-    """The words under these keys; none where there are none."""
-    told = dig(value, *keys)
-    return told if isinstance(told, str) else ""
 
 
 def has(results: Results, *keys: str) -> bool:

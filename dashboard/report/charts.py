@@ -14,7 +14,7 @@ from dashboard.figures.ablation import against, label
 from dashboard.figures.measures import unlike_samples
 from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import number, part
 from sslcore.experiment import Experiment, Run
 
 MAX_PANELS = 6  # embeddings and confusion matrices: one a label
@@ -84,7 +84,7 @@ def _metric(logged: tuple[tables.Curve, ...], name: str) -> Chart:
 
 
 def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
-    per_class = {name: own for name, result in results.items() if (own := labels.part(result, "linear").get("per_class"))}
+    per_class = {name: own for name, result in results.items() if (own := part(result, "linear").get("per_class"))}
     if not per_class:
         return []
     n = len(probe.classes_of(per_class))
@@ -94,7 +94,7 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
 
 def confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart], str]:
     """(those of the first run of each label, MAX_PANELS at most; how many are left out)."""
-    linear = {name: labels.part(result, "linear") for name, result in results.items()}
+    linear = {name: part(result, "linear") for name, result in results.items()}
     first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         if linear[row["run"]].get("confusion"):

@@ -12,15 +12,15 @@ from dashboard.figures.measures import unlike_machines, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
+from sslcore.analysis.summary import by_seed, kind, part, untrained, vote, warned, wording
 from sslcore.config import flatten
 from sslcore.experiment import Experiment, Run
 
 PROTOCOLS = {  # of the further probes: title, and where a run's results say it
-    "Few labels": lambda result: [labels.text(result, "label_efficiency_protocol")],
-    "Fine-tuning": lambda result: [labels.text(result, "fine_tuning_protocol")],
-    "h against z": lambda result: [labels.text(result, "heads", "protocol")],
-    "On other images": lambda result: [labels.text(entry, "protocol") for entry in labels.part(result, "transfer").values()],
+    "Few labels": lambda result: [wording(result, "label_efficiency_protocol")],
+    "Fine-tuning": lambda result: [wording(result, "fine_tuning_protocol")],
+    "h against z": lambda result: [wording(result, "heads", "protocol")],
+    "On other images": lambda result: [wording(entry, "protocol") for entry in part(result, "transfer").values()],
 }
 
 ABOUT = {  # the tables of `questions`
@@ -62,7 +62,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "commonest": words.once((run, probe.commonest(labels.part(result, "linear"))) for run, result in results.items()),
+        "commonest": words.once((run, probe.commonest(part(result, "linear"))) for run, result in results.items()),
         "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
         "watched": watched(chosen),
         "means": curves.MEANS,

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, embeddings, forms, link, tables, unprobed, words
+from dashboard import access, change, forms, link, tables, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
@@ -12,6 +12,7 @@ from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
 from sslcore.analysis import ablation
+from sslcore.analysis.summary import part
 from sslcore.config import OPTIONS
 from sslcore.status import ACTIVE, RESUMABLE
 
@@ -144,7 +145,7 @@ def draw() -> None:
     st.caption(_reading(cells))
     if second:
         draw_heat(entries, rule)
-    if told := unlike_machines(embeddings.measured(run, "cost").get("device") for run in runs):
+    if told := unlike_machines(part(run.results(), "cost").get("device") for run in runs):
         st.caption(words.plain(told))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, cost in COSTS.items():

@@ -10,9 +10,8 @@ from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_v
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
-from sslcore.analysis import pairs
+from sslcore.analysis import pairs, summary
 from sslcore.analysis.order import in_order
-from sslcore.analysis.summary import by_seed
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
 
@@ -64,7 +63,7 @@ def line(folded: dict) -> dict[str, str]:
     }
 
 
-printed([line(folded) for folded in by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
+printed([line(folded) for folded in summary.by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
 unlike = [unlike_votes(runs[name].config for name in probed), unlike_machines(row["device"] for row in rows)]
 if any(unlike):
     st.caption(words.plain(" ".join(unlike)))
@@ -152,7 +151,7 @@ if few:
                 alt=labels.ALT[name],
             )
     for name in few:
-        say_each((run, labels.text(result, f"{name}_protocol")) for run, result in probed.items())
+        say_each((run, summary.wording(result, f"{name}_protocol")) for run, result in probed.items())
 if "label_efficiency" not in few:
     st.text(
         "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
@@ -184,7 +183,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                 height=240 + 70 * n_labels,
                 alt=labels.ALT["forgets"],
             )
-    say_each((run, labels.text(result, "heads", "protocol")) for run, result in probed.items())
+    say_each((run, summary.wording(result, "heads", "protocol")) for run, result in probed.items())
     if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
         st.caption(words.plain(said))
 else:
@@ -203,8 +202,8 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [(run, entry) for run, result in probed.items() for entry in labels.part(result, "transfer").values()]
-    say_each((run, labels.text(entry, "protocol")) for run, entry in entries)
+    entries = [(run, entry) for run, result in probed.items() for entry in summary.part(result, "transfer").values()]
+    say_each((run, summary.wording(entry, "protocol")) for run, entry in entries)
 else:
     st.text("How well do these encoders see images of another data set?")
 
@@ -216,7 +215,7 @@ TICK = 2  # seconds
 
 def called(dataset: str) -> str:
     """A data set on which encoders are probed, by what tells it from those on which they were."""
-    there = (name for result in probed.values() for name in labels.part(result, "transfer"))
+    there = (name for result in probed.values() for name in summary.part(result, "transfer"))
     return words.plain(told_apart([*there, dataset])[dataset])
 
 

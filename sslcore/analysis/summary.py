@@ -87,6 +87,18 @@ def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
     return value
 
 
+def part(value: Any, *keys: str) -> Mapping[str, Any]:
+    """The part of results.json under these keys; {} where it is not there, or no part at all."""
+    found = dig(value, *keys)
+    return found if isinstance(found, Mapping) else {}
+
+
+def wording(value: Any, *keys: str) -> str:
+    """The words under these keys; none where there are none."""
+    told = dig(value, *keys)
+    return told if isinstance(told, str) else ""
+
+
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that differ in seed alone, folded into one, in order of first appearance.
 

@@ -8,7 +8,7 @@ from dashboard import embeddings, tables, words
 from dashboard.figures import embedding as figure
 from dashboard.plot import plot
 from dashboard.sections.embeddings.asked import BY, Asked
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import number, part
 
 HEIGHT = {1: 640, 2: 500, 3: 430}  # pixels, by the number of columns
 MEASURES = {  # key of results.json: what a caption calls it
@@ -63,7 +63,7 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
 def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> None:
     """One run's figure, with what is measured of it below."""
     run, own = asked.runs[name], asked.shown[name]
-    result = embeddings.measured(run, asked.layout.lower())
+    result = part(run.results(), asked.layout.lower())
     axes, said = ("", ""), words.count(len(own.index), "image")
     if asked.layout == "PCA":
         where, explained = embeddings.pca(run)
@@ -120,10 +120,10 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
 def _show_how(asked: Asked) -> None:
     with st.expander("How these numbers are obtained", key="embeddings_how", bind="query-params"):
         layout = asked.layout.lower()
-        measured = {title: embeddings.measured(asked.runs[name], layout) for name, title in asked.titles.items()}
+        measured = {title: part(asked.runs[name].results(), layout) for name, title in asked.titles.items()}
         for protocol in words.protocols(measured.items()):
             st.text(f"{protocol}.")
-        if not any(part.get("protocol") for part in measured.values()):
+        if not any(own.get("protocol") for own in measured.values()):
             st.text("The rest was not recorded by the version that made these runs.")
         st.text(
             "Trustworthiness: 1 where all who are near in the picture are near in h. Neighbourhood preservation: 1 where all "

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import embeddings, metrics, tables, words
+from dashboard import metrics, tables, words
 from dashboard.figures import evidence, probe
 from dashboard.figures.measures import unlike_machines
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
+from sslcore.analysis.summary import part
 from sslcore.experiment import Run
 
 COSTS = {"seconds": "training time", "images_seen": "images seen", "flops": "operations", "energy_joules": "energy, kJ"}
@@ -35,9 +36,9 @@ def show_table(asked: Asked) -> None:
         "N: seeds; runs of one seed count as their mean. Costs are means over the seeds, beside (N = …) over those alone of "
         "which the cost is known."
     )
-    costs = {name: embeddings.measured(run, "cost") for name, run in asked.named.items()}
+    costs = {name: part(run.results(), "cost") for name, run in asked.named.items()}
     told = [stats.AGGREGATE]
-    told += words.protocols((name, embeddings.measured(run, asked.measure)) for name, run in asked.named.items())
+    told += words.protocols((name, part(run.results(), asked.measure)) for name, run in asked.named.items())
     told += words.protocols(costs.items())
     told += words.once((name, str(cost.get("flops_protocol") or "")) for name, cost in costs.items()) or [
         "operations: not counted for these runs; python -m sslcore evaluate counts them"
