@@ -339,3 +339,13 @@ def test_a_copy_is_of_the_experiment_that_was_found():
 def test_a_copy_of_nothing_is_a_message(name):
     synthetic.store(Store().root, methods=("byol",), seeds=(0,))
     assert "nothing to copy" in texts(open_page("new", clone=name))
+
+
+def test_an_axis_without_values_can_be_taken_out_of_a_copy():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20)
+    with experiment.editing() as spec:
+        spec.axes |= {"batch_size": []}
+    app = open_page("new", clone="photos")
+    assert app.button(key="new_launch").disabled and "type at least one value" in texts(app)
+    app.multiselect(key="new_vary").set_value([]).run()
+    assert clean(app).button(key="new_launch").label == "Launch 2 runs" and not app.button(key="new_launch").disabled

@@ -36,7 +36,9 @@ def ask(form: Form) -> None:
                 form.problems[name] = f"{'choose' if name in GROUPS else 'type'} at least one value"
             elif values != start.get(name):
                 form.axes[name] = values
-    fixed = {name: {} if name in GROUPS else values[0] for name, values in start.items() if name not in varied}
+    usual = next(iter(form.usual.values()))
+    left = {name: values for name, values in start.items() if name not in varied}
+    fixed = {name: {} if name in GROUPS else next(iter(values), get(usual, name)) for name, values in left.items()}
     form.fixed |= fixed
     with suppress(ConfigError):  # which the plan of the runs says
         form.usual = {method: resolve(config.flat() | fixed) for method, config in form.usual.items()}
