@@ -91,8 +91,6 @@ def asked(
     planned = plan.plan(spec)
     if planned.problems:
         raise ConfigError(planned.problems)
-    if not planned.configs:
-        raise ValueError(f"{preset}: there is no run in it; an axis without values?")
     return spec, planned.configs, planned.warnings
 
 

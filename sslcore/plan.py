@@ -158,7 +158,7 @@ class Plan:
 
 def plan(spec: Spec) -> Plan:
     """Every cell of the grid, resolved and checked against its data set. Makes no file."""
-    result = Plan()
+    result = Plan(problems={axis: "no values to vary over" for axis, values in spec.axes.items() if not values})
     grids = axes_by_method(spec)
     size = sum(math.prod(map(len, axes.values())) for axes in grids)
     if size > MAX_RUNS:

@@ -278,7 +278,8 @@ def test_an_axis_holds_whatever_the_settings_of_a_method_say():
 
 
 def test_a_grid_without_methods_has_no_runs_whatever_else_varies():
-    assert plan.plan(Spec(base={"dataset": "digits"}, axes={"method": [], "seed": [0]})) == plan.Plan()
+    planned = plan.plan(Spec(base={"dataset": "digits"}, axes={"method": [], "seed": [0]}))
+    assert not planned.configs and not planned.warnings
 
 
 def test_settings_of_one_method_hold_for_it_alone():
@@ -533,3 +534,8 @@ def test_a_file_without_a_title_has_its_name(tmp_path, content, title):
 def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
     (tmp_path / "p.yaml").write_text("by_method: {moco: &own {epochs: 1, seed: 3}, byol: {<<: *own, epochs: 2}}")
     assert plan.read(str(tmp_path / "p.yaml")).by_method["byol"] == {"epochs": 2, "seed": 3}
+
+
+@pytest.mark.parametrize("axis", ["method", "batch_size", "seed", "augment"])
+def test_an_axis_without_values_is_a_problem(axis):
+    assert plan.plan(Spec(axes={"method": ["byol"], "seed": [0]} | {axis: []})).problems == {axis: "no values to vary over"}

@@ -65,13 +65,12 @@ def show_views(form: Form, planned: plan.Plan) -> None:
         if form.problems:
             st.caption("The picture appears when the problems below are mended.")
             return
-        for config in list(planned.configs.values())[:1]:
-            try:
-                with st.spinner("Drawing: a few seconds, longer if the images have to be fetched first"):
-                    picture = change.draw_views(config)
-                st.image(str(picture), caption="On top an image, below it random views", width=544)
-            except (OSError, ValueError) as error:
-                st.error(words.plain(str(error)))
+        try:
+            with st.spinner("Drawing: a few seconds, longer if the images have to be fetched first"):
+                picture = change.draw_views(next(iter(planned.configs.values())))
+            st.image(str(picture), caption="On top an image, below it random views", width=544)
+        except (OSError, ValueError) as error:
+            st.error(words.plain(str(error)))
 
 
 def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
@@ -79,7 +78,7 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
     for warning in planned.warnings:
         st.warning(words.plain(warning))
     configs = planned.configs
-    if not configs or form.problems:
+    if form.problems:
         return
     differ = [name for name in OPTIONS if len({str(get(config, name)) for config in configs.values()}) > 1]
     memory = _memory(form, planned)
