@@ -15,6 +15,7 @@ from tests import synthetic
 
 HOSTILE = "<img src=x onerror='window.ran = true'><script>window.ran = true</script>"
 DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg .xaxislayer-above'))"
+WIDE = {"width": 1280, "height": 900}
 
 TITLES = "[...document.querySelectorAll('.chart .gtitle, .chart .gtitle-subtitle')]"
 SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
@@ -54,10 +55,10 @@ def file(experiment, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def opened(browser, file):
-    """The report, open in a browser without a network."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+@pytest.fixture(scope="module")
+def window(browser, file):
+    """The report, open in a browser without a network: (the page, what went wrong on it)."""
+    context = browser.new_context(viewport=WIDE, color_scheme="light")
     context.set_offline(True)
     page = context.new_page()
     problems = []
@@ -71,8 +72,17 @@ def opened(browser, file):
     page.on("console", lambda message: problems.append(f"logged {message.text}") if message.type == "error" else None)
     page.goto(file.as_uri())
     until(page, DRAWN)
-    yield page
+    yield page, problems
     context.close()
+
+
+@pytest.fixture
+def opened(window):
+    """The report in that browser, in light and wide, whatever the test before made of it."""
+    page, problems = window
+    page.emulate_media(color_scheme="light", media="screen")
+    page.set_viewport_size(WIDE)
+    yield page
     assert not problems
 
 
@@ -156,7 +166,7 @@ def test_on_a_tablet_no_tool_lies_on_a_title(browser, tmp_path):
     experiment = synthetic.store(tmp_path / "store", seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     file = tmp_path / "report.html"
     file.write_text(report.html(experiment))
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, has_touch=True, is_mobile=True)
+    context = browser.new_context(viewport=WIDE, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(file.as_uri())
     until(page, DRAWN)
@@ -194,7 +204,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(opened):
     )
     broken = opened.evaluate(f"{SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length")
     assert broken > 0
-    opened.set_viewport_size({"width": 1280, "height": 900})
+    opened.set_viewport_size(WIDE)
     until(opened, f"() => {SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length < {broken}")
 
 
