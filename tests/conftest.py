@@ -1,7 +1,9 @@
 """Every test has a store of its own and all share one data cache, so that nothing is left in the tree or at home."""
 
 import os
+import random
 import signal
+import sys
 from functools import cache
 
 import numpy as np
@@ -59,6 +61,15 @@ def data_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True)
+def the_same_random_numbers():
+    """Whichever tests came before in this process."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture
