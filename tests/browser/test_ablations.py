@@ -30,7 +30,7 @@ def drawn(page):
     return json.loads(page.evaluate(script))
 
 
-def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, experiment):
+def test_the_chart_shows_the_folders_numbers_and_what_is_missing_and_a_link_restores_every_choice(app, page, fresh, experiment):
     page.goto(f"{app.url}/ablations?experiment=ablation")
     kind, traces = drawn(page)
     assert kind == "log"
@@ -48,10 +48,6 @@ def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, expe
     assert len([name for name, axis, _ in traces if axis == "y2"]) == 1, "one cell is missing"
     page.get_by_role("button", name="Run 2 missing runs").wait_for()
 
-
-def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, fresh, experiment):
-    page.goto(f"{app.url}/ablations?experiment=ablation")
-    page.wait_for_selector(f"{NODE} .main-svg")
     page.get_by_text("drop from the best", exact=True).click()
     page.wait_for_url("**ablations_reading=**")
     page.get_by_text("Published curves").click()
