@@ -23,13 +23,14 @@ SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
 SINGLE = "[...document.querySelectorAll('.chart')].filter(chart => chart.querySelectorAll('.nsewdrag').length === 1)"
 
 
-def until(page, condition: str, argument=None) -> None:
-    """Wait until a function of the page's says so. (Playwright's own wait_for_function needs eval, which the report forbids.)"""
-    page.evaluate(
+def until(page, condition: str, argument=None):
+    """What a function of the page's says, once that is true. (Playwright's own waiting needs eval, which the report forbids.)"""
+    return page.evaluate(
         f"""argument => new Promise((resolve, reject) => {{
             const end = Date.now() + 60000
             const look = () => {{
-                if (({condition})(argument)) resolve()
+                const said = ({condition})(argument)
+                if (said) resolve(said)
                 else if (Date.now() > end) reject(new Error("it did not happen"))
                 else setTimeout(look, 50)
             }}
@@ -136,15 +137,19 @@ def test_a_point_shows_its_own_image(opened, experiment):
         "chart => chart.querySelector('.hovertext')?.textContent.endsWith(chart.querySelector('.chart-thumbnail img').alt)",
         chart,
     )
-    index = int(shown.get_attribute("alt").removeprefix("image "))
-    until(opened, "node => node.complete && node.naturalWidth", shown.element_handle())
-    pixels = shown.evaluate(
-        "node => { const c = document.createElement('canvas'); c.width = node.naturalWidth; c.height = node.naturalHeight;"
-        " const d = c.getContext('2d'); d.drawImage(node, 0, 0); return [c.width, ...d.getImageData(0, 0, c.width, "
-        "c.height).data] }"
-    )
-    assert pixels[0] == side
-    seen = np.array(pixels[1:], dtype=float).reshape(side, side, 4)[..., :3]
+    read = """chart => {
+        const node = chart.querySelector(".chart-thumbnail img"), canvas = document.createElement("canvas")
+        if (!(node.complete && node.naturalWidth)) return null
+        canvas.width = node.naturalWidth
+        canvas.height = node.naturalHeight
+        const drawn = canvas.getContext("2d")
+        drawn.drawImage(node, 0, 0)
+        return [node.alt, canvas.width, ...drawn.getImageData(0, 0, canvas.width, canvas.height).data]
+    }"""
+    name, width, *pixels = until(opened, read, chart)  # of one image: the next may take its place at any time
+    index = int(name.removeprefix("image "))
+    assert width == side
+    seen = np.array(pixels, dtype=float).reshape(side, side, 4)[..., :3]
     tiles = [sheet[k // 100 * side :, k % 100 * side :][:side, :side] for k in range(len(places))]
     errors = [abs(tile - seen).mean() for tile in tiles]
     assert int(np.argmin(errors)) == places.index(index) and min(errors) < 6  # two decoders of one WebP differ a little
