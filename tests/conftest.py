@@ -1,6 +1,9 @@
 """Every test has a store of its own and all share one data cache, so that nothing is left in the tree or at home."""
 
 import os
+import random
+import signal
+import sys
 from functools import cache
 
 import numpy as np
@@ -12,6 +15,10 @@ settings.load_profile("triptych")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for torch here and in every process that a test starts: small nets gain nothing from more
 os.environ |= {"NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}  # nor small layouts; and this one survives a fork
+
+# A shell has its background jobs ignore these two, and so would every process that a test sends them to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 LONG = ["test_faults.py", "test_newcomer.py", "test_jobs.py", "test_agent.py", "test_distributed.py", "test_process.py"]
@@ -54,6 +61,24 @@ def data_cache(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True)
+def the_same_random_numbers():
+    """Whichever tests came before in this process."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+@pytest.fixture
+def handlers():
+    """This process's signal handlers, which a run replaces, are put back."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
 
 
 @pytest.fixture(scope="session")

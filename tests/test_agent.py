@@ -282,7 +282,8 @@ def test_a_run_outlives_its_agent_and_the_next_one_adopts_it(lab):
     assert lab.diary.read_text().split("\n")[:-1] == ["begin a", "end a", "begin b", "end b"]
 
 
-def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab):
+def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab, monkeypatch):
+    monkeypatch.setattr("sslcore.locks.HEARTBEAT_LIMIT", math.inf)
     first, second = lab.runs(a="wait", b="wait")
     for run in (first, second):
         agent = lab.agent()
@@ -297,7 +298,7 @@ def test_an_adopted_run_can_be_stopped_and_its_loss_is_recorded(lab):
             lab.processes[-1].kill()
             lab.processes[-1].wait()
     os.kill(second.recorded_status().pid, signal.SIGKILL)
-    until(lambda: second.status().state == "interrupted", 5)  # told at once, before anyone has written it
+    until(lambda: second.status().state == "interrupted")  # told by its process, before anyone has written it
     assert second.recorded_status().state == "running"
     lab.agent()
     until(lambda: second.recorded_status().state == "interrupted")
@@ -377,7 +378,8 @@ def test_a_machine_whose_name_is_no_name_is_at_work_nowhere(tmp_path, host):
     assert not Agent(Store(tmp_path)).elsewhere(Status(queued_on=host))
 
 
-def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab):
+def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab, monkeypatch):
+    monkeypatch.setattr("sslcore.locks.HEARTBEAT_LIMIT", math.inf)  # it is told at once, by the process
     first, second = lab.runs(a="wait", b="finish")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -395,10 +397,9 @@ def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab):
         trainer = psutil.Process(first.recorded_status().pid)
         for process in [{"dashboard": dashboard, "agent": agent, "trainer": trainer}[name] for name in killed]:
             process.kill()
-        at = time.monotonic()
         expected = "interrupted" if "trainer" in killed else "running"
         until(lambda: first.status().state == expected)  # noqa: B023
-        assert time.monotonic() - at < 10 and second.status().state == "queued"
+        assert second.status().state == "queued"
         for process in {dashboard, agent} if "trainer" in killed else ():
             process.wait()
     assert first.recorded_status().state == "running", "nobody is left to write it"

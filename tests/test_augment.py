@@ -153,7 +153,6 @@ def test_views_have_the_moments_of_torchvisions(name):
 
 
 def test_the_boxes_have_torchvisions_distribution():
-    torch.manual_seed(0)
     n, size = 4000, 32
     top, left, height, width = augment.random_boxes(n, size, 0.2, torch.device("cpu"))
     crop, image = v2.RandomResizedCrop(size, scale=(0.2, 1.0)), torch.empty(3, size, size)
@@ -165,14 +164,12 @@ def test_the_boxes_have_torchvisions_distribution():
 
 
 def test_the_smallest_crop_is_a_pixel():
-    torch.manual_seed(0)
     top, left, height, width = augment.random_boxes(2000, 8, 1e-4, torch.device("cpu"))
     assert height.min() == width.min() == 1
     assert (top + height).max() <= 8 and (left + width).max() <= 8
 
 
 def test_every_image_draws_its_own_parameters_and_each_call_new_ones():
-    torch.manual_seed(0)
     views = augment.draw(photo(64), Augment())
     again = augment.draw(photo(64), Augment())
     flat = torch.cat([views, again]).flatten(1)
@@ -184,7 +181,6 @@ def test_every_image_draws_its_own_parameters_and_each_call_new_ones():
     [({"flip": 0.5}, 0.5), ({"grayscale": 0.3}, 0.3), ({"blur": 0.5}, 0.5), ({"solarize": 0.2}, 0.2), ({"jitter": 0.4}, 0.8)],
 )
 def test_every_image_tosses_its_own_coin(settings, share):
-    torch.manual_seed(0)
     views = augment.draw(photo(500), Augment(**NONE | settings), second=True)
     moved = int(((views - augment.to_float(photo())).abs().amax((1, 2, 3)) > 1e-4).sum())
     assert binomtest(moved, 500, share).pvalue > 1e-3

@@ -76,7 +76,6 @@ def test_a_tap_that_sees_nothing_but_padding_has_no_gradient(stride):
 
 
 def test_in_float32_winograd_errs_as_little_as_a_sum_of_thousands():
-    torch.manual_seed(0)
     x, weight = torch.randn(8, 256, 8, 8), torch.randn(256, 256, 3, 3) / 48
     exact = nn.functional.conv2d(x.double(), weight.double(), padding=1)
     assert (Winograd.apply(x, weight) - exact).abs().max() < 1e-4 * exact.std()
@@ -84,7 +83,6 @@ def test_in_float32_winograd_errs_as_little_as_a_sum_of_thousands():
 
 @pytest.mark.parametrize("name", ["small", "resnet18"])
 def test_an_encoder_in_training_is_torchvisions_in_training(name):
-    torch.manual_seed(0)
     encoder, x = build_encoder(name, 32).double(), torch.randn(4, 3, 32, 32, dtype=torch.float64)
     ours = encoder(x)
     assert any(isinstance(module, Conv3x3) for module in encoder.modules())

@@ -300,7 +300,6 @@ def test_features_do_not_depend_on_how_they_are_batched(shapes, monkeypatch):
 
 
 def test_h_is_computed_in_the_runs_precision_and_given_in_float32():
-    torch.manual_seed(0)
     layer, x = torch.nn.Linear(64, 8), torch.rand(5, 64)
     exact, rounded = (encode(layer, x, precision) for precision in (torch.float32, torch.bfloat16))
     assert torch.equal(exact, layer(x)) and rounded.dtype == torch.float32
@@ -320,7 +319,6 @@ def test_an_h_that_overflows_is_told_and_not_measured():
 
 
 def test_geometry_at_its_extremes():
-    torch.manual_seed(0)
     spread_out, same = torch.randn(400, 32), torch.ones(400, 32)
     assert alignment(spread_out, spread_out * 3) == pytest.approx(0, abs=1e-6)
     assert alignment(spread_out, torch.randn(400, 32)) == pytest.approx(2, abs=0.05)
@@ -337,7 +335,6 @@ def test_geometry_at_its_extremes():
 
 
 def test_each_measure_of_geometry_stands_under_its_name_and_is_of_the_first_view():
-    torch.manual_seed(0)
     h1, h2 = torch.randn(60, 8), torch.randn(60, 8) * torch.linspace(0, 3, 8)
     assert geometry(h1, h2) == {
         "alignment": alignment(h1, h2),
@@ -364,7 +361,6 @@ def test_geometry_is_that_of_its_definition_over_all_pairs_and_singular_values(m
 
 
 def test_effective_rank_counts_directions():
-    torch.manual_seed(0)
     basis = torch.linalg.qr(torch.randn(32, 5)).Q
     h = torch.randn(500, 5) @ basis.T
     assert effective_rank(h) == pytest.approx(5, abs=0.3)

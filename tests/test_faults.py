@@ -40,13 +40,7 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[1]
 GONE = "0b7e0000-0000-4000-8000-000000000000/1"  # another boot
 
-
-@pytest.fixture(autouse=True)
-def signals_as_they_were():
-    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    for name, handler in before.items():
-        signal.signal(name, handler)
+pytestmark = pytest.mark.usefixtures("handlers")
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from statistics import mean, stdev
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from benchmarks.study import study as in_markdown
 from dashboard import link, report, study
 from sslcore import archive
 from sslcore.experiment import Store
+from tests.pages.driving import open_page
 
 PAGES = sorted(path.stem for path in link.VIEWS.glob("*.py"))
 
@@ -23,29 +23,27 @@ def test_the_study_is_small_whole_and_without_weights():
         assert run.embeddings_file.is_file() and run.umap_file.is_file() and run.predictions_file.is_file()
 
 
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return archive.bring_in(Store(tmp_path_factory.mktemp("study")), study.FILE)
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_shows_the_study(page):
-    name = archive.bring_in(Store(), study.FILE).name
-    app = AppTest.from_file(str(link.VIEWS.parent / "main.py"), default_timeout=180)
-    app.query_params["experiment"] = name
-    app.run()
-    app.switch_page(f"views/{page}.py")
-    app.query_params["experiment"] = name
-    app.run()
-    assert not app.exception, [e.value for e in app.exception]
+def test_every_page_shows_the_study(page, experiment, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_EXPERIMENTS", str(experiment.store.root))
+    app = open_page(page, experiment=experiment.name)
     assert not app.error, [e.value for e in app.error]
     assert app.title
 
 
-def test_the_report_of_the_study_is_one_small_file():
-    text = report.html(archive.bring_in(Store(), study.FILE))
+def test_the_report_of_the_study_is_one_small_file(experiment):
+    text = report.html(experiment)
     assert len(text.encode()) < 8_000_000
     assert "Batch size on photographs" in text
 
 
-def test_a_study_in_markdown_has_the_numbers_of_the_pages():
+def test_a_study_in_markdown_has_the_numbers_of_the_pages(experiment):
     """What `python -m benchmarks.study` writes."""
-    experiment = archive.bring_in(Store(), study.FILE)
     accuracies = {
         size: [
             100 * run.results()["linear"]["accuracy"]

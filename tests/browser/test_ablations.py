@@ -30,7 +30,7 @@ def drawn(page):
     return json.loads(page.evaluate(script))
 
 
-def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, experiment):
+def test_the_chart_shows_the_folders_numbers_and_what_is_missing_and_a_link_restores_every_choice(app, page, fresh, experiment):
     page.goto(f"{app.url}/ablations?experiment=ablation")
     kind, traces = drawn(page)
     assert kind == "log"
@@ -48,10 +48,6 @@ def test_the_chart_shows_the_folders_numbers_and_what_is_missing(app, page, expe
     assert len([name for name, axis, _ in traces if axis == "y2"]) == 1, "one cell is missing"
     page.get_by_role("button", name="Run 2 missing runs").wait_for()
 
-
-def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, fresh, experiment):
-    page.goto(f"{app.url}/ablations?experiment=ablation")
-    page.wait_for_selector(f"{NODE} .main-svg")
     page.get_by_text("drop from the best", exact=True).click()
     page.wait_for_url("**ablations_reading=**")
     page.get_by_text("Published curves").click()
@@ -63,8 +59,7 @@ def test_a_link_restores_every_choice_in_a_fresh_browser(app, page, fresh, exper
     assert drawn(fresh) == seen
 
 
-@pytest.mark.parametrize(("page_name", "button"), [("ablations", "Run 1 missing run"), ("watch", "Start the queue")])
-def test_why_nothing_could_be_started_is_said_for_longer_than_until_the_next_look(page_name, button, tmp_path, page):
+def test_why_nothing_could_be_started_is_said_for_longer_than_until_the_next_look(tmp_path, page):
     experiment = synthetic.store(tmp_path / "store", name="e", seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     stopped, ended, queued, *_ = experiment.runs()
     for run, state in ((stopped, "stopped"), (ended, "queued"), (queued, "queued")):
@@ -73,13 +68,15 @@ def test_why_nothing_could_be_started_is_said_for_longer_than_until_the_next_loo
     (experiment.store.root / ".agent").touch()  # where a folder should be
     dashboard = start(experiment.store.root, port := free_port())
     try:
-        page.goto(f"http://127.0.0.1:{port}/{page_name}?experiment=e")
-        page.get_by_role("button", name=button).click()
-        refused = page.get_by_text("Not a directory")
-        refused.wait_for()
-        ended.update_status(state="failed", error="it was the test")
-        page.get_by_text("it was the test").first.wait_for()  # it has looked again
-        assert refused.is_visible()
+        for page_name, button in (("ablations", "Run 1 missing run"), ("watch", "Start the queue")):
+            ended.write_status(synthetic.status(ended, "queued"))
+            page.goto(f"http://127.0.0.1:{port}/{page_name}?experiment=e")
+            page.get_by_role("button", name=button).click()
+            refused = page.get_by_text("Not a directory")
+            refused.wait_for()
+            ended.update_status(state="failed", error=f"it was the test of {page_name}")
+            page.get_by_text(f"it was the test of {page_name}").first.wait_for()  # it has looked again
+            assert refused.is_visible()
     finally:
         page.goto("about:blank")
         stop(dashboard)

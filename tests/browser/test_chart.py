@@ -163,22 +163,17 @@ def clear(page) -> None:
     raise AssertionError("a double click leaves the selection")
 
 
-def test_hover_shows_the_image_of_the_point_after_any_filter(grid, charts, shapes):
+def test_hover_shows_the_image_of_the_point_within_the_chart_and_after_any_filter(grid, charts, shapes):
     images = datasets.load(shapes, 16)
-    for index in (17, 100):
+    for index in (0, 11, 17, 100, 132, 143):
         assert np.array_equal(pixels_on_hover(grid, index), images.images([index])[0])
+        chart, box = (grid.locator(f".st-key-grid {part}").bounding_box() for part in (".chart", ".chart-thumbnail"))
+        for side, size in (("x", "width"), ("y", "height")):
+            assert chart[side] <= box[side] and box[side] + box[size] <= chart[side] + chart[size]
     charts.wish(shapes, kept=range(11, 144, 3))
     wait_for_points(grid, 45)
     for index in (17, 101):
         assert np.array_equal(pixels_on_hover(grid, index), images.images([index])[0])
-
-
-def test_thumbnails_stay_within_the_chart(grid):
-    for index in (0, 11, 132, 143):
-        pixels_on_hover(grid, index)
-        chart, box = (grid.locator(f".st-key-grid {part}").bounding_box() for part in (".chart", ".chart-thumbnail"))
-        for side, size in (("x", "width"), ("y", "height")):
-            assert chart[side] <= box[side] and box[side] + box[size] <= chart[side] + chart[size]
 
 
 def test_lasso_gives_exactly_the_images_inside(grid, charts, shapes):
@@ -293,7 +288,10 @@ def test_points_stay_when_the_browser_takes_webgl_away(grid):
     grid.get_by_text("indices [98, 110]").wait_for()
 
 
-def test_downloads(grid):
+def test_charts_are_described_and_can_be_downloaded(grid):
+    for name in ("All images on a grid", "Three numbers"):
+        grid.get_by_role("figure", name=name, exact=True).wait_for()
+
     def download(chart: str, button: str) -> tuple[str, bytes]:
         with grid.expect_download() as waiting:
             grid.locator(f".st-key-{chart}").get_by_role("button", name=button).press("Enter")
@@ -334,11 +332,6 @@ def test_downloads(grid):
     assert name == "plain.png" and picture.height == 500 and picture.getpixel((2, 2)) == (255, 255, 255, 255)
     name, content = download("grid", "Download as SVG")
     assert name == "grid.svg" and b"<svg" in content[:200]
-
-
-def test_charts_are_described(grid):
-    grid.get_by_role("figure", name="All images on a grid").wait_for()
-    grid.get_by_role("figure", name="Three numbers", exact=True).wait_for()
 
 
 def test_a_tap_shows_the_image(charts, shapes, browser):

@@ -112,21 +112,21 @@ def test_a_lasso_selects_exactly_these_images_in_all_panels_and_the_link_says_so
     panels.wait_for_url(lambda url: "embeddings_pick" not in url)
 
 
-def test_hover_shows_the_right_image_after_a_filter(panels, experiment):
+def test_hover_shows_the_right_image_after_a_filter(app, page, experiment):
     images = datasets.load("photos", 32)
-    panels.goto(f"{panels.url}&embeddings_highlight=rocket&embeddings_highlight=coffee")
-    wait_for_panels(panels)
+    page.goto(f"{app.url}/embeddings?experiment=embedded&embeddings_highlight=rocket&embeddings_highlight=coffee")
+    wait_for_panels(page)
     names = f"document.querySelector('{panel('byol')}')._fullData.filter(t => t.meta).map(t => t.name)"
-    panels.wait_for_function(f"String({names}) === 'others,coffee,rocket'")
-    at = places(panels, "byol")
+    page.wait_for_function(f"String({names}) === 'others,coffee,rocket'")
+    at = places(page, "byol")
     crowd = np.array(list(at.values()))
     loneliest = max(of_class(experiment, 3), key=lambda index: np.sort(np.linalg.norm(crowd - at[index], axis=1))[1])
-    panels.mouse.move(5, 5)
-    panels.mouse.move(*at[loneliest], steps=3)
-    thumbnail = panels.locator(".st-key-embeddings_panel_byol-bs256-s0 .chart-thumbnail img")
+    page.mouse.move(5, 5)
+    page.mouse.move(*at[loneliest], steps=3)
+    thumbnail = page.locator(".st-key-embeddings_panel_byol-bs256-s0 .chart-thumbnail img")
     thumbnail.wait_for()
     assert thumbnail.get_attribute("alt") == f"image {loneliest}"
-    content = panels.request.get(thumbnail.evaluate("image => image.src")).body()
+    content = page.request.get(thumbnail.evaluate("image => image.src")).body()
     assert np.array_equal(np.array(Image.open(io.BytesIO(content)).convert("RGB")), images.images([loneliest])[0])
 
 

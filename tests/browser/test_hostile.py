@@ -116,15 +116,19 @@ def test_text_stays_text_on_every_page(app, page, hostile):
 
 
 def test_text_stays_text_in_dialogs(app, page, hostile):
+    page.goto(f"{app.url}/?experiments_text=evil")
     for entry in ("Details and notes", "Share", "Delete"):
-        page.goto(f"{app.url}/?experiments_text=evil")
         page.get_by_role("button", name="Actions for").first.click()
         page.get_by_text(entry, exact=False).last.click()
-        page.get_by_role("dialog").wait_for()
+        dialog = page.get_by_role("dialog")
+        dialog.wait_for()
         settled(page)
         if entry.startswith("Details"):
             page.get_by_text("Read notes").click()
         assert page.evaluate(LOOK) == [], entry
+        dialog.get_by_role("button", name="Close", exact=True).click()
+        dialog.wait_for(state="detached")
+        settled(page)
 
 
 def test_text_stays_text_in_the_report(app, page, hostile, tmp_path):

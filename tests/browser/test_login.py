@@ -11,22 +11,23 @@ from tests.browser.conftest import free_port, start, stop
 ANA, BO, EVE = "ana@lab.example", "bo@lab.example", "eve@elsewhere.example"
 
 
-@pytest.fixture
-def lab(tmp_path, monkeypatch, browser):
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory, data_cache, browser):
     """A dashboard with a login: (its address, its store, the file that lists people)."""
     pytest.importorskip("authlib", reason="streamlit[auth] is not installed")
-    store = Store(tmp_path / "store")
+    home = tmp_path_factory.mktemp("lab")
+    store = Store(home / "store")
     synthetic.store(store.root, methods=("byol",), seeds=(0,), steps=20, name="one")
-    port, access = free_port(), tmp_path / "access.toml"
+    port, access = free_port(), home / "access.toml"
     access.write_text(f'view = ["@lab.example"]\nchange = ["{ANA}"]\n')
-    with oidc.serving(free_port(), [ANA, BO, EVE]) as issuer:
-        (tmp_path / "secrets.toml").write_text(
+    with oidc.serving(free_port(), [ANA, BO, EVE]) as issuer, pytest.MonkeyPatch.context() as patch:
+        (home / "secrets.toml").write_text(
             f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\ncookie_secret = "a secret of this test"\n'
             f'client_id = "{oidc.CLIENT}"\nclient_secret = "{oidc.SECRET}"\nserver_metadata_url = '
             f'"{issuer}/.well-known/openid-configuration"\n'
         )
-        monkeypatch.setenv("STREAMLIT_SECRETS_FILES", str(tmp_path / "secrets.toml"))
-        monkeypatch.setenv("TRIPTYCH_ACCESS", str(access))
+        patch.setenv("STREAMLIT_SECRETS_FILES", str(home / "secrets.toml"))
+        patch.setenv("TRIPTYCH_ACCESS", str(access))
         process = start(store.root, port)
         yield f"http://127.0.0.1:{port}", store, access
         stop(process)

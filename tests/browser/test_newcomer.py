@@ -7,9 +7,10 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from sslcore import launch
-from sslcore.experiment import Run, Store
+from sslcore.experiment import Store
 from sslcore.status import ACTIVE
 from tests.browser.conftest import drag_a_rectangle, free_port, start, stop
+from tests.waiting import until
 
 LIMIT = 600  # seconds for three small runs on a busy machine; they take one minute on two idle cores
 KNN = "[class*=st-key-watch_knn] .js-plotly-plot"
@@ -50,15 +51,6 @@ def dashboard(store, data_cache) -> Iterator[Dashboard]:
 def badge(page: Page, text: str) -> Locator:
     """How many runs are in a state, as Watch's badges have it; "09:33:33 finished" in a log is something else."""
     return page.locator(".stMarkdownBadge", has_text=re.compile(rf"(^|\D){text}$"))
-
-
-def wait_for_attempt(page: Page, run: Run, number: int) -> None:
-    """A run's process has begun once it counts its attempt, which is later than its state says."""
-    for _ in range(900):
-        if run.status().attempt == number:
-            break
-        page.wait_for_timeout(200)
-    assert run.status().attempt == number
 
 
 def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fresh):
@@ -116,8 +108,11 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     assert unfinished, "all runs ended before the dashboard could be killed"
     page.goto("about:blank")
     dashboard.restart()
+    until(
+        lambda: all(run.status().state == "finished" for run in store.runs()), LIMIT
+    )  # without a page, which takes its share of a core
     page.goto(f"{dashboard.url}/watch?experiment=first-look")
-    expect(badge(page, "3 finished")).to_be_visible(timeout=1000 * LIMIT)
+    expect(badge(page, "3 finished")).to_be_visible()
     assert {run.status().attempt for run in store.runs()} == {1}
 
     # Probe: a line a method, with the numbers of the folders.
@@ -145,7 +140,7 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     page.get_by_role("button", name="Launch 1 run").click()
     expect(badge(page, "1 running")).to_be_visible()
     (run,) = store.runs()
-    wait_for_attempt(page, run, 1)
+    until(lambda: run.status().attempt == 1)  # its process has begun, which is later than its state says
     menu = page.locator("[class*=st-key-watch_menu] button")
     menu.click()
     page.get_by_text("Stop", exact=True).click()
@@ -155,7 +150,7 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     menu.click()
     page.get_by_text("Resume", exact=True).click()
     expect(badge(page, "1 running")).to_be_visible()
-    wait_for_attempt(page, run, 2)
+    until(lambda: run.status().attempt == 2)
     menu.click()
     page.get_by_text("Stop", exact=True).click()
     expect(badge(page, "1 stopped")).to_be_visible()

@@ -15,6 +15,7 @@ from tests import synthetic
 
 HOSTILE = "<img src=x onerror='window.ran = true'><script>window.ran = true</script>"
 DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg .xaxislayer-above'))"
+WIDE = {"width": 1280, "height": 900}
 
 TITLES = "[...document.querySelectorAll('.chart .gtitle, .chart .gtitle-subtitle')]"
 SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
@@ -22,13 +23,14 @@ SUBTITLES = "[...document.querySelectorAll('.chart .gtitle-subtitle')]"
 SINGLE = "[...document.querySelectorAll('.chart')].filter(chart => chart.querySelectorAll('.nsewdrag').length === 1)"
 
 
-def until(page, condition: str, argument=None) -> None:
-    """Wait until a function of the page's says so. (Playwright's own wait_for_function needs eval, which the report forbids.)"""
-    page.evaluate(
+def until(page, condition: str, argument=None):
+    """What a function of the page's says, once that is true. (Playwright's own waiting needs eval, which the report forbids.)"""
+    return page.evaluate(
         f"""argument => new Promise((resolve, reject) => {{
             const end = Date.now() + 60000
             const look = () => {{
-                if (({condition})(argument)) resolve()
+                const said = ({condition})(argument)
+                if (said) resolve(said)
                 else if (Date.now() > end) reject(new Error("it did not happen"))
                 else setTimeout(look, 50)
             }}
@@ -54,10 +56,10 @@ def file(experiment, tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def opened(browser, file):
-    """The report, open in a browser without a network."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+@pytest.fixture(scope="module")
+def window(browser, file):
+    """The report, open in a browser without a network: (the page, what went wrong on it)."""
+    context = browser.new_context(viewport=WIDE, color_scheme="light")
     context.set_offline(True)
     page = context.new_page()
     problems = []
@@ -71,8 +73,17 @@ def opened(browser, file):
     page.on("console", lambda message: problems.append(f"logged {message.text}") if message.type == "error" else None)
     page.goto(file.as_uri())
     until(page, DRAWN)
-    yield page
+    yield page, problems
     context.close()
+
+
+@pytest.fixture
+def opened(window):
+    """The report in that browser, in light and wide, whatever the test before made of it."""
+    page, problems = window
+    page.emulate_media(color_scheme="light", media="screen")
+    page.set_viewport_size(WIDE)
+    yield page
     assert not problems
 
 
@@ -126,15 +137,19 @@ def test_a_point_shows_its_own_image(opened, experiment):
         "chart => chart.querySelector('.hovertext')?.textContent.endsWith(chart.querySelector('.chart-thumbnail img').alt)",
         chart,
     )
-    index = int(shown.get_attribute("alt").removeprefix("image "))
-    until(opened, "node => node.complete && node.naturalWidth", shown.element_handle())
-    pixels = shown.evaluate(
-        "node => { const c = document.createElement('canvas'); c.width = node.naturalWidth; c.height = node.naturalHeight;"
-        " const d = c.getContext('2d'); d.drawImage(node, 0, 0); return [c.width, ...d.getImageData(0, 0, c.width, "
-        "c.height).data] }"
-    )
-    assert pixels[0] == side
-    seen = np.array(pixels[1:], dtype=float).reshape(side, side, 4)[..., :3]
+    read = """chart => {
+        const node = chart.querySelector(".chart-thumbnail img"), canvas = document.createElement("canvas")
+        if (!(node.complete && node.naturalWidth)) return null
+        canvas.width = node.naturalWidth
+        canvas.height = node.naturalHeight
+        const drawn = canvas.getContext("2d")
+        drawn.drawImage(node, 0, 0)
+        return [node.alt, canvas.width, ...drawn.getImageData(0, 0, canvas.width, canvas.height).data]
+    }"""
+    name, width, *pixels = until(opened, read, chart)  # of one image: the next may take its place at any time
+    index = int(name.removeprefix("image "))
+    assert width == side
+    seen = np.array(pixels, dtype=float).reshape(side, side, 4)[..., :3]
     tiles = [sheet[k // 100 * side :, k % 100 * side :][:side, :side] for k in range(len(places))]
     errors = [abs(tile - seen).mean() for tile in tiles]
     assert int(np.argmin(errors)) == places.index(index) and min(errors) < 6  # two decoders of one WebP differ a little
@@ -156,7 +171,7 @@ def test_on_a_tablet_no_tool_lies_on_a_title(browser, tmp_path):
     experiment = synthetic.store(tmp_path / "store", seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     file = tmp_path / "report.html"
     file.write_text(report.html(experiment))
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, has_touch=True, is_mobile=True)
+    context = browser.new_context(viewport=WIDE, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(file.as_uri())
     until(page, DRAWN)
@@ -194,7 +209,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(opened):
     )
     broken = opened.evaluate(f"{SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length")
     assert broken > 0
-    opened.set_viewport_size({"width": 1280, "height": 900})
+    opened.set_viewport_size(WIDE)
     until(opened, f"() => {SUBTITLES}.filter(text => text.querySelectorAll('tspan').length > 1).length < {broken}")
 
 

@@ -11,6 +11,10 @@ from tests import synthetic
 
 PLOTLY = "**/plotly-cartesian.js*"
 SKETCHED = "n => document.querySelectorAll('.chart-sketch').length === n"
+STILL = """() => {
+    const charts = [...document.querySelectorAll(".chart")], places = JSON.stringify(charts.map(it => it.getBoundingClientRect()))
+    return places === window.placesBefore || !(window.placesBefore = places)
+}"""
 DRAWN = "n => [...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.calcdata).length === n"
 
 
@@ -55,7 +59,8 @@ def test_a_chart_lies_where_its_sketch_lay(app, page, request, experiment, choic
     page.route(PLOTLY, lambda route: held.append(route))
     page.goto(f"{app.url}/compare?{urlencode({'experiment': request.getfixturevalue(experiment), **choices})}")
     page.wait_for_function(SKETCHED, arg=n)
-    page.wait_for_timeout(500)  # the page's own parts come to rest
+    page.wait_for_selector('[data-test-script-state="notRunning"]')  # the page's own parts come to rest
+    page.wait_for_function(STILL, polling=300)
     sketches = pictures(page, n)
     for route in held:
         route.continue_()

@@ -13,7 +13,7 @@ from sslcore.stages import work
 from sslcore.train import pretrain
 from sslcore.training import Training
 from sslcore.worker import Pulse
-from tests.training.small import StopsAt, make_run, small_training, start, train
+from tests.training.small import StopsAt, make_run, small_training, train
 
 
 def poison(training: Training) -> None:
@@ -98,13 +98,12 @@ def test_a_data_set_that_turns_out_broken_is_told_in_words(tmp_path):
         work(run, Pulse(run))
 
 
-def test_a_data_set_that_is_gone_fails_the_run_in_one_clear_line(tmp_path, shapes):
+def test_a_data_set_that_is_gone_fails_the_run_in_one_clear_line(tmp_path, shapes, handlers):
     copy = tmp_path / "gone.npz"
     copy.write_bytes(open(shapes, "rb").read())
     run = make_run("gone", str(copy))
     copy.unlink()
-    process = start(run)
-    assert process.wait(60) == worker.FAILED
+    assert worker.main(run) == worker.FAILED
     assert run.status().state == "failed" and "gone.npz" in run.status().error and "\n" not in run.status().error
 
 
@@ -115,14 +114,13 @@ def test_only_one_process_trains_a_run(shapes):
     assert run.status().state == "queued"
 
 
-def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_path):
+def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_path, handlers):
     x = np.random.default_rng(0).integers(0, 255, (60, 16, 16, 3), dtype=np.uint8)
     np.savez(tmp_path / "bare.npz", x_train=x[:40], x_test=x[40:])
     run = make_run("bare", str(tmp_path / "bare.npz"), epochs=1)
     planned = plan.plan(Spec(base={"dataset": str(tmp_path / "bare.npz"), "batch_size": 16, "method": "byol"}))
     assert not planned.problems and "nothing can be probed" in " ".join(planned.warnings)
-    process = start(run)
-    assert process.wait(120) == worker.FINISHED, process.stderr.read()
+    assert worker.main(run) == worker.FINISHED, run.log_tail()
     results = run.results()
     assert results["linear"] is results["knn"] is results["baselines"] is None and "no labels" in results["note"]
     assert not run.predictions_file.exists()

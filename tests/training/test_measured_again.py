@@ -3,12 +3,12 @@
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from sslcore import launch, worker
+from sslcore.__main__ import main
 from sslcore.endings import Stopped
 from sslcore.experiment import Run
 from sslcore.files import write_json
@@ -26,10 +26,6 @@ def measured(shapes):
     write_json(run.results_file, {"linear": {"accuracy": 0.5}})
     run.update_status(state="finished", stage="embed", progress=1.0, warnings=["it was warm"])
     return run
-
-
-def shell(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "sslcore", *words], capture_output=True, text=True)
 
 
 class DiesIn(Pulse):
@@ -69,10 +65,10 @@ def test_until_all_is_measured_again_all_stays_as_it_was(shapes):
     assert run.results()["cost"] == taken, "the checkpoint knows"
 
 
-def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
+def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured, handlers, capsys):
     for _ in range(2):
         measured.encoder_file.write_bytes(measured.encoder_file.read_bytes()[:1000])
-        assert shell("evaluate", measured.id).returncode == worker.FAILED
+        assert main(["evaluate", measured.id]) == worker.FAILED
         status = measured.status()
         assert (status.state, status.stage, status.progress, status.error) == ("finished", "embed", 1.0, None)
         assert status.warnings[0] == "it was warm" and len(status.warnings) == 2
@@ -80,13 +76,15 @@ def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured):
         assert measured.results() == {"linear": {"accuracy": 0.5}}
     Path(measured.config.dataset).rename(away := Path(measured.config.dataset).with_suffix(".away"))
     try:
-        told = shell("evaluate", measured.id)
+        command = [sys.executable, "-m", "sslcore", "evaluate", measured.id]  # this process has the images at hand
+        told = subprocess.run(command, capture_output=True, text=True)
     finally:
         away.rename(measured.config.dataset)
     assert told.returncode == worker.BAD_INPUT and "shapes.npz" in told.stderr and told.stderr.count("\n") == 1
+    capsys.readouterr()
     measured.encoder_file.unlink()
-    told = shell("evaluate", measured.id)
-    assert told.returncode == worker.BAD_INPUT and "--checkpoints" in told.stderr and measured.status() == status
+    assert main(["evaluate", measured.id]) == worker.BAD_INPUT
+    assert "--checkpoints" in capsys.readouterr().err and measured.status() == status
 
 
 def test_a_killed_measurement_leaves_a_finished_run(measured):
@@ -118,20 +116,19 @@ def test_a_stop_while_several_are_measured_again_ends_all_of_it(measured, shapes
     )
     while "run 1 of 2" not in measuring.stdout.readline():
         pass
-    while measured.recorded_status().state != "running":
-        time.sleep(0.01)
+    until(lambda: measured.recorded_status().state == "running")
     measuring.send_signal(signal.SIGTERM)
     said = measuring.communicate(timeout=120)[0]
     assert measuring.returncode == worker.STOPPED and "run 2 of 2" not in said
     assert measured.status().state == "finished" and "it was stopped" in measured.status().warnings[-1]
 
 
-def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured):
+def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured, capsys):
     for state in ("finished", "interrupted"):
         measured.update_status(state=state)
-        told = shell("train", str(measured.path))
-        assert told.returncode == worker.BAD_INPUT and "would begin anew and replace its results" in told.stderr
-    told = shell("resume", measured.id)
-    assert told.returncode == worker.BAD_INPUT and "would begin anew" in told.stderr
+        assert main(["train", str(measured.path)]) == worker.BAD_INPUT
+        assert "would begin anew and replace its results" in capsys.readouterr().err
+    assert main(["resume", measured.id]) == worker.BAD_INPUT
+    assert "would begin anew" in capsys.readouterr().err
     assert measured.recorded_status().state == "interrupted" and measured.results() == {"linear": {"accuracy": 0.5}}
     assert launch.complete(measured.experiment, ["run"]) == [], "neither when a grid is completed"

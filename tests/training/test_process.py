@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from sslcore import compact, datasets, worker
+from sslcore.__main__ import main
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.files import write_json
 from tests.training.small import make_run, start, train, untimed, wait_for
 from tests.waiting import until
 
 
-def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes):
+def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes, handlers):
     settings = {"method": "moco", "epochs": 12, "evaluate.knn_every": 4}
     run, undisturbed = make_run("whole-life", shapes, **settings), make_run("undisturbed", shapes, **settings)
 
@@ -64,8 +65,7 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert results["cost"]["flops_per_image"] > 1e5 and "energy_joules" in results["cost"]
     run.predictions_file.unlink()
     write_json(run.results_file, results | {"cost": {name: results["cost"][name] for name in ("seconds", "device")}})
-    again = subprocess.run([sys.executable, "-m", "sslcore", "evaluate", run.id], capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
+    assert main(["evaluate", run.id]) == worker.FINISHED
     assert run.predictions_file.exists() and run.results()["linear"] == results["linear"]
     assert (
         run.environment().pop("measured_again")["device"] == environment["device"]
@@ -74,15 +74,6 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes)
     assert run.results()["cost"] == {
         name: results["cost"][name] for name in ("seconds", "device", "flops_per_image", "flops_protocol")
     }
-
-
-@pytest.fixture
-def handlers():
-    """This process's signal handlers, which a run replaces, are put back."""
-    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    yield
-    for name, handler in before.items():
-        signal.signal(name, handler)
 
 
 def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(shapes, monkeypatch, handlers):
