@@ -157,6 +157,7 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
             ("Linear probe", "linear"),
             ("kNN", "knn"),
             ("Untrained encoder", "baselines"),
+            ("Alignment, uniformity, effective rank, std", "geometry"),
             ("Time, speed, memory", "cost"),
             ("UMAP", "umap"),
         )
