@@ -166,9 +166,12 @@ def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
 
 
 def percent(row: dict[str, Any], name: str) -> str:
-    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number."""
+    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number.
+
+    Pixels have no seed: what they give is the same in every run.
+    """
     if row[name] is None:
         return "–"
-    spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
+    spread = "" if row[f"{name}_std"] is None or name == "pixels_knn" else f" ± {100 * row[f'{name}_std']:.1f}"
     n = row[f"{name}_n"]
     return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['seeds']) else f' (n={n})'}"

@@ -183,6 +183,17 @@ def test_the_baselines_are_those_of_the_untrained_encoder_and_of_raw_pixels(shap
     assert results["baselines"]["pixels"]["knn"] == (pixels == data.y_test).mean()
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_every_part_of_the_results_says_how_it_was_obtained(shapes, labelled):
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.labels": False})
+    data, encoder = datasets.load(shapes, 16), build_encoder("small", 16)
+    data = data if labelled else replace(data, y_train=None, y_test=None)
+    evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
+    results, _, _ = evaluation.results(encoder, encoder, torch.nn.Linear(256, 8))
+    parts = {name for name, part in results.items() if isinstance(part, dict)}
+    assert {"geometry", "heads"} <= parts and all(results[name]["protocol"] for name in parts)
+
+
 def test_what_was_said_of_each_test_image_names_that_image_and_adds_up_to_the_accuracies(shapes):
     settings = {"evaluate.labels": False, "evaluate.heads": False, "evaluate.knn_k": 200}
     config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8} | settings)

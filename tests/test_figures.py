@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import metrics, tables
-from dashboard.figures import curves, evidence, probe, style
+from dashboard.figures import curves, evidence, labels, probe, style
 from sslcore.analysis import stats
 from sslcore.methods import METHODS, Entry
 from tests import synthetic
@@ -346,7 +346,7 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
 def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interval(experiment):
     byol = [row for row in tables.summary(experiment.runs()) if row["method"] == "byol"]
     figure = probe.accuracy(byol)
-    called = {trace.hovertemplate.split("<extra>")[1][: -len("</extra>")]: trace for trace in figure.data if trace.hovertemplate}
+    called = {trace.name: trace for trace in figure.data if trace.hovertemplate}
     dots = {name: called[f"BYOL, {name}"] for name in ("linear probe", "kNN")}
     for name, column, own in (("linear probe", "linear", "random_linear"), ("kNN", "knn", "random_knn")):
         tick = called[f"untrained encoder, {name}"]
@@ -391,6 +391,26 @@ def test_by_class_a_seed_that_was_run_twice_counts_once_and_a_class_that_a_run_l
     said = zip(rows, ({"a": 0.2, "b": 0.5}, {"a": 0.4, "b": None}, {"a": 0.9, "b": 0.5}))
     (points,) = probe.per_class(rows, {row["run"]: of for row, of in said}).data
     assert dict(zip(points.text, points.x)) == {"a": pytest.approx(0.6)}
+
+
+def test_by_class_and_of_the_untrained_encoder_a_mean_tells_its_spread_and_its_seeds(experiment):
+    rows = [row for row in tables.summary(experiment.runs()) if row["method"] == "byol"]
+    n = len(rows)
+    for k, row in enumerate(rows):
+        row["random_linear"] = 0.5 + k / 10
+    std = np.std([row["random_linear"] for row in rows], ddof=1)
+    (points,) = probe.per_class(rows, {row["run"]: {"a": 0.5 + k / 10} for k, row in enumerate(rows)}).data
+    untrained = next(trace for trace in probe.accuracy(rows).data if trace.name == probe.BASELINES["random_linear"])
+    results = {
+        row["run"]: {"label_efficiency": [{"fraction": 0.1, "accuracy": 0.7, "random_encoder": row["random_linear"]}]}
+        for row in rows
+    }
+    few = next(trace for trace in labels.few_labels(rows, results, "label_efficiency").data if trace.name == "untrained encoder")
+    for trace in (points, untrained, few):
+        assert trace.meta["columns"] == ["std", "N"] and list(trace.customdata[0]) == [pytest.approx(std), n]
+        assert f" ± {100 * std:.1f} % over {n} seeds" in trace.hovertemplate[0]
+    (one,) = probe.per_class(rows[:1], {rows[0]["run"]: {"a": 0.5}}).data
+    assert "±" not in one.hovertemplate[0]
 
 
 def test_confusion_shares_sum_to_one_and_counts_are_told():

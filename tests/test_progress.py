@@ -41,6 +41,13 @@ def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is
     assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
 
 
+def test_what_pixels_give_has_no_spread_over_seeds(store):
+    out = Console(file=io.StringIO(), width=200)
+    out.print(progress.results(synthetic.store(store.root, ("byol",), (0, 1)).runs()))
+    (line,) = (line for line in out.file.getvalue().splitlines() if line.startswith("byol"))
+    assert line.count("±") == 4, "linear probe and kNN, trained and untrained"
+
+
 def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
     spec = Spec(base={"dataset": "digits"}, axes={"method": ["moco"], "batch_size": [64, 256], "seed": [0, 1]})
     wide, usual = (Console(file=io.StringIO(), width=width) for width in (200, 80))

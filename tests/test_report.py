@@ -22,7 +22,7 @@ from dashboard import embeddings, report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
 from dashboard.report import charts
-from sslcore.analysis import pairs
+from sslcore.analysis import pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.summary import by_seed
 from sslcore.experiment import Run, Spec, Store
@@ -157,6 +157,17 @@ def test_its_table_says_what_the_folder_says(experiment, page):
     assert experiment.spec().command in text and experiment.spec().question in text
     for part in ("linear", "knn"):
         assert experiment.runs()[0].results()[part]["protocol"] in text
+
+
+def test_its_answer_has_an_interval_over_seeds_too(experiment, page):
+    """Of the mean, as Evidence has it."""
+    text, written = " ".join(Parsed(page).text.split()), report.markdown(experiment)
+    rows = tables.summary(experiment.runs())
+    for folded in by_seed(rows):
+        mean = stats.aggregate([row["linear"] for row in rows if row["run"] in folded["runs"]], 0, 1)
+        assert mean.n == 2
+        assert f"{100 * mean.low:.1f} to {100 * mean.high:.1f} %" in text and stats.AGGREGATE in text
+        assert f"| {100 * mean.low:.1f} – {words.percent(mean.high)} |" in written
 
 
 def test_the_further_probes_are_drawn_tabled_and_their_protocols_told(experiment, page):

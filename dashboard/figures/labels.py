@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from dashboard import words
 from dashboard.figures import style
-from dashboard.figures.probe import by_label, tone
+from dashboard.figures.probe import by_label, over_seeds, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import dig, kind, number, part
 from sslcore.naming import told_apart
@@ -56,15 +56,20 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         uirevision=name,
     )
     for (said, reference), dash in zip(references(rows, results, name).items(), itertools.cycle(DASHES)):
+        made = [aggregate(values) for values in reference.values()]
         figure.add_trace(
             go.Scatter(
                 x=list(reference),
-                y=[aggregate(values).mean for values in reference.values()],
+                y=[one.mean for one in made],
                 mode="lines+markers",
                 name=style.plain(said),
                 line={"color": style.NEUTRAL, "dash": dash, "width": 2},
                 marker={"size": 7, "symbol": "line-ew-open", "color": style.NEUTRAL},
-                hovertemplate=f"%{{y:.1%}} with %{{x:.0%}} of the labels<extra>{style.plain(said)}</extra>",
+                customdata=[[one.std, one.n] for one in made],
+                meta={"columns": ["std", "N"]},
+                hovertemplate=[
+                    f"%{{y:.1%}}{over_seeds(one)} with %{{x:.0%}} of the labels<extra>{style.plain(said)}</extra>" for one in made
+                ],
             )
         )
     for label, group in by_label(rows).items():
@@ -177,7 +182,6 @@ def _add_pairs(
         if h is None or z is None:
             continue
         colour, method = tone(rows, label), group[0]["method"]
-        h_spread, z_spread = (f" ± {100 * one.std:.1f} % over {one.n} seeds" if one.std is not None else "" for one in (h, z))
         figure.add_trace(
             go.Scatter(
                 x=[z.mean, h.mean],
@@ -192,7 +196,7 @@ def _add_pairs(
                     "color": colour,
                     "line": {"width": 2, "color": colour},
                 },
-                text=[f"z{z_spread}", f"h{h_spread}"],
+                text=[f"z{over_seeds(z)}", f"h{over_seeds(h)}"],
                 meta={"x": "accuracy"},
                 hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
             ),

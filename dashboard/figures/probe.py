@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import plotly.graph_objects as go
 
 from dashboard import words
 from dashboard.figures import style
-from sslcore.analysis.stats import aggregate, of_each_seed
+from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
 BASELINES = {
@@ -58,18 +57,21 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], _mean(group, column)) for k, group in enumerate(groups.values())]
-        levels = [of for of in levels if of[1] is not None]
+        levels = [(k + OFFSETS[column], aggregate(_of_each_seed(group, column))) for k, group in enumerate(groups.values())]
+        levels = [(y, made) for y, made in levels if made is not None]
+        seeded = column != "pixels_knn"  # which are the same in every run
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
-                x=[level for _, level in levels],
+                x=[made.mean for _, made in levels],
                 y=[y for y, _ in levels],
                 name=name,
                 mode="markers",
+                customdata=[[made.std, made.n] for _, made in levels] if seeded else None,
+                meta={"columns": ["std", "N"]},
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
-                hovertemplate=f"%{{x:.1%}}<extra>{name}</extra>",
+                hovertemplate=[f"%{{x:.1%}}{over_seeds(made) if seeded else ''}<extra>{name}</extra>" for _, made in levels],
             )
         )
     for column, (name, symbol) in MEASURES.items():
@@ -89,7 +91,7 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
     probed = [row for row in group if row[column] is not None]
     if made.std is not None:
         error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
-        told, spread = f" ± {100 * made.std:.1f} % over {made.n} seeds", {"std": made.std, "N": made.n}
+        told, spread = over_seeds(made), {"std": made.std, "N": made.n}
         figure.add_trace(
             go.Scatter(
                 x=values,
@@ -128,16 +130,16 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
     without test images, which is left out. Of very many classes, MAX_CLASSES are shown,
     see `which_classes`.
     """
-    means = {}  # label -> {class: mean accuracy}
+    made = {}  # label -> {class: accuracy over seeds}
     for label, group in by_label(rows).items():
         of_group = [(row["seed"], accuracies[row["run"]]) for row in group if accuracies.get(row["run"])]
         if of_group:
             shared = [name for name in of_group[0][1] if all(one.get(name) is not None for _, one in of_group)]
-            means[label] = {name: fmean(of_each_seed((seed, one[name]) for seed, one in of_group)) for name in shared}
-    classes = list(dict.fromkeys(name for of_label in means.values() for name in of_label))
-    values = {name: [of_label[name] for of_label in means.values() if name in of_label] for name in classes}
+            made[label] = {name: aggregate(of_each_seed((seed, one[name]) for seed, one in of_group)) for name in shared}
+    classes = list(dict.fromkeys(name for of_label in made.values() for name in of_label))
+    values = {name: [of_label[name].mean for of_label in made.values() if name in of_label] for name in classes}
     if len(classes) > MAX_CLASSES:  # a single label differs from none: its hardest
-        alike = {name: min(of) - max(of) if len(means) > 1 else of[0] for name, of in values.items()}
+        alike = {name: min(of) - max(of) if len(made) > 1 else of[0] for name, of in values.items()}
         classes = sorted(classes, key=alike.get)[:MAX_CLASSES]
     classes.sort(key=lambda name: -float(np.mean(values[name])))
     figure = style.figure(
@@ -153,21 +155,30 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         uirevision="per class",
     )
     for label, group in by_label(rows).items():
-        if label in means:
+        if label in made:
             method = group[0]["method"]
-            shown = [(k, means[label][name]) for k, name in enumerate(classes) if name in means[label]]
+            shown = [(k, made[label][name]) for k, name in enumerate(classes) if name in made[label]]
             figure.add_trace(
                 go.Scatter(
-                    x=[value for _, value in shown],
+                    x=[one.mean for _, one in shown],
                     y=[k for k, _ in shown],
                     mode="markers",
                     name=style.plain(label),
                     text=[style.plain(classes[k]) for k, _ in shown],
+                    customdata=[[one.std, one.n] for _, one in shown],
+                    meta={"columns": ["std", "N"]},
                     marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
-                    hovertemplate="%{text}: %{x:.1%}<extra>" + style.plain(label) + "</extra>",
+                    hovertemplate=[
+                        f"%{{text}}: %{{x:.1%}}{over_seeds(one)}<extra>{style.plain(label)}</extra>" for _, one in shown
+                    ],
                 )
             )
     return figure.update_traces(cliponaxis=False)
+
+
+def over_seeds(made: Aggregate) -> str:
+    """The spread of an accuracy, for a tooltip; "" of a single seed."""
+    return "" if made.std is None else f" ± {100 * made.std:.1f} % over {made.n} seeds"
 
 
 def commonest(linear: Mapping[str, Any]) -> str:
@@ -268,11 +279,6 @@ def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     for row in rows:
         groups.setdefault(row["label"], []).append(row)
     return groups
-
-
-def _mean(group: Sequence[Mapping[str, Any]], column: str) -> float | None:
-    values = _of_each_seed(group, column)
-    return fmean(values) if values else None
 
 
 def _of_each_seed(group: Sequence[Mapping[str, Any]], column: str) -> list[float]:

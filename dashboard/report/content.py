@@ -58,7 +58,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "begun": _day(spec.created) if spec.created else "",
         "results": results,
         "probed": probed,
-        "answer": [one | {"n": n} for one in folded if (n := _n(one))],
+        "answer": [one | _interval(one) | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
@@ -69,7 +69,9 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
         "baselines": _baselines(rows),
-        "protocol": _protocol(results) + _tests(compared),
+        "protocol": _protocol(results)
+        + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
+        + _tests(compared),
         "questions": questions.all_of(probed, results),
         "about": ABOUT,
         "settings": settings,
@@ -90,6 +92,14 @@ def _left_out(runs: Sequence[Run], hidden: Sequence[str]) -> str:
 def _n(folded: Mapping[str, Any]) -> int:
     """How many of the folded runs' seeds have results."""
     return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
+
+
+def _interval(folded: Mapping[str, Any]) -> dict[str, float]:
+    """The 95 % interval of the linear probe's mean over several seeds (`stats.AGGREGATE`), in place of a single run's own."""
+    if folded["linear_n"] < 2:
+        return {}
+    half = stats.half_width(folded["linear_std"], folded["linear_n"])
+    return {"linear_low": max(folded["linear"] - half, 0.0), "linear_high": min(folded["linear"] + half, 1.0)}
 
 
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
@@ -147,6 +157,7 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
             ("Linear probe", "linear"),
             ("kNN", "knn"),
             ("Untrained encoder", "baselines"),
+            ("Alignment, uniformity, effective rank, std", "geometry"),
             ("Time, speed, memory", "cost"),
             ("UMAP", "umap"),
         )

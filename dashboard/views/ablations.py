@@ -97,8 +97,8 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         bind="query-params",
         disabled=not (drop and curves),
         help=(
-            "Drops of a linear probe that papers report on ImageNet, dashed. There are some for the batch size and the "
-            "negatives, to be read as drops from the best only."
+            "Drops of a linear probe that papers report on ImageNet, dashed. There are some for the batch size, the "
+            "negatives and the momentum, to be read as drops from the best only."
         ),
     )
 

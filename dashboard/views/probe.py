@@ -238,10 +238,11 @@ def begin(dataset: str) -> None:
         st.session_state["probe_refused"] = str(error)
 
 
+weights = any(runs[name].encoder_file.exists() for name in probed)
 last = transfer.look(experiment)
 if last and last.alive:
     follow()
-elif any(runs[name].encoder_file.exists() for name in probed):
+elif weights:
     if last and last.done < last.of:
         st.error(
             f"Not every encoder could be probed on {called(last.dataset)}: "
@@ -282,4 +283,5 @@ elif any(runs[name].encoder_file.exists() for name in probed):
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
-st.caption(words.plain(f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', 'digits')}"))
+in_a_shell = f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', 'digits')}"
+st.caption(words.plain(in_a_shell if weights else f"Not to be probed here: {transfer.NO_WEIGHTS}."))

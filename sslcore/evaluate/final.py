@@ -42,6 +42,12 @@ KNN_PROTOCOL = (
     "all of train against the whole test set"
 )
 RANDOM_PROTOCOL = "the same probes of the same encoder with the weights it started from"
+GEOMETRY_PROTOCOL = (
+    "h in eval mode, rows scaled to unit length, of fixed test images (at most evaluate.sample; training images where there are "
+    "none), in two views that the run's own augmentation draws with a fixed seed, so that runs of different augmentations cannot "
+    "be compared by them; alignment, uniformity: Wang & Isola 2020; effective rank: RankMe, Garrido et al. 2023; std: of a "
+    "coordinate, times √D"
+)
 
 SMALL_SIDE = 32  # of images whose raw pixels are compared, where they are too many at their own size
 
@@ -70,7 +76,8 @@ class FinalEvaluation:
 
         With the trained `head`, z is measured beside h.
         """
-        geometry = OnlineEvaluation(self.config, self.data, self.views, self.precision).geometry(encoder)
+        online = OnlineEvaluation(self.config, self.data, self.views, self.precision)
+        geometry = online.geometry(encoder) | {"protocol": GEOMETRY_PROTOCOL}
         if not self.labelled:
             nothing = dict.fromkeys(("linear", "knn", "baselines"))
             results = nothing | {"geometry": geometry, "note": "the data set has no labels: nothing can be probed"}

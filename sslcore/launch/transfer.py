@@ -19,6 +19,7 @@ from sslcore.launch.slots import CPU, Device, gpus
 from sslcore.locks import take, taken
 
 LOG = ".transfer.log"
+NO_WEIGHTS = "there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints"
 
 
 class Transfer(NamedTuple):
@@ -38,9 +39,7 @@ def start(experiment: Experiment, dataset: str, runs: Sequence[Run]) -> None:
         raise ValueError(f"{dataset}: {why}")
     runs = [run for run in runs if run.encoder_file.exists()]
     if not runs:
-        raise ValueError(
-            "there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints"
-        )
+        raise ValueError(NO_WEIGHTS)
     log = take(experiment.path / LOG)
     if log is None:
         raise ValueError("encoders of this experiment are being probed already; one at a time")

@@ -74,6 +74,19 @@ def test_images_can_be_selected_without_a_pointer():
     assert "2 images (not in the sample of these runs: 2 more), those first" in texts(app)
 
 
+def test_a_selection_is_there_again_after_a_look_at_another_page():
+    """The navigation leads back to an address that has none of this page's choices."""
+    image = str(arrays(embedded().runs()[0])["index"][3])
+    app = open_page("embeddings", experiment="photos", embeddings_pick=image)
+    for page in ("probe", "embeddings"):
+        app.switch_page(f"views/{page}.py")
+        app.query_params.pop("embeddings_pick", None)
+        clean(app.run())
+    assert strips(app)["Selected images"] == [int(image)] and app.query_params["embeddings_pick"].startswith(f"{image}@")
+    app.button[0].click().run()
+    assert "Selected images" not in strips(clean(app)) and "embeddings_pick" not in app.query_params
+
+
 def test_a_selection_that_is_too_long_for_a_link_is_in_none():
     embedded(methods=("byol",))
     app = open_page("embeddings", experiment="photos")

@@ -200,7 +200,17 @@ def test_of_uneven_classes_it_is_said_how_accurate_a_guess_is():
 def test_runs_without_them_say_how_to_measure_them():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=100)
     words = texts(open_page("probe", experiment=experiment.name)).replace("\\", "")
-    assert "sslcore evaluate" in words and f"sslcore transfer {experiment.name} --to" in words and "finetune" in words
+    assert "sslcore evaluate" in words and "finetune" in words
+
+
+def test_where_the_weights_are_is_told_in_place_of_a_command_that_needs_them():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=100)
+    (run,) = experiment.runs()
+    words = texts(open_page("probe", experiment=experiment.name)).replace("\\", "")
+    assert transfer.NO_WEIGHTS in words and "sslcore transfer" not in words
+    run.encoder_file.touch()
+    words = texts(open_page("probe", experiment=experiment.name)).replace("\\", "")
+    assert transfer.NO_WEIGHTS not in words and f"sslcore transfer {experiment.name} --to" in words
 
 
 @pytest.mark.parametrize("part", ["label_efficiency", "fine_tuning", "heads", "transfer"])

@@ -49,7 +49,7 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes,
     results = run.results()
     assert 0 <= results["linear"]["accuracy"] <= 1 and results["cost"]["images_per_second"] > 0
     assert {"knn", "linear"} <= results["baselines"]["random_encoder"].keys() and "knn" in results["baselines"]["pixels"]
-    assert {"alignment", "uniformity", "effective_rank", "std"} == results["geometry"].keys()
+    assert {"alignment", "uniformity", "effective_rank", "std", "protocol"} == results["geometry"].keys()
     with np.load(run.predictions_file, allow_pickle=False) as said:
         assert {name: said[name].dtype for name in said} == dict.fromkeys(("index", "label", "linear", "knn"), np.int64)
         assert (said["linear"] == said["label"]).mean() == results["linear"]["accuracy"]

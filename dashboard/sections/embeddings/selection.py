@@ -1,7 +1,7 @@
 """Which images are selected, the same in all panels: picked in one of them, cleared by a button, or named by the URL.
 
 The URL says of which data set they are, as in `embeddings_pick=5,9@89c11925`: where other images are shown, the same numbers
-are none of them, and Back finds the selection as it was.
+are none of them, and Back finds the selection as it was. It stays while the reader is on another page.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,8 +27,12 @@ def now(panels: Iterable[str], images: Mapping[str, str]) -> list[int]:
     `images`: those shown, as `tables.identity` has them.
     """
     of = images["of"][:8] or images["dataset"]
+    panels = list(panels)
     known = st.session_state.get("embeddings_selected")
-    if known is None or (of, _linked(of)) != (known.of, known.linked):  # others are shown, or the link is a new one
+    returned = not any(key in st.session_state for key in panels)  # from another page, whose URL has no selection
+    if known and known.of == of and returned and "embeddings_pick" not in st.query_params:
+        select(known.images)
+    elif known is None or (of, _linked(of)) != (known.of, known.linked):  # others are shown, or the link is a new one
         st.session_state["embeddings_selected"] = Selection(of, _linked(of), _linked(of))
     seen = st.session_state.setdefault("embeddings_seen", {})  # key of each drawn panel -> what was picked in it at the last run
     for key in panels:
