@@ -108,9 +108,8 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     assert unfinished, "all runs ended before the dashboard could be killed"
     page.goto("about:blank")
     dashboard.restart()
-    until(
-        lambda: all(run.status().state == "finished" for run in store.runs()), LIMIT
-    )  # without a page, which takes its share of a core
+    # Without a page, which takes its share of a core.
+    until(lambda: all(run.status().state == "finished" for run in store.runs()), LIMIT)
     page.goto(f"{dashboard.url}/watch?experiment=first-look")
     expect(badge(page, "3 finished")).to_be_visible()
     assert {run.status().attempt for run in store.runs()} == {1}
