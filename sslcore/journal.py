@@ -13,6 +13,7 @@ from sslcore.experiment import Run
 from sslcore.pulse import AnyPulse
 from sslcore.readout import Readout
 from sslcore.training import Training
+from sslcore.waiting import ADVICE, MANY, SETTLED, WARNING
 
 
 class Journal:
@@ -78,7 +79,12 @@ class Journal:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """What is done within is no training time."""
+        training = self.training
         self.lap()
+        training.waiting.lap()
+        if training.seconds >= SETTLED and (training.waiting.mean(training.seconds) or 0.0) >= MANY:
+            self.pulse.warn(WARNING + ADVICE * (training.device.type == "cpu"))
         yield
         self.clock = time.monotonic()
-        self.training.meter.start()
+        training.meter.start()
+        training.waiting.start()

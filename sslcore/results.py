@@ -41,6 +41,7 @@ class Cost(Part):
     images_per_second: Annotated[float, Field(ge=0)] | None = None
     peak_memory_bytes: Annotated[float, Field(ge=0)] | None = None
     energy_joules: Annotated[float, Field(ge=0)] | None = None
+    threads_waiting: Annotated[float, Field(ge=0)] | None = None
     device: str | None = None
     protocol: str | None = None
 

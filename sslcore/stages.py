@@ -19,6 +19,7 @@ from sslcore.status import PRETRAIN_SHARE
 from sslcore.stream import Streamed
 from sslcore.train import pretrain
 from sslcore.training import Training, initial, pick_device
+from sslcore.waiting import PROTOCOL as OF_WAITING
 
 
 def work(run: Run, pulse: AnyPulse, evaluate_only: bool = False) -> None:
@@ -215,11 +216,13 @@ def cost(training: Training) -> dict:
         "images_per_second": images / training.seconds if training.seconds else None,
         "peak_memory_bytes": training.peak_memory,
         "energy_joules": training.meter.joules,
+        "threads_waiting": training.waiting.mean(training.seconds),
         "device": ", then ".join(training.trained_on),
         "protocol": "seconds of training steps and of preparing them (compiling), evaluation left out; images, not views, a "
         f"second; {' or '.join(memories)} until the training ended"
         + ("; of all devices on which it was trained in turn" if len(training.trained_on) > 1 else "")
-        + ("" if training.meter.joules is None else f"; {energy.PROTOCOL}"),
+        + ("" if training.meter.joules is None else f"; {energy.PROTOCOL}")
+        + ("" if training.waiting.seconds is None else f"; {OF_WAITING}"),
     }
 
 

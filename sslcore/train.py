@@ -108,6 +108,7 @@ def begin(training: Training, data: Data, run: Run, pulse: AnyPulse) -> None:
     if distributed.first():
         environment.keep(run, training, data)
     training.meter.start()
+    training.waiting.start()
     make_ready(training, pulse)
     if distributed.first() and (training.compiled or training.graph):
         environment.keep(run, training, data)  # which says so

@@ -26,6 +26,7 @@ from sslcore.methods import load
 from sslcore.methods.base import Batch, Method
 from sslcore.optim import build_optimizer, learning_rate, set_learning_rate
 from sslcore.stream import Resident, Streamed, fits
+from sslcore.waiting import Waiting
 
 STATISTICS_PIXELS = 50_000_000  # of images, from which their mean and spread are taken
 
@@ -128,6 +129,7 @@ class Training:
         here = device.type == "cuda" and config.devices <= torch.cuda.device_count()  # other nodes' GPUs cannot be read
         gpus = range(config.devices) if here else ()
         self.meter = Meter([f"GPU-{torch.cuda.get_device_properties(gpu).uuid}" for gpu in gpus])
+        self.waiting = Waiting()
         self.snapshots: dict[int, Tensor] = {}  # epoch -> h (n, D) float16 of the evaluation sample
 
     # -- One step
@@ -250,6 +252,7 @@ class Training:
                 "step": self.step,
                 "seconds": self.seconds,
                 "joules": self.meter.joules,
+                "waited": self.waiting.seconds,
                 "peak_memory": self.peak_memory,
                 "trained_on": self.trained_on,
                 "precision": named(self.precision),
@@ -284,7 +287,10 @@ class Training:
     def restore_cost(self, kept: dict[str, Any]) -> None:
         """What the training has taken until a checkpoint."""
         self.seconds = kept["seconds"]
-        measured = self.meter.joules is not None or kept["step"] == self.total  # known of all attempts, or of none
-        self.meter.joules = kept.get("joules") if measured else None
+        over = kept["step"] == self.total
+        if over or self.meter.joules is not None:  # known of all attempts, or of none
+            self.meter.joules = kept.get("joules")
+        if over or self.waiting.seconds is not None:
+            self.waiting.seconds = kept.get("waited")
         self.peak_memory = kept.get("peak_memory") or memory.peak(self.device)
         self.trained_on = kept.get("trained_on") or []

@@ -47,7 +47,7 @@ def test_a_row_has_every_column_and_the_numbers_of_the_folder(tmp_path):
 def test_every_number_stands_under_its_own_name(tmp_path):
     """But for the probes', a column is named as results.json names the number."""
     kept = results(0.7, 0.6)
-    kept["cost"] |= {"flops_per_image": 3e9, "energy_joules": 900.0}
+    kept["cost"] |= {"flops_per_image": 3e9, "energy_joules": 900.0, "threads_waiting": 0.5}
     (run,) = make(tmp_path, a={})
     write_json(run.results_file, kept)
     (row,) = run_rows([run])

@@ -1,6 +1,6 @@
 """What an ablation measures: its names, its units, and how a value is said."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,10 @@ from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.ablation import Cell, Measured
 from sslcore.analysis.images import data_sets
+from sslcore.analysis.summary import number
 from sslcore.config import RunConfig, get
 from sslcore.experiment import Run
+from sslcore.waiting import MANY
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,20 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
     )
 
 
-def unlike_machines(devices: Iterable[Any]) -> str:
-    """That times cannot be compared between runs that were trained on these, in a sentence; "" where they can."""
-    known = sorted({device for device in devices if isinstance(device, str)})
-    return f"Trained on different machines ({', '.join(known)}): times and speeds cannot be compared." if len(known) > 1 else ""
+def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
+    """Why times of these runs cannot be compared, in sentences; "" where they can. Of each: device, threads_waiting."""
+    machines = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
+    waited = sorted(f"{n:.1f}" for cost in costs if (n := number(cost, "threads_waiting")) is not None and n >= MANY)
+    told = []
+    if len(machines) > 1:
+        told.append(f"Trained on different machines ({', '.join(machines)}): times and speeds cannot be compared.")
+    if waited:
+        threads = " to ".join(dict.fromkeys((waited[0], waited[-1])))
+        told.append(
+            f"Of {words.count(len(costs), 'run')} {len(waited)} waited for cores that other programs kept busy ({threads} "
+            "threads at a time): times and speeds tell of that, too."
+        )
+    return " ".join(told)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
-from dashboard.figures.measures import unlike_machines, unlike_votes, watched
+from dashboard.figures.measures import unlike_times, unlike_votes, watched
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
@@ -63,7 +63,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
         "commonest": words.once((run, probe.commonest(part(result, "linear"))) for run, result in results.items()),
-        "unlike": [said for said in (votes, unlike_machines(row["device"] for row in rows)) if said],
+        "unlike": [said for said in (votes, unlike_times(rows)) if said],
         "watched": watched(chosen),
         "means": curves.MEANS,
         "said_by": pairs.said_by(compared),

@@ -7,7 +7,7 @@ from dashboard import access, change, forms, link, tables, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
-from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_machines, unlike_samples, unlike_views, unlike_votes
+from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_samples, unlike_times, unlike_views, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import plan
@@ -145,7 +145,7 @@ def draw() -> None:
     st.caption(_reading(cells))
     if second:
         draw_heat(entries, rule)
-    if told := unlike_machines(part(run.results(), "cost").get("device") for run in runs):
+    if told := unlike_times([part(run.results(), "cost") for run in runs]):
         st.caption(words.plain(told))
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, cost in COSTS.items():

@@ -5,10 +5,11 @@ import streamlit as st
 
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
-from dashboard.figures.measures import unlike_machines, watched
+from dashboard.figures.measures import unlike_times, watched
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore.analysis.order import in_order
+from sslcore.analysis.summary import part
 from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
@@ -96,7 +97,9 @@ def draw() -> None:
             "sslcore evaluate adds it."
         )
     if x == "seconds":
-        told.append(unlike_machines((run.environment() or {}).get("device") for run in runs))
+        told.append(
+            unlike_times([{**part(run.results(), "cost"), "device": (run.environment() or {}).get("device")} for run in runs])
+        )
     if spread:
         still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):

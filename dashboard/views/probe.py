@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import access, change, link, questions, shell, tables, unprobed, words
 from dashboard.figures import labels, probe, style
-from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_votes
+from dashboard.figures.measures import unlike_samples, unlike_times, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
@@ -64,7 +64,7 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in summary.by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
-unlike = [unlike_votes(runs[name].config for name in probed), unlike_machines(row["device"] for row in rows)]
+unlike = [unlike_votes(runs[name].config for name in probed), unlike_times(rows)]
 if any(unlike):
     st.caption(words.plain(" ".join(unlike)))
 compared, apart = pairs.of_methods(runs.values())

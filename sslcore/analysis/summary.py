@@ -27,6 +27,7 @@ NUMBERS = {  # column: where results.json has it
     "peak_memory_bytes": "cost.peak_memory_bytes",
     "flops_per_image": "cost.flops_per_image",
     "energy_joules": "cost.energy_joules",
+    "threads_waiting": "cost.threads_waiting",
 }
 LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
 OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "device")

@@ -353,6 +353,19 @@ def test_numbers_that_were_obtained_in_two_ways_are_told_with_both():
         assert len(re.findall(r"way 1\b[^(\n]* \(moco", shown)) == times, "with whose it is"
 
 
+def test_of_runs_that_waited_for_cores_it_is_said_wherever_their_times_are(two_experiments):
+    first, second = two_experiments[0].runs()
+    for run, threads in ((first, 0.02), (second, 0.98)):
+        write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"threads_waiting": threads}})
+    said = "Of 2 runs 1 waited for cores that other programs kept busy (1.0 threads at a time)"
+    for page, params in (("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})):
+        assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
+    assert "kept busy" not in texts(open_page("compare", experiment="ours", compare_x="Step"))
+    assert said in report.html(two_experiments[0]) and "kept busy" in report.markdown(two_experiments[0])
+    write_json(second.results_file, second.results() | {"cost": second.results()["cost"] | {"threads_waiting": 0.4}})
+    assert "kept busy" not in texts(open_page("probe", experiment="ours"))
+
+
 def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):
     first, second = two_experiments[0].runs()
     assert "different machines" not in report.html(two_experiments[0])

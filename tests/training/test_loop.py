@@ -10,6 +10,7 @@ from sslcore.endings import Failed
 from sslcore.experiment import Run
 from sslcore.journal import Journal
 from sslcore.optim import learning_rate
+from sslcore.stages import cost
 from sslcore.train import collapse_watch, pretrain
 from sslcore.training import Training, pick_device, pick_precision
 from sslcore.worker import Pulse
@@ -155,6 +156,34 @@ def test_energy_is_that_of_compiling_and_of_steps_alone(shapes, monkeypatch):
     pretrain(training, data, run, Pulse(run))
     assert training.meter.joules == 1000 + 10 * training.total
     assert next(row["joules"] for row in run.metrics() if "joules" in row) == 1010
+
+
+@pytest.mark.parametrize(("waits", "warned"), [(0.4, 0), (0.6, 1)])
+def test_threads_that_wait_in_steps_are_counted_and_many_are_warned_of_once(shapes, monkeypatch, waits, warned):
+    """By a clock on which a step takes a second, in which so many threads wait; in a look at kNN a hundred do."""
+    now, waited, step = [1000.0], [50.0], Training.take_step
+
+    def stepped(training):
+        now[0] += 1.0
+        waited[0] += waits
+        return step(training)
+
+    def evaluated(*_):
+        now[0] += 5.0
+        waited[0] += 500.0
+        return {"effective_rank": 20.0, "std": 0.5}
+
+    monkeypatch.setattr(Training, "take_step", stepped)
+    monkeypatch.setattr("sslcore.train.OnlineEvaluation.__call__", evaluated)
+    monkeypatch.setattr("sslcore.train.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sslcore.waiting.Waiting.read", lambda _: {"1": waited[0]})
+    run, data = make_run("waits", shapes), datasets.load(shapes, 16)
+    training = Training(run.config, data, torch.device("cpu"))
+    pretrain(training, data, run, Pulse(run))
+    assert training.seconds == training.total == 18
+    assert cost(training)["threads_waiting"] == pytest.approx(waits) and "threads waiting" in cost(training)["protocol"]
+    said = [words.split(" while")[0] for words in run.status().warnings]
+    assert said == ["other programs kept this machine's cores busy"] * warned
 
 
 def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_from_where_one_went_on(shapes, monkeypatch):

@@ -87,6 +87,20 @@ def test_energy_is_known_of_all_attempts_or_of_none(shapes):
         assert training.meter.joules == known
 
 
+def test_waiting_is_known_of_all_attempts_or_of_none(shapes):
+    training = small_training(shapes)
+    for here, kept, step, known in (
+        (None, {"waited": 5.0}, 1, None),
+        (None, {"waited": 5.0}, training.total, 5.0),
+        (0.0, {}, 1, None),  # a checkpoint from before it was counted
+        (0.0, {"waited": 5.0}, 1, 5.0),
+    ):
+        training.waiting.seconds = here  # None: this system does not count it
+        training.restore_cost({"seconds": 10.0, "step": step} | kept)
+        assert training.waiting.seconds == known
+        assert cost(training)["threads_waiting"] == (None if known is None else 0.5)
+
+
 def test_equal_weights_are_written_as_equal_bytes(shapes):
     run = make_run("same", shapes)
     training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))

@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import metrics, tables, words
 from dashboard.figures import evidence, probe
-from dashboard.figures.measures import unlike_machines
+from dashboard.figures.measures import unlike_times
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
@@ -113,7 +113,7 @@ def show_chart(asked: Asked) -> None:
             + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
             + (f" Operations: {budget.FLOPS}." if what == "flops" else "")
         )
-    if what == "seconds" and (said := unlike_machines(row["device"] for row in asked.rows)):
+    if what == "seconds" and (said := unlike_times(asked.rows)):
         st.caption(words.plain(said))
     if n := sum(not np.isfinite(cost) for cost in taken.values()):
         st.caption(f"{words.count(n, 'run')} without this cost left out" + (f"; {UNCOUNTED}" if what == "flops" else "."))
