@@ -1,7 +1,6 @@
 """environment.json: what a run's numbers depend on besides its config."""
 
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sslcore.cores import cores
 from sslcore.datasets import Data
 from sslcore.experiment import Run
 from sslcore.files import write_json
@@ -54,7 +54,7 @@ def device_name(training: Training) -> str:
     count = training.config.devices
     if training.device.type == "cuda":
         return f"{count} × " * (count > 1) + torch.cuda.get_device_name(training.device)
-    return f"CPU, {platform.machine()}, {len(os.sched_getaffinity(0))} cores" + f", {count} processes" * (count > 1)
+    return f"CPU, {platform.machine()}, {cores()} cores" + f", {count} processes" * (count > 1)
 
 
 def git_commit() -> str | None:

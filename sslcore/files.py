@@ -59,6 +59,8 @@ def _full(error: Exception, path: Path, size: int) -> int | None:
     """The errno that says so. Libraries that write by themselves lose it: what they could not write is asked for again."""
     if isinstance(error, OSError):
         return error.errno if error.errno in FULL else None
+    if not hasattr(os, "posix_fallocate"):  # on macOS
+        return None
     try:
         with path.open("ab") as file:
             os.posix_fallocate(file.fileno(), 0, max(size, file.tell() + 65536))

@@ -2,6 +2,7 @@
 
 import ctypes
 import resource
+import sys
 from contextlib import suppress
 
 import torch
@@ -27,7 +28,8 @@ def peak(device: torch.device) -> int:
     """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # see getrusage(2) of either
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def keep_freed() -> None:

@@ -24,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sslcore.cores import cores
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull
@@ -149,7 +150,7 @@ def first_host(nodelist: str) -> str:
 def torchrun(per_node: int, folder: str) -> None:
     from torch.distributed.run import main
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // per_node)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // per_node)))
     with tempfile.TemporaryDirectory() as logs:  # which stay empty; one that torchrun makes by itself is there for good
         main([*meeting(os.environ), f"--nproc-per-node={per_node}", f"--log-dir={logs}", "-m", "sslcore.ranks", "rank", folder])
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from sslcore.cores import cores
 from sslcore.datasets.source import Report, Source, decode_all, spelled
 from sslcore.locks import beating, holding
 
@@ -135,7 +136,7 @@ def _decode(
     with (
         (path / "images.npy").open("r+b" if blocks else "wb") as file,
         (path / "journal.jsonl").open("a", encoding="utf-8") as lines,
-        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+        ThreadPoolExecutor(cores()) as pool,
     ):
         _header(file, 0, size)
         file.seek(len(digests) * size * size * 3, os.SEEK_CUR)

@@ -127,3 +127,13 @@ def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
     assert process.wait(240) == (worker.STOPPED if how == "hangup" else worker.FINISHED)
     assert run.status().state == ("stopped" if how == "hangup" else "finished") and run.checkpoint_file.exists()
     assert ("stopped" if how == "hangup" else "finished") in run.log_tail()
+
+
+def test_a_run_needs_no_call_that_linux_alone_has(shapes, monkeypatch, handlers):
+    for name in ("sched_getaffinity", "sched_setaffinity", "posix_fallocate"):
+        monkeypatch.delattr(os, name)
+    monkeypatch.setattr("sslcore.waiting.Waiting.read", lambda _: {})
+    run = make_run("elsewhere", shapes, epochs=1)
+    assert main(["train", run.id]) == worker.FINISHED, run.log_tail()
+    assert run.results()["cost"]["threads_waiting"] is None and run.results()["cost"]["peak_memory_bytes"] > 1e8
+    assert run.environment()["device"].endswith(f"{os.cpu_count()} cores")
