@@ -26,6 +26,7 @@ import numpy as np
 
 from sslcore.cores import cores
 from sslcore.datasets.source import Report, Source, decode_all, spelled
+from sslcore.files import FULL
 from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
@@ -45,9 +46,17 @@ def home() -> Path:
 def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """One process at a time, on all machines that share the cache; the others wait, and call `waiting` meanwhile.
 
-    `folder` is made, to be held (see `locks`): a process that dies lets go of it.
+    `folder` is made, to be held (see `locks`): a process that dies lets go of it. Raises OSError where it cannot be.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise OSError(
+            f"downloads and decoded images are kept in {home()}, where nothing can be written ({error.strerror}); TRIPTYCH_DATA "
+            "names another folder"
+        ) from error
     with ExitStack() as held:
         while True:
             try:

@@ -154,6 +154,16 @@ def test_a_builder_that_cannot_leaves_nothing(tmp_path, home):
     assert [path.suffix for path in home.glob("decoded/.*")] == [".held"]
 
 
+@pytest.mark.parametrize("place", ["file/cache", "/proc/cache"])
+def test_where_nothing_can_be_kept_it_is_said_what_names_another_place(tmp_path, monkeypatch, place):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / place))
+    with pytest.raises(
+        ValueError, match=r"digits: .* in .*/cache, where nothing can be written \(.*\); TRIPTYCH_DATA names another"
+    ):
+        datasets.load("digits", 8)
+
+
 def test_who_waits_for_another_process_says_so_and_can_be_stopped(tmp_path, home):
     root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
     decoded = datasets.cache.folder(str(root), datasets.folder.fingerprint(str(root)), 16)
