@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, resolve
-from sslcore.cores import keep_to_quota
+from sslcore.cores import limit_threads
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import in_bytes
 from sslcore.naming import folder_name
@@ -263,7 +263,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def transfer(args: argparse.Namespace) -> int:
-    keep_to_quota()
+    limit_threads()
     from sslcore import weights
     from sslcore.evaluate import transfer
 
@@ -360,7 +360,7 @@ def profile(args: argparse.Namespace) -> int:
             raise ValueError(f"{args.run}: several runs; name one, as {run.id}")
         settings = run.config.flat() | settings
     config = resolve(settings)
-    keep_to_quota()
+    limit_threads(config.threads)
     from sslcore import profiling
 
     print(profiling.report(config, args.steps, None if args.trace is None else Path(args.trace)))

@@ -216,6 +216,15 @@ class RunConfig(Settings):
         ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train; auto takes a GPU where there is one.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description=(
+            "Threads that compute on the processor, of each process; the result differs by rounding. Fewer are faster where "
+            "other programs keep cores busy. Empty: one for each core."
+        ),
+    )
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
         description=(

@@ -14,12 +14,15 @@ def cores() -> int:
     return min(_allowed(), _quota())
 
 
-def keep_to_quota() -> None:
-    """To be called before torch is imported: it and numba count the machine's cores, not those of a container's quota.
+def limit_threads(chosen: int | None = None) -> None:
+    """To be called before torch is imported. `chosen`: the run's `threads`.
 
-    With a thread for each of them the quota is soon used up, and the system stops all of them until the next period.
+    torch and numba count the machine's cores, not those of a container's quota. With a thread for each of them the quota is
+    soon used up, and the system stops all of them until the next period.
     """
-    if _quota() < _allowed():
+    if chosen:
+        os.environ.update(dict.fromkeys(THREADS, str(chosen)))
+    elif _quota() < _allowed():
         for name in THREADS:
             os.environ.setdefault(name, str(cores()))
 

@@ -101,6 +101,8 @@ class Training:
         self.config, self.device = config, device
         # All steps have the same shapes, so it is worth looking for the fastest way to compute each convolution.
         torch.backends.cudnn.benchmark = True
+        if config.threads:
+            torch.set_num_threads(config.threads)
         self.precision = pick_precision(config, device)
         self.size = len(data.x_train)
         resident = fits(data.x_train.nbytes, device)

@@ -12,7 +12,7 @@ WARNING = (
     "other programs kept this machine's cores busy while it trained, and its threads waited for them and for each other: its "
     "seconds and images/s say little"
 )
-ADVICE = "; on a CPU fewer threads are faster then, see OMP_NUM_THREADS in the README"
+ADVICE = "; on a CPU fewer threads are faster then, as with threads=1"
 PROTOCOL = (
     "threads waiting: how many of the process's threads, on average, could have computed and had no core, as Linux counts it"
 )

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from sslcore import ranks
-from sslcore.cores import keep_to_quota
+from sslcore.cores import limit_threads
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull, room_for
@@ -248,7 +248,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
                 return MADE_ROOM
             code = {"finished": FINISHED, "stopped": STOPPED}.get(state, FAILED)
             return last_words(pulse, code, f"{state}: {why}" if why else state, state, why)
-        keep_to_quota()
+        limit_threads(run.config.threads)
         from sslcore.stages import work
 
         try:

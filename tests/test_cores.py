@@ -14,7 +14,7 @@ from pathlib import Path
 from sslcore import cores
 cores.QUOTA = Path(sys.argv[1])
 os.sched_getaffinity = lambda _: {0, 1, 2, 3}
-cores.keep_to_quota()
+cores.limit_threads(*map(int, sys.argv[2:]))
 import numba, torch
 print(torch.get_num_threads(), numba.get_num_threads())
 """
@@ -38,7 +38,7 @@ def test_a_quota_is_worth_so_many_cores(tmp_path, monkeypatch, said, allowed, us
     if said is not None:
         cores.QUOTA.write_text(said, encoding="utf-8")
     assert cores.cores() == usable
-    cores.keep_to_quota()
+    cores.limit_threads()
     assert [os.environ.get(name) for name in cores.THREADS] == [str(usable) if usable < allowed else None] * 2
 
 
@@ -46,9 +46,10 @@ def test_torch_and_numba_keep_to_it_unless_one_has_chosen(tmp_path):
     (quota := tmp_path / "cpu.max").write_text("100000 100000\n", encoding="utf-8")
     own = {name: value for name, value in os.environ.items() if name not in cores.THREADS}
 
-    def threads(**chosen: str) -> list[str]:
-        command = [sys.executable, "-c", COUNTS, str(quota)]
+    def threads(*of_the_run: str, **chosen: str) -> list[str]:
+        command = [sys.executable, "-c", COUNTS, str(quota), *of_the_run]
         return subprocess.run(command, env=own | chosen, capture_output=True, text=True, check=True).stdout.split()
 
     assert threads() == ["1", "1"]
     assert threads(OMP_NUM_THREADS="2") == ["2", "1"]
+    assert threads("1", OMP_NUM_THREADS="2", NUMBA_NUM_THREADS="2") == ["1", "1"], "the run's own setting is the nearest"

@@ -129,6 +129,13 @@ def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
     assert ("stopped" if how == "hangup" else "finished") in run.log_tail()
 
 
+def test_a_run_computes_with_as_many_threads_as_it_is_told(shapes):
+    run = make_run("two", shapes, epochs=1, threads=2)
+    process = start(run)
+    assert process.wait(240) == worker.FINISHED, process.stderr.read()
+    assert run.environment()["threads"] == 2, "where tests have one"
+
+
 def test_a_run_needs_no_call_that_linux_alone_has(shapes, monkeypatch, handlers):
     for name in ("sched_getaffinity", "sched_setaffinity", "posix_fallocate"):
         monkeypatch.delattr(os, name)
