@@ -135,7 +135,7 @@ def results(runs: Sequence[Run]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.",
+        caption="Accuracies in %, ± the standard deviation over seeds; [ ]: the 95 % interval of their mean, or of one run.",
     )
     for name in axes:
         table.add_column(name, no_wrap=True)
@@ -166,12 +166,9 @@ def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
 
 
 def percent(row: dict[str, Any], name: str) -> str:
-    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number.
-
-    Pixels have no seed: what they give is the same in every run.
-    """
+    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number."""
     if row[name] is None:
         return "–"
-    spread = "" if row[f"{name}_std"] is None or name == "pixels_knn" else f" ± {100 * row[f'{name}_std']:.1f}"
+    spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
     n = row[f"{name}_n"]
-    return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['seeds']) else f' (n={n})'}"
+    return f"{100 * row[name]:.1f}{spread}{f' (n={n})' if 0 < n < len(row['seeds']) else ''}"

@@ -10,7 +10,7 @@ from dashboard.figures.measures import unlike_machines, unlike_samples, unlike_v
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
-from sslcore.analysis import pairs, summary
+from sslcore.analysis import pairs, stats, summary
 from sslcore.analysis.order import in_order
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
@@ -56,7 +56,7 @@ def line(folded: dict) -> dict[str, str]:
         "kNN": accuracy(folded, "knn"),
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
-        "Pixels: kNN": tables.share(folded["pixels_knn"]),
+        "Pixels: kNN": accuracy(folded, "pixels_knn"),
         "Training": of_seeds(folded, "seconds", words.duration(folded["seconds"])),
         "Images/s": of_seeds(folded, "images_per_second", words.rate(folded["images_per_second"]).removesuffix(" images/s")),
         "Memory": of_seeds(folded, "peak_memory_bytes", words.size(folded["peak_memory_bytes"])),
@@ -78,7 +78,7 @@ if compared or apart:
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
-    st.text("95 % interval: of a single run (Wilson), over the choice of test images. It says nothing about another seed.")
+    st.text(f"95 % interval: {stats.INTERVAL}.")
     for title, name in (
         ("Linear probe", "linear"),
         ("kNN", "knn"),
