@@ -29,6 +29,7 @@ MENU = {  # what else can be done with an experiment
     "Delete": ":material/delete:",
 }
 
+link.name_tab("Experiments")
 store = Store()
 may_change = access.rights().change
 if may_change:
