@@ -135,7 +135,7 @@ def results(runs: Sequence[Run]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        caption="Accuracies in %, ± the standard deviation over seeds; [ ]: the 95 % interval of their mean, or of one run.",
+        caption="Accuracies in %; ±: the standard deviation over seeds; [ ]: the 95 % interval of their mean, or of one run.",
     )
     for name in axes:
         table.add_column(name, no_wrap=True)
@@ -151,11 +151,12 @@ def results(runs: Sequence[Run]) -> Table:
     if not ended:
         table.add_column("state")
     for row in rows:
+        spread = f" ± {duration(row['seconds_std'])}" if (row["seconds_std"] or 0) >= 0.5 else ""  # to whole seconds
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
         cells = ["–" if is_anothers(name, row["method"]) else printable(str(row[name])) for name in axes]
         cells += [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
-        cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
+        cells += ["–" if row["seconds"] is None else duration(row["seconds"]) + spread]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
     return table
 

@@ -36,13 +36,9 @@ rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 # -- The table -------------------------------------------------------------------------------
 
 
-def of_seeds(folded: dict, name: str, amount: str) -> str:
-    """A number that is so much, and of how many seeds where it is of fewer than the linear probe."""
-    return amount + words.fewer(folded[f"{name}_n"], folded["linear_n"])
-
-
 def accuracy(folded: dict, name: str) -> str:
-    return of_seeds(folded, name, tables.share(folded[name], folded[f"{name}_std"]))
+    """With its spread, and of how many seeds it is where the linear probe is of more."""
+    return tables.share(folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], folded["linear_n"])
 
 
 def line(folded: dict) -> dict[str, str]:
@@ -57,9 +53,9 @@ def line(folded: dict) -> dict[str, str]:
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
         "Pixels: kNN": accuracy(folded, "pixels_knn"),
-        "Training": of_seeds(folded, "seconds", words.duration(folded["seconds"])),
-        "Images/s": of_seeds(folded, "images_per_second", words.rate(folded["images_per_second"]).removesuffix(" images/s")),
-        "Memory": of_seeds(folded, "peak_memory_bytes", words.size(folded["peak_memory_bytes"])),
+        "Training": tables.cost(folded, "seconds", folded["linear_n"]),
+        "Images/s": tables.cost(folded, "images_per_second", folded["linear_n"]),
+        "Memory": tables.cost(folded, "peak_memory_bytes", folded["linear_n"]),
     }
 
 
@@ -77,7 +73,10 @@ if compared or apart:
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
-    st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
+    st.text(
+        "N: seeds; above 1, numbers are the mean ± the sample standard deviation over them. A cost without ± is the same over "
+        "them, to the last place shown."
+    )
     st.text(f"95 % interval: {stats.INTERVAL}.")
     for title, name in (
         ("Linear probe", "linear"),

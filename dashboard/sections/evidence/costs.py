@@ -33,8 +33,8 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        "N: seeds; runs of one seed count as their mean. Costs are means over the seeds, beside (N = …) over those alone of "
-        "which the cost is known."
+        "N: seeds; runs of one seed count as their mean. A cost without ± is the same over them, to the last place shown; one "
+        "beside (N = …) is over those alone of which it is known."
     )
     costs = {name: part(run.results(), "cost") for name, run in asked.named.items()}
     told = [stats.AGGREGATE, f"95 % interval: {stats.INTERVAL}"]
@@ -55,11 +55,11 @@ def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[s
     costs = {what: [(row["seed"], spent(asked.named[row["run"]], row, what)) for row in rows] for what in COSTS}
     costs |= {what: [(row["seed"], row[what]) for row in rows] for what in ("images_per_second", "peak_memory_bytes")}
 
-    def mean(what: str, said: Callable[[float | None], str]) -> str:
+    def mean(what: str, said: Callable[[float | None, float | None], str]) -> str:
         """Over the seeds of which it is known, and how many these are where they are not all."""
         known = stats.of_each_seed((seed, value) for seed, value in costs[what] if value is not None and np.isfinite(value))
         made = stats.aggregate(known)
-        return said(made and made.mean) + words.fewer(len(known), shown.n)
+        return said(made and made.mean, made and made.std) + words.fewer(len(known), shown.n)
 
     return {
         "Method": label,
@@ -67,12 +67,16 @@ def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[s
         "Mean ± std": tables.share(shown.mean, shown.std),
         "95 % interval": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
         "Training": mean("seconds", words.duration),
-        "Images/s": mean("images_per_second", lambda speed: words.rate(speed).removesuffix(" images/s")),
+        "Images/s": mean("images_per_second", words.speed),
         "Peak memory": mean("peak_memory_bytes", words.size),
-        "Images seen": mean("images_seen", lambda seen: "–" if seen is None else f"{seen:,.0f}"),
+        "Images seen": mean("images_seen", _whole),
         "Operations": mean("flops", words.operations),
         "Energy": mean("energy_joules", words.energy),
     }
+
+
+def _whole(number: float | None, std: float | None) -> str:
+    return "–" if number is None else f"{number:,.0f}" + words.spread(f"{std or 0:,.0f}")
 
 
 def show_chart(asked: Asked) -> None:
