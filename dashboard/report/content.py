@@ -68,7 +68,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "means": curves.MEANS,
         "interval": stats.INTERVAL,
         "said_by": pairs.said_by(compared),
-        "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
+        "differences": [*(pair.sentence for pair in compared), *apart, *filter(None, [pairs.said_unequal(compared)])],
         "baselines": _baselines(rows),
         "protocol": _protocol(results)
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
@@ -105,12 +105,6 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
         (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
     ]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
-
-
-def _own(compared: Sequence[Pair]) -> list[str]:
-    """What was not equal in the differences, in a sentence."""
-    own = pairs.unequal([pair.matches for pair in compared], "method")
-    return [pairs.not_equal("method", own)] if own else []
 
 
 def _day(seconds: float) -> str:

@@ -65,11 +65,10 @@ if any(unlike):
     st.caption(words.plain(" ".join(unlike)))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
-    own = pairs.unequal([pair.matches for pair in compared], "method")
     st.text(f"{pairs.said_by(compared)}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
-    if own:
-        st.caption(words.plain(pairs.not_equal("method", own)))
+    if own := pairs.said_unequal(compared):
+        st.caption(words.plain(own))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
