@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from sslcore import launch
+from sslcore.analysis.order import listed
 from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
@@ -125,8 +126,6 @@ def states(runs: Sequence[Run]) -> str:
 
 def results(runs: Sequence[Run]) -> Table:
     """Method and whatever else differs, against accuracies and time; mean ± std over seeds where there are several."""
-    from sslcore.analysis.order import listed  # and scipy with it, for which nobody waits before
-
     rows = by_seed(run_rows(listed(runs)))
     axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
     seeds = any(len(row["seeds"]) > 1 for row in rows)
