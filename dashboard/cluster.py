@@ -1,7 +1,5 @@
 """Slurm on the screen: how its jobs are asked for, what it says of a run's job, and when it says nothing."""
 
-from collections.abc import Collection
-
 import streamlit as st
 
 from dashboard import access, change, forms, link, words
@@ -11,7 +9,7 @@ from sslcore.experiment import Run, Store
 from sslcore.launch.slurm import client, heard
 from sslcore.launch.slurm import settings as slurm_yaml
 from sslcore.launch.slurm.script import submitted
-from sslcore.status import ACTIVE, Status
+from sslcore.status import Status
 
 IN_THE_SHELL = ("extra", "set_up")  # commands that run on the cluster are no field of a page
 
@@ -97,20 +95,10 @@ def _field(name: str, value: str | int, help: str) -> str | float | None:
 # -- Its jobs --------------------------------------------------------------------------------
 
 
-def trouble(store: Store, statuses: Collection[Status]) -> None:
-    """Say so where nothing is known at present of jobs that are to end."""
-    if not any(status.engine == "slurm" and status.state in ACTIVE for status in statuses):
-        return
+def trouble(store: Store) -> None:
+    """Say so where Slurm does not tell at present how its jobs do."""
     now = heard.last(store)
-    if not launch.agent_alive(store):
-        st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
-        if st.button("Ask Slurm", icon=":material/play_arrow:", key="cluster_ask", **access.lock()):
-            try:
-                change.start_queue(store)
-            except (OSError, RuntimeError) as error:
-                st.session_state["watch_refused"] = str(error)
-            st.rerun()
-    elif now.problem:
+    if now.problem:
         st.warning(
             f"{words.plain(heard.unknown(now))}. Jobs that run go on all the same; which of those that wait have started is not "
             "known.",

@@ -151,10 +151,14 @@ class Draft:
                 by_method[method] = by_method.get(method, {}) | dict(own)
         return changed.model_copy(update={"title": self.title, "question": self.question, "by_method": by_method})
 
-    def command(self, store: Store, name: str, engine: str = "local") -> str:
-        """The shell command that launches the same; with the file it needs before it, where flags do not suffice."""
+    def command(self, store: Store | None, name: str, engine: str = "local") -> str:
+        """The shell command that launches the same; with the file it needs before it, where flags do not suffice.
+
+        Without a store, one that can be passed on: it names neither a store nor a file of one.
+        """
         more = ["--engine", engine] if engine != "local" else []
-        if self.start.source is None or any(self.by_method.values()) or self.question != self.start.spec.question:
+        found = self.start.source in plan.presets() or (self.start.source is not None and store is not None)
+        if not found or any(self.by_method.values()) or self.question != self.start.spec.question:
             return (
                 f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n"
                 f"{shell.line(store, 'launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"

@@ -56,6 +56,11 @@ def _put(**params: str) -> None:
     remember_experiment()
 
 
+def name_tab(*what: str) -> None:
+    """Let the browser's tab, and its history, say what is shown: Probe · photos · Triptych. Each page says it once a run."""
+    st.set_page_config(page_title=" · ".join([*what, "Triptych"]))
+
+
 # -- The head of a page about an experiment ------------------------------------------------
 
 
@@ -106,6 +111,7 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
     named = [st.query_params.get("experiment", ""), *_also()]
     names = [e.name for e in Store().experiments() if e.name in named or not e.spec().archived]
     if not names:
+        name_tab(title)
         st.title(title)
         st.info("There are no experiments yet.", icon=":material/science:")
         page_link("experiments", "Start one")
@@ -116,6 +122,7 @@ def heading(title: str, beside: bool = False, points: bool = False) -> Experimen
         st.title(title)
     with boxes[1]:
         experiment = _pick_experiment(names)
+    name_tab(title, experiment.name)
     if beside:
         with boxes[2]:
             _pick_others([name for name in names if name != experiment.name and "," not in name])

@@ -9,7 +9,7 @@ from dashboard import access, back, heap, link, login
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
 
 rights = access.rights()
-st.set_page_config(page_title="Triptych", page_icon=MARK, layout="wide")
+st.set_page_config(page_icon=MARK, layout="wide")
 st.logo(MARK, size="large")
 link.remember_experiment()
 pages = [
@@ -34,4 +34,5 @@ if rights.view:
         back.in_one_step()
         heap.set_aside(page.title)
 else:
+    link.name_tab()
     login.ask(rights)

@@ -14,7 +14,7 @@ TABLE = Environment(autoescape=True).from_string("""
 <style>
 .printed { overflow: auto; max-height: 707px; font-size: 0.875rem; }
 .printed table { border-collapse: collapse; }
-.printed :is(th, td) { padding: 4px 18px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; }
+.printed :is(th, td) { padding: 4px 14px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; }
 .printed tr { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .printed thead th { opacity: 0.7; }
 .printed .number { text-align: right; }

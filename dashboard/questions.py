@@ -98,13 +98,11 @@ def transfers(rows: Rows, results: Results) -> Table:
                     "Test images": f"{tested.pop():,.0f}" if len(tested) == 1 else "–",
                     "N": str(len({seed for seed, _ in measured})),
                 }
-                table.append(
-                    line
-                    | {
-                        column: _over_seeds(of_each_seed((seed, number(entry, where)) for seed, entry in measured))
-                        for column, where in columns.items()
-                    }
-                )
+                line |= {
+                    column: _over_seeds(of_each_seed((seed, number(entry, where)) for seed, entry in measured))
+                    for column, where in columns.items()
+                }
+                table.append(line | {"Pixels: kNN": (line["Pixels: kNN"][0], None)})  # which no seed changes
     return table
 
 

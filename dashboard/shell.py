@@ -10,9 +10,9 @@ from sslcore.experiment import Store
 LIMIT_SECONDS = 600  # a data set may have to be downloaded first
 
 
-def line(store: Store, *words: str) -> str:
-    """A command for the reader's shell that finds this store."""
-    root = [] if store.root == Path("experiments").resolve() else ["--root", str(store.root)]
+def line(store: Store | None, *words: str) -> str:
+    """A command for the reader's shell that finds this store; without one, for whoever has a store of their own."""
+    root = [] if store is None or store.root == Path("experiments").resolve() else ["--root", str(store.root)]
     return shlex.join(["python", "-m", "sslcore", *words, *root])
 
 

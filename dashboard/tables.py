@@ -176,3 +176,11 @@ def share(mean: float | None, std: float | None = None) -> str:
     if mean is None:
         return "–"
     return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
+
+
+COSTS = {"seconds": words.duration, "images_per_second": words.speed, "peak_memory_bytes": words.size}
+
+
+def cost(folded: Mapping[str, Any], name: str, most: int) -> str:
+    """One of COSTS in a row that is folded over seeds, and of how many these are where its line is of `most`."""
+    return COSTS[name](folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], most)

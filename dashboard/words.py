@@ -49,14 +49,24 @@ def setting(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def duration(seconds: float | None) -> str:
-    """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h."""
+def spread(said: str) -> str:
+    """What stands behind a mean: ± its standard deviation over seeds, in words; "" where these tell of none, as 0 s does."""
+    return f" ± {said}" if re.search("[1-9]", said) else ""
+
+
+def duration(seconds: float | None, std: float | None = None) -> str:
+    """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h; with its `spread`, 3 h 20 min ± 4 min."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
-    rest = max(0, round(seconds))
-    for unit, least in ((60, 600), (3600, 86400)):  # seconds no longer matter from 10 minutes on, nor minutes from a day on
-        rest = unit * round(rest / unit) if rest >= least else rest
-    days, rest = divmod(rest, 86400)
+    unit, rest = 1, max(0, round(seconds))
+    for coarser, least in ((60, 600), (3600, 86400)):  # seconds no longer matter from 10 minutes on, nor minutes from a day on
+        if rest >= least:
+            unit, rest = coarser, coarser * round(rest / coarser)
+    return _in_units(rest) + spread(_in_units(unit * round((std or 0) / unit)))
+
+
+def _in_units(seconds: int) -> str:
+    days, rest = divmod(seconds, 86400)
     hours, rest = divmod(rest, 3600)
     minutes, rest = divmod(rest, 60)
     parts = ((days, f"{days} day{'s' * (days > 1)}"), (hours, f"{hours} h"), (minutes, f"{minutes} min"), (rest, f"{rest} s"))
@@ -68,35 +78,45 @@ def time_unit(longest: float) -> tuple[str, float]:
     return ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)
 
 
-def size(n_bytes: float | None) -> str:
-    return "–" if n_bytes is None else in_bytes(n_bytes)
+def size(n_bytes: float | None, std: float | None = None) -> str:
+    """3.1 GB, or with its `spread` 3.1 GB ± 25 MB."""
+    return "–" if n_bytes is None else in_bytes(n_bytes) + spread(in_bytes(std or 0))
 
 
-def rate(images_per_second: float | None) -> str:
-    """Three digits at most: 3.1 images/s, 874 images/s, 12,300 images/s."""
+def speed(images_per_second: float | None, std: float | None = None) -> str:
+    """Three digits at most: 3.1, 874, 12,300; with its `spread`, 874 ± 7."""
     if images_per_second is None:
         return "–"
     rounded = float(f"{images_per_second:.3g}")
-    return f"{rounded:,.{1 if rounded < 10 else 0}f} images/s"
+    places = 1 if rounded < 10 else 0
+    return f"{rounded:,.{places}f}{spread(f'{std or 0:,.{places}f}')}"
 
 
-def operations(flops: float | None) -> str:
-    """Floating-point operations: 34 MFLOP, 2.6 PFLOP."""
-    return _three_digits(flops, "FLOP")
+def rate(images_per_second: float | None) -> str:
+    """`speed` with its unit: 874 images/s."""
+    return "–" if images_per_second is None else f"{speed(images_per_second)} images/s"
 
 
-def energy(joules: float | None) -> str:
-    """640 J, 12.3 kJ, 1.25 MJ."""
-    return _three_digits(joules, "J")
+def operations(flops: float | None, std: float | None = None) -> str:
+    """Floating-point operations, with their `spread`: 34 MFLOP, 2.6 PFLOP."""
+    return _three_digits(flops, "FLOP", std)
 
 
-def _three_digits(amount: float | None, unit: str) -> str:
+def energy(joules: float | None, std: float | None = None) -> str:
+    """640 J, 12.3 kJ, 1.25 MJ; with its `spread`, 12.3 kJ ± 537 J."""
+    return _three_digits(joules, "J", std)
+
+
+def _three_digits(amount: float | None, unit: str, std: float | None = None) -> str:
     """The prefix is that of the rounded number: 999.7 J is 1 kJ."""
     if amount is None or not math.isfinite(amount):
         return "–"
     rounded = float(f"{amount:.3g}")
     power = min(int(math.log10(max(rounded, 1)) // 3), 6)
-    return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
+    told = std is not None and std >= amount / 1000
+    return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}" + (
+        spread(_three_digits(std, unit)) if told else ""
+    )
 
 
 def vote(k: int | None, temperature: float | None) -> str:

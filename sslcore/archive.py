@@ -316,7 +316,7 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
     with _opened(file) as archive:
         members = _members(archive)
         contents = _contents(archive, members)
-        store.root.mkdir(parents=True, exist_ok=True)
+        store.make_place()
         temporary = Path(tempfile.mkdtemp(dir=store.root, prefix=".import-"))
         try:
             temporary.chmod(0o755)

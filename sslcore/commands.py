@@ -293,7 +293,7 @@ def agent(args: argparse.Namespace) -> int:
     if args.idle is not None and not args.idle >= 0:
         raise ValueError(f"--idle {args.idle}: give seconds, 0 or more (inf: stay)")
     store = Store(args.root)
-    store.check_place()
+    store.make_place()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         Agent(store, idle_seconds=IDLE_SECONDS if args.idle is None else args.idle).serve()
@@ -336,7 +336,6 @@ def import_(args: argparse.Namespace) -> int:
             print(f"  {run.name}  {run.method}, {run.state}")
         return 0
     store = Store(args.root)
-    store.check_place()
     experiment = archive.bring_in(store, args.file)
     print(f"imported as {experiment.name} into {experiment.path.parent}")
     return 0

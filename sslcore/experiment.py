@@ -474,13 +474,23 @@ class Store:
                 "folder"
             )
 
+    def make_place(self) -> None:
+        """Make its folder, where there is none. Raises NotADirectoryError, in words, where it cannot be one."""
+        self.check_place()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # what /proc and its like say to a folder that they do not know
+            raise NotADirectoryError(
+                f"{self.root} is to hold experiments, and no folder can be made there; --root, or TRIPTYCH_EXPERIMENTS, names "
+                "another folder"
+            ) from None
+
     def create(self, name: str, spec: Spec, configs: Mapping[str, RunConfig], engine: str | None = None) -> Experiment:
         """A new experiment with its runs queued for an engine (see Status), whole or not at all.
 
         Raises FileExistsError where the name is taken, NotADirectoryError where the store is no folder.
         """
-        self.check_place()
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.make_place()
         if (self.root / name).exists():
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))

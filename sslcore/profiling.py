@@ -1,5 +1,6 @@
 """Where the time of a training step goes, by PyTorch's profiler."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from sslcore.training import Training, named, pick_device
 
 WARM_UP = 3  # steps
 ROWS = 20
+SILENT = "6"  # above every level at which the profiler's own library writes to standard error
 
 
 class Aloud:
@@ -50,6 +52,8 @@ def report(config: RunConfig, steps: int, trace: Path | None) -> str:
 
     train(WARM_UP)
     on_gpu = training.device.type == "cuda"
+    if not on_gpu:
+        os.environ.setdefault("KINETO_LOG_LEVEL", SILENT)  # else it complains that there is no GPU that it could ask
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as seen:
         train(steps)
     if trace is not None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
 
 from sslcore import launch
+from sslcore.analysis.order import listed
 from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
@@ -125,8 +126,6 @@ def states(runs: Sequence[Run]) -> str:
 
 def results(runs: Sequence[Run]) -> Table:
     """Method and whatever else differs, against accuracies and time; mean ± std over seeds where there are several."""
-    from sslcore.analysis.order import listed  # and scipy with it, for which nobody waits before
-
     rows = by_seed(run_rows(listed(runs)))
     axes = [name for name in rows[0] if name in OPTIONS and (name == "method" or len({repr(row[name]) for row in rows}) > 1)]
     seeds = any(len(row["seeds"]) > 1 for row in rows)
@@ -135,7 +134,7 @@ def results(runs: Sequence[Run]) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
-        caption="Accuracies in %, with the 95 % interval [ ] of one run, or ± the standard deviation over seeds.",
+        caption="Accuracies in %; ±: the standard deviation over seeds; [ ]: the 95 % interval of their mean, or of one run.",
     )
     for name in axes:
         table.add_column(name, no_wrap=True)
@@ -151,11 +150,12 @@ def results(runs: Sequence[Run]) -> Table:
     if not ended:
         table.add_column("state")
     for row in rows:
+        spread = f" ± {duration(row['seconds_std'])}" if (row["seconds_std"] or 0) >= 0.5 else ""  # to whole seconds
         interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
         cells = ["–" if is_anothers(name, row["method"]) else printable(str(row[name])) for name in axes]
         cells += [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
-        cells += ["–" if row["seconds"] is None else duration(row["seconds"])]
+        cells += ["–" if row["seconds"] is None else duration(row["seconds"]) + spread]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
     return table
 
@@ -166,12 +166,9 @@ def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
 
 
 def percent(row: dict[str, Any], name: str) -> str:
-    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number.
-
-    Pixels have no seed: what they give is the same in every run.
-    """
+    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number."""
     if row[name] is None:
         return "–"
-    spread = "" if row[f"{name}_std"] is None or name == "pixels_knn" else f" ± {100 * row[f'{name}_std']:.1f}"
+    spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
     n = row[f"{name}_n"]
-    return f"{100 * row[name]:.1f}{spread}{'' if n == len(row['seeds']) else f' (n={n})'}"
+    return f"{100 * row[name]:.1f}{spread}{f' (n={n})' if 0 < n < len(row['seeds']) else ''}"

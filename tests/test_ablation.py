@@ -14,6 +14,7 @@ from dashboard.figures.measures import Show
 from sslcore import datasets, plan
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NOT_RUN, Entry
+from sslcore.analysis.ablation.places import in_words
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import get, resolve
 from sslcore.experiment import Spec, Store
@@ -323,10 +324,15 @@ def test_published_curves_have_a_source_and_read_as_drops():
         ("negatives", "moco"),
         ("momentum", "moco"),
         ("momentum", "byol"),
+        ("augment", "byol"),
+        ("augment", "simclr"),
     }
     for curve in curves:
         assert "et al." in curve.source and min(curve.drops.values()) == 0 and max(curve.points.values()) < 1
     simclr = [curve.points for curve in curves if curve.method == "simclr"]
+    changed = plan.read("augmentations").axes["augment"]
+    stands = {in_words(dict.fromkeys(one, 0)) for one in changed if "crop_min" not in one}
+    assert all(stands <= set(curve.points) for curve in curves if curve.axis == "augment"), "as runs are called there"
     assert {256: 0.575}.items() <= simclr[0].items() and 510 in simclr[1] and simclr[1][510] == simclr[0][256]
 
 

@@ -14,6 +14,7 @@ from sslcore.config import OPTIONS, ConfigError, RunConfig, get, resolve
 from sslcore.experiment import Spec, Store
 from sslcore.notation import axes_of, settings_of
 from sslcore.shape import shape
+from tests import synthetic
 
 START = draft.Start(
     Spec(
@@ -197,8 +198,8 @@ def from_shell(command: str, folder: Path) -> Spec:
         heading, _, content = file.partition("\n")
         (folder / heading.split()[2]).write_text(content)
     args = parser().parse_args(shlex.split(command)[3:])
-    source = folder / args.preset
-    return plan.change(plan.read(str(source)), settings_of(args.set), axes_of(args.vary)).model_copy(update={"title": args.title})
+    source = args.preset if args.preset in plan.presets() else str(folder / args.preset)
+    return plan.change(plan.read(source), settings_of(args.set), axes_of(args.vary)).model_copy(update={"title": args.title})
 
 
 @pytest.mark.parametrize("case", DRAFTS)
@@ -215,6 +216,15 @@ def test_the_shell_command_launches_the_same(case, tmp_path):
 def test_the_store_is_named_where_the_shell_would_take_another(tmp_path):
     assert f"--root {tmp_path}" in DRAFTS["unchanged"].command(Store(tmp_path), "x")
     assert "--root" not in DRAFTS["unchanged"].command(Store(Path("experiments")), "x")
+
+
+def test_what_is_passed_on_names_no_store_and_no_file_of_one(tmp_path):
+    copied = draft.Draft(draft.from_clone(Store(tmp_path), synthetic.store(tmp_path, ("moco",), (0,), steps=5).name), "Again")
+    for made in (DRAFTS["own"], copied, draft.Draft(draft.from_preset("photos"), "Photos")):
+        said = made.command(None, "x", "slurm")
+        assert str(tmp_path) not in said and "--root" not in said
+        assert plan.plan(from_shell(said, tmp_path)) == plan.plan(made.spec())
+    assert str(tmp_path) in copied.command(Store(tmp_path), "x"), "which is shorter, and found by whoever has the form"
 
 
 def test_the_store_and_the_engine_are_named_where_a_file_has_to_be_written_too(tmp_path):

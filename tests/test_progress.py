@@ -45,7 +45,9 @@ def test_what_pixels_give_has_no_spread_over_seeds(store):
     out = Console(file=io.StringIO(), width=200)
     out.print(progress.results(synthetic.store(store.root, ("byol",), (0, 1)).runs()))
     (line,) = (line for line in out.file.getvalue().splitlines() if line.startswith("byol"))
-    assert line.count("±") == 4, "linear probe and kNN, trained and untrained"
+    assert line.count("±") == 5, "linear probe and kNN, trained and untrained, and the time"
+    assert line.rstrip().endswith("1:42 ± 0:04")
+    assert line.count("[") == 1, "of the linear probe's mean"
 
 
 def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sslcore.analysis.stats import aggregate
 from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, number, run_rows, untrained, vote, warned
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
@@ -112,7 +113,8 @@ def test_seeds_are_folded_and_nothing_else(tmp_path):
     assert (byol["runs"], byol["seeds"]) == (["a", "b", "c"], [0, 1, 2])
     assert byol["knn"] == pytest.approx(0.55) and byol["knn_n"] == 2
     assert byol["knn_std"] == pytest.approx(0.1 / math.sqrt(2)), "the sample's standard deviation"
-    assert byol["linear_low"] is None, "an interval of one run says nothing of two"
+    mean = aggregate([0.6, 0.7], 0, 1)
+    assert (byol["linear_low"], byol["linear_high"]) == (mean.low, mean.high), "of the mean, and no single run's"
     assert (moco["knn"], moco["knn_std"], moco["knn_n"]) == (0.4, None, 1)
     assert moco["linear_low"] == pytest.approx(0.49)
     assert (moco["moco.temperature"], warm["moco.temperature"]) == (0.2, 0.5)
@@ -179,6 +181,16 @@ def test_of_another_vote_the_untrained_encoder_has_a_knn_of_its_own(tmp_path):
     found = untrained(run_rows(runs))
     assert [(*vote(one), one["random_knn_n"]) for one in found] == [(None, 0.1, 3), (None, 0.2, 1)]
     assert [one["random_knn"] for one in found] == [one["pixels_knn"] for one in found] == [pytest.approx(0.4), 0.5]
+
+
+def test_what_pixels_give_is_of_no_seed_and_has_no_spread(tmp_path):
+    """Where runs differ in it all the same, one of them shrank the images to fit its memory."""
+    runs = make(tmp_path, a={"seed": 0}, b={"seed": 1}, c={"seed": 2})
+    for run, knn in zip(runs, (0.3, 0.4)):
+        write_json(run.results_file, {"baselines": {"pixels": {"knn": knn}}})
+    for (found,) in (by_seed(run_rows(runs)), untrained(run_rows(runs))):
+        assert found["pixels_knn"] == pytest.approx(0.35)
+        assert (found["pixels_knn_std"], found["pixels_knn_low"], found["pixels_knn_n"]) == (None, None, 0)
 
 
 def test_two_runs_of_a_seed_are_one_draw(tmp_path):

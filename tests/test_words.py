@@ -33,6 +33,15 @@ def test_durations_in_words(seconds, said):
     assert words.duration(seconds) == said
 
 
+def test_a_mean_is_said_with_a_spread_that_its_digits_tell():
+    said = {(105, 4.6): "1 min 45 s ± 5 s", (3780, 233): "1 h 3 min ± 4 min", (3780, 20): "1 h 3 min", (105, None): "1 min 45 s"}
+    assert {times: words.duration(*times) for times in said} == said
+    assert [words.speed(*of) for of in ((1234, 6.9), (3.14, 0.26), (874, 0.4))] == ["1,230 ± 7", "3.1 ± 0.3", "874"]
+    assert [words.size(1.9e9, std) for std in (25e6, 0.0, None)] == ["1.9 GB ± 25 MB", "1.9 GB", "1.9 GB"]
+    assert [words.energy(13_100, std) for std in (537, 1e-9)] == ["13.1 kJ ± 537 J", "13.1 kJ"]
+    assert words.duration(None, None) == words.speed(None, None) == words.size(None, None) == words.energy(None, None) == "–"
+
+
 def test_paths_have_as_many_folders_as_tell_them_apart():
     paths = ["digits", "/data/cats/images.npz", "/data/cars/images.npz", "/a/x/y", "/b/x/y"]
     assert list(told_apart(paths).values()) == ["digits", "cats/images.npz", "cars/images.npz", "a/x/y", "b/x/y"]

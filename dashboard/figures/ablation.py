@@ -232,17 +232,18 @@ def _hollow(symbol: str, tone: str, size: int) -> dict:
 
 
 def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
-    tone = style.faint(style.colour(curve.method), 0.55)
+    words = scale.kind == "words"  # where it has no lines, and stands beside the runs
+    tone = style.faint(style.colour(curve.method), 0.8 if words else 0.55)
     name = style.plain(f"{METHODS[curve.method].title}, published: {curve.label}")
     figure.add_trace(
         go.Scatter(
-            x=[scale.x(at) for at in curve.points],
+            x=[scale.x(at, 0.33 if words else 0.0) for at in curve.points],
             y=[100 * drop for drop in curve.drops.values()],
-            mode="lines+markers",
+            mode="markers" if words else "lines+markers",
             name=name,
             legendrank=2000,
             line={"color": tone, "dash": "3px,4px", "width": 1.5},
-            marker={"size": 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
+            marker={"size": 8 if words else 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
             text=[f"{100 * accuracy:.1f} %" for accuracy in curve.points.values()],
             hovertemplate=(
                 f"%{{y:.1f}} points below its best (%{{text}})<br>{style.plain(curve.source)}<br>ImageNet, ResNet-50, "

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed
+from sslcore.analysis.summary import mean
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
 BASELINES = {
@@ -57,9 +58,8 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
-        levels = [(k + OFFSETS[column], aggregate(_of_each_seed(group, column))) for k, group in enumerate(groups.values())]
+        levels = [(k + OFFSETS[column], mean(column, group)) for k, group in enumerate(groups.values())]
         levels = [(y, made) for y, made in levels if made is not None]
-        seeded = column != "pixels_knn"  # which are the same in every run
         colour = style.NEUTRAL if column == "pixels_knn" else BROWN
         figure.add_trace(
             go.Scatter(
@@ -67,31 +67,30 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 y=[y for y, _ in levels],
                 name=name,
                 mode="markers",
-                customdata=[[made.std, made.n] for _, made in levels] if seeded else None,
+                customdata=[[made.std, made.n or None] for _, made in levels],
                 meta={"columns": ["std", "N"]},
                 showlegend=False,
                 marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
-                hovertemplate=[f"%{{x:.1%}}{over_seeds(made) if seeded else ''}<extra>{name}</extra>" for _, made in levels],
+                hovertemplate=[f"%{{x:.1%}}{over_seeds(made)}<extra>{name}</extra>" for _, made in levels],
             )
         )
     for column, (name, symbol) in MEASURES.items():
         for k, (label, group) in enumerate(groups.items()):
-            values = _of_each_seed(group, column)
-            if values:
-                _add_dot(figure, group, column, values, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
+            if made := mean(column, group):
+                _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         figure.add_trace(style.key(name, symbol))
     figure.add_trace(style.key("untrained encoder", "line-ns", 14, BROWN, 3))
     figure.add_trace(style.key("raw pixels", "line-ns", 14, width=3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 
-def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y: float, name: str, symbol: str) -> None:
+def _add_dot(figure: go.Figure, group: list, column: str, made: Aggregate, y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
-    made, error, told, spread = aggregate(values), None, "", {}
-    probed = [row for row in group if row[column] is not None]
+    error, told, spread = None, "", {}
     if made.std is not None:
         error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
         told, spread = over_seeds(made), {"std": made.std, "N": made.n}
+        values = of_each_seed((row["seed"], row[column]) for row in group)
         figure.add_trace(
             go.Scatter(
                 x=values,
@@ -103,10 +102,10 @@ def _add_dot(figure: go.Figure, group: list, column: str, values: list[float], y
                 hoverinfo="skip",
             )
         )
-    elif column == "linear" and len(probed) == 1 and probed[0]["linear_low"] is not None:
-        low, high = probed[0]["linear_low"], probed[0]["linear_high"]
-        error = style.interval(made.mean, low, high, colour)
-        told, spread = f" (95 %: {words.percent(low)} to {words.percent(high)})", {"95 % from": low, "95 % to": high}
+    elif made.low is not None:
+        error = style.interval(made.mean, made.low, made.high, colour)
+        told = f" (95 %: {words.percent(made.low)} to {words.percent(made.high)})"
+        spread = {"95 % from": made.low, "95 % to": made.high}
     figure.add_trace(
         go.Scatter(
             x=[made.mean],
@@ -279,7 +278,3 @@ def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     for row in rows:
         groups.setdefault(row["label"], []).append(row)
     return groups
-
-
-def _of_each_seed(group: Sequence[Mapping[str, Any]], column: str) -> list[float]:
-    return of_each_seed((row["seed"], row[column]) for row in group)

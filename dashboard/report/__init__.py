@@ -29,9 +29,10 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {
-    name: getattr(words, name) for name in ("percent", "duration", "size", "rate", "plain", "count", "fewer")
-} | {"share": tables.share}
+TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "plain", "count", "fewer")} | {
+    "share": tables.share,
+    "cost": tables.cost,
+}
 TEMPLATES.globals["colour"] = style.colour
 
 

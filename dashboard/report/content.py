@@ -58,7 +58,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "begun": _day(spec.created) if spec.created else "",
         "results": results,
         "probed": probed,
-        "answer": [one | _interval(one) | {"n": n} for one in folded if (n := _n(one))],
+        "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
@@ -66,8 +66,9 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "unlike": [said for said in (votes, unlike_times(rows)) if said],
         "watched": watched(chosen),
         "means": curves.MEANS,
+        "interval": stats.INTERVAL,
         "said_by": pairs.said_by(compared),
-        "differences": [*(pair.sentence for pair in compared), *apart, *_own(compared)],
+        "differences": [*(pair.sentence for pair in compared), *apart, *filter(None, [pairs.said_unequal(compared)])],
         "baselines": _baselines(rows),
         "protocol": _protocol(results)
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
@@ -94,14 +95,6 @@ def _n(folded: Mapping[str, Any]) -> int:
     return max(folded["linear_n"], folded["knn_n"], folded["seconds_n"])
 
 
-def _interval(folded: Mapping[str, Any]) -> dict[str, float]:
-    """The 95 % interval of the linear probe's mean over several seeds (`stats.AGGREGATE`), in place of a single run's own."""
-    if folded["linear_n"] < 2:
-        return {}
-    half = stats.half_width(folded["linear_std"], folded["linear_n"])
-    return {"linear_low": max(folded["linear"] - half, 0.0), "linear_high": min(folded["linear"] + half, 1.0)}
-
-
 def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
     """How the differences were tested, and on which runs not."""
     used = {pair.difference.test for pair in compared}
@@ -112,12 +105,6 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
         (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
     ]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
-
-
-def _own(compared: Sequence[Pair]) -> list[str]:
-    """What was not equal in the differences, in a sentence."""
-    own = pairs.unequal([pair.matches for pair in compared], "method")
-    return [pairs.not_equal("method", own)] if own else []
 
 
 def _day(seconds: float) -> str:
@@ -137,15 +124,12 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     kinds = labels.kinds(rows)
     for one in untrained(rows):
         encoder, on = kinds[kind(one)]
-        how = words.vote(*vote(one))
-        label = f"Untrained encoder{encoder}{on}{how}"
-        n = max(one["random_linear_n"], one["random_knn_n"])
-        accuracies = {f"{name}{of}": one[f"random_{name}{of}"] for name in ("linear", "knn") for of in ("", "_std", "_n")}
-        lines |= {label: {"label": label, "n": n, **accuracies}} if n else {}
-        label = f"Raw pixels{on}{how}"
-        if one["pixels_knn_n"]:  # the same in every run, whatever its seed
-            same = {"label": label, "n": "", "linear_n": 0, "knn_n": 0}
-            lines[label] = dict.fromkeys(accuracies) | same | {"knn": one["pixels_knn"]}
+        for called, whose in ((f"Untrained encoder{encoder}", "random_"), ("Raw pixels", "pixels_")):
+            label = f"{called}{on}{words.vote(*vote(one))}"
+            no_probe = {"linear": None, "linear_std": None, "linear_n": 0}
+            told = no_probe | {name.removeprefix(whose): value for name, value in one.items() if name.startswith(whose)}
+            if (told["linear"], told["knn"]) != (None, None):
+                lines[label] = told | {"label": label, "n": max(told["linear_n"], told["knn_n"])}
     return list(lines.values())
 
 

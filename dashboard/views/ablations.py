@@ -97,8 +97,8 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
         bind="query-params",
         disabled=not (drop and curves),
         help=(
-            "Drops of a linear probe that papers report on ImageNet, dashed. There are some for the batch size, the "
-            "negatives and the momentum, to be read as drops from the best only."
+            "Drops of a linear probe that papers report on ImageNet, dashed or as hollow marks. There are some for the batch "
+            "size, the negatives, the momentum and the augmentations, to be read as drops from the best only."
         ),
     )
 
@@ -170,7 +170,10 @@ def _reading(cells: list[ablation.Cell]) -> str:
     if level:
         told.append(f"The axis does not apply to {' and '.join(level)}: a level line is the mean over the seeds of one setting.")
     if drop and laid_under and curves:
-        told.append("Dashed: published drops of a linear probe, ImageNet with ResNet-50; only their shape can be compared.")
+        told.append(
+            "Dashed lines, or hollow marks beside the others: published drops of a linear probe, ImageNet with ResNet-50; only "
+            "their shape can be compared."
+        )
     configs = [entry.config for cell in cells for entry in cell.entries]
     if measure in IN_OWN_VIEWS:
         told += [unlike_samples(configs), unlike_views(configs)]

@@ -5,7 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from dashboard import access, change, details, link, menu, metrics, share, study, tables, trash, words
-from dashboard.draft import Start
+from dashboard.draft import Draft, Start
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
 from sslcore import datasets, plan
@@ -29,6 +29,7 @@ MENU = {  # what else can be done with an experiment
     "Delete": ":material/delete:",
 }
 
+link.name_tab("Experiments")
 store = Store()
 may_change = access.rights().change
 if may_change:
@@ -69,12 +70,13 @@ def offer_study() -> None:
 
 def start_first_comparison() -> None:
     spec = plan.read(FIRST)
+    draft = Draft(Start(spec, FIRST), spec.title, spec.question)
     planned = plan.plan(spec)
     if planned.problems:
         raise ValueError("; ".join(planned.problems.values()))
     name = store.free_name(FIRST)
     try:
-        change.launch(store, name, spec.model_copy(update={"command": f"python -m sslcore launch {FIRST}"}), planned.configs)
+        change.launch(store, name, spec.model_copy(update={"command": draft.command(None, name)}), planned.configs)
     except NotStarted as error:
         st.session_state["watch_refused"] = str(error)
     link.go("watch", experiment=name)

@@ -61,7 +61,7 @@ def costs(method: str) -> list[str]:
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
         said += [f"{what}: {mean}{f'; {times(ratio.difference)}' if ratio else ''}"] if mean else []
         own |= dict.fromkeys(ratio.unequal if ratio else ())
-    return said + ([pairs.not_equal("method", own)] if own else [])
+    return [*said, *filter(None, [pairs.not_equal("method", own)])]
 
 
 def batch(method: str) -> list[str]:

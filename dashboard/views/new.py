@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from dashboard import forms
+from dashboard import forms, link
 from dashboard.sections.new import runs, settings, start, vary, what
 from sslcore.experiment import Store
 
 store = Store()
+link.name_tab("New experiment")
 st.title("New experiment")
 form = start.choose(store)
 what.ask(form)

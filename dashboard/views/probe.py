@@ -10,7 +10,7 @@ from dashboard.figures.measures import unlike_samples, unlike_times, unlike_vote
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
-from sslcore.analysis import pairs, summary
+from sslcore.analysis import pairs, stats, summary
 from sslcore.analysis.order import in_order
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
@@ -36,13 +36,9 @@ rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 # -- The table -------------------------------------------------------------------------------
 
 
-def of_seeds(folded: dict, name: str, amount: str) -> str:
-    """A number that is so much, and of how many seeds where it is of fewer than the linear probe."""
-    return amount + words.fewer(folded[f"{name}_n"], folded["linear_n"])
-
-
 def accuracy(folded: dict, name: str) -> str:
-    return of_seeds(folded, name, tables.share(folded[name], folded[f"{name}_std"]))
+    """With its spread, and of how many seeds it is where the linear probe is of more."""
+    return tables.share(folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], folded["linear_n"])
 
 
 def line(folded: dict) -> dict[str, str]:
@@ -56,10 +52,10 @@ def line(folded: dict) -> dict[str, str]:
         "kNN": accuracy(folded, "knn"),
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
-        "Pixels: kNN": tables.share(folded["pixels_knn"]),
-        "Training": of_seeds(folded, "seconds", words.duration(folded["seconds"])),
-        "Images/s": of_seeds(folded, "images_per_second", words.rate(folded["images_per_second"]).removesuffix(" images/s")),
-        "Memory": of_seeds(folded, "peak_memory_bytes", words.size(folded["peak_memory_bytes"])),
+        "Pixels: kNN": accuracy(folded, "pixels_knn"),
+        "Training": tables.cost(folded, "seconds", folded["linear_n"]),
+        "Images/s": tables.cost(folded, "images_per_second", folded["linear_n"]),
+        "Memory": tables.cost(folded, "peak_memory_bytes", folded["linear_n"]),
     }
 
 
@@ -69,16 +65,18 @@ if any(unlike):
     st.caption(words.plain(" ".join(unlike)))
 compared, apart = pairs.of_methods(runs.values())
 if compared or apart:
-    own = pairs.unequal([pair.matches for pair in compared], "method")
     st.text(f"{pairs.said_by(compared)}:")
     st.markdown("\n".join(f"- {words.plain(said)}" for said in (*(pair.sentence for pair in compared), *apart)))
-    if own:
-        st.caption(words.plain(pairs.not_equal("method", own)))
+    if own := pairs.said_unequal(compared):
+        st.caption(words.plain(own))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
-    st.text("N: seeds; above 1, accuracies are the mean ± the sample standard deviation over them, and costs the mean.")
-    st.text("95 % interval: of a single run (Wilson), over the choice of test images. It says nothing about another seed.")
+    st.text(
+        "N: seeds; above 1, numbers are the mean ± the sample standard deviation over them. A cost without ± is the same over "
+        "them, to the last place shown."
+    )
+    st.text(f"95 % interval: {stats.INTERVAL}.")
     for title, name in (
         ("Linear probe", "linear"),
         ("kNN", "knn"),

@@ -190,16 +190,21 @@ def overview() -> None:
                 st.badge(f"{states[state]} {word}", icon=icon, color=colour)
         if requeued := sum(status.state == "queued" and status.requeues > 0 for status in now.values()):
             st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][1], color="gray")
-    cluster.trouble(store, now.values())
     waits_here = any(status.state == "queued" and status.engine != "slurm" for status in now.values())
-    if waits_here and not launch.agent_alive(store):
-        st.warning("Runs are queued, and nothing on this machine starts them.")
-        if st.button("Start the queue", icon=":material/play_arrow:", **access.lock()):
+    by_slurm = any(status.state in ACTIVE and status.engine == "slurm" for status in now.values())
+    if (waits_here or by_slurm) and not launch.agent_alive(store):
+        if by_slurm:
+            st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
+        if waits_here:
+            st.warning("Runs are queued, and nothing on this machine starts them.")
+        if st.button("Start the queue" if waits_here else "Ask Slurm", icon=":material/play_arrow:", **access.lock()):
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
                 st.session_state["watch_refused"] = str(error)
             st.rerun()
+    elif by_slurm:
+        cluster.trouble(store)
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:
@@ -297,7 +302,8 @@ st.subheader("One run")
 if st.session_state.get("watch_run") not in runs:
     st.session_state.pop("watch_run", None)
 urgency = list(words.STATES)
-notable = min(statuses().items(), key=lambda item: urgency.index(item[1].state))[0]
+seen = statuses()
+notable = min(seen, key=lambda name: urgency.index(seen[name].state), default=next(iter(runs)))  # all may be gone by now
 run = runs[link.choice("Run", list(runs), notable, key="watch_run")]
 its_job(run)
 log_box, views_box = st.columns([3, 2])

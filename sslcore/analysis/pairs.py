@@ -209,8 +209,14 @@ def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str)
 
 
 def not_equal(what: str, names: Iterable[str]) -> str:
-    """A sentence about settings that are `unequal`, as methods' recipes are."""
-    return f"Not equal, since each {what} has its own: {', '.join(names)}."
+    """A sentence about settings that are `unequal`, as methods' recipes are; empty where there are none."""
+    told = ", ".join(names)
+    return f"Not equal, since each {what} has its own: {told}." if told else ""
+
+
+def said_unequal(compared: Iterable[Pair], by: str = "method", what: str = "method") -> str:
+    """`not_equal` of what `compare` found; `what` is what `by` is called."""
+    return not_equal(what, unequal([pair.matches for pair in compared], by))
 
 
 def by_seed(matches: Mapping[int, Sequence[tuple[Run, Run]]], of: Callable[[Run, Run], float | None]) -> dict[int, float]:

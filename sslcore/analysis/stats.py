@@ -26,6 +26,10 @@ AGGREGATE = (
     "mean over the N seeds; ± is the sample standard deviation over them; the 95 % interval is the t interval of the mean, "
     "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
 )
+INTERVAL = (
+    "over several seeds that of their mean (t), which speaks of training again with other seeds; of a single run (Wilson) over "
+    "the choice of test images, which says nothing about another seed"
+)
 OVER_SEEDS = (
     "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images, cut "
     "off at −100 and 100 points; it speaks of training again with other seeds"

@@ -1,11 +1,12 @@
 """Run folders -> flat rows: one a run, or one a setting with mean and spread over its seeds."""
 
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.stats import of_each_seed
+from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed
 from sslcore.compact import as_float
 from sslcore.config import WATCHING, get, is_anothers
 from sslcore.experiment import Run
@@ -29,6 +30,8 @@ NUMBERS = {  # column: where results.json has it
     "energy_joules": "cost.energy_joules",
     "threads_waiting": "cost.threads_waiting",
 }
+SHARES = ("linear", "knn", "random_knn", "random_linear", "pixels_knn")  # no more than 1
+SEEDLESS = "pixels_knn"  # the same in every run
 LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
 OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "device")
 
@@ -103,9 +106,8 @@ def wording(value: Any, *keys: str) -> str:
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that differ in seed alone, folded into one, in order of first appearance.
 
-    Each number keeps its column for the mean over the seeds that have it, and gains <number>_std, the sample
-    standard deviation (None for fewer than two), and <number>_n. `runs`, `seeds` and `states` list what was folded.
-    linear_low and linear_high, one run's interval, stay where a single one of the runs has the number.
+    Each number keeps its column for the mean over the seeds that have it, and gains <number>_std, _low, _high and _n as
+    `mean` gives them. `runs`, `seeds` and `states` list what was folded.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -122,21 +124,30 @@ def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seeds": list(dict.fromkeys(row["seed"] for row in group)),
         "states": [row["state"] for row in group],
     }
-    probed = [row for row in group if row["linear"] is not None]
-    for name in ("linear_low", "linear_high"):
-        folded[name] = probed[0][name] if len(probed) == 1 else None
     for name in NUMBERS:
-        folded |= _over_seeds(name, group)
+        folded |= _columns(name, group)
     return folded
 
 
-def _over_seeds(name: str, rows: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
+def mean(name: str, rows: Sequence[Mapping[str, Any]]) -> Aggregate | None:
+    """A number's mean over the rows' seeds, with its spread and 95 % interval; None where no row has it.
+
+    Of a single run the interval is its own, over the choice of test images (None where it has none). What pixels give
+    is of no seed: n is 0, and there is no spread.
+    """
     values = of_each_seed((row["seed"], row[name]) for row in rows)
-    return {
-        name: statistics.fmean(values) if values else None,
-        f"{name}_std": statistics.stdev(values) if len(values) > 1 else None,
-        f"{name}_n": len(values),
-    }
+    if name == SEEDLESS and values:
+        return Aggregate(fmean(values), None, None, None, 0)
+    made = aggregate(values, 0, 1) if name in SHARES else aggregate(values)
+    known = [row for row in rows if row[name] is not None]
+    if len(known) == 1:
+        made = replace(made, low=known[0].get(f"{name}_low"), high=known[0].get(f"{name}_high"))
+    return made
+
+
+def _columns(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, float | int | None]:
+    made = mean(name, rows) or Aggregate(None, None, None, None, 0)
+    return {name: made.mean} | {f"{name}_{of}": getattr(made, of) for of in ("std", "low", "high", "n")}
 
 
 def kind(row: Mapping[str, Any]) -> tuple:
@@ -150,7 +161,7 @@ def vote(row: Mapping[str, Any]) -> tuple:
 
 
 def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What needs no training: random_linear, random_knn, pixels_knn, with _std and _n.
+    """What needs no training: random_linear, random_knn, pixels_knn, with their further columns as in `by_seed`.
 
     A row for each `kind` and `vote`, with their columns (None where that is the same in all). All runs of a seed start from the
     same weights, whatever else differs between them, so the mean is over seeds: one over runs would weigh a seed by how many
@@ -164,7 +175,7 @@ def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for values, own in groups.items():
         folded = dict(zip(columns, values))
         for name in ("random_linear", "random_knn", "pixels_knn"):
-            folded |= _over_seeds(name, own)
+            folded |= _columns(name, own)
         found.append(folded)
     return found
 

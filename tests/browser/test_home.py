@@ -27,10 +27,12 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
     page.goto(f"{app.url}/probe?experiment=travels")
     table = page.get_by_role("region", name="Accuracy and cost")
     expect(table).to_be_visible()
+    expect(page).to_have_title("Probe · travels · Triptych")
     before = table.inner_text()
 
     page.goto(app.url)
     expect(page.locator(".st-key-experiments_menu_travels")).to_be_visible()
+    expect(page).to_have_title("Experiments · Triptych")
     synthetic.store(app.store, name="from-a-shell", methods=("moco",), seeds=(0,), steps=20)
     page.get_by_role("button", name="Show 1 new experiment").click()
     expect(page.locator(".st-key-experiments_menu_from-a-shell")).to_be_visible()

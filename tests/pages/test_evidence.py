@@ -48,7 +48,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     made = stats.aggregate(of["byol"])
     row = tables(app)["Method"].loc["BYOL"]
     assert row["N"] == "3" and f"{100 * made.mean:.1f}" in row["Mean ± std"] and f"{100 * made.std:.1f}" in row["Mean ± std"]
-    assert row["95 % interval of the mean"] == f"{100 * made.low:.1f} – {100 * made.high:.1f} %"
+    assert row["95 % interval"] == f"{100 * made.low:.1f} – {100 * made.high:.1f} %"
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
     assert stats.HOLM not in texts(app), "of one pair"
@@ -60,7 +60,7 @@ def test_two_runs_of_one_seed_are_one_seed():
     """The same training, looked at more or less often, is no second draw."""
     experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"evaluate.knn_every": [1, 2]})
     app = open_page()
-    assert list(tables(app)["Method"]["N"]) == ["1", "1"] and "95 % interval of the mean" not in tables(app)["Method"]
+    assert list(tables(app)["Method"]["N"]) == ["1", "1"] and "95 % interval" not in tables(app)["Method"]
     assert list(tables(app)["At equal"]["N"]) == ["1", "1"]
     asked = Asked(experiment.runs(), "linear", "method", [])
     points = costs._points(asked, dict.fromkeys(asked.named, 1.0), single=False)
@@ -68,12 +68,14 @@ def test_two_runs_of_one_seed_are_one_seed():
 
 
 def test_with_one_seed_the_page_speaks_of_two_networks_alone():
-    synthetic.store(Store().root, seeds=(0,))
+    runs = synthetic.store(Store().root, seeds=(0,)).runs()
     app = open_page()
     assert len(said(app)) == 3 and all("says nothing about another training" in sentence for sentence in said(app))
     assert set(tables(app)["Pair"]["Test"]) == {"McNemar over images"}
     assert "Holm" in texts(app)
-    assert "95 % interval of the mean" not in tables(app)["Method"]
+    low, high = next(run.results()["linear"]["ci95"] for run in runs if run.config.method == "byol")
+    assert tables(app)["Method"].loc["BYOL", "95 % interval"] == f"{100 * low:.1f} – {100 * high:.1f} %", "as Probe has it"
+    assert stats.INTERVAL in texts(app)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def test_an_empty_store_offers_the_first_comparison_and_says_what_it_costs(launc
     assert all(run.status().state == "queued" for run in experiment.runs())
     assert [store.root for store in launched] == [Store().root]
     assert app.title[0].value == "Watch"
+    assert experiment.spec().command == f"python -m sslcore launch photos --name photos --title '{experiment.spec().title}'"
 
 
 def test_every_experiment_is_listed_with_its_question_states_and_best_numbers():

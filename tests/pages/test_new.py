@@ -18,6 +18,7 @@ from tests.pages.driving import clean, open_page, texts
 
 def test_the_form_launches_what_the_preset_says(launched):
     app = open_page("new")
+    shown = texts(app)
     app.button(key="new_launch").click().run()
     clean(app)
     (experiment,) = Store().experiments()
@@ -25,6 +26,7 @@ def test_the_form_launches_what_the_preset_says(launched):
     assert {run.name: run.config for run in experiment.runs()} == wanted
     assert experiment.spec().question == plan.read("photos").question
     assert experiment.spec().command.startswith("python -m sslcore launch photos")
+    assert "--root" in shown and "--root" not in experiment.spec().command, "only who reads the page has this store"
     assert launched
 
 

@@ -1,6 +1,7 @@
 """The page Watch: what becomes of each run, its log and its pictures."""
 
 import json
+import shutil
 import time
 
 import pytest
@@ -180,3 +181,25 @@ def test_a_run_whose_config_is_broken_does_not_take_the_page_down():
     write_json(experiment.runs()[0].config_file, {"method": 7})
     open_page("watch", experiment="photos")
     open_page()
+
+
+def test_runs_that_vanish_while_the_page_is_drawn_do_not_take_it_down(monkeypatch):
+    experiment = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1))
+
+    def deleted(runs):
+        for run in experiment.runs():
+            shutil.rmtree(run.path)
+        return ()
+
+    monkeypatch.setattr("dashboard.tables.curves", deleted)
+    assert "It printed nothing" in texts(open_page("watch", experiment="photos"))
+
+
+def test_one_button_starts_what_asks_slurm_and_what_trains_here():
+    here, there = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
+    there.update_status(state="queued", engine="slurm", job_id="7_0")
+    for state, label in (("queued", "Start the queue"), ("finished", "Ask Slurm")):
+        here.update_status(state=state)
+        app = open_page("watch", experiment="photos")
+        assert [button.label for button in app.button if button.label in ("Start the queue", "Ask Slurm")] == [label]
+        assert "Nothing asks Slurm" in texts(app) and ("nothing on this machine starts them" in texts(app)) == (state == "queued")

@@ -12,7 +12,7 @@ from dashboard.figures.measures import unlike_times
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
-from sslcore.analysis import budget, stats
+from sslcore.analysis import budget, stats, summary
 from sslcore.analysis.summary import part
 from sslcore.experiment import Run
 
@@ -33,11 +33,11 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        "N: seeds; runs of one seed count as their mean. Costs are means over the seeds, beside (N = …) over those alone of "
-        "which the cost is known."
+        "N: seeds; runs of one seed count as their mean. A cost without ± is the same over them, to the last place shown; one "
+        "beside (N = …) is over those alone of which it is known."
     )
     costs = {name: part(run.results(), "cost") for name, run in asked.named.items()}
-    told = [stats.AGGREGATE]
+    told = [stats.AGGREGATE, f"95 % interval: {stats.INTERVAL}"]
     told += words.protocols((name, part(run.results(), asked.measure)) for name, run in asked.named.items())
     told += words.protocols(costs.items())
     told += words.once((name, str(cost.get("flops_protocol") or "")) for name, cost in costs.items()) or [
@@ -51,28 +51,32 @@ def show_table(asked: Asked) -> None:
 
 def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """A label's line of the table, over its seeds."""
-    shown = stats.aggregate(stats.of_each_seed((row["seed"], row[asked.measure]) for row in rows), 0, 1)
+    shown = summary.mean(asked.measure, rows)
     costs = {what: [(row["seed"], spent(asked.named[row["run"]], row, what)) for row in rows] for what in COSTS}
     costs |= {what: [(row["seed"], row[what]) for row in rows] for what in ("images_per_second", "peak_memory_bytes")}
 
-    def mean(what: str, said: Callable[[float | None], str]) -> str:
+    def mean(what: str, said: Callable[[float | None, float | None], str]) -> str:
         """Over the seeds of which it is known, and how many these are where they are not all."""
         known = stats.of_each_seed((seed, value) for seed, value in costs[what] if value is not None and np.isfinite(value))
         made = stats.aggregate(known)
-        return said(made and made.mean) + words.fewer(len(known), shown.n)
+        return said(made and made.mean, made and made.std) + words.fewer(len(known), shown.n)
 
     return {
         "Method": label,
         "N": str(shown.n),
         "Mean ± std": tables.share(shown.mean, shown.std),
-        "95 % interval of the mean": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
+        "95 % interval": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
         "Training": mean("seconds", words.duration),
-        "Images/s": mean("images_per_second", lambda speed: words.rate(speed).removesuffix(" images/s")),
+        "Images/s": mean("images_per_second", words.speed),
         "Peak memory": mean("peak_memory_bytes", words.size),
-        "Images seen": mean("images_seen", lambda seen: "–" if seen is None else f"{seen:,.0f}"),
+        "Images seen": mean("images_seen", _whole),
         "Operations": mean("flops", words.operations),
         "Energy": mean("energy_joules", words.energy),
     }
+
+
+def _whole(number: float | None, std: float | None) -> str:
+    return "–" if number is None else f"{number:,.0f}" + words.spread(f"{std or 0:,.0f}")
 
 
 def show_chart(asked: Asked) -> None:
@@ -107,8 +111,8 @@ def show_chart(asked: Asked) -> None:
             (
                 "Marks: single runs."
                 if marks == "each run"
-                else "Marks: means over seeds; vertical bars: 95 % t interval of the mean; horizontal bars: ± one standard "
-                "deviation."
+                else "Marks: means over seeds; vertical bars: the 95 % interval of the table above; horizontal bars: ± one "
+                "standard deviation."
             )
             + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
             + (f" Operations: {budget.FLOPS}." if what == "flops" else "")
@@ -130,7 +134,7 @@ def _points(asked: Asked, taken: Mapping[str, float], single: bool) -> list[evid
                 evidence.Point(**look, cost=taken[row["run"]], worth=row[asked.measure], n=1, name=row["run"]) for row in own
             ]
         elif own:
-            worth = stats.aggregate(stats.of_each_seed((row["seed"], row[asked.measure]) for row in own), 0, 1)
+            worth = summary.mean(asked.measure, own)
             cost = stats.aggregate(stats.of_each_seed((row["seed"], taken[row["run"]]) for row in own))
             spread = {"cost_std": cost.std, "low": worth.low, "high": worth.high}
             points.append(evidence.Point(**look, cost=cost.mean, worth=worth.mean, n=worth.n, **spread))

@@ -86,9 +86,7 @@ def _how(asked: Asked) -> list[str]:
             f"Compared at equal settings: each seed's difference is the mean over {of} (of "
             f"{', '.join(map(in_words, asked.equal))}), and counts once."
         )
-    if own := pairs.unequal([pair.matches for pair in asked.pairs], asked.by):
-        told.append(pairs.not_equal(in_words(asked.by), own))
-    return told
+    return [*told, *filter(None, [pairs.said_unequal(asked.pairs, asked.by, in_words(asked.by))])]
 
 
 def _show_seeds(asked: Asked) -> None:

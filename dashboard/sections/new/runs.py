@@ -163,7 +163,7 @@ def _problems(form: Form) -> list[str]:
 def _launch(form: Form, planned: plan.Plan, store: Store, engine: str) -> None:
     """Ends the page: by going to Watch, or by saying why nothing could be started."""
     name = store.free_name(form.title)
-    spec = form.draft.spec().model_copy(update={"command": form.draft.command(store, name, engine)})
+    spec = form.draft.spec().model_copy(update={"command": form.draft.command(None, name, engine)})
     try:
         change.launch(store, name, spec, planned.configs, engine)
     except NotStarted as error:

@@ -20,10 +20,10 @@ class Curve:
     method: str
     label: str
     source: str
-    points: Mapping[float, float]  # place on the axis -> accuracy, 0 to 1
+    points: Mapping[float | str, float]  # place on the axis, as runs stand there -> accuracy, 0 to 1
 
     @property
-    def drops(self) -> dict[float, float]:
+    def drops(self) -> dict[float | str, float]:
         """Place -> how far below the curve's best it is."""
         return {at: max(self.points.values()) - accuracy for at, accuracy in self.points.items()}
 

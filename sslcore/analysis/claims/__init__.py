@@ -115,7 +115,7 @@ class Verdict:
         return [
             *(step.sentence for step in self.steps),
             *([f"Each seed's numbers are means: {'; '.join(self.averaged)}."] if self.averaged else []),
-            *([not_equal("method", own)] if own else []),
+            *filter(None, [not_equal("method", own)]),
             *(f"Not decided: {lack}." for lack in self.lacks),
         ]
 

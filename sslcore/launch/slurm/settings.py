@@ -135,7 +135,7 @@ def read(store: Store) -> Settings:
 def keep(store: Store, changes: Mapping[str, Any]) -> Settings:
     """The settings with some of them changed, as they are then kept. Raises ConfigError."""
     changed = _valid(read(store).model_dump() | dict(changes))
-    store.root.mkdir(parents=True, exist_ok=True)
+    store.make_place()
     with replacing(file(store)) as temporary:
         temporary.write_text(in_yaml(changed), encoding="utf-8")
     return changed
