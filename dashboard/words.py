@@ -49,20 +49,23 @@ def setting(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def spread(said: str) -> str:
-    """What stands behind a mean: ± its standard deviation over seeds, in words; "" where these tell of none, as 0 s does."""
-    return f" ± {said}" if re.search("[1-9]", said) else ""
+def with_spread(mean: str, std: str) -> str:
+    """A mean with its standard deviation over seeds, in words: 24 ± 1 s, 1.9 GB ± 25 MB; alone where that is said to be 0."""
+    if not re.search("[1-9]", std):
+        return mean
+    number, _, unit = mean.partition(" ")
+    return f"{number if std.partition(' ')[2] == unit else mean} ± {std}"
 
 
 def duration(seconds: float | None, std: float | None = None) -> str:
-    """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h; with its `spread`, 3 h 20 min ± 4 min."""
+    """As one would say it: 45 s, 2 min 5 s, 12 min, 3 h 20 min, 1 day 12 h; with its spread, 24 ± 1 s or 3 h 20 min ± 4 min."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     unit, rest = 1, max(0, round(seconds))
     for coarser, least in ((60, 600), (3600, 86400)):  # seconds no longer matter from 10 minutes on, nor minutes from a day on
         if rest >= least:
             unit, rest = coarser, coarser * round(rest / coarser)
-    return _in_units(rest) + spread(_in_units(unit * round((std or 0) / unit)))
+    return with_spread(_in_units(rest), _in_units(unit * round((std or 0) / unit)))
 
 
 def _in_units(seconds: int) -> str:
@@ -79,17 +82,17 @@ def time_unit(longest: float) -> tuple[str, float]:
 
 
 def size(n_bytes: float | None, std: float | None = None) -> str:
-    """3.1 GB, or with its `spread` 3.1 GB ± 25 MB."""
-    return "–" if n_bytes is None else in_bytes(n_bytes) + spread(in_bytes(std or 0))
+    """3.1 GB, or with its spread 3.1 GB ± 25 MB."""
+    return "–" if n_bytes is None else with_spread(in_bytes(n_bytes), in_bytes(std or 0))
 
 
 def speed(images_per_second: float | None, std: float | None = None) -> str:
-    """Three digits at most: 3.1, 874, 12,300; with its `spread`, 874 ± 7."""
+    """Three digits at most: 3.1, 874, 12,300; with its spread, 874 ± 7."""
     if images_per_second is None:
         return "–"
     rounded = float(f"{images_per_second:.3g}")
     places = 1 if rounded < 10 else 0
-    return f"{rounded:,.{places}f}{spread(f'{std or 0:,.{places}f}')}"
+    return with_spread(f"{rounded:,.{places}f}", f"{std or 0:,.{places}f}")
 
 
 def rate(images_per_second: float | None) -> str:
@@ -98,12 +101,12 @@ def rate(images_per_second: float | None) -> str:
 
 
 def operations(flops: float | None, std: float | None = None) -> str:
-    """Floating-point operations, with their `spread`: 34 MFLOP, 2.6 PFLOP."""
+    """Floating-point operations, with their spread: 34 MFLOP, 2.6 PFLOP."""
     return _three_digits(flops, "FLOP", std)
 
 
 def energy(joules: float | None, std: float | None = None) -> str:
-    """640 J, 12.3 kJ, 1.25 MJ; with its `spread`, 12.3 kJ ± 537 J."""
+    """640 J, 12.3 kJ, 1.25 MJ; with its spread, 12.3 kJ ± 537 J."""
     return _three_digits(joules, "J", std)
 
 
@@ -113,10 +116,8 @@ def _three_digits(amount: float | None, unit: str, std: float | None = None) -> 
         return "–"
     rounded = float(f"{amount:.3g}")
     power = min(int(math.log10(max(rounded, 1)) // 3), 6)
-    told = std is not None and std >= amount / 1000
-    return f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}" + (
-        spread(_three_digits(std, unit)) if told else ""
-    )
+    said = f"{rounded / 1000**power:.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}{unit}"
+    return said if std is None or std < amount / 1000 else with_spread(said, _three_digits(std, unit))
 
 
 def vote(k: int | None, temperature: float | None) -> str:

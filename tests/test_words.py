@@ -38,6 +38,8 @@ def test_a_mean_is_said_with_a_spread_that_its_digits_tell():
     assert {times: words.duration(*times) for times in said} == said
     assert [words.speed(*of) for of in ((1234, 6.9), (3.14, 0.26), (874, 0.4))] == ["1,230 ± 7", "3.1 ± 0.3", "874"]
     assert [words.size(1.9e9, std) for std in (25e6, 0.0, None)] == ["1.9 GB ± 25 MB", "1.9 GB", "1.9 GB"]
+    assert words.size(841e6, 9e6) == "841 ± 9 MB" and words.duration(24, 1.2) == "24 ± 1 s"
+    assert words.duration(24, 62) == "24 s ± 1 min 2 s" and words.speed(874, 7) == "874 ± 7"
     assert [words.energy(13_100, std) for std in (537, 1e-9)] == ["13.1 kJ ± 537 J", "13.1 kJ"]
     assert words.duration(None, None) == words.speed(None, None) == words.size(None, None) == words.energy(None, None) == "–"
 

@@ -76,7 +76,7 @@ def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[s
 
 
 def _whole(number: float | None, std: float | None) -> str:
-    return "–" if number is None else f"{number:,.0f}" + words.spread(f"{std or 0:,.0f}")
+    return "–" if number is None else words.with_spread(f"{number:,.0f}", f"{std or 0:,.0f}")
 
 
 def show_chart(asked: Asked) -> None:
