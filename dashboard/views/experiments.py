@@ -91,7 +91,7 @@ if not experiments:
         "and measures what each has learned."
     )
     with st.container(border=True):
-        st.subheader("See it work")
+        st.header("See it work")
         st.text(
             f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
             "came with the installation, then measures each with a linear probe and nearest neighbours. This takes two to four "
@@ -250,7 +250,7 @@ def card(experiment: Experiment) -> None:
     with st.container(border=True):
         about, measured, curve = st.columns([5, 7, 2.6], gap="small", vertical_alignment="center")
         with about:
-            st.markdown(f"#### {words.plain(spec.title or experiment.name)}")
+            st.header(words.plain(spec.title or experiment.name), anchor=False)
             if spec.question:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)

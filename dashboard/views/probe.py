@@ -138,7 +138,7 @@ with grid.cell():
 
 # -- Few labels ------------------------------------------------------------------------------
 
-st.subheader("With few labels", anchor="few-labels")
+st.header("With few labels", anchor="few-labels")
 few = [name for name in labels.FEW if labels.has(probed, name)]
 if few:
     grid = st.grid(2, min_column_width=400, gap="large")
@@ -164,7 +164,7 @@ if "fine_tuning" not in few:
 
 # -- h and z -----------------------------------------------------------------------------------
 
-st.subheader("h against z", anchor="heads")
+st.header("h against z", anchor="heads")
 if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
@@ -194,7 +194,7 @@ else:
 
 # -- Transfer ------------------------------------------------------------------------------------
 
-st.subheader("On other images", anchor="transfer")
+st.header("On other images", anchor="transfer")
 
 moved = [
     {column: cell if isinstance(cell, str) else tables.share(*cell) for column, cell in row.items()}

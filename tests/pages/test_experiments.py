@@ -112,7 +112,7 @@ def menu(app: AppTest, name: str, action: str) -> AppTest:
 
 
 def titles(app: AppTest) -> list[str]:
-    return [element.value.removeprefix("#### ") for element in app.markdown if element.value.startswith("#### ")]
+    return [element.value for element in app.header]
 
 
 def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():

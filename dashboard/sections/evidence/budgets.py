@@ -20,7 +20,7 @@ Column = dict[str, stats.Aggregate | None]  # label -> what its runs had reached
 
 
 def show(asked: Asked) -> None:
-    st.subheader("At equal budgets")
+    st.header("At equal budgets")
     with st.container(horizontal=True, gap="medium"):
         reading = st.segmented_control(
             "Read",

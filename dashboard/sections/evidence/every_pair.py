@@ -19,7 +19,7 @@ def p_value(p: float | None) -> str:
 
 
 def show(asked: Asked) -> None:
-    st.subheader("Every pair")
+    st.header("Every pair")
     if not asked.pairs:
         _say_why_none(asked)
         return

@@ -23,7 +23,7 @@ def show(asked: Asked) -> None:
     """Nothing where no two could be compared."""
     if not asked.pairs:
         return
-    st.subheader("Where two of them differ")
+    st.header("Where two of them differ")
     pair = _pick(asked)
     try:
         said = pairs.said(pair.matches, asked.measure)

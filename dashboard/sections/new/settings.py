@@ -15,7 +15,7 @@ SHARED = [name for name in OPTIONS if name.partition(".")[0] not in METHODS and 
 
 
 def ask(form: Form) -> None:
-    st.subheader("Settings")
+    st.header("Settings")
     asked = form.asked.settings
     form.changed = _fields(form, list(forms.FIRST), form.usual, asked)
     groups = forms.groups()
