@@ -109,6 +109,15 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
+def test_what_z_forgets_has_as_much_room_between_its_panels_however_many_rows_they_have(experiment):
+    rows, results = drawn(experiment)
+    many = [{**row, "label": f"{row['label']} {row['seed']}"} for row in rows]
+    for of, n in ((rows, 3), (many, 6)):
+        layout = labels.forgets(of, results).layout
+        gap = layout.yaxis.domain[0] - layout.yaxis3.domain[1]
+        assert gap * (106 + 70 * n) == pytest.approx(64), "pixels, of what titles and legend leave of the height"
+
+
 def test_chance_is_the_mean_over_runs_and_lies_within_its_panel(experiment):
     rows, results = drawn(experiment)
     for k, result in enumerate(results.values()):
