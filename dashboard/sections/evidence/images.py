@@ -120,6 +120,6 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         else:
             st.text("There is no such image.")
     st.caption(
-        f"Of each side, the {PICTURES} test images on which the two differ most; among those on which they differ alike, a fixed "
-        "draw. The number is the data set's index."
+        f"Of each side, up to {PICTURES} test images, those on which the two differ most; among those on which they differ "
+        "alike, a fixed draw. The number is the data set's index."
     )
