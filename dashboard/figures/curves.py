@@ -36,7 +36,11 @@ NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run s
 MEANS = "Where a legend says N, the line is the mean over N seeds, and the band ± one standard deviation."
 
 METRICS = {  # column: (title, how to read it, what its axis shows)
-    "knn": ("kNN accuracy while training", "test images by their nearest training images, by cosine of h", "accuracy"),
+    "knn": (
+        "kNN accuracy while training",
+        "a fixed sample of test images by their nearest training images, by cosine of h",
+        "accuracy",
+    ),
     "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
     "alignment": (
         "Alignment",
