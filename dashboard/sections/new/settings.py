@@ -40,6 +40,7 @@ def _own(form: Form, method: str) -> None:
         f"Settings that {METHODS[method].title} has for itself",
         SHARED,
         key=f"new_own_{method}",
+        select_all=False,
         persist_state="session",
         format_func=lambda name: f"{forms.label(name)} ({name})",
         placeholder="None: it shares all others",
