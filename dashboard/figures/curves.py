@@ -32,6 +32,7 @@ X_AXES = {
 }
 
 NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run starts."  # instead of charts
+NEVER = "These runs have logged nothing."  # once they have ended
 
 MEANS = "Where a legend says N, the line is the mean over N seeds, and the band ± one standard deviation."
 

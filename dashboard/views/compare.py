@@ -103,7 +103,7 @@ def draw() -> None:
             told.append(f"{alone} “each run” draws it in full.")
     st.caption("\n\n".join(words.plain(one) for one in told if one))  # a single one: what comes to it draws no chart anew
     if not logged:
-        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING if moving else curves.NEVER, icon=":material/hourglass_empty:")
         return
     panel = PANEL + max(style.legend_room(of_method[method], 340) for method in methods)
     st.header("Training loss")

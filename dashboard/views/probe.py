@@ -241,6 +241,7 @@ def begin(dataset: str) -> None:
 weights = any(runs[name].encoder_file.exists() for name in probed)
 last = transfer.look(experiment)
 if last and last.alive:
+    dataset = last.dataset
     follow()
 elif weights:
     if last and last.done < last.of:
@@ -283,5 +284,8 @@ elif weights:
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
-in_a_shell = f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', 'digits')}"
-st.caption(words.plain(in_a_shell if weights else f"Not to be probed here: {transfer.NO_WEIGHTS}."))
+if weights:
+    to = (dataset or "").strip() or "PATH"
+    st.caption(words.plain(f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', to)}"))
+else:
+    st.caption(words.plain(f"Not to be probed here: {transfer.NO_WEIGHTS}."))

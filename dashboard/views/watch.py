@@ -226,7 +226,7 @@ ordered = in_order(runs.values())  # pinned or not, so that each line has the to
 def live_curves() -> None:
     logged = tables.curves(run for run in ordered if run.exists())
     if not logged:
-        st.info(curves.NOTHING if active else "These runs have logged nothing.", icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING if active else curves.NEVER, icon=":material/hourglass_empty:")
         return
     readable = by_method(ordered)
     # kNN, but without labels there is none

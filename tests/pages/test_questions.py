@@ -252,6 +252,7 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     app = open_page("probe", experiment=experiment.name)
     app.selectbox(key="probe_dataset").set_value("own images").run()
     app.text_input(key="probe_path").set_value("/nowhere/at/all").run()
+    assert "--to /nowhere/at/all" in texts(app).replace("\\", ""), "the shell is told to do what the button does"
     app.button(key="probe_transfer").click().run()
     assert "can be opened" in clean(app).error[0].value and not (experiment.path / transfer.LOG).exists()
 
@@ -262,6 +263,7 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     )
     app.run()
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
+    assert "--to digits" in texts(app).replace("\\", "")
     os.close(log)
     assert app.run().text_input(key="probe_path").value == "/nowhere/at/all", "it need not be typed again"
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value
