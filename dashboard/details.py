@@ -55,6 +55,7 @@ def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None
             [*known_tags, *(tag for tag in opened.tags if tag not in known_tags)],
             opened.tags,
             accept_new_options=True,
+            select_all=False,
             key="details_tags",
             placeholder="Type a word, or choose one",
             **access.lock(help="The Experiments page finds experiments by their tags."),

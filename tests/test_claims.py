@@ -387,6 +387,9 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
     assert more_seeds(wide, 6) != more_seeds(wide)
     undecided = Step("A beats B", wide, p=0.9, comparisons=6).sentence
     assert "A beats B: not told apart" in undecided and f"about {more_seeds(wide, 6)} more seeds would have" in undecided
+    nearly = Step("A beats B", over_seeds([0.02, 0.03, 0.015]), p=0.3, comparisons=6)
+    assert nearly.difference.low > 0 and "not told apart once 6 comparisons are allowed for (+2.2" in nearly.sentence
+    assert "allowed for" not in undecided, "its own interval reaches below 0"
     times = Step("A costs more", ahead, ratio=True)
     assert [times.amount(math.log(of)) for of in (0.005, 0.05, 1.5, 200)] == [
         "under 0.01 times",

@@ -242,7 +242,7 @@ def test_knn_while_training_asks_test_images_for_their_own_labels(shapes):
     def right(k: int, temperature: float, labels: np.ndarray) -> float:
         return (knn_predict(train, train_labels, test, k, temperature, 3).numpy() == labels[online.queries]).mean()
 
-    assert said == pytest.approx(right(3, 0.02, data.y_test))
+    assert said == right(3, 0.02, data.y_test), "to the last digit: 73 of 80 are 91.2 % on every page"
     others = right(3, 0.1, data.y_test), right(20, 0.02, data.y_test), right(3, 0.02, data.y_train)
     assert all(said != pytest.approx(other) for other in others), "they can be told apart"
 

@@ -1,6 +1,9 @@
 """Curves at the size of a word."""
 
+import re
+import tomllib
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
@@ -57,6 +60,31 @@ def test_each_method_that_has_a_curve_is_named_beside_a_piece_of_its_line():
     starts = [(float(name.get("x")) - spark.SEGMENT, float(name.get("y"))) for name in names]
     for (end, row), (start, next_row) in zip(ends, starts[1:]):
         assert next_row > row or (next_row == row and start > end), "none lies over another"
+
+
+def test_the_words_in_pictures_can_be_read_in_light_and_dark():
+    """WCAG's 4.5 to 1, on the page and on boxes in a method's colour."""
+    x = np.arange(1.0, 3.0)
+    diagrams = [file.read_text(encoding="utf-8") for file in Path(spark.__file__).parents[1].glob("methods/*.svg")]
+    theme = tomllib.loads((Path(spark.__file__).parents[2] / ".streamlit/config.toml").read_text(encoding="utf-8"))["theme"]
+
+    def channels(colour: str) -> np.ndarray:
+        return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+    def luminance(rgb: np.ndarray) -> float:
+        return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    for picture in (spark.lines([("moco", x, x / 4)], end=2.0), *diagrams):
+        (rules,) = re.findall("<style>(.*)</style>", picture)
+        fills = [re.findall("fill:(#.{6})", part)[0] for part in rules.split("@media(prefers-color-scheme:dark)")]
+        assert len(fills) == 2
+        for fill, ground in zip(fills, ("light", "dark")):
+            for tint in (*style.PALETTE[:3], None):
+                behind = channels(theme[ground]["backgroundColor"])
+                if tint and picture in diagrams:
+                    behind = 0.8 * behind + 0.2 * channels(tint)
+                dark, light = sorted((luminance(channels(fill)), luminance(behind)))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 @given(st.lists(CURVE, min_size=1, max_size=4).filter(lambda curves: any(map(len, curves))))

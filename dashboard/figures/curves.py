@@ -32,11 +32,16 @@ X_AXES = {
 }
 
 NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run starts."  # instead of charts
+NEVER = "These runs have logged nothing."  # once they have ended
 
 MEANS = "Where a legend says N, the line is the mean over N seeds, and the band ± one standard deviation."
 
 METRICS = {  # column: (title, how to read it, what its axis shows)
-    "knn": ("kNN accuracy while training", "test images by their nearest training images, by cosine of h", "accuracy"),
+    "knn": (
+        "kNN accuracy while training",
+        "a fixed sample of test images by their nearest training images, by cosine of h",
+        "accuracy",
+    ),
     "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
     "alignment": (
         "Alignment",

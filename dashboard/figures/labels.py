@@ -134,11 +134,11 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         shared_yaxes=True,
         subplot_titles=[TASKS[task] for task in tasks],
         horizontal_spacing=0.08,
-        vertical_spacing=0.22,
+        vertical_spacing=64 / (106 + 70 * len(by_label(rows))),  # pixels of those that the chart's height leaves its panels
         figure=style.figure(
             title={
                 "text": "What z forgets",
-                "subtitle": {"text": "a linear probe tells how an image was changed; dashed: chance, mean over runs"},
+                "subtitle": {"text": "accuracy at telling how an image was changed; dashed: chance, mean over runs"},
             },
             uirevision="forgets",
         ),

@@ -10,6 +10,8 @@ import numpy as np
 from dashboard.figures import style
 
 WIDTH, HEIGHT, POINTS = 200, 56, 40
+# Of the key. The page tells its pictures which theme it has.
+WORDS = "<style>text{fill:#5b6166}@media(prefers-color-scheme:dark){text{fill:#a7adaa}}</style>"
 KEY, SEGMENT, LETTER = 14, 16, 6  # the key below, which names the methods: a row, a piece of line, a letter, in pixels
 
 
@@ -33,7 +35,7 @@ def lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], end: float) -> s
     key, height = _key(list(dict.fromkeys(method for method, x, _ in curves if len(x))))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}">'
-        f"{floor}{''.join(drawn)}{key}</svg>"
+        f"{WORDS}{floor}{''.join(drawn)}{key}</svg>"
     )
 
 
@@ -47,9 +49,7 @@ def _key(methods: Sequence[str]) -> tuple[str, int]:
             x, row = 2, row + 1
         y = HEIGHT + KEY * row - 4
         drawn.append(f'<path d="M{x} {y - 3}h{SEGMENT}" {_stroke(method)}/>')
-        drawn.append(
-            f'<text x="{x + SEGMENT + 4}" y="{y}" font-size="10" font-family="sans-serif" fill="{style.GREY_TEXT}">{name}</text>'
-        )
+        drawn.append(f'<text x="{x + SEGMENT + 4}" y="{y}" font-size="10" font-family="sans-serif">{name}</text>')
         x += width
     return "".join(drawn), HEIGHT + KEY * row
 

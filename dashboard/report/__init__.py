@@ -70,7 +70,7 @@ def _kept(folder: Path, stamps: tuple) -> str:
 
 
 def markdown(experiment: Experiment) -> str:
-    """Question, answer, notes, settings and how to do it again, as Markdown; figures are in the HTML alone."""
+    """Question, answer, notes, settings and how to reproduce it, as Markdown; figures are in the HTML alone."""
     content = gather(experiment)
     notes = re.sub(r"<(?=[A-Za-z/!?])", "<\N{WORD JOINER}", words.notes(content["spec"].notes))  # no tag begins so
     return TEMPLATES.get_template("report.md.jinja").render(content, notes=notes)

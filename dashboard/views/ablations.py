@@ -184,7 +184,7 @@ def _reading(cells: list[ablation.Cell]) -> str:
 
 def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
     cells = [cell for cell in ablation.cells(entries, [axis, second]) if None not in cell.at]
-    st.subheader(f"{MEASURES[measure].title}: {title(axis)} and {title(second)}")
+    st.header(f"{MEASURES[measure].title}: {title(axis)} and {title(second)}")
     absent = [style.title(method) for method in ablation.by_method(entries) if method not in {cell.method for cell in cells}]
     st.caption(words.plain(". ".join([*rule, *([f"One of the two does not apply to {' and '.join(absent)}"] if absent else [])])))
     ends = heat.ends(cells, measure, drop)
@@ -201,7 +201,7 @@ def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
 
 
 def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
-    st.subheader("The grid")
+    st.header("The grid")
     rows = []
     for cell in ablation.cells(entries, along):
         row = {"method": label(cell), **{title(name): said(name, at) for name, at in zip(along, cell.at)}}
@@ -229,7 +229,7 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
 
 def draw_missing(entries: list[ablation.Entry]) -> None:
     """What the grid lacks, what it would cost, and the button that runs it."""
-    st.subheader("What is missing")
+    st.header("What is missing")
     if refused:
         st.error(words.plain(refused))
     own = [entry for entry in entries if entry.experiment == experiment.name]

@@ -87,8 +87,8 @@ if error := st.session_state.pop("claims_error", None):
 def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
     icon, colour = figures.VERDICTS[verdict.word]
     with st.container(border=True, key=f"claims_{k}"):
-        said, word = st.columns([5, 1])
-        said.markdown(f"**{k + 1}. {words.plain(claim.claim)}**")
+        said, word = st.columns([5, 1], vertical_alignment="center")
+        said.header(f"{k + 1}. {words.plain(claim.claim)}", anchor=False)
         word.badge(verdict.word, icon=icon, color=colour)
         st.caption(words.plain(claim.source))
         reasons = [*verdict.reasons, *filter(None, [claim.note])]

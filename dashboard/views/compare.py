@@ -106,10 +106,10 @@ def draw() -> None:
             told.append(f"{alone} “each run” draws it in full.")
     st.caption("\n\n".join(words.plain(one) for one in told if one))  # a single one: what comes to it draws no chart anew
     if not logged:
-        st.info(curves.NOTHING, icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING if moving else curves.NEVER, icon=":material/hourglass_empty:")
         return
     panel = PANEL + max(style.legend_room(of_method[method], 340) for method in methods)
-    st.subheader("Training loss")
+    st.header("Training loss")
     if layout == "own axes":
         st.caption(
             "Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a "
@@ -134,7 +134,7 @@ def draw() -> None:
             alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level",
         )
 
-    st.subheader("What can be compared")
+    st.header("What can be compared")
     crowd = "The single runs behind the means are not drawn, as there are so many; “each run” draws them."
     st.caption(f"{how} {crowd}" if means and len(logged) > curves.CROWD else how)
     with st.grid(2, min_column_width=340, gap="medium"):
@@ -162,7 +162,7 @@ link.say_cautions(runs)
 
 # -- What differs ----------------------------------------------------------------------------
 
-st.subheader("Settings")
+st.header("Settings")
 every = st.toggle("Show all settings", key="compare_all", bind="query-params")
 differing = tables.settings(runs, every)
 if differing.empty:

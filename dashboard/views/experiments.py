@@ -93,7 +93,7 @@ if not experiments:
         "and measures what each has learned."
     )
     with st.container(border=True):
-        st.subheader("See it work")
+        st.header("See it work")
         st.text(
             f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
             "came with the installation, then measures each with a linear probe and nearest neighbours. This takes two to four "
@@ -248,11 +248,12 @@ def act(experiment: Experiment, action: str) -> None:
 def card(experiment: Experiment) -> None:
     spec, runs = experiment.spec(), experiment.runs()
     statuses = [run.status() for run in runs]
+    active = [status for status in statuses if status.state in ACTIVE]
     seen = [run for run in runs if run.name not in spec.hidden]
     with st.container(border=True):
         about, measured, curve = st.columns([5, 7, 2.6], gap="small", vertical_alignment="center")
         with about:
-            st.markdown(f"#### {words.plain(spec.title or experiment.name)}")
+            st.header(words.plain(spec.title or experiment.name), anchor=False)
             if spec.question:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
@@ -275,10 +276,12 @@ def card(experiment: Experiment) -> None:
                     for run in seen
                     if (result := run.results()) and result.get("note")
                 ]
-                st.caption(words.plain(notes[0] if notes else "Numbers appear here once a run has been probed."))
+                ended = [] if active else words.lacking(status.state for status in statuses)
+                to_come = "Numbers appear here once a run has been probed."
+                notes.append(f"No run was probed; {'; '.join(ended)}." if ended else to_come)
+                st.caption(words.plain(notes[0]))
         with curve:
             draw_curve(experiment, seen)
-        active = [status for status in statuses if status.state in ACTIVE]
         if active:
             done = sum(1.0 if status.state == "finished" else status.progress for status in statuses) / len(statuses)
             st.progress(done, f"{words.count(len(active), 'run')} still to finish")

@@ -130,7 +130,8 @@ def show(method: str) -> None:
     st.markdown(f"*{words.plain(text['idea'])}*")
     with st.grid(2, min_column_width=440, gap="large"):
         st.markdown("\n".join(f"{k}. {words.plain(step)}" for k, step in enumerate(text["steps"], 1)))
-        st.image((TEXTS / f"{method}.svg").read_text(encoding="utf-8"), width="stretch", caption=text["diagram"])
+        diagram = (TEXTS / f"{method}.svg").read_text(encoding="utf-8")
+        st.image(diagram, width="stretch", caption=text["diagram"], alt=f"Diagram of {style.title(method)}, told below")
     st.latex(text["loss"])
     st.caption(words.plain(text["where"]))
     with st.grid(2, min_column_width=340, gap="small"):

@@ -136,7 +136,7 @@ with grid.cell():
 
 # -- Few labels ------------------------------------------------------------------------------
 
-st.subheader("With few labels", anchor="few-labels")
+st.header("With few labels", anchor="few-labels")
 few = [name for name in labels.FEW if labels.has(probed, name)]
 if few:
     grid = st.grid(2, min_column_width=400, gap="large")
@@ -162,7 +162,7 @@ if "fine_tuning" not in few:
 
 # -- h and z -----------------------------------------------------------------------------------
 
-st.subheader("h against z", anchor="heads")
+st.header("h against z", anchor="heads")
 if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
     grid = st.grid(2, min_column_width=400, gap="large")
     with grid.cell():
@@ -192,7 +192,7 @@ else:
 
 # -- Transfer ------------------------------------------------------------------------------------
 
-st.subheader("On other images", anchor="transfer")
+st.header("On other images", anchor="transfer")
 
 moved = [
     {column: cell if isinstance(cell, str) else tables.share(*cell) for column, cell in row.items()}
@@ -239,6 +239,7 @@ def begin(dataset: str) -> None:
 weights = any(runs[name].encoder_file.exists() for name in probed)
 last = transfer.look(experiment)
 if last and last.alive:
+    dataset = last.dataset
     follow()
 elif weights:
     if last and last.done < last.of:
@@ -281,5 +282,8 @@ elif weights:
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
-in_a_shell = f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', 'digits')}"
-st.caption(words.plain(in_a_shell if weights else f"Not to be probed here: {transfer.NO_WEIGHTS}."))
+if weights:
+    to = (dataset or "").strip() or "PATH"
+    st.caption(words.plain(f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', to)}"))
+else:
+    st.caption(words.plain(f"Not to be probed here: {transfer.NO_WEIGHTS}."))

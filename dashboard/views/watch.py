@@ -231,7 +231,7 @@ ordered = in_order(runs.values())  # pinned or not, so that each line has the to
 def live_curves() -> None:
     logged = tables.curves(run for run in ordered if run.exists())
     if not logged:
-        st.info(curves.NOTHING if active else "These runs have logged nothing.", icon=":material/hourglass_empty:")
+        st.info(curves.NOTHING if active else curves.NEVER, icon=":material/hourglass_empty:")
         return
     readable = by_method(ordered)
     # kNN, but without labels there is none
@@ -263,7 +263,7 @@ live_curves()
 
 @st.fragment(run_every=tick)
 def this_machine() -> None:
-    st.subheader("This machine")
+    st.header("This machine")
     machine.draw(store)
 
 
@@ -285,7 +285,7 @@ def log(run: Run) -> None:
 def views(run: Run) -> None:
     if run.views_file.is_file():
         try:
-            st.image(str(run.views_file))
+            st.image(str(run.views_file), alt=f"Training images of {run.name}, and random views of each below it")
         except Exception:  # whatever a torn file makes Pillow raise
             st.text("The picture cannot be read: views.webp in the run's folder is damaged.")
     else:
@@ -298,7 +298,7 @@ def its_job(run: Run) -> None:
         cluster.job(run, status)
 
 
-st.subheader("One run")
+st.header("One run")
 if st.session_state.get("watch_run") not in runs:
     st.session_state.pop("watch_run", None)
 urgency = list(words.STATES)

@@ -28,7 +28,7 @@ def clean(app: AppTest) -> AppTest:
 
 def texts(app: AppTest) -> str:
     """Everything that can be read on the page, in one string."""
-    kinds = ("title", "subheader", "markdown", "text", "caption", "error", "warning", "info", "code")
+    kinds = ("title", "header", "subheader", "markdown", "text", "caption", "error", "warning", "info", "code")
     return "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
 
 

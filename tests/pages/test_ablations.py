@@ -149,7 +149,7 @@ def test_every_choice_is_in_the_link(experiment, measure):
         app.selectbox(key="ablations_measure").value
         == {"Linear probe": "linear", "kNN": "knn", "Alignment": "alignment"}[measure]
     )
-    assert app.subheader[0].value == f"{measure}: head kind and batch size"
+    assert app.header[0].value == f"{measure}: head kind and batch size"
     assert ("0 is the highest mean" in texts(app)) == (measure != "Alignment"), "only accuracies can be read as drops"
 
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dashboard import link, report
 from dashboard.figures import curves
@@ -24,6 +25,21 @@ def test_text_from_a_folder_is_never_markup():
         for element in [*app.markdown, *app.caption]:
             assert "](http" not in element.value and "<b>" not in element.value
         assert not any("<b>" in element.proto.body for element in app.get("html"))
+
+
+@pytest.mark.parametrize("page", [path.stem for path in link.VIEWS.glob("*.py")])
+def test_who_hears_a_page_finds_its_parts_by_heading_and_its_pictures_in_words(page):
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,))
+    for run in experiment.runs():
+        synthetic.questions(run)
+        Image.new("RGB", (8, 8)).save(run.views_file)
+    synthetic.embed(experiment)
+    app = open_page(page, experiment="photos")
+    assert len(app.title) == 1 and not app.subheader, "below the title (h1) stand headers (h2): no level is left out"
+    assert page == "ablations" or app.header
+    pictures = [one for element in app.get("image") for one in element.proto.imgs]
+    assert all(one.alt for one in pictures)
+    assert pictures or page not in ("experiments", "methods", "watch")
 
 
 @pytest.fixture

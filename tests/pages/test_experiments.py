@@ -64,6 +64,17 @@ def test_without_labels_the_list_says_why_there_are_no_numbers():
     assert "photos has no labels" in (shown := texts(open_page())) and "Numbers appear here" not in shown
 
 
+def test_a_card_without_numbers_says_whether_they_will_come():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=20)
+    for run in experiment.runs():
+        run.results_file.unlink()
+        run.write_status(synthetic.status(run, "queued"))
+    assert "Numbers appear here once a run has been probed" in texts(open_page())
+    for run in experiment.runs():
+        run.write_status(synthetic.status(run, "failed"))
+    assert words.plain("No run was probed; 2 failed: Watch says why, and can resume them.") in texts(open_page())
+
+
 def test_delete_asks_once_and_moves_to_the_trash():
     synthetic.store(Store().root, seeds=(0,), name="one")
     app = open_page()
@@ -113,7 +124,7 @@ def menu(app: AppTest, name: str, action: str) -> AppTest:
 
 
 def titles(app: AppTest) -> list[str]:
-    return [element.value.removeprefix("#### ") for element in app.markdown if element.value.startswith("#### ")]
+    return [element.value for element in app.header]
 
 
 def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():

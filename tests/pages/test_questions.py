@@ -109,6 +109,15 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
+def test_what_z_forgets_has_as_much_room_between_its_panels_however_many_rows_they_have(experiment):
+    rows, results = drawn(experiment)
+    many = [{**row, "label": f"{row['label']} {row['seed']}"} for row in rows]
+    for of, n in ((rows, 3), (many, 6)):
+        layout = labels.forgets(of, results).layout
+        gap = layout.yaxis.domain[0] - layout.yaxis3.domain[1]
+        assert gap * (106 + 70 * n) == pytest.approx(64), "pixels, of what titles and legend leave of the height"
+
+
 def test_chance_is_the_mean_over_runs_and_lies_within_its_panel(experiment):
     rows, results = drawn(experiment)
     for k, result in enumerate(results.values()):
@@ -243,6 +252,7 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     app = open_page("probe", experiment=experiment.name)
     app.selectbox(key="probe_dataset").set_value("own images").run()
     app.text_input(key="probe_path").set_value("/nowhere/at/all").run()
+    assert "--to /nowhere/at/all" in texts(app).replace("\\", ""), "the shell is told to do what the button does"
     app.button(key="probe_transfer").click().run()
     assert "can be opened" in clean(app).error[0].value and not (experiment.path / transfer.LOG).exists()
 
@@ -253,6 +263,7 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     )
     app.run()
     assert names[0] in texts(app).replace("\\", "") and "probe_transfer" not in [button.key for button in app.button]
+    assert "--to digits" in texts(app).replace("\\", "")
     os.close(log)
     assert app.run().text_input(key="probe_path").value == "/nowhere/at/all", "it need not be typed again"
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value

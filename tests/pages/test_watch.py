@@ -94,7 +94,8 @@ def test_of_runs_that_have_ended_nothing_is_promised():
     synthetic.failed(run)
     shown = texts(open_page("watch", experiment="photos"))
     assert all(said in shown for said in ("It printed nothing.", "There is no picture of this run.", "have logged nothing"))
-    assert "appear" not in shown
+    compared = texts(open_page("compare", experiment="photos"))
+    assert "have logged nothing" in compared and "appear" not in shown + compared
 
 
 def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():

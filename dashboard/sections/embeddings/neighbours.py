@@ -13,7 +13,7 @@ NEIGHBOURS = 8
 
 
 def show(asked: Asked) -> None:
-    st.subheader("Nearest neighbours")
+    st.header("Nearest neighbours")
     st.caption(
         "What a representation is: the images that it holds for similar. Click a point in any panel, or give an image's number."
     )

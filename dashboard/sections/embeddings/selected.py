@@ -13,7 +13,7 @@ STRIP = 48  # pictures at first
 
 
 def show(asked: Asked, selected: Sequence[int]) -> None:
-    st.subheader("Selected images")
+    st.header("Selected images")
     st.text_input(
         "By number",
         key="embeddings_numbers",

@@ -20,7 +20,7 @@ Column = dict[str, stats.Aggregate | None]  # label -> what its runs had reached
 
 
 def show(asked: Asked) -> None:
-    st.subheader("At equal budgets")
+    st.header("At equal budgets")
     with st.container(horizontal=True, gap="medium"):
         reading = st.segmented_control(
             "Read",
@@ -61,7 +61,10 @@ def show(asked: Asked) -> None:
         st.text(f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}.")
         st.text("Means ± sample standard deviations over seeds; finished runs alone.")
         if reading == "knn":
-            st.text("kNN: of h while training, as Compare shows it.")
+            st.text(
+                "kNN: of h while training, as Compare shows it: of at most evaluate.sample test images and evaluate.knn_train "
+                "training images. Where there are more, the kNN of all, at the end, is another number."
+            )
         if counted:
             st.text("Equal operations are equal compute; equal time depends on the machine.")
 

@@ -29,7 +29,7 @@ def spent(run: Run, row: Mapping[str, Any], what: str) -> float:
 
 
 def show_table(asked: Asked) -> None:
-    st.subheader("Each one's accuracy and cost")
+    st.header("Each one's accuracy and cost")
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
@@ -80,7 +80,7 @@ def _whole(number: float | None, std: float | None) -> str:
 
 
 def show_chart(asked: Asked) -> None:
-    st.subheader("Accuracy against cost")
+    st.header("Accuracy against cost")
     with st.container(horizontal=True, gap="medium"):
         known = [name for name in COSTS if name != "energy_joules" or any(row[name] is not None for row in asked.rows)]
         what = st.segmented_control(

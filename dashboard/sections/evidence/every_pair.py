@@ -19,7 +19,7 @@ def p_value(p: float | None) -> str:
 
 
 def show(asked: Asked) -> None:
-    st.subheader("Every pair")
+    st.header("Every pair")
     if not asked.pairs:
         _say_why_none(asked)
         return
@@ -35,8 +35,9 @@ def show(asked: Asked) -> None:
         )
         for pair in asked.pairs
     ]
+    dots = "; small dots: single seeds" if any(len(row.each) > 1 for row in rows) else ""
     plot(
-        evidence.differences(rows, title, "bar: 95 % interval; filled: told apart; small dots: single seeds"),
+        evidence.differences(rows, title, f"bar: 95 % interval; filled: told apart{dots}"),
         key="evidence_pairs",
         height=150 + 46 * len(rows),
         alt=f"{title}, with 95 % intervals, for every pair",

@@ -23,7 +23,7 @@ def show(asked: Asked) -> None:
     """Nothing where no two could be compared."""
     if not asked.pairs:
         return
-    st.subheader("Where two of them differ")
+    st.header("Where two of them differ")
     pair = _pick(asked)
     try:
         said = pairs.said(pair.matches, asked.measure)
@@ -120,6 +120,6 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         else:
             st.text("There is no such image.")
     st.caption(
-        f"Of each side, the {PICTURES} test images on which the two differ most; among those on which they differ alike, a fixed "
-        "draw. The number is the data set's index."
+        f"Of each side, up to {PICTURES} test images, those on which the two differ most; among those on which they differ "
+        "alike, a fixed draw. The number is the data set's index."
     )

@@ -68,13 +68,13 @@ def show_views(form: Form, planned: plan.Plan) -> None:
         try:
             with st.spinner("Drawing: a few seconds, longer if the images have to be fetched first"):
                 picture = change.draw_views(next(iter(planned.configs.values())))
-            st.image(str(picture), caption="On top an image, below it random views", width=544)
+            st.image(str(picture), caption="On top an image, below it random views", width=544, alt="Images and views of them")
         except (OSError, ValueError) as error:
             st.error(words.plain(str(error)))
 
 
 def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
-    st.subheader("The runs")
+    st.header("The runs")
     for warning in planned.warnings:
         st.warning(words.plain(warning))
     configs = planned.configs

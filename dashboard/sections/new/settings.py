@@ -15,7 +15,7 @@ SHARED = [name for name in OPTIONS if name.partition(".")[0] not in METHODS and 
 
 
 def ask(form: Form) -> None:
-    st.subheader("Settings")
+    st.header("Settings")
     asked = form.asked.settings
     form.changed = _fields(form, list(forms.FIRST), form.usual, asked)
     groups = forms.groups()
@@ -40,6 +40,7 @@ def _own(form: Form, method: str) -> None:
         f"Settings that {METHODS[method].title} has for itself",
         SHARED,
         key=f"new_own_{method}",
+        select_all=False,
         persist_state="session",
         format_func=lambda name: f"{forms.label(name)} ({name})",
         placeholder="None: it shares all others",

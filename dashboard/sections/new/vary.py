@@ -21,6 +21,7 @@ def ask(form: Form) -> None:
         [*groups, *(name for name in OPTIONS if name not in ("method", "seed"))],
         key="new_vary",
         persist_state="session",
+        select_all=False,  # which who types "batch" and presses Enter would choose: three settings
         format_func=lambda name: f"{_label(name)} ({name})",
         placeholder="Nothing: the methods alone are compared",
         help="Settings to try with several values. Every combination of methods, seeds and these values becomes a run.",

@@ -39,7 +39,7 @@ def _question(form: Form) -> None:
 def _images(form: Form) -> None:
     usual = form.start.dataset
     forms.follow("new_dataset", usual if usual in datasets.NAMES else OWN, form.origin)
-    dataset = st.selectbox("Data set", [*datasets.NAMES, OWN], index=None, key="new_dataset", bind="query-params") or usual
+    dataset = st.selectbox("Data set", [OWN, *datasets.NAMES], index=None, key="new_dataset", bind="query-params") or usual
     if dataset == OWN:
         dataset = _path(form)
     form.boxes["dataset"] = st.container()

@@ -45,7 +45,8 @@ class Step:
     @property
     def sentence(self) -> str:
         of, seeds = self.difference, f"{self.difference.seeds} {'seed' if self.difference.seeds == 1 else 'seeds'}"
-        verdict = ("yes" if of.mean > 0 else "no, the other way round") if self.apart else "not told apart"
+        corrected = f" once {self.comparisons} comparisons are allowed for" if told_apart(of.p) else ""
+        verdict = ("yes" if of.mean > 0 else "no, the other way round") if self.apart else f"not told apart{corrected}"
         if of.test == "none":
             return (
                 f"{self.says}: {verdict} ({self.amount(of.mean)}, {'the same in all' if self.exact else 'untested:'} "
