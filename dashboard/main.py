@@ -27,7 +27,6 @@ pages = [
 page = st.navigation(pages, position="top" if rights.view else "hidden")
 link.close_dialogs(page.title)
 if rights.view:
-    st.set_page_config(page_title=f"{page.title} · Triptych")  # by which the browser's tabs, and who hears them, tell pages apart
     login.say(rights)
     try:
         page.run()

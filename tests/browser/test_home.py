@@ -29,7 +29,6 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
     expect(table).to_be_visible()
     expect(page).to_have_title("Probe · travels · Triptych")
     before = table.inner_text()
-    expect(page).to_have_title("Probe · Triptych")
 
     page.goto(app.url)
     expect(page.locator(".st-key-experiments_menu_travels")).to_be_visible()
