@@ -112,7 +112,7 @@ class Show:
     @classmethod
     def of(cls, measure: str, values: Sequence[float], drop: bool) -> "Show":
         if drop:
-            return cls("drop from the best, percentage points", 0.01, True, True, ".1f")
+            return cls("drop from the best, points", 0.01, True, True, ".1f")
         if measure == "seconds":
             return cls(*words.time_unit(max(values, default=0.0)), False, False, ",.3~r")
         if measure == "peak_memory_bytes":
