@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from sslcore.datasets.source import Report, Source, decode_all, spelled
+from sslcore.files import room_for
 from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
@@ -89,7 +90,8 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
         report("preparing the images", 0.0)
         try:
             unfinished.mkdir(exist_ok=True)
-            _write(unfinished, source(), size, report)
+            with room_for(unfinished / "images.npy"):
+                _write(unfinished, source(), size, report)
         except ValueError:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
