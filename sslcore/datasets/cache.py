@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -205,7 +205,7 @@ def _digests(pixels: bytes, size: int) -> list[bytes]:
     return [hashlib.sha256(image).digest()[:8] for image in images]
 
 
-def _header(file, count: int, size: int) -> None:
+def _header(file: BinaryIO, count: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)})
 
 
@@ -270,7 +270,7 @@ def checksum(about: dict[str, Any]) -> str:
     return _short((VERSION, about["train"], about["blocks"], about["labels"]))
 
 
-def _skip_header(file) -> tuple[int, ...]:
+def _skip_header(file: BinaryIO) -> tuple[int, ...]:
     """The shape; the pixels come next. Raises ValueError."""
     np.lib.format.read_magic(file)
     return np.lib.format.read_array_header_1_0(file)[0]

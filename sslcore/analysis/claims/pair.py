@@ -1,7 +1,7 @@
 """Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -46,7 +46,7 @@ def over(matches: pairs.Matches, a: str, b: str) -> list[str]:
     return [f"those of {title(a)} and {title(b)} over {n} settings"] if n > 1 else []
 
 
-def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> pairs.Matches:
+def matches_of(evidence: Evidence, a: str, b: str, usable: Callable[[Run], bool], equal: Sequence[str] = ()) -> pairs.Matches:
     """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
     matches = pairs.matched(
@@ -162,12 +162,6 @@ def _looks(folder: Path, stamp: Stamp) -> list[Look]:
 class ResultAhead(Rule):
     """One number of results.json is above another of the same run, as the mean over the runs at settings that all seeds have."""
 
-    @field_validator("settings")
-    @classmethod
-    def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        check_names(settings)
-        return settings
-
     rule: Literal["result_ahead"]
     ahead: str
     of: str
@@ -176,6 +170,12 @@ class ResultAhead(Rule):
     settings: dict[str, Any] = {}  # of the runs that count
     absent: str = "no run has these numbers"
     methods: list[Method] = ["moco", "simclr", "byol"]
+
+    @field_validator("settings")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_names(settings)
+        return settings
 
     def steps(self, evidence: Evidence) -> list[Step]:
         return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in self._by_seed(evidence).items()})]
