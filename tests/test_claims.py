@@ -658,7 +658,8 @@ def test_claims_of_ones_own_are_read_and_bad_ones_are_told_in_a_line(tmp_path):
     found, problems = claims.read(file)
     assert [one.claim for one in found] == ["mine"] and len(problems) == len(bad)
     assert all("\n" not in problem and f"claim {k}" in problem for k, problem in enumerate(problems, 2))
-    for text in ("a: [", "just words", "\x00", "- claim: !!python/object:os.system x"):
+    odd = ("- claim: !!python/object:os.system x", "- claim: !!bool x", "- &a [*a]", 3000 * "[")
+    for text in ("a: [", "just words", "\x00", *odd):
         file.write_text(text)
         found, problems = claims.read(file)
         assert not found and len(problems) == 1 and "\n" not in problems[0]
