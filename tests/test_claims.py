@@ -394,6 +394,7 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
         "1.50 times",
         "over 100 times",
     ]
+    assert times.amount(1000) == "over 100 times", "though its power of e is no float"
     same, nothing = (Step("A costs more", over_seeds([of] * 3), counted=True) for of in (0.5, 0.0))
     assert same.apart and not nothing.apart, "as much is no more"
 
