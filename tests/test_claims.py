@@ -518,6 +518,14 @@ def test_cost_order_by_what_results_say(tmp_path):
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").difference.mean == pytest.approx(math.log(3))
 
 
+def test_costs_whose_ratio_is_no_float_are_compared_all_the_same(tmp_path):
+    evidence = stored(tmp_path, lambda method, _: {"cost": {"peak_memory_bytes": 1e29 if method == "simclr" else 1e-300}})
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["byol"], "costs": ["memory"]}
+    assert judge(claim(rule), evidence).word == "supported"
+    assert judge(claim({**rule, "dear": "byol", "cheap": ["simclr"]}), evidence).word == "contradicted"
+    assert cost_ratio(evidence, "byol", "simclr", "cost.peak_memory_bytes").difference.mean == pytest.approx(-329 * math.log(10))
+
+
 def test_costs_are_those_of_the_first_evaluation_at_the_lower_of_the_two_highest_accuracies(tmp_path):
     """SimCLR's best is 65 %, before it falls again; MoCo, a little below it at 20 seconds, is there at 30."""
     looks = {  # kNN, seconds, images seen; and seconds and joules of rows between

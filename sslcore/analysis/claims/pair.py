@@ -15,7 +15,7 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import Difference, over_seeds
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import LARGEST, number
 from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
@@ -120,7 +120,7 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
             "operations": [look.images_seen * per if per else None for look, per in zip(first, flops)],
             "energy": [look.joules for look in first],
         }[cost]
-    return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
+    return math.log(spent[0]) - math.log(spent[1]) if all(value and 0 < value < LARGEST for value in spent) else None
 
 
 class CostRatio(NamedTuple):
@@ -134,7 +134,9 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | Non
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    ratios = pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost)))
+    ratios = pairs.by_seed(
+        matches, lambda one, other: math.log(number(one.results(), cost)) - math.log(number(other.results(), cost))
+    )
     return CostRatio(over_seeds(list(ratios.values())), pairs.unequal([matches], "method"))
 
 
