@@ -258,7 +258,7 @@ class RunConfig(Settings):
 
     @field_validator("micro_batch_size")
     @classmethod
-    def _within_batch(cls, size: int | None, info) -> int | None:
+    def _within_batch(cls, size: int | None, info: ValidationInfo) -> int | None:
         batch = info.data.get("batch_size")
         if size is not None and batch is not None and size > batch:
             raise PydanticCustomError("micro", "Input should be at most batch_size, {batch}", {"batch": batch})
@@ -266,7 +266,7 @@ class RunConfig(Settings):
 
     @field_validator("devices")
     @classmethod
-    def _share_batch(cls, devices: int, info) -> int:
+    def _share_batch(cls, devices: int, info: ValidationInfo) -> int:
         batch = info.data.get("batch_size")
         if batch is not None and (batch % devices or batch < 2 * devices):
             raise PydanticCustomError(

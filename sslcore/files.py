@@ -63,7 +63,9 @@ def _full(error: Exception, path: Path, size: int) -> int | None:
         return None
     try:
         with path.open("ab") as file:
-            os.posix_fallocate(file.fileno(), 0, max(size, file.tell() + 65536))
+            end = file.tell()
+            os.posix_fallocate(file.fileno(), 0, max(size, end + 65536))
+            file.truncate(end)  # a log, or metrics, must not grow by zeros
     except OSError as again:
         return again.errno if again.errno in FULL else None
     return None

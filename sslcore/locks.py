@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -277,7 +278,7 @@ def beating(claim: Claim) -> Iterator[None]:
         thread.join()
 
 
-def _locked(lock) -> bool:
+def _locked(lock: IO) -> bool:
     """True, too, where the file system knows no locks: the claim must do."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -35,7 +35,7 @@ class Plain(yaml.SafeLoader):
         return node
 
 
-Plain.add_implicit_resolver(BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+Plain.add_implicit_resolver(BOOLEAN, re.compile("(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 Plain.add_implicit_resolver(INTEGER, re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
 Plain.add_implicit_resolver(
     FLOAT,

@@ -314,8 +314,11 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
             problems["method"] = "supervised needs labels, and this data set has none"
         warnings.append(f"{config.dataset} has no labels: the runs train, and nothing can be probed")
     dictionary = config.moco.negatives if config.method == "moco" else None
-    if dictionary == "memory_bank" and config.moco.queue_size > (others := info.train - config.batch_size):
-        problems["moco.queue_size"] = f"the memory bank can offer {others} other images as negatives; choose at most that"
+    if dictionary == "memory_bank" and config.moco.queue_size > (others := max(0, info.train - config.batch_size)):
+        problems["moco.queue_size"] = (
+            f"the memory bank can offer {others} other images as negatives; choose "
+            f"{'at most that' if others else 'a smaller batch_size'}"
+        )
     if dictionary == "queue" and config.moco.queue_size > info.train:
         warnings.append(
             f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the "

@@ -26,7 +26,7 @@ def fits(size: int, device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes; on a CPU within the limit that a container or a cluster's job sets."""
+    """Bytes; on a CPU within the limit that a container sets."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's, to be used again
         return torch.cuda.mem_get_info(device)[0] + cached

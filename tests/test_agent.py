@@ -565,6 +565,17 @@ def test_broken_folders_do_not_keep_the_others_from_training(lab):
     assert agent.poll() is None
 
 
+def test_a_run_without_a_status_is_as_any_other_that_has_ended(lab, caplog):
+    ended, queued = lab.runs(a="finish", b="finish")
+    ended.status_file.unlink()
+    agent = Agent(lab.store)
+    assert [(run.path, status.state) for run, status in agent.runs()] == [
+        (ended.path, "interrupted"),
+        (queued.path, "queued"),
+    ]
+    assert not agent.broken and not caplog.records
+
+
 def test_a_run_that_is_trained_by_hand_is_left_alone(lab):
     by_hand, other = lab.runs(a="finish", b="finish")
     with by_hand.hold():

@@ -397,6 +397,7 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
         "1.50 times",
         "over 100 times",
     ]
+    assert times.amount(1000) == "over 100 times", "though its power of e is no float"
     same, nothing = (Step("A costs more", over_seeds([of] * 3), counted=True) for of in (0.5, 0.0))
     assert same.apart and not nothing.apart, "as much is no more"
 
@@ -518,6 +519,14 @@ def test_cost_order_by_what_results_say(tmp_path):
         "the same in few seeds is no proof of what chance has a part in"
     )
     assert cost_ratio(evidence, "simclr", "moco", "cost.peak_memory_bytes").difference.mean == pytest.approx(math.log(3))
+
+
+def test_costs_whose_ratio_is_no_float_are_compared_all_the_same(tmp_path):
+    evidence = stored(tmp_path, lambda method, _: {"cost": {"peak_memory_bytes": 1e29 if method == "simclr" else 1e-300}})
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["byol"], "costs": ["memory"]}
+    assert judge(claim(rule), evidence).word == "supported"
+    assert judge(claim({**rule, "dear": "byol", "cheap": ["simclr"]}), evidence).word == "contradicted"
+    assert cost_ratio(evidence, "byol", "simclr", "cost.peak_memory_bytes").difference.mean == pytest.approx(-329 * math.log(10))
 
 
 def test_costs_are_those_of_the_first_evaluation_at_the_lower_of_the_two_highest_accuracies(tmp_path):
@@ -661,7 +670,8 @@ def test_claims_of_ones_own_are_read_and_bad_ones_are_told_in_a_line(tmp_path):
     found, problems = claims.read(file)
     assert [one.claim for one in found] == ["mine"] and len(problems) == len(bad)
     assert all("\n" not in problem and f"claim {k}" in problem for k, problem in enumerate(problems, 2))
-    for text in ("a: [", "just words", "\x00", "- claim: !!python/object:os.system x"):
+    odd = ("- claim: !!python/object:os.system x", "- claim: !!bool x", "- &a [*a]", 3000 * "[")
+    for text in ("a: [", "just words", "\x00", *odd):
         file.write_text(text)
         found, problems = claims.read(file)
         assert not found and len(problems) == 1 and "\n" not in problems[0]

@@ -480,6 +480,7 @@ def test_any_settings_survive_the_shell(settings, axes):
         ("1e-3", 1e-3),
         ("-2.5", -2.5),
         ("true", True),
+        ("True to colour", "True to colour"),  # as of a preset's title
         ("off", "off"),  # as of compile
         ("", None),
         ("none", "none"),

@@ -322,6 +322,13 @@ def test_what_there_is_no_room_for_is_called_by_its_name(file, called, tmp_path)
         raise OSError(errno.ENOSPC, "")
 
 
+def test_a_log_does_not_grow_where_a_line_of_it_fails_for_another_reason(tmp_path):
+    (tmp_path / "log.txt").write_text("so far\n")
+    with pytest.raises(Stopped), room_for(tmp_path / "log.txt"):  # as a request to stop may come while a line is written
+        raise Stopped
+    assert (tmp_path / "log.txt").read_text() == "so far\n"
+
+
 def test_no_room_for_a_checkpoint(digits, undisturbed):
     run = make_run("full", digits)
     stop_at(run, 5)

@@ -1,5 +1,7 @@
 """With few labels: draws that every run shares, the probe on them, and fine-tuning."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,15 @@ def test_fine_tuning_has_the_labels_that_the_probe_has_in_its_first_draw(monkeyp
             assert np.array_equal(few.y_train, data.y_train[chosen])
             assert np.array_equal(np.asarray(few.x_train), data.x_train[chosen])
         assert tuned[1] is encoder and scratch[1] is None
+
+
+def test_a_share_of_a_single_image_is_not_fine_tuned(shapes):
+    """Of one class with training images, 1 % may be an image, of which BatchNorm has no statistics."""
+    data = datasets.load(shapes, 16)
+    data = replace(data, x_train=data.x_train[:40], y_train=np.zeros(40, np.int64))
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 16, "evaluate.finetune_epochs": 1})
+    rows = fine_tuning(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), build_encoder("small", 16), lambda: None)
+    assert [row["n"] for row in rows] == [4, 40]
 
 
 def test_a_fine_tuning_that_diverges_has_no_accuracy(shapes):

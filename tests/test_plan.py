@@ -407,6 +407,17 @@ def test_without_labels_a_run_trains_with_a_word_and_supervision_is_refused(tmp_
     assert not plan.check(resolve({"dataset": dataset} | SMALL | {"evaluate.knn_k": 41}))[0], "nobody votes"
 
 
+@pytest.mark.parametrize(
+    ("batch", "advice"), [(20, "20 other images as negatives; choose at most that"), (40, "0 other"), (41, "0 other")]
+)
+def test_a_memory_bank_without_other_images_wants_a_smaller_batch(batch, advice):
+    bank = {"method": "moco", "moco.negatives": "memory_bank", "moco.queue_size": 21}
+    info = datasets.Info("d", train=40, test=10, classes=(), shape=(16, 16))
+    problems, _ = plan.suits(resolve(SMALL | bank | {"batch_size": batch}), info)
+    assert advice in problems["moco.queue_size"]
+    assert ("choose a smaller batch_size" in problems["moco.queue_size"]) == (batch >= 40)
+
+
 def test_a_single_class_is_refused():
     problems, _ = plan.suits(resolve(SMALL), datasets.Info("d", train=40, test=10, classes=("cat",), shape=(16, 16)))
     assert list(problems) == ["dataset"] and "a single class, 'cat'" in problems["dataset"]

@@ -256,6 +256,8 @@ def test_what_is_not_told_apart_says_what_would_be_needed():
 
 def test_what_lies_below_zero_has_a_minus_and_what_lies_above_may_have_a_plus():
     assert "95 % interval −3.8 to 6.5" in sentence("A", "B", over_seeds([0.03, -0.01, 0.02]), 0.9)
+    just_below = stats.Difference(0.01, -0.0002, 0.02, 0.06, "seeds", 3, 0.005)
+    assert "95 % interval 0.0 to 2.0" in sentence("A", "B", just_below, 0.06)
     assert (stats.signed(0.021), stats.signed(-0.021)) == ("+2.1", "−2.1")
     assert stats.signed(-0.0001) == "+0.0", "nothing is not less than nothing"
 

@@ -46,7 +46,10 @@ def read(x: np.ndarray, y: np.ndarray, budget: float) -> Reading | None:
 
 
 def pareto(cost: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """Indices of the points that none beats, by cost: no other has as much worth for less, or more for as much."""
+    """Indices of the points that none beats, by cost: no other has as much worth for less, or more for as much.
+
+    Of equal points it is the first.
+    """
     front: list[int] = []
     for k in np.lexsort((-worth, cost)):
         if not front or worth[k] > worth[front[-1]]:

@@ -204,7 +204,7 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.test == "none":
         apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
         return f"{apart}; nothing can be tested: {difference.why}."
-    interval = f"95 % interval {100 * difference.low:.1f} to {100 * difference.high:.1f}".replace("-", "−")
+    interval = f"95 % interval {100 * difference.low:z.1f} to {100 * difference.high:z.1f}".replace("-", "−")
     ahead = "equal in accuracy" if tie else f"{a} ahead by {points(difference.mean)}"
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":

@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from sslcore.cores import cores
 from sslcore.datasets.source import Report, Source, decode_all, spelled
-from sslcore.files import FULL
+from sslcore.files import FULL, room_for
 from sslcore.locks import beating, holding
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
@@ -99,7 +99,8 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
         report("preparing the images", 0.0)
         try:
             unfinished.mkdir(exist_ok=True)
-            _write(unfinished, source(), size, report)
+            with room_for(unfinished / "images.npy"):
+                _write(unfinished, source(), size, report)
         except ValueError:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -213,7 +214,7 @@ def _digests(pixels: bytes, size: int) -> list[bytes]:
     return [hashlib.sha256(image).digest()[:8] for image in images]
 
 
-def _header(file, count: int, size: int) -> None:
+def _header(file: BinaryIO, count: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)})
 
 
@@ -278,7 +279,7 @@ def checksum(about: dict[str, Any]) -> str:
     return _short((VERSION, about["train"], about["blocks"], about["labels"]))
 
 
-def _skip_header(file) -> tuple[int, ...]:
+def _skip_header(file: BinaryIO) -> tuple[int, ...]:
     """The shape; the pixels come next. Raises ValueError."""
     np.lib.format.read_magic(file)
     return np.lib.format.read_array_header_1_0(file)[0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from sslcore.datasets.cache import home, locked
 from sslcore.datasets.source import Info, Report, Source
+from sslcore.files import DiskFull, room_for
 
 TIMEOUT = 30  # seconds without a byte
 # As torchvision says that files are missing or damaged; of FashionMNIST's, of which it knows no checksums, the reading itself.
@@ -135,7 +136,7 @@ def _download(url: str, path: Path, md5: str, report: Report) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.part")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, unfinished.open("wb") as file:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, room_for(unfinished), unfinished.open("wb") as file:
             total, done = int(response.headers.get("Content-Length") or 0), 0
             while chunk := response.read(1 << 20):
                 file.write(chunk)
@@ -144,6 +145,8 @@ def _download(url: str, path: Path, md5: str, report: Report) -> None:
         if _md5(unfinished) != md5:
             raise OSError("the file that came is incomplete or another one, its checksum differs")
         unfinished.replace(path)
+    except DiskFull:
+        raise
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise ValueError(

@@ -15,7 +15,7 @@ def knn_predict(train: Tensor, labels: Tensor, queries: Tensor, k: int, temperat
     """Predicted classes (M,) by a weighted vote of the k neighbours of highest cosine (Wu et al. 2018, section 3.4).
 
     train: (N, D). labels: (N,). queries: (M, D). A vote weighs exp(cosine / temperature); of
-    one query all are divided by the nearest's, or they would underflow.
+    one query all are divided by the nearest's, or at a low temperature they would overflow.
     k is cut to N where there are fewer images. Of several processes each answers its share of the queries.
     """
     train = normalised(train)

@@ -77,6 +77,8 @@ def fine_tuning(config: RunConfig, data: Data, views: Views, encoder: nn.Module,
     labels = np.asarray(data.y_train)
     for share in DRAWS:
         chosen = draw(labels, share, 0)
+        if len(chosen) < 2:  # of a single class with images for training
+            continue
         few = replace(data, x_train=Rows(data.x_train, chosen), y_train=labels[chosen])
         recipe = supervised(config, len(labels), len(chosen))
         tuned, scratch = (trained(recipe, few, views, start, check) for start in (encoder, None))

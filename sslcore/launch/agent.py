@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 
 from sslcore.experiment import Run, Store
-from sslcore.files import read_object, write_json
+from sslcore.files import Stamp, read_object, stamp, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
@@ -65,7 +65,7 @@ class Agent:
         self.idle_seconds = idle_seconds
         self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE", 30.0) if grace_seconds is None else grace_seconds
         self.folder = folder(store)
-        self.known: dict[Path, tuple[tuple[int, int], Run, Status]] = {}  # as last read, with the status file's stamp
+        self.known: dict[Path, tuple[Stamp, Run, Status]] = {}  # as last read, with the status file's stamp
         self.watched: dict[Path, Watch] = {}
         self.slurm = threading.Thread()  # the latest question to Slurm
         self.slurm_at = -math.inf  # time.monotonic() of it
@@ -175,12 +175,10 @@ class Agent:
         for run in self.store.runs():
             if time.monotonic() < self.broken.get(run.path, 0):
                 continue
-            with self.surviving(run):
-                stat = run.status_file.stat()
-                stamp = (stat.st_mtime_ns, stat.st_ino)
-                if run.path not in self.known or self.known[run.path][0] != stamp:
-                    self.known[run.path] = (stamp, run, run.recorded_status())
-                yield self.known[run.path][1:]
+            now = stamp(run.status_file)
+            if run.path not in self.known or self.known[run.path][0] != now:
+                self.known[run.path] = (now, run, run.recorded_status())
+            yield self.known[run.path][1:]
 
     @contextmanager
     def surviving(self, run: Run) -> Iterator[None]:

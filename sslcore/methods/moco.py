@@ -89,7 +89,7 @@ class MoCo(Method):
     def others(self, batch: Batch) -> Tensor:
         """K random images that are not in the batch, so that no positive is among the negatives: (K,)."""
         draw = torch.rand(len(self.bank), device=self.bank.device).index_fill_(0, batch.indices, 2.0)  # never drawn
-        return draw.topk(min(self.options.queue_size, len(draw) - len(batch.indices)), largest=False).indices
+        return draw.topk(self.options.queue_size, largest=False).indices
 
     def chance_loss(self) -> float:
         return math.log(self.config.negatives + 1)

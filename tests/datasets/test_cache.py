@@ -15,7 +15,7 @@ import pytest
 
 from sslcore import datasets, locks
 from sslcore.datasets import cache
-from tests.datasets.pictures import class_folders, save
+from tests.datasets.pictures import class_folders, one_line, save
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +53,13 @@ def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, home):
         seen.append(datasets.load(str(root), 16).images(range(12)).copy())
     assert not np.array_equal(*seen)
     assert len(list(home.glob("decoded/set-*"))) == 1
+
+
+def test_where_there_is_no_room_for_decoded_images_it_is_said_where(tmp_path, home, small_files):
+    root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
+    with pytest.raises(ValueError) as error:
+        datasets.load(str(root), 16)
+    one_line(error, str(root), "images.npy in", str(home / "decoded"), "takes more than", "are free")
 
 
 def test_sets_of_one_name_and_versions_of_decoding_have_places_of_their_own(tmp_path, home, monkeypatch):

@@ -160,6 +160,15 @@ def test_a_download_that_is_not_what_was_published_is_refused(server, home, monk
     assert not list(home.rglob("*.tar.gz*"))
 
 
+def test_where_there_is_no_room_for_a_download_nobody_is_told_to_look_at_the_network(server, home, monkeypatch, request):
+    stand_in("cifar10", server, monkeypatch)
+    request.getfixturevalue("small_files")
+    with pytest.raises(ValueError) as error:
+        datasets.load("cifar10", 32)
+    one_line(error, "cifar10: ", "cifar-10-python.tar.gz.part in", str(home / "downloads"), "takes more than", "are free")
+    assert "network" not in str(error.value) and not list(home.rglob("*.tar.gz*"))
+
+
 def test_a_file_put_there_by_hand_is_used(server, home, monkeypatch):
     x, _ = stand_in("cifar10", server, monkeypatch)
     (home / "downloads").mkdir(parents=True)

@@ -249,7 +249,7 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
     home.mkdir(parents=True)
 
     def said(job: client.Job | None, problem: str | None = None, **status) -> str:
-        jobs = {} if job is None else {run.id: asdict(job)}
+        jobs = {} if job is None else {run.id: job}
         write_json(home / "slurm.json", asdict(heard.Heard(time.time(), time.time(), problem, jobs)))
         return heard.in_words(run, run.update_status(**{"state": "queued", "requeues": 0} | status))
 
@@ -266,6 +266,6 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
     assert said(waits, "Slurm does not answer: it sleeps").startswith("state unknown: Slurm does not answer: it sleeps, last at ")
     assert said(waits, state="finished") == ""
     assert said(waits, state="running", heartbeat=time.time()) == ""
-    for damaged in ({"of a later version": 1}, None):
+    for damaged in ({"of a later version": 1}, None, {"answered_at": "now"}, {"jobs": ["e/a"]}, {"jobs": {"e/a": {"id": 3}}}):
         write_json(home / "slurm.json", damaged)
         assert heard.last(run.experiment.store) == heard.Heard()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -34,6 +33,7 @@ from sslcore.analysis.claims.step import Lacking, Step
 from sslcore.analysis.pairs import not_equal
 from sslcore.analysis.stats import holm
 from sslcore.config import first_problem
+from sslcore.notation import yaml_of
 
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
@@ -142,10 +142,10 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
 def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:
     """The claims of a YAML file (none where there is no file), and a line for each that cannot be understood."""
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml_of(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return [], []
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         return [], [f"{file.name} cannot be read: {' '.join(str(error).split())}"]
     if not isinstance(content, list):
         return [], [f"{file.name}: expected a list of claims, each beginning with '- claim:'"]

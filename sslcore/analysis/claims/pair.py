@@ -1,7 +1,7 @@
 """Rules about two methods, or two numbers of a run, at equal settings; and what one method costs beside another."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -15,7 +15,7 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import Difference, over_seeds
-from sslcore.analysis.summary import number
+from sslcore.analysis.summary import LARGEST, number
 from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
@@ -46,7 +46,7 @@ def over(matches: pairs.Matches, a: str, b: str) -> list[str]:
     return [f"those of {title(a)} and {title(b)} over {n} settings"] if n > 1 else []
 
 
-def matches_of(evidence: Evidence, a: str, b: str, usable, equal: Sequence[str] = ()) -> pairs.Matches:
+def matches_of(evidence: Evidence, a: str, b: str, usable: Callable[[Run], bool], equal: Sequence[str] = ()) -> pairs.Matches:
     """The pairs of a run of each method that are `usable`, at equal settings and seed; `equal` names what else must be."""
     runs = [run for _, run, _ in evidence.read if usable(run)]
     matches = pairs.matched(
@@ -120,7 +120,7 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
             "operations": [look.images_seen * per if per else None for look, per in zip(first, flops)],
             "energy": [look.joules for look in first],
         }[cost]
-    return math.log(spent[0] / spent[1]) if all(isinstance(value, (int, float)) and value > 0 for value in spent) else None
+    return math.log(spent[0]) - math.log(spent[1]) if all(value and 0 < value < LARGEST for value in spent) else None
 
 
 class CostRatio(NamedTuple):
@@ -134,7 +134,9 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | Non
         matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
     except Lacking:
         return None
-    ratios = pairs.by_seed(matches, lambda one, other: math.log(number(one.results(), cost) / number(other.results(), cost)))
+    ratios = pairs.by_seed(
+        matches, lambda one, other: math.log(number(one.results(), cost)) - math.log(number(other.results(), cost))
+    )
     return CostRatio(over_seeds(list(ratios.values())), pairs.unequal([matches], "method"))
 
 
@@ -162,12 +164,6 @@ def _looks(folder: Path, stamp: Stamp) -> list[Look]:
 class ResultAhead(Rule):
     """One number of results.json is above another of the same run, as the mean over the runs at settings that all seeds have."""
 
-    @field_validator("settings")
-    @classmethod
-    def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        check_names(settings)
-        return settings
-
     rule: Literal["result_ahead"]
     ahead: str
     of: str
@@ -176,6 +172,12 @@ class ResultAhead(Rule):
     settings: dict[str, Any] = {}  # of the runs that count
     absent: str = "no run has these numbers"
     methods: list[Method] = ["moco", "simclr", "byol"]
+
+    @field_validator("settings")
+    @classmethod
+    def _known_settings(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        check_names(settings)
+        return settings
 
     def steps(self, evidence: Evidence) -> list[Step]:
         return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in self._by_seed(evidence).items()})]

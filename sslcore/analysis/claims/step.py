@@ -39,7 +39,7 @@ class Step:
     def amount(self, value: float) -> str:
         if not self.ratio:
             return f"{signed(value)} points"
-        times = math.exp(value)
+        times = math.exp(min(value, 10))  # which is over 100, too; a larger one may be no float
         return "under 0.01 times" if times < 0.01 else f"{times:.2f} times" if times <= 100 else "over 100 times"
 
     @property

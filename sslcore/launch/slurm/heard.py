@@ -3,9 +3,10 @@
 import functools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, read_json, stamp
@@ -25,7 +26,10 @@ class Heard:
     asked_at: float = 0.0
     answered_at: float = 0.0
     problem: str | None = None  # why there was no answer
-    jobs: Mapping[str, Mapping[str, Any]] | None = None  # by run id, as of `answered_at`
+    jobs: Mapping[str, Job] = field(default_factory=dict)  # by run id, as of `answered_at`
+
+
+HEARD = TypeAdapter(Heard)
 
 
 def last(store: Store) -> Heard:
@@ -37,8 +41,8 @@ def last(store: Store) -> Heard:
 @functools.lru_cache(maxsize=4)
 def _heard(path: Path, stamp: Stamp) -> Heard:
     try:
-        return Heard(**(read_json(path) or {}))
-    except TypeError:
+        return HEARD.validate_python(read_json(path))
+    except ValidationError:  # there is none, or it is damaged
         return Heard()
 
 
@@ -79,9 +83,9 @@ REASONS = {
 def in_words(run: Run, status: Status) -> str:
     """Where a run that Slurm trains stands, as far as it does not say so itself; "" where it does."""
     now = last(run.experiment.store)
-    job = (now.jobs or {}).get(run.id) or {}
+    job = now.jobs.get(run.id)
     if status.state == "running" and not beats(run.status_file, status.heartbeat or 0):
-        says = f"Slurm says {job.get('state')}" if job and not stale(now) else "Slurm does not say more"
+        says = f"Slurm says {job.state}" if job and not stale(now) else "Slurm does not say more"
         return f"no sign of life for more than {HEARTBEAT_LIMIT:.0f} s; {says}"
     if status.state != "queued":
         return ""
@@ -90,8 +94,8 @@ def in_words(run: Run, status: Status) -> str:
         return f"{again}state unknown: {unknown(now)}"
     if not job:
         return f"{again}queued in Slurm" + ("" if owned(run, status) else " by another user, whose jobs are not asked for here")
-    if not Job(**job).waits:
-        return f"{again}starts on {job['nodes']}"
-    if job["reason"] == "BeginTime" and len(job["starts"]) == 19:
-        return f"{again}starts at {job['starts'][11:16]} at the earliest"
-    return again + REASONS.get(job["reason"].split(",")[0], f"waits ({job['reason']})")
+    if not job.waits:
+        return f"{again}starts on {job.nodes}"
+    if job.reason == "BeginTime" and len(job.starts) == 19:
+        return f"{again}starts at {job.starts[11:16]} at the earliest"
+    return again + REASONS.get(job.reason.split(",")[0], f"waits ({job.reason})")

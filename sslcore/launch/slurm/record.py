@@ -48,7 +48,7 @@ def look(store: Store, runs: Sequence[tuple[Run, Status]], lasting: dict[Path, L
     except (Unanswered, ValueError) as error:
         write_json(home / "slurm.json", asdict(last(store)) | {"asked_at": asked, "problem": str(error)})
         return
-    ids = {str(path.relative_to(store.root)): asdict(job) for path, job in jobs.items()}
+    ids = {str(path.relative_to(store.root)): job for path, job in jobs.items()}
     write_json(home / "slurm.json", asdict(Heard(asked, time.time(), None, ids)))
     gone = []
     for run, status in runs:
