@@ -98,6 +98,6 @@ def stranger(run: Run, data: Data) -> Run | None:
     same = [own[name] for name in ("dataset", "image_size")]
     for other in run.experiment.runs():
         its = other.images()
-        if [its.get(name) for name in ("dataset", "image_size")] == same and its.get("checksum") != data.checksum:
+        if [its.get(name) for name in ("dataset", "image_size")] == same and its.get("checksum") not in (None, data.checksum):
             return other
     return None

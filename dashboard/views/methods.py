@@ -1,7 +1,5 @@
 """Methods: how each works, what it needs by its paper, and what the reader's own runs measured of that."""
 
-import math
-
 import streamlit as st
 import yaml
 
@@ -10,6 +8,7 @@ from dashboard.figures import style
 from sslcore.analysis import ablation, claims, pairs
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
+from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Aggregate, Difference, aggregate, over_seeds
 from sslcore.idle import idle
 
@@ -35,10 +34,10 @@ if absent := [style.title(method) for method in METHODS if method not in there]:
 # -- What the runs measured -----------------------------------------------------------------
 
 
-def times(ratio: Difference) -> str:
+def factor(ratio: Difference) -> str:
     """A log ratio as a factor with its interval."""
-    interval = "" if ratio.low is None else f" ({math.exp(ratio.low):.2f} to {math.exp(ratio.high):.2f})"
-    return f"{math.exp(ratio.mean):.2f} × {style.title(REFERENCE)}'s{interval}, N = {words.count(ratio.seeds, 'seed')}"
+    interval = "" if ratio.low is None else f" ({times(ratio.low)} to {times(ratio.high)})"
+    return f"{times(ratio.mean)} × {style.title(REFERENCE)}'s{interval}, N = {words.count(ratio.seeds, 'seed')}"
 
 
 def mean_of(method: str, number: str, say) -> str | None:
@@ -59,7 +58,7 @@ def costs(method: str) -> list[str]:
     ):
         mean = mean_of(method, number, say)
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
-        said += [f"{what}: {mean}{f'; {times(ratio.difference)}' if ratio else ''}"] if mean else []
+        said += [f"{what}: {mean}{f'; {factor(ratio.difference)}' if ratio else ''}"] if mean else []
         own |= dict.fromkeys(ratio.unequal if ratio else ())
     return [*said, *filter(None, [pairs.not_equal("method", own)])]
 
@@ -77,7 +76,7 @@ def batch(method: str) -> list[str]:
 
 
 def _interval(of: Difference | Aggregate) -> str:
-    return "" if of.low is None else f" (95 % interval {100 * of.low:.1f} to {100 * of.high:.1f})"
+    return "" if of.low is None else f" (95 % interval {100 * of.low:z.1f} to {100 * of.high:z.1f})"
 
 
 def negatives(method: str) -> list[str]:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sslcore import checkpoint, datasets, weights
+from sslcore import checkpoint, datasets, environment, weights
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run
-from sslcore.files import DiskFull
+from sslcore.files import DiskFull, write_json
 from sslcore.stages import cost, work
 from sslcore.training import Training
 from sslcore.worker import Pulse
@@ -233,8 +233,16 @@ def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):
     assert run.environment()["measured_again"]["data"]["test"] == 40 and run.environment()["data"]["test"] == 48
 
     later = make_run("later", str(path), epochs=1)
-    Run(later.path.with_name("earlier")).path.mkdir()
-    for file in ("config.json", "environment.json"):
-        (later.path.with_name("earlier") / file).write_bytes((run.path / file).read_bytes())
+    for name in ("earlier", "unknown"):
+        later.path.with_name(name).mkdir()
+        for file in ("config.json", "environment.json"):
+            (later.path.with_name(name) / file).write_bytes((run.path / file).read_bytes())
+    unknown = Run(later.path.with_name("unknown"))
+    write_json(unknown.environment_file, {"data": {"dataset": str(path), "image_size": 16}})
+    data = datasets.load(str(path), 16)
+    assert environment.stranger(later, data).name == "earlier"
+    later.path.with_name("earlier").rename(tmp_path / "earlier")
+    assert environment.stranger(later, data) is None, "of a run without a checksum on record nothing is said"
+    (tmp_path / "earlier").rename(later.path.with_name("earlier"))
     work(later, pulse := Pulse(later))
     assert "has changed since earlier was trained on it: the two cannot be compared" in pulse.status.warnings[0]

@@ -16,6 +16,12 @@ class Lacking(Exception):
         self.steps = list(steps)
 
 
+def times(log_ratio: float) -> str:
+    """The ratio: 1.25, under 0.01, over 100."""
+    ratio = math.exp(min(log_ratio, 10))  # which is over 100, too; a larger one may be no float
+    return "under 0.01" if ratio < 0.01 else f"{ratio:.2f}" if ratio <= 100 else "over 100"
+
+
 @dataclass(frozen=True)
 class Step:
     """One thing that a claim needs: `difference` is positive where it is as claimed, in shares or in log ratios."""
@@ -37,10 +43,7 @@ class Step:
         return self.exact or told_apart(self.p)
 
     def amount(self, value: float) -> str:
-        if not self.ratio:
-            return f"{signed(value)} points"
-        times = math.exp(min(value, 10))  # which is over 100, too; a larger one may be no float
-        return "under 0.01 times" if times < 0.01 else f"{times:.2f} times" if times <= 100 else "over 100 times"
+        return f"{times(value)} times" if self.ratio else f"{signed(value)} points"
 
     @property
     def sentence(self) -> str:
