@@ -31,7 +31,7 @@ BARS = (
     "needs no training."
 )
 OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
-BROWN = "#9a7d5f"
+PIXELS = "#9a7d5f"  # which stand beside the untrained encoder
 MAX_CLASSES = 30
 SIDE = 360  # pixels of a confusion matrix with the names beside it
 
@@ -60,7 +60,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     for column, name in BASELINES.items():
         levels = [(k + OFFSETS[column], mean(column, group)) for k, group in enumerate(groups.values())]
         levels = [(y, made) for y, made in levels if made is not None]
-        colour = style.NEUTRAL if column == "pixels_knn" else BROWN
+        colour = PIXELS if column == "pixels_knn" else style.NEUTRAL
         figure.add_trace(
             go.Scatter(
                 x=[made.mean for _, made in levels],
@@ -79,8 +79,8 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             if made := mean(column, group):
                 _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         figure.add_trace(style.key(name, symbol))
-    figure.add_trace(style.key("untrained encoder", "line-ns", 10, BROWN, 3))
-    figure.add_trace(style.key("raw pixels", "line-ns", 10, width=3))
+    figure.add_trace(style.key("untrained encoder", "line-ns", 10, width=3))
+    figure.add_trace(style.key("raw pixels", "line-ns", 10, PIXELS, 3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 

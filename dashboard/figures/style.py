@@ -12,7 +12,7 @@ from sslcore.methods import METHODS
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 DASHES = ("solid", "9px,3px", "3px,2px", "9px,3px,3px,3px", "15px,3px", "15px,3px,3px,3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
-NEUTRAL = "#808890"  # references: the supervised encoder, the untrained one, raw pixels
+NEUTRAL = "#808890"  # references: the supervised encoder, the untrained one
 GREY_TEXT = "#767d83"  # legible on white and on black alike; the page replaces it by the theme's own
 
 
