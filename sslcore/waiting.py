@@ -9,10 +9,10 @@ from pathlib import Path
 MANY = 0.5  # threads that wait, on average: from here on a run's times tell of that
 SETTLED = 10.0  # seconds of training from which on it is said
 WARNING = (
-    "other programs kept this machine's cores busy while it trained, and its threads waited for them and for each other: its "
-    "seconds and images/s say little"
+    "its threads waited for cores, busy with other programs or fewer than its threads, and so for each other: its seconds and "
+    "images/s say little"
 )
-ADVICE = "; on a CPU fewer threads are faster then, as with threads=1"
+ADVICE = "; fewer threads are faster then, as with threads=1"
 PROTOCOL = (
     "threads waiting: how many of the process's threads, on average, could have computed and had no core, as Linux counts it"
 )

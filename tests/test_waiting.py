@@ -10,7 +10,7 @@ from sslcore.waiting import Waiting
 SHARES = """
 import os, subprocess, sys, time
 from sslcore.waiting import Waiting
-busy = "while True: pass"
+busy = "import time\\nwhile time.process_time() < 60: pass"
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # what it starts is on the same core
 others = [subprocess.Popen([sys.executable, "-c", busy]) for _ in range(3)]
 waiting = Waiting()

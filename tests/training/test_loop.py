@@ -182,8 +182,7 @@ def test_threads_that_wait_in_steps_are_counted_and_many_are_warned_of_once(shap
     pretrain(training, data, run, Pulse(run))
     assert training.seconds == training.total == 18
     assert cost(training)["threads_waiting"] == pytest.approx(waits) and "threads waiting" in cost(training)["protocol"]
-    said = [words.split(" while")[0] for words in run.status().warnings]
-    assert said == ["other programs kept this machine's cores busy"] * warned
+    assert [words.split(",")[0] for words in run.status().warnings] == ["its threads waited for cores"] * warned
 
 
 def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_from_where_one_went_on(shapes, monkeypatch):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from sslcore import compact, datasets, worker
 from sslcore.__main__ import main
+from sslcore.cores import cores
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.files import write_json
 from tests.training.small import make_run, start, train, untimed, wait_for
@@ -143,4 +144,4 @@ def test_a_run_needs_no_call_that_linux_alone_has(shapes, monkeypatch, handlers)
     run = make_run("elsewhere", shapes, epochs=1)
     assert main(["train", run.id]) == worker.FINISHED, run.log_tail()
     assert run.results()["cost"]["threads_waiting"] is None and run.results()["cost"]["peak_memory_bytes"] > 1e8
-    assert run.environment()["device"].endswith(f"{os.cpu_count()} cores")
+    assert run.environment()["device"].endswith(f"{cores()} cores")
