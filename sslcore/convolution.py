@@ -14,6 +14,7 @@ from torch import Tensor, nn
 WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
 PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
 MANY_CHANNELS = 257  # from here on oneDNN is slow in bfloat16 on small maps that are channels last
+DEVICES = ("cpu", "meta")  # meta: what a CPU would keep is counted there (footprint.py)
 # With vectors of 512 bits oneDNN's float32 convolutions are faster than the matrix products below.
 WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
@@ -62,7 +63,7 @@ class Conv1x1(nn.Conv2d):
     """A 1x1 convolution of stride 2, without bias, computed with stride 1 over every other pixel."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.device.type != "cpu":
+        if not self.training or x.device.type not in DEVICES:
             return super().forward(x)
         return F.conv2d(EveryOther.apply(x), self.weight)
 
@@ -86,13 +87,13 @@ class Conv3x3(nn.Conv2d):
     """A 3x3 convolution, padding 1, without bias."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.device.type != "cpu":
+        if not self.training or x.device.type not in DEVICES:
             return super().forward(x)
         height, width = x.shape[2:]
         weight, stride = self.weight, self.stride[0]
-        lowered = torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32
-        if lowered:  # autocast does this for torch's own convolutions only
+        if torch.is_autocast_enabled("cpu") and weight.dtype == torch.float32:  # which lowers torch's own convolutions only
             x, weight = (tensor.to(torch.get_autocast_dtype("cpu")) for tensor in (x, weight))
+        lowered = weight.dtype == torch.bfloat16
         if (height, width, stride) == (2, 2, 1):
             return WholeMap.apply(x, weight)
         if max(height, width) <= 4 * stride and (lowered or (stride == 2 and not WIDE_VECTORS)):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sslcore import datasets
 from sslcore.config import RunConfig
+from sslcore.convolution import plain
 from sslcore.methods import load
 from sslcore.methods.base import Batch
 from sslcore.training import pick_precision
@@ -40,18 +41,20 @@ def of_runs(configs: Mapping[str, RunConfig]) -> dict[str, int]:
         info = datasets.info(config.dataset)
         device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
         alike = config.model_copy(update={setting: getattr(USUAL, setting) for setting in WITHOUT_SHAPES})
-        found[name] = step_bytes(alike, info.train, len(info.classes), pick_precision(config, device))
+        found[name] = step_bytes(alike, info.train, len(info.classes), pick_precision(config, device), device.type)
     return found
 
 
 @cache
-def step_bytes(config: RunConfig, images: int, classes: int, precision: torch.dtype) -> int:
+def step_bytes(config: RunConfig, images: int, classes: int, precision: torch.dtype, device: str) -> int:
     """Bytes that a step holds at most on each of its devices: an estimate, benchmarks/README.md says how close.
 
-    `images`: size of the training set; those that live on a GPU come on top. `classes`: 0 without labels.
+    `images`: size of the training set; those that live on a GPU come on top. `classes`: 0 without labels. `device`: cpu or cuda.
     """
     with torch.device("meta"):
         method = load(config.method)(config, images, classes).to(memory_format=torch.channels_last)
+        if device != "cpu":
+            plain(method)  # convolutions that are a CPU's own keep more (convolution.py)
         labels = torch.zeros(config.batch_size, dtype=torch.long)
     trained = size(p for p in method.parameters() if p.requires_grad)
     lasting = size([*method.parameters(), *method.buffers()]) + trained * (1 + STATES[config.optimizer])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.profiler import profile
 
-from sslcore import datasets
+from sslcore import convolution, datasets
 from sslcore.config import RunConfig, resolve
 from sslcore.footprint import of_runs, size, step_bytes
 from sslcore.methods import METHODS
@@ -42,6 +42,17 @@ def taken(config: RunConfig) -> int:
 def test_a_step_takes_what_was_counted(method, changes, shapes):
     config = config_of(method, shapes, **changes)
     assert counted(config) == pytest.approx(taken(config), rel=0.15)
+
+
+def test_on_every_processor_the_ways_that_its_convolutions_take_are_counted(shapes, monkeypatch):
+    config, held = config_of("simclr", shapes), {}
+    for wide in (True, False):  # with narrow vectors Winograd's filtering keeps its tiles
+        monkeypatch.setattr(convolution, "WIDE_VECTORS", wide)
+        step_bytes.cache_clear()
+        held[wide] = counted(config)
+        assert held[wide] == pytest.approx(taken(config), rel=0.1)
+    assert held[False] > 1.1 * held[True]
+    step_bytes.cache_clear()
 
 
 def test_what_is_kept_grows_with_what_passes_at_a_time(shapes):
