@@ -30,7 +30,7 @@ examples:
   {p} launch my.yaml --name night --set epochs=200           a preset of your own
   {p} status night                                           how far its runs are
   {p} stop night/byol-bs256-s0                               with a checkpoint, to be resumed later
-  {p} resume night                                           whatever was stopped, interrupted or failed
+  {p} resume night                                           whatever of it was stopped, interrupted or failed
   {p} launch photos --engine slurm                           on a cluster; how it asks for nodes: {p} slurm
   {p} export night night.zip                                 to a teammate, who runs: {p} import night.zip
   {p} profile --set method=byol                              where a training step's time goes
@@ -108,14 +108,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", metavar=name, nargs="?")
     sub = command(
         commands.stop,
-        "stop queued and running runs, with a checkpoint to resume from",
+        "stop queued and running runs, with a checkpoint to resume from (default: all of the store)",
         "A run that has not ended after a grace time (30 s, or $TRIPTYCH_STOP_GRACE seconds of the agent) is killed.",
     )
-    sub.add_argument("names", metavar=name, nargs="+")
+    sub.add_argument("names", metavar=name, nargs="*")
     sub = command(
-        commands.resume, "queue runs again that were stopped, interrupted or failed", "They go on from their checkpoint."
+        commands.resume,
+        "queue runs again that were stopped, interrupted or failed (default: all of the store)",
+        "They go on from their checkpoint.",
     )
-    sub.add_argument("names", metavar=name, nargs="+")
+    sub.add_argument("names", metavar=name, nargs="*")
     sub.add_argument("--engine", choices=ENGINES, help="what trains them from now on (default: what did so before)")
     sub = command(
         commands.complete,

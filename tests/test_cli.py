@@ -328,6 +328,18 @@ def test_of_several_runs_none_is_resumed_where_one_cannot_be(store, nothing_star
     assert main(["resume", first.id]) == 0 and first.status().state == "queued"
 
 
+def test_whoever_names_no_runs_stops_and_resumes_all_of_the_store(store, nothing_starts, capsys):
+    assert main(["stop"]) == main(["resume"]) == 2
+    assert f"no runs in {store.root}" in capsys.readouterr().err
+    assert main(["launch", "quick", "--name", "a"]) == main(["launch", "quick", "--name", "b"]) == 0
+    ended = store.experiment("a").runs()[0]
+    ended.update_status(state="finished")
+    for command, state in (("stop", "stopped"), ("resume", "queued")):
+        assert main([command]) == 0
+        assert {run.status().state for run in store.runs() if run.id != ended.id} == {state}
+        assert ended.status().state == "finished"
+
+
 def test_set_and_vary_replace_what_the_preset_says(store, nothing_starts):
     command = (
         "launch photos --name g --set epochs=3 head.dim=32 --set moco.queue_size=99 --vary method=moco batch_size=64,128 --vary "
