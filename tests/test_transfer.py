@@ -115,7 +115,7 @@ def wait(experiment) -> launched.Transfer:
 
 
 def test_weights_from_elsewhere_are_refused_with_what_they_lack(run, capsys):
-    weights_of = load_file(run.encoder_file)
+    weights_of = {name: weight.clone() for name, weight in load_file(run.encoder_file).items()}  # not the file's own pages
     save_file(weights_of, run.encoder_file)
     assert transfer(run, "--to", "digits") == 2 and "it has no mean of its images' channels" in capsys.readouterr().err
     weights_of["fc.weight"] = torch.zeros(1)
