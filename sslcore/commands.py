@@ -265,6 +265,7 @@ def evaluate(args: argparse.Namespace) -> int:
 def transfer(args: argparse.Namespace) -> int:
     limit_threads()
     from sslcore import weights
+    from sslcore.encoders import build_encoder
     from sslcore.evaluate import transfer
 
     said = ""
@@ -276,8 +277,8 @@ def transfer(args: argparse.Namespace) -> int:
             print(said := words, flush=True)
 
     runs = chosen(args, ("finished",), "only the encoders of finished runs can be transferred")
-    for run in runs:
-        weights.check(run)
+    for run in runs:  # a damaged one is told before any is probed
+        weights.read(run, build_encoder(run.config.encoder, run.config.image_size))
     for number, run in enumerate(runs, start=1):
         print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
         measured = transfer.transfer(run, args.to, transfer.labelled(args.to, run.config.image_size, report))

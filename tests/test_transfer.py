@@ -105,6 +105,17 @@ def test_what_cannot_be_transferred_is_one_line_and_changes_nothing(run, capsys)
     assert run.results_file.read_bytes() == before
 
 
+def test_of_several_runs_none_is_probed_where_one_is_damaged(run, shapes, capsys):
+    other = make_run("other", shapes, method="byol")
+    keep_untrained_encoder(other)
+    other.update_status(state="finished")
+    other.encoder_file.write_bytes(other.encoder_file.read_bytes()[:1000])
+    before = run.results_file.read_bytes()
+    assert transfer(run, other.id, "--to", "digits") == 2
+    assert f"{other.encoder_file} cannot be read" in capsys.readouterr().err
+    assert run.results_file.read_bytes() == before
+
+
 # -- In a process of its own, as the Probe page starts it
 
 

@@ -39,7 +39,7 @@ def against(
     notes: Sequence[str] = (),
 ) -> go.Figure:
     """One of MEASURES (or of COSTS, without a legend) along an axis, a line for each line of `cells`, with mean, every seed, and
-    a band of ± one sample standard deviation, or bars where there is none; a level line for methods without a place on the axis.
+    a band of ± one standard deviation, or bars where there is none; a level line for methods without a place on the axis.
 
     `drop` counts from each line's best mean, in percentage points. `published` curves are drawn beneath, only as
     drops. `notes` are printed under the title. Cells without any value are hollow marks at the bottom edge.
@@ -114,7 +114,7 @@ def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
         return "N = 1: one seed a point, so there is no band"
     if measure in COSTS:
         return f"{n} seeds; {' or '.join(spreads)}: ± one standard deviation"
-    return f"{n} seeds, each a dot; {' or '.join(spreads)}: ± one sample standard deviation" + (
+    return f"{n} seeds, each a dot; {' or '.join(spreads)}: ± one standard deviation" + (
         " (none where N = 1)" if n.startswith("N = 1 ") else ""
     )
 

@@ -221,7 +221,7 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
         )
     printed(rows, "Mean and spread of each cell of the grid, and what is missing")
     st.caption(
-        f"Mean ± sample standard deviation over the seeds; training time and memory: means. N: seeds that have a number for "
+        f"Mean ± standard deviation over the seeds; training time and memory: means. N: seeds that have a number for "
         f"{MEASURES[measure].title}."
     )
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)

@@ -96,8 +96,8 @@ if not experiments:
         st.header("See it work")
         st.text(
             f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
-            "came with the installation, then measures each with a linear probe and nearest neighbours. This takes two to four "
-            "minutes on two processor cores. It downloads nothing, and you can stop it at any time."
+            "came with the installation, then measures each with a linear probe and nearest neighbours. This takes some two "
+            "minutes on two processor cores, four on older ones. It downloads nothing, and you can stop it at any time."
         )
         if st.button(
             "Run the two-minute comparison",

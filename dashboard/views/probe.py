@@ -73,7 +73,7 @@ if compared or apart:
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text(
-        "N: seeds; above 1, numbers are the mean ± the sample standard deviation over them. A cost without ± is the same over "
+        "N: seeds; above 1, numbers are the mean ± the standard deviation over them. A cost without ± is the same over "
         "them, to the last place shown."
     )
     st.text(f"95 % interval: {stats.INTERVAL}.")

@@ -59,7 +59,7 @@ def show(asked: Asked) -> None:
     st.caption(_cautions(finished, reading, counted))
     with st.expander("How these numbers are obtained", key="evidence_budgets_how", bind="query-params"):
         st.text(f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}.")
-        st.text("Means ± sample standard deviations over seeds; finished runs alone.")
+        st.text("Means ± standard deviations over seeds; finished runs alone.")
         if reading == "knn":
             st.text(
                 "kNN: of h while training, as Compare shows it: of at most evaluate.sample test images and evaluate.knn_train "
