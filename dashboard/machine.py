@@ -74,10 +74,10 @@ def draw(store: Store) -> None:
         )
         for number, gpu in enumerate(now.gpus):
             share = gpu.memory_used / gpu.memory_total if gpu.memory_total else 0.0
-            busy = "" if gpu.load is None else f" {gpu.load:.0%}, "
+            busy = "" if gpu.load is None else f"{gpu.load:.0%}, "
             st.progress(
                 min(share, 1.0),
-                f"GPU {number}{busy}{words.size(gpu.memory_used)} of {words.size(gpu.memory_total)} ({words.plain(gpu.name)})",
+                f"GPU {number}: {busy}{words.size(gpu.memory_used)} of {words.size(gpu.memory_total)} ({words.plain(gpu.name)})",
             )
     for slot in launch.slots(store):
         st.caption(f"{words.plain(slot.label)}: {words.plain(slot.run_id) if slot.run_id else 'free'}")

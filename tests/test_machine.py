@@ -1,5 +1,7 @@
 """What the machine does, as its tools tell it."""
 
+from streamlit.testing.v1 import AppTest
+
 from dashboard import machine
 
 
@@ -8,3 +10,18 @@ def test_a_gpu_as_nvidia_smi_tells_it():
     assert gpu.name == "NVIDIA H100 80GB, PCIe" and gpu.load == 0.37 and gpu.memory_used == 2**30
     assert machine.parse_gpu("MIG device, [N/A], 100, 200").load is None
     assert machine.parse_gpu("No devices were found") is None
+
+
+def test_the_number_of_a_gpu_stands_apart_from_what_it_holds(monkeypatch):
+    """Also where it does not tell its load, as parts of a GPU do not."""
+    gpus = tuple(machine.GPU("part", load, 3e9, 8e9) for load in (None, 0.5))
+    monkeypatch.setattr(machine, "load", lambda: machine.Load(0.1, 2, 1e9, 4e9, gpus))
+
+    def page():
+        from dashboard import machine
+        from sslcore.experiment import Store
+
+        machine.draw(Store())
+
+    said = [bar.proto.text for bar in AppTest.from_function(page).run().get("progress")]
+    assert [text.partition(" GB of")[0] for text in said[2:]] == ["GPU 0: 3.0", "GPU 1: 50%, 3.0"]
