@@ -328,3 +328,12 @@ def test_the_finished_study_can_be_looked_at_while_the_first_comparison_trains(t
     assert clean(app).title[0].value == "Compare"
     assert {e.name for e in Store().experiments()} == {"photos", "study"}
     assert "experiments_study" not in [button.key for button in open_page().button]
+
+
+def test_an_accuracy_over_fewer_seeds_than_its_line_says_so():
+    runs = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), steps=20).runs()
+    results = runs[0].results()
+    del results["knn"]
+    write_json(runs[0].results_file, results)
+    row = printed(open_page())[0].loc["BYOL"]
+    assert row["N"] == "3" and row["kNN"].endswith("% (N = 2)") and row["linear probe"].endswith("%")
