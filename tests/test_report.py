@@ -533,3 +533,19 @@ def test_the_command_line(experiment, page, tmp_path, monkeypatch, capsys):
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("python -m dashboard: error: ") and says in line
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
+
+
+def test_a_run_whose_layout_cannot_be_read_is_named(tmp_path, data_cache):
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
+    synthetic.embed(experiment)
+    experiment.run("byol-bs256-s0").umap_file.unlink()
+    panels, _, told = charts.layouts(in_order(experiment.runs()))
+    assert len(panels) == 1 and len(told) == 1
+    assert told[0].startswith("BYOL: umap.parquet") and "evaluate photos/byol-bs256-s0" in told[0]
+
+
+def test_two_settings_of_two_methods_have_no_heading_without_a_chart(tmp_path):
+    axes = {"moco.symmetric": [False, True], "byol.predictor_hidden": [64, 128]}
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, axes=axes)
+    sections, _ = charts.varied(experiment, experiment.runs())
+    assert sections and all(drawn for _, drawn in sections)

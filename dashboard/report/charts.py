@@ -153,8 +153,8 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str,
         ]
         found.append((f"Against {axes.title(axis)}", charts))
     two = [axis for axis in varying if axis != ablation.NEGATIVES][:2]  # negatives follow other settings
-    if len(two) == 2:
-        cells = [cell for cell in ablation.cells(entries, two) if None not in cell.at]
+    cells = [cell for cell in ablation.cells(entries, two) if None not in cell.at] if len(two) == 2 else []
+    if cells:  # none where each belongs to another method
         ends = heat.ends(cells, "linear", False)
         title = " and ".join(map(axes.title, two))
         charts = [
@@ -184,6 +184,9 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
         try:
             if embeddings.read(run).umap:
                 found[called[name]] = name
+            else:
+                again = f"python -m sslcore evaluate {run.id} makes it again"
+                missing.setdefault(called[name], f"umap.parquet is missing or does not fit; {again}")
         except ValueError as error:
             missing.setdefault(called[name], str(error))
     shown = tables.one_of_each({name: named[name].config.method for name in found.values()}, MAX_PANELS)
