@@ -104,10 +104,11 @@ def table(steps: Sequence[Step]) -> pd.DataFrame:
 
 def _ticks(decades: float) -> Sequence[float]:
     """Ratios to name on an axis of so many powers of ten: seven or so fall on it."""
-    if decades < 0.6:
-        return 0.5, 0.67, 0.8, 1, 1.25, 1.5, 2
+    if decades < 0.3:
+        return [tenth / 10 for tenth in range(5, 21)]
     if decades < 2.5:
-        return 0.1, 0.2, 0.5, 1, 2, 5, 10
+        digits = (1, 1.5, 2, 3, 5, 7) if decades < 1.2 else (1, 2, 5)
+        return [digit * 10.0**power for power in range(-3, 3) for digit in digits]
     every = math.ceil(decades / 6)
     return [10.0**power for power in range(-24 * every, 25 * every, every)]
 

@@ -70,7 +70,7 @@ def batch(method: str) -> list[str]:
         return []
     lost = over_seeds(list(drop(curve).values()), 1)
     return [
-        f"Linear probe at batch {places[0]}: {100 * lost.mean:.1f} points below the best of "
+        f"Linear probe at batch {places[0]}: {100 * lost.mean:z.1f} points below the best of "
         f"{', '.join(map(str, places))}{_interval(lost)}, N = {words.count(lost.seeds, 'seed')}".replace("-", "−")
     ]
 
@@ -93,7 +93,7 @@ def negatives(method: str) -> list[str]:
     if len(places) > 1:
         gain = aggregate(own[places[-1]] - own[places[0]] for own in curve.values())
         said.append(
-            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+.1f} points{_interval(gain)}, N = "
+            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+z.1f} points{_interval(gain)}, N = "
             f"{words.count(gain.n, 'seed')}".replace("-", "−")
         )
     return said

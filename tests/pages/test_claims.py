@@ -13,6 +13,7 @@ from sslcore.analysis import claims
 from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import over_seeds
 from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -142,6 +143,15 @@ def test_the_forest_of_ratios_names_them_where_their_logarithms_lie():
     assert figure.layout.xaxis.autotickangles == (0, -90), "side by side, or on end where a phone has no room for that"
 
 
+@pytest.mark.parametrize("ratio", [0.005, 0.3, 0.6, 1.1, 1.9, 3.2, 60, 200, 1e5])
+def test_an_axis_of_ratios_has_numbers_up_to_the_ratio_itself(ratio):
+    figure = figures.forest([Step("A costs more", over_seeds([math.log(ratio)] * 3), ratio=True)])
+    ticks = figure.layout.xaxis.tickvals
+    low, high = figure.layout.xaxis.range
+    assert 2 <= len(ticks) <= 9
+    assert min(abs(tick - math.log(ratio)) for tick in ticks) < 0.3 * (high - low)
+
+
 def test_methods_say_what_papers_and_what_the_runs_say(experiment):
     shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
     for said in (
@@ -174,3 +184,13 @@ def test_methods_without_runs_say_so():
     synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20)
     shown = texts(open_page("methods", experiment="photos")).replace("\\", "")
     assert "no finished run of MoCo and SimCLR" in shown and "not measured here" in shown
+
+
+def test_what_more_negatives_gain_is_never_minus_nothing():
+    experiment = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1), steps=20, axes={"moco.queue_size": [512, 1024]})
+    for run in experiment.runs():
+        results = run.results()
+        results["linear"]["accuracy"] = 0.8 - 0.0001 * (run.config.moco.queue_size == 1024)
+        write_json(run.results_file, results)
+    shown = texts(open_page("methods", experiment="photos")).replace("\\", "")
+    assert "Linear probe with 1,024 rather than 512: +0.0 points" in shown
