@@ -354,7 +354,8 @@ def test_a_cost_is_drawn_in_the_unit_of_its_axis_and_runs_without_it_are_not(mon
     write_json(known.results_file, results | {"cost": results["cost"] | {"energy_joules": 12345.0, "seconds": 600.0}})
     drawn = []
     monkeypatch.setattr(costs, "plot", lambda figure, **_: drawn.append(figure))
-    open_page(evidence_cost="energy, kJ")
+    shown = texts(open_page(evidence_cost="energy, kJ"))
+    assert "the seeds whose cost is known" in shown, "here one of two, and so not the mean and interval of the table"
     open_page(evidence_cost="training time", evidence_marks="each run")
     energy, seconds = drawn
     assert energy.layout.xaxis.title.text == "energy, kJ" and list(energy.data[-1].x) == [12.345]
