@@ -131,9 +131,11 @@ def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
 
 
 def test_a_run_computes_with_as_many_threads_as_it_is_told(shapes):
-    run = make_run("two", shapes, epochs=1, threads=2)
+    run = make_run("two", shapes, epochs=100, threads=2)
     process = start(run)
-    assert process.wait(240) == worker.FINISHED, process.stderr.read()
+    wait_for(run.environment, process)  # written before the first step
+    process.kill()
+    process.wait()
     assert run.environment()["threads"] == 2, "where tests have one"
 
 
