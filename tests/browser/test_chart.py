@@ -59,6 +59,8 @@ def draw():
     plot(plain, key="plain", alt="Three numbers", height=250)
     told = pd.DataFrame({"run": ["r, s", "=1+1"], "kNN": [0.5, -1]})
     plot(plain, key="given", alt="Three numbers, told otherwise", height=250, data=told)
+    if not wish["all"]:
+        return
     rows = style.figure(yaxis={"tickvals": [0, 1], "ticktext": ["MoCo", "b &lt; c"]})
     told = {"customdata": [["d &lt; e"], ["f"]], "meta": {"x": "accuracy", "columns": ["class"]}}
     rows.add_trace(go.Scatter(x=[0.5, -0.5], y=[0.84, -0.1], name="=1+1", **told))
@@ -84,8 +86,8 @@ GRID = ".st-key-grid .js-plotly-plot"
 class Charts(App):
     """The test's own app, with the data set that it shows."""
 
-    def wish(self, dataset: str, kept=tuple(range(144)), ticks: int = 0, none: bool = False) -> None:
-        write_json(self.store / "wish.json", {"dataset": dataset, "kept": list(kept), "ticks": ticks, "none": none})
+    def wish(self, dataset: str, kept=tuple(range(144)), ticks: int = 0, none: bool = False, all: bool = False) -> None:
+        write_json(self.store / "wish.json", {"dataset": dataset, "kept": list(kept), "ticks": ticks, "none": none, "all": all})
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +290,8 @@ def test_points_stay_when_the_browser_takes_webgl_away(grid):
     grid.get_by_text("indices [98, 110]").wait_for()
 
 
-def test_charts_are_described_and_can_be_downloaded(grid):
+def test_charts_are_described_and_can_be_downloaded(grid, charts, shapes):
+    charts.wish(shapes, all=True)
     for name in ("All images on a grid", "Three numbers"):
         grid.get_by_role("figure", name=name, exact=True).wait_for()
 
