@@ -28,7 +28,8 @@ def plain(text: str) -> str:
     joiner stands in them.
     """
     unlinked = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@(?=[\w-])|:(?=[\w+-]+[/:]))", "\\1\N{WORD JOINER}", " ".join(text.split()))
-    return re.sub(r"([\\`*_{}\[\]()#+\-!|~$:<>&^=])", r"\\\1", unlinked)
+    escaped = re.sub(r"([\\`*_{}\[\]()#+\-!|~$:<>&^=])", r"\\\1", unlinked)
+    return re.sub(r"^(\d+)\.(?= |$)", r"\1\\.", escaped)  # which would begin a list
 
 
 def notes(text: str) -> str:

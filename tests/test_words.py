@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as hst
 
 from dashboard import words
@@ -99,6 +99,17 @@ def test_of_what_has_no_result_it_is_said_what_becomes_of_it():
 
 def test_text_of_several_lines_stays_on_one():
     assert words.plain("a\n\n    b") == "a b"
+
+
+@given(hst.text(alphabet="1.) -+#>*_=`~a\n", min_size=1))
+@example("1. of two")
+@example("2024.")
+def test_plain_text_is_one_paragraph_that_reads_as_it_was_written(text):
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").parse(words.plain(text))
+    assert [token.type for token in tokens] == (["paragraph_open", "inline", "paragraph_close"] if text.split() else [])
+    assert "".join(child.content for token in tokens for child in token.children or ()) == " ".join(text.split())
 
 
 @given(hst.text(alphabet="![]()<>\\`a:/\n&#!"))

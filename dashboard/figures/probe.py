@@ -260,7 +260,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
                 "outlinewidth": 0,
             },
             hovertemplate=(
-                "%{customdata[0]} taken for %{customdata[1]}<br>%{customdata[2]} images, %{z:.1%} of the class<extra></extra>"
+                "%{customdata[0]} taken for %{customdata[1]}<br>images: %{customdata[2]}, %{z:.1%} of the class<extra></extra>"
             ),
         )
     )

@@ -58,7 +58,7 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
             of_class[label],
             stats.told_apart(adjusted[label]),
             asked.colour(pair.a if of_class[label].mean >= 0 else pair.b),
-            f"{n_images[label]} images, " + (of_class[label].why or f"adjusted p {p_value(adjusted[label])}"),
+            f"{words.count(n_images[label], 'image')}, " + (of_class[label].why or f"adjusted p {p_value(adjusted[label])}"),
         )
         for label in sorted(most_different, key=lambda label: -of_class[label].mean)
     ]
