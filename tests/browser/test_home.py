@@ -15,7 +15,8 @@ NODE = "[class*=st-key-compare_knn] .js-plotly-plot"
 def choose(page, name: str, action: str) -> None:
     """Choose in the menu of an experiment's card."""
     button = page.locator(f".st-key-experiments_menu_{name} button")
-    expect(button).to_have_count(1)  # while a list with one more is drawn, a card stands in two places
+    page.locator('[data-test-script-state="notRunning"]').wait_for()  # while a list with one more is drawn,
+    expect(button).to_have_count(1)  # a card stands in two places
     button.click()
     page.get_by_role("menuitem", name=re.compile(action)).click()
 
