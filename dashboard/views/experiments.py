@@ -97,7 +97,7 @@ if not experiments:
         st.text(
             f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
             "came with the installation, then measures each with a linear probe and nearest neighbours. This takes some two "
-            "minutes on two processor cores, four on older ones. It downloads nothing, and you can stop it at any time."
+            "minutes on two processor cores, up to six on older ones. It downloads nothing, and you can stop it at any time."
         )
         if st.button(
             "Run the two-minute comparison",

@@ -52,7 +52,7 @@ def test_over_seeds_every_number_has_its_spread_and_every_pair_a_sentence():
     difference = stats.over_seeds(np.subtract(of["byol"], of["moco"]))
     assert said(app) == [stats.sentence("BYOL", "MoCo", difference, difference.p)]
     assert stats.HOLM not in texts(app), "of one pair"
-    assert "paired t interval" in texts(app) and "standard deviation" in texts(app)
+    assert "paired t interval" in texts(app) and "sample standard deviation" in texts(app)
     assert "N = 3; p-values adjusted by Holm's method over the 5 classes" in texts(app)
 
 
