@@ -12,7 +12,7 @@ import importlib.util
 from sslcore.pulse import AnyPulse
 from sslcore.training import Training
 
-# Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/README.md).
+# Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/gpu.md).
 LONG = 5_000
 
 

@@ -4,7 +4,7 @@ oneDNN's direct convolution comes near a processor's peak on large maps, but not
 network, least of all in the gradient of the weights. There these cost less and compute the same sums: one matrix
 product for a whole map of 2x2 pixels (WholeMap); the gradient of the weights as one matrix product (OneProduct), with
 oneDNN's kernels for blocks of channels where there are many (convolved); Winograd's minimal filtering (Winograd).
-Which of them pays depends on the arithmetic and the processor; benchmarks/README.md says how much.
+Which of them pays depends on the arithmetic and the processor; benchmarks/training.md says how much.
 """
 
 import torch

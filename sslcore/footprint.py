@@ -47,7 +47,7 @@ def of_runs(configs: Mapping[str, RunConfig]) -> dict[str, int]:
 
 @cache
 def step_bytes(config: RunConfig, images: int, classes: int, precision: torch.dtype, device: str) -> int:
-    """Bytes that a step holds at most on each of its devices: an estimate, benchmarks/README.md says how close.
+    """Bytes that a step holds at most on each of its devices: an estimate, benchmarks/training.md says how close.
 
     `images`: size of the training set; those that live on a GPU come on top. `classes`: 0 without labels. `device`: cpu or cuda.
     """

@@ -1,7 +1,7 @@
 """The passes of a step as a CUDA graph, which a GPU works through by itself.
 
 Python takes longer to launch most kernels of a step than a GPU to compute them, and launched one by one they leave it idle
-for much of the time (benchmarks/README.md). Recorded once, views, networks, loss and gradients are launched as one. What
+for much of the time (benchmarks/gpu.md). Recorded once, views, networks, loss and gradients are launched as one. What
 changes from step to step stays outside: the learning rate with the weights' update, moving averages, queues. Random numbers
 follow the generator's seed as they do without a graph, so that a recorded step draws what a plain one draws.
 """

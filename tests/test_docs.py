@@ -13,11 +13,17 @@ from sslcore.results import Cost, Results
 from sslcore.status import Status
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "experiments/README.md", "docs/faults.md")
+BENCHMARKS = tuple(str(file.relative_to(ROOT)) for file in (ROOT / "benchmarks").glob("*.md"))
+DOCUMENTS = ("README.md", "experiments/README.md", "docs/faults.md", *BENCHMARKS)
 
 
 def text(document: str) -> str:
     return (ROOT / document).read_text(encoding="utf-8")
+
+
+def anchors(document: str) -> set[str]:
+    """What a document's headings are linked by."""
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", document, re.M)}
 
 
 def test_every_file_and_key_of_the_folder_is_documented():
@@ -31,8 +37,9 @@ def test_every_file_and_key_of_the_folder_is_documented():
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_leads_somewhere_and_every_setting_exists(document):
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", text(document))
-    assert [link for link in links if not (ROOT / document).parent.joinpath(link).exists()] == []
+    for link, heading in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text(document)):
+        file = (ROOT / document).parent / link if link else ROOT / document
+        assert file.exists() and (not heading or heading in anchors(file.read_text(encoding="utf-8"))), (link, heading)
     named = re.findall(rf"`((?:{'|'.join(GROUPS)})\.\w+)", text(document))
     assert [name for name in named if name not in OPTIONS] == []
 
