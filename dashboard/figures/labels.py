@@ -176,27 +176,31 @@ def forgotten(results: Results) -> list[str]:
 def _add_pairs(
     figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int], what: str = ""
 ) -> None:
-    """h filled, z open, joined by a line; each the mean over a label's seeds. `what` they tell, for the chart's data as CSV."""
+    """h filled, z open, joined by a line; each the mean over a label's seeds. `what` they tell, for the chart's data as CSV.
+
+    Either stands alone where nothing is known of the other.
+    """
     for k, (label, group) in enumerate(by_label(rows).items()):
-        h, z = (aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in ("h", "z"))
-        if h is None or z is None:
+        means = {side: aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in "zh"}
+        means = {side: mean for side, mean in means.items() if mean}
+        if not means:
             continue
-        colour, method = tone(rows, label), group[0]["method"]
+        colour, symbol = tone(rows, label), style.symbol(group[0]["method"])
         figure.add_trace(
             go.Scatter(
-                x=[z.mean, h.mean],
-                y=[k, k],
+                x=[mean.mean for mean in means.values()],
+                y=[k] * len(means),
                 name=style.plain(f"{label}{what}"),
                 mode="lines+markers",
                 showlegend=False,
                 line={"color": colour, "width": 2},
                 marker={
                     "size": 11,
-                    "symbol": [f"{style.symbol(method)}-open", style.symbol(method)],
+                    "symbol": [symbol if side == "h" else f"{symbol}-open" for side in means],
                     "color": colour,
                     "line": {"width": 2, "color": colour},
                 },
-                text=[f"z{over_seeds(z)}", f"h{over_seeds(h)}"],
+                text=[f"{side}{over_seeds(mean)}" for side, mean in means.items()],
                 meta={"x": "accuracy"},
                 hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
             ),

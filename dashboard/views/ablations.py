@@ -125,8 +125,7 @@ def draw() -> None:
         parts += filter(None, [unprobed.note(filter(None, (run.results() for run in runs)))])
     level = [entry for cell in cells if cell.at[0] is None for entry in cell.measured(measure).missing]
     if hollow := len(missing) - len(level):
-        marks = "are hollow marks" if hollow > 1 or not level else "is a hollow mark"
-        parts.append(f"{hollow if level else 'the others'} {marks} at the bottom edge")
+        parts.append(f"hollow marks at the bottom edge: {words.count(hollow, 'run')}")
     if level:
         whose = " and ".join(dict.fromkeys(style.title(entry.config.method) for entry in level))
         parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")

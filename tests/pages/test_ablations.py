@@ -171,7 +171,7 @@ def test_what_a_level_line_lacks_is_no_hollow_mark():
     synthetic.failed(one)
     synthetic.failed(other)
     shown = texts(open_page("ablations", experiment="photos")).replace("\\", "")
-    assert said in shown and "2 are hollow marks at the bottom edge" in shown
+    assert said in shown and "hollow marks at the bottom edge: 2 runs" in shown
 
 
 @pytest.mark.parametrize("measured", [True, False])

@@ -109,6 +109,17 @@ def test_h_is_filled_z_is_open_and_chance_is_a_line(experiment):
     assert all(axis.tickangle == 0 for axis in forgets.select_xaxes()), "numbers on end reach into the panel below"
 
 
+def test_h_stands_alone_where_z_is_unknown(experiment):
+    rows, results = drawn(experiment)
+    for result in results.values():
+        del result["heads"]["linear"]["z"]
+    alone = labels.heads(rows, results).data[0]
+    assert len(alone.x) == 1 and alone.text[0][0] == "h" and alone.marker.symbol == ("circle",)
+    for result in results.values():
+        del result["heads"]["linear"]
+    assert [trace.x[0] for trace in labels.heads(rows, results).data] == [None, None], "nothing but the legend's keys"
+
+
 def test_what_z_forgets_has_as_much_room_between_its_panels_however_many_rows_they_have(experiment):
     rows, results = drawn(experiment)
     many = [{**row, "label": f"{row['label']} {row['seed']}"} for row in rows]
