@@ -161,6 +161,7 @@ function themed(template, theme) {
         bordercolor: theme["border-color"],
         font: { color: theme["text-color"] },
       },
+      annotationdefaults: { bgcolor: theme["background-color"] + "cc" }, // a chip of the page's colour, legible over any points
       modebar: { bgcolor: "rgba(0,0,0,0)", color: theme["gray-text-color"], activecolor: theme["primary-color"] },
       newselection: { line: { color: theme["primary-color"], dash: "solid", width: 1.5 } },
     },

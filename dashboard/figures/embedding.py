@@ -19,7 +19,6 @@ FIXED = {  # category: (colour, symbol) of what is no class
     "wrong": (COLOURS[1], "x"),
 }
 OTHERS = style.faint(style.NEUTRAL, 0.35)
-CHIP, CHIP_TEXT = "rgba(28,32,36,0.7)", "#ffffff"  # names on the points: legible over any colour, in light and dark
 NOWHERE = {"dataset": "", "of": ""}  # of images without thumbnails
 
 PANEL, LINE = 280, 19  # pixels: about the side of a panel on a page of three or four, and the height of a name
@@ -183,8 +182,7 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
                     "arrowhead": 0,
                     "arrowwidth": 1.5,
                     "arrowcolor": colour,
-                    "font": {"size": 10, "color": CHIP_TEXT},
-                    "bgcolor": CHIP,
+                    "font": {"size": 10},  # on a chip of the page's colour, see chart.js
                     "bordercolor": colour,
                     "borderwidth": 1.5,
                     "borderpad": 1.5,
