@@ -181,7 +181,9 @@ def _add_pairs(
     Either stands alone where nothing is known of the other.
     """
     for k, (label, group) in enumerate(by_label(rows).items()):
-        means = {side: aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in "zh"}
+        means = {
+            side: aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in "zh"
+        }
         means = {side: mean for side, mean in means.items() if mean}
         if not means:
             continue
