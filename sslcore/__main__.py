@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sslcore import commands, plan
 from sslcore.commands import PROGRAM
+from sslcore.endings import leave
 from sslcore.files import rights_told
 from sslcore.launch import ENGINES
 from sslcore.notation import printable
@@ -223,7 +224,4 @@ if __name__ == "__main__":
     # Python has no stream where it was closed (>&-), and the first file that is opened would get its number
     sys.stdout, sys.stderr = (stream or open(os.devnull, "w", encoding="utf-8") for stream in (sys.stdout, sys.stderr))
     sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter of a title shows ? for it
-    code = main()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)  # without the second that torch takes to be torn down, for which a finished run would keep its slot
+    leave(main())

@@ -1,4 +1,8 @@
-"""How a run ends early. Whatever else is raised is a fault of Triptych's, or of the machine."""
+"""How a run ends early, and how its process ends. Whatever else is raised is a fault of Triptych's, or of the machine."""
+
+import os
+import sys
+from typing import NoReturn
 
 
 class Failed(ValueError):
@@ -21,3 +25,10 @@ class Stoppable:
         if self.at_once:
             self.at_once = False  # once
             raise Stopped
+
+
+def leave(code: int) -> NoReturn:
+    """End this process without the second or two that torch takes to be torn down: a finished run would keep its slot."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)

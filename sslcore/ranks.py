@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from sslcore.cores import cores
-from sslcore.endings import Failed, Stoppable, Stopped
+from sslcore.endings import Failed, Stoppable, Stopped, leave
 from sslcore.experiment import Run
 from sslcore.files import DiskFull
 from sslcore.pulse import AnyPulse
@@ -247,4 +247,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
