@@ -28,7 +28,7 @@ class Stoppable:
 
 
 def leave(code: int) -> NoReturn:
-    """End this process without the second or two that torch takes to be torn down: a finished run would keep its slot."""
+    """End this process without the second or two that torch takes to be torn down, for which a run would keep its slot."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)

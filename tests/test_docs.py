@@ -13,7 +13,7 @@ from sslcore.results import Cost, Results
 from sslcore.status import Status
 
 ROOT = Path(__file__).parents[1]
-BENCHMARKS = tuple(str(file.relative_to(ROOT)) for file in (ROOT / "benchmarks").glob("*.md"))
+BENCHMARKS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "benchmarks").glob("*.md"))
 DOCUMENTS = ("README.md", "experiments/README.md", "docs/faults.md", *BENCHMARKS)
 
 

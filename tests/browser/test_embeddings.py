@@ -130,6 +130,20 @@ def test_hover_shows_the_right_image_after_a_filter(app, page, experiment):
     assert np.array_equal(np.array(Image.open(io.BytesIO(content)).convert("RGB")), images.images([loneliest])[0])
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_names_on_the_points_stand_on_the_pages_colour(app, page, experiment, theme):
+    page.emulate_media(color_scheme=theme)
+    page.goto(f"{app.url}/embeddings?experiment=embedded")
+    chip = f"document.querySelector('{panel('moco')} .annotation rect.bg')"
+    page.wait_for_function(chip)
+    behind, paper = page.evaluate(
+        f"[getComputedStyle({chip}).fill, getComputedStyle(document.querySelector('.stApp')).backgroundColor]"
+    )
+    letters = page.evaluate(f"getComputedStyle({chip}.parentNode.querySelector('text')).fill")
+    told = [sum(map(int, re.findall(r"\d+", colour))) for colour in (paper, letters)]
+    assert behind == paper and abs(told[0] - told[1]) > 500, "of 765, from black to white"
+
+
 def test_a_click_shows_the_nearest_images_of_each_method(panels, experiment):
     at = places(panels, "moco")
     crowd = np.array(list(at.values()))
