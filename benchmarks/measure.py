@@ -105,7 +105,7 @@ def take_turns(
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], note: str = "") -> None:
-    """A Markdown table: it can be read in a terminal and pasted into the README."""
+    """A Markdown table: it can be read in a terminal and pasted into a document."""
     cells = [list(map(str, row)) for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     lines = [

@@ -1,6 +1,6 @@
 """Seconds of training until a given kNN accuracy, for each method: `python -m benchmarks.time_to_accuracy DATA.npz`.
 
-DATA is any data set that Triptych reads, CIFAR-10 as .npz for the figures in the README. Every run is an
+DATA is any data set that Triptych reads, CIFAR-10 as .npz for the figures beside this file. Every run is an
 ordinary run: its folder is kept in a temporary store, and the seconds are those that it logs (training
 alone; evaluation is stated apart).
 """

@@ -29,6 +29,6 @@ class Stoppable:
 
 def leave(code: int) -> NoReturn:
     """End this process without the second or two that torch takes to be torn down, for which a run would keep its slot."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # Python has none where it was closed (>&-)
         stream.flush()
     os._exit(code)

@@ -198,6 +198,13 @@ def test_what_one_rank_cannot_do_fails_the_run_with_its_words(shapes, tmp_path):
     assert run.status().state == "failed" and "gone.npz" in run.status().error and "\n" not in run.status().error
 
 
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-"])
+def test_a_process_leaves_with_its_code_wherever_its_words_go(closed):
+    """A rank that ended with another one after all would take the others with it."""
+    code = "from sslcore.endings import leave; leave(3)"
+    assert subprocess.run(f'{sys.executable} -c "{code}" {closed}', shell=True, cwd=ROOT).returncode == 3
+
+
 @pytest.mark.parametrize(
     ("nodelist", "first"),
     [("gpu[03-05,9],login", "gpu03"), ("a", "a"), ("n[7,9-11]", "n7"), ("rack1-[2-3]-x[1-9],b", "rack1-2-x1"), ("a,b[1-2]", "a")],
