@@ -28,6 +28,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from dashboard import heap
 from dashboard.figures import style
 from dashboard.plot import plot
 
@@ -72,6 +73,7 @@ def draw():
 
 
 draw()
+heap.set_aside("grid")  # or each look at the file costs a fifth of a second
 """
 APP = """
 import streamlit as st

@@ -1,5 +1,7 @@
 """A teammate's experiment whose every text tries to be more than text: on every page, in every figure, and in the report."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from sslcore import trash
@@ -30,8 +32,7 @@ LOOK = """() => {
   return document.body.innerText.includes(String.fromCodePoint(0x1F480)) ? [...found, "an emoji"] : found
 }"""
 PAGES = {
-    "": "Experiments",
-    "watch": "Watch",
+    "experiments": "Experiments",
     "compare": "Compare",
     "probe": "Probe",
     "embeddings": "Embeddings",
@@ -39,7 +40,6 @@ PAGES = {
     "evidence": "Evidence",
     "claims": "Claims",
     "methods": "Methods",
-    "new": "New experiment",
 }
 
 
@@ -97,22 +97,23 @@ def settled(page) -> None:
 
 
 def test_text_stays_text_on_every_page(app, page, hostile):
-    page.goto(app.url)
-    wrong = {}
-    for name, title in PAGES.items():
-        params = {"experiment": hostile.name} if name != "new" else {"clone": hostile.name}
-        page.evaluate(
-            "([path, params]) => { const url = new URL(path, location.origin); for (const [k, v] of Object.entries(params)) "
-            "url.searchParams.set(k, v); location.href = url }",
-            [f"/{name}", params],
-        )
+    def look(name: str, title: str) -> None:
         page.get_by_role("heading", name=title, exact=True).first.wait_for()
         settled(page)
         if name != "methods":  # which shows nothing of it
             page.wait_for_function("() => document.querySelector('.stApp').innerText.includes('<img src=x')")
         if found := page.evaluate(LOOK):
             wrong[name] = found
-    assert not wrong, "\n".join(f"{name or 'experiments'}: {one}" for name, found in wrong.items() for one in found)
+
+    wrong = {}
+    page.goto(f"{app.url}/watch?{urlencode({'experiment': hostile.name})}")
+    look("watch", "Watch")
+    for name, title in PAGES.items():
+        page.get_by_role("link", name=title, exact=True).first.click()
+        look(name, title)
+    page.goto(f"{app.url}/new?{urlencode({'clone': hostile.name})}")
+    look("new", "New experiment")
+    assert not wrong, "\n".join(f"{name}: {one}" for name, found in wrong.items() for one in found)
 
 
 def test_text_stays_text_in_dialogs(app, page, hostile):

@@ -69,7 +69,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     title.fill("First look")
     title.press("Enter")
     epochs = page.get_by_role("spinbutton", name="Epochs", exact=True)
-    epochs.fill("4")
+    epochs.fill("2")
     epochs.press("Enter")
     size = page.get_by_role("spinbutton", name="Image size", exact=True)
     size.fill("4")
@@ -87,7 +87,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     sample.press("Enter")
     page.wait_for_url(re.compile("evaluate.sample"))  # an expander that is clicked while the page is drawn anew may close again
     page.get_by_text("The same from the shell").click()
-    command = "launch quick --name first-look .*epochs=4 image_size=8 evaluate.sample=200"
+    command = "launch quick --name first-look .*epochs=2 image_size=8 evaluate.sample=200"
     expect(page.get_by_text(re.compile(command))).to_be_visible()
     page.get_by_role("button", name="Launch 3 runs").click()
 
@@ -95,7 +95,7 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     expect(page.get_by_role("heading", name="Watch")).to_be_visible()
     page.wait_for_url(re.compile("experiment=first-look"))
     expect(badge(page, "1 running")).to_be_visible()
-    page.wait_for_function(f"document.querySelector('{KNN}')?.calcdata && {POINTS} >= 2", timeout=1000 * LIMIT)
+    page.wait_for_function(f"document.querySelector('{KNN}')?.calcdata && {POINTS} >= 1", timeout=1000 * LIMIT)
     page.evaluate(f"window.kept = document.querySelector('{KNN}')")
     zoomed = drag_a_rectangle(page, KNN)
     points = page.evaluate(POINTS)
