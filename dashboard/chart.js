@@ -349,7 +349,7 @@ function listen(state) {
   plot.on("plotly_unhover", () => hideThumbnail(state))
   plot.on("plotly_click", event => {
     showThumbnail(state, event) // a tap hovers over nothing
-    if (state.left) return
+    if (state.cleared) return
     const index = event.points.map(indexOf).find(index => index !== null)
     if (index !== undefined) tell(state, { clicked: index })
   })
@@ -372,8 +372,8 @@ function listen(state) {
   })
   // A double click. Where it hits a point plotly.js tells of another click next, in the same task.
   plot.on("plotly_deselect", () => {
-    state.left = true
-    setTimeout(() => (state.left = false))
+    state.cleared = true
+    setTimeout(() => (state.cleared = false))
     state.wanted = null
     tell(state, { indices: [], clicked: null })
   })
