@@ -92,6 +92,7 @@ def hostile(app):
 
 
 def settled(page) -> None:
+    page.locator('[data-test-script-state="notRunning"]').wait_for()  # what stood there before, on another page, is gone
     page.locator("[data-testid=stStatusWidget], [data-testid=stSkeleton]").first.wait_for(state="detached")
     page.wait_for_function("() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg'))")
 
