@@ -43,10 +43,6 @@ class AdamW(Uncompiled, torch.optim.AdamW):
     step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
 
 
-class LBFGS(Uncompiled, torch.optim.LBFGS):
-    pass
-
-
 class LARS(Uncompiled, torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), with the learning rate outside of the velocity.
 

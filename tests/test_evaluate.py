@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -74,6 +75,34 @@ def test_the_minimum_is_scikit_learns(regularisation):
     theirs = LogisticRegression(C=1 / (regularisation * len(x)), tol=1e-8, max_iter=2000).fit(x.numpy(), y.numpy())
     ours_p = (x @ weight.T + bias).softmax(1).numpy()
     np.testing.assert_allclose(ours_p, theirs.predict_proba(x.numpy()), atol=5e-3)
+
+
+@pytest.mark.parametrize(("n", "dim", "rank"), [(300, 40, 40), (40, 64, 64), (200, 64, 3)])
+def test_the_loss_is_scikit_learns_where_features_are_correlated_or_more_than_images(n, dim, rank):
+    """Each lambda of the path, weak ones too, where the loss is flat along most weights and steep along some."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(n, rank, generator=random) @ (torch.randn(rank, dim, generator=random) * torch.logspace(0, -2, rank)[:, None])
+    y = (x @ torch.randn(dim, 5, generator=random) + torch.randn(n, 5, generator=random)).argmax(1)
+    x = torch.from_numpy(StandardScaler().fit_transform(x.numpy()))
+    start = None
+    for regularisation in probe_module.REGULARISATION:
+        start = minimise(x, y, 5, regularisation, start)
+        theirs = LogisticRegression(C=1 / (regularisation * n), tol=1e-9, max_iter=20_000).fit(x.double().numpy(), y.numpy())
+        ours, best = (
+            float(F.cross_entropy(x.double() @ weight.T + bias, y) + regularisation / 2 * weight.square().sum())
+            for weight, bias in ([w.double() for w in start], map(torch.from_numpy, (theirs.coef_, theirs.intercept_)))
+        )
+        assert best * (1 - 1e-6) < ours < best * (1 + 1e-2)
+
+
+@pytest.mark.parametrize("value", [0.0, 100.0, 1e20])
+def test_features_that_do_not_vary_tell_nothing(value):
+    """But for rounding, which grows with the value."""
+    h = torch.full((600, 32), value) * (1 + 1e-7 * torch.randn(600, 32))
+    h[:, 0] = torch.arange(600) % 3  # but for one, which tells the classes apart
+    probe = fit_probe(h, torch.arange(600) % 3, 3)
+    assert torch.equal(probe.predict(h), torch.arange(600) % 3)
+    assert torch.isfinite(probe.weight).all()
 
 
 def test_the_probe_standardises_by_train_and_predicts_as_well_as_scikit_learn():

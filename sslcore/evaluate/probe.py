@@ -9,12 +9,12 @@ from torch import Tensor
 
 from sslcore.analysis.stats import wilson
 from sslcore.datasets.source import split
-from sslcore.optim import LBFGS
+from sslcore.evaluate.lbfgs import minimum
 
 REGULARISATION = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # lambda of mean cross-entropy + lambda / 2 |W|²
 HELD_OUT = 0.2  # of each class, at least one image of two or more
 WITHOUT_CHOICE = 1e-1  # lambda where no class has two images
-ITERATIONS = 100  # at most; each lambda begins at the minimum of the one before
+ROUNDING = 1e-6  # times D, beside a feature's variance of 1: what is rounded in x'x is less
 
 
 @dataclass
@@ -40,8 +40,13 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
     Where every class has a single image none can be held out, and lambda is
     WITHOUT_CHOICE. Test images play no part.
     """
-    mean, std = h.mean(0), h.std(0, correction=0).clamp(min=1e-6)
+    mean = h.mean(0)
+    std = h.std(0, correction=0).maximum(1e-6 * mean.abs().clamp(min=1))  # what is smaller is rounding
     x = (h - mean) / std
+    axes = None
+    if len(x) < x.shape[1]:  # the weights sought are sums of the images' rows: no more unknowns a class than images
+        axes, rows = torch.linalg.qr(x.T)  # (D, N), (N, N)
+        x = rows.T
     labels = y.cpu().numpy()
     best, chosen, start, of_chosen = -1.0, WITHOUT_CHOICE, None, None
     if np.bincount(labels).max() > 1:
@@ -53,7 +58,7 @@ def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
             if accuracy > best:
                 best, chosen, of_chosen = accuracy, regularisation, start
     weight, bias = minimise(x, y, classes, chosen, of_chosen)
-    return Probe(mean, std, weight, bias, chosen)
+    return Probe(mean, std, weight if axes is None else weight @ axes.T, bias, chosen)
 
 
 def accuracy(h: Tensor, y: Tensor, h_test: Tensor, y_test: np.ndarray, classes: int) -> float:
@@ -66,21 +71,32 @@ def minimise(
 ) -> tuple[Tensor, Tensor]:
     """The minimum of mean cross-entropy + lambda / 2 |W|² by L-BFGS: weight (classes, D) and bias (classes,).
 
+    Features are correlated, so that the loss is steep along some weights and flat along others. W is therefore sought as
+    coordinates @ basis, along which it is about equally steep: at W = 0 its second derivatives are x'x / (N classes) + lambda
+    for each class, but for what all classes have in common (Böhning 1992).
+
     The products with x are computed on x's device, L-BFGS itself on the CPU: on a GPU each of its decisions would wait.
     """
-    weight, bias = start or (x.new_zeros(classes, x.shape[1]), x.new_zeros(classes))
-    weight, bias = (numbers.to("cpu", copy=True).requires_grad_() for numbers in (weight, bias))
+    device, dim = x.device, x.shape[1]
+    identity = torch.eye(dim, device=device)
+    root = torch.linalg.cholesky(x.T @ x / (len(x) * classes) + (regularisation + ROUNDING * dim) * identity)  # (D, D)
+    basis = torch.linalg.solve_triangular(root, identity, upper=False)  # its inverse
     truth = F.one_hot(y, classes).to(x.dtype)  # (N, classes)
-    optimizer = LBFGS([weight, bias], max_iter=ITERATIONS, history_size=10, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        log_p = (x @ weight.to(x.device).T + bias.to(x.device)).log_softmax(1)
+    def weights(point: Tensor) -> tuple[Tensor, Tensor]:
+        coordinates, bias = point.to(device).view(classes, dim + 1).split([dim, 1], 1)
+        return coordinates @ basis, bias.squeeze(1)
+
+    def loss(point: Tensor) -> tuple[float, Tensor]:
+        weight, bias = weights(point)
+        log_p = (x @ weight.T + bias).log_softmax(1)
         of_logits = (log_p.exp() - truth) / len(x)  # the loss's gradient at the logits
-        weight.grad, bias.grad = (of_logits.T @ x).cpu() + regularisation * weight, of_logits.sum(0).cpu()
-        return -(log_p * truth).sum().cpu() / len(x) + regularisation / 2 * weight.square().sum()
+        of_weight = of_logits.T @ x + regularisation * weight
+        value = regularisation / 2 * weight.square().sum() - (log_p * truth).sum() / len(x)
+        return float(value), torch.cat([of_weight @ basis.T, of_logits.sum(0)[:, None]], 1).view(-1).cpu()
 
-    optimizer.step(torch.no_grad()(loss))
-    return weight.detach().to(x.device), bias.detach().to(x.device)
+    weight, bias = start or (x.new_zeros(classes, dim), x.new_zeros(classes))
+    return weights(minimum(loss, torch.cat([weight @ root, bias[:, None]], 1).view(-1).cpu()))
 
 
 def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
