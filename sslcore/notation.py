@@ -152,6 +152,12 @@ def axes_words(axes: Mapping[str, list[Any]]) -> list[str]:
     return [f"{name}={_list(name, values)}" for name, values in axes.items()]
 
 
+def series(words: Iterable[str]) -> str:
+    """A, B and C."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def option_words(flag: str, value: str) -> list[str]:
     """What gives an option its value: --title=-x, since a word that begins with a dash would be an option of its own."""
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]

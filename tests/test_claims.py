@@ -10,7 +10,7 @@ import yaml
 from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims import Claim, Evidence, Verdict, along, judge
-from sslcore.analysis.claims.evidence import kinds
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, kinds
 from sslcore.analysis.claims.pair import _looks, cost_ratio
 from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import more_seeds, over_seeds
@@ -210,7 +210,7 @@ def test_a_gain_is_over_the_untrained_encoder_of_the_same_runs():
     found = judge(claim(WORKS), floors(runs, lambda config: 0.6 if config.dataset == "digits" else None))
     assert found.steps[0].difference.mean == pytest.approx(0.3, abs=0.01) and not found.averaged
     some = judge(claim(WORKS), floors(runs, lambda config: 0.6 if config.batch_size < 256 else None))
-    assert some.word == "undecided" and "no seed of BYOL has runs at batch size 256 with the untrained encoder" in said(some)
+    assert some.word == "undecided" and "BYOL lacks runs at batch size 256 with the untrained encoder" in said(some)
 
 
 def test_the_best_gain_is_over_the_untrained_encoder_at_its_own_place():
@@ -402,16 +402,55 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
     assert same.apart and not nothing.apart, "as much is no more"
 
 
-def test_seeds_are_averaged_over_the_most_lines_that_a_seed_has_and_where_runs_stand_is_not_unequal():
-    def runs(seeds, **at) -> list[ablation.Entry]:
-        return entries(lambda *_: 0.5, {m: [{"batch_size": n, **own} for n in of] for m, (of, own) in at.items()}, seeds).entries
+def runs_along(seeds, **at) -> list[ablation.Entry]:
+    """Of each method, runs at batch sizes with further settings: (batch sizes, settings)."""
+    made = {m: [{"batch_size": n, **own} for n in of] for m, (of, own) in at.items()}
+    return entries(lambda *_: 0.5, made, seeds).entries
 
+
+def test_where_runs_stand_is_not_unequal():
     few, many = {"epochs": 9}, {"epochs": 5}
-    made = Evidence([*runs((0, 1, 2), byol=((32, 64), many)), *runs((0,), byol=((32, 64), few))], [])
-    found = made.curve_on(None, "batch_size", "byol", "linear")
-    assert (list(found.curve), found.lines) == ([0], 2)
-    beside = Evidence([*runs((0,), byol=((32, 64), few)), *runs((0,), moco=((32, 128), many))], [])
+    beside = Evidence([*runs_along((0,), byol=((32, 64), few)), *runs_along((0,), moco=((32, 128), many))], [])
     assert beside.unequal("batch_size", ["byol", "moco"], "linear") == ["epochs"]
+
+
+def test_neither_a_place_a_line_nor_a_seed_that_lacks_some_takes_the_others_with_it():
+    few, many = {"epochs": 9}, {"epochs": 5}
+
+    def choice(made: list[ablation.Entry], **how) -> tuple:
+        found = Evidence(made, []).curve_on(None, "batch_size", "byol", "linear", **how)
+        return list(found.curve), list(next(iter(found.curve.values()))), found.runs, found.left_out
+
+    grid = runs_along((0, 1, 2), byol=((32, 64), many))
+    assert choice(grid) == ([0, 1, 2], [32, 64], (1, 1), ([], [], 0))
+    assert choice([*grid, *runs_along((0,), byol=((128,), many))]) == ([0, 1, 2], [32, 64], (1, 1), ([128], [], 0))
+    assert choice([*grid, *runs_along((3,), byol=((32,), many))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [3], 0))
+    assert choice([*grid, *runs_along((0,), byol=((32, 64), few))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [], 1))
+    assert choice([*grid, *runs_along((0, 1), byol=((32, 64), few))]) == ([0, 1], [32, 64], (2, 2), ([], [2], 0))
+    needed = [*grid, *runs_along((0,), byol=((128,), many))]
+    assert choice(needed, needed=[128]) == ([0], [32, 64, 128], (1, 1), ([], [1, 2], 0)), "what a claim is about stays"
+
+
+def test_methods_are_held_against_each_other_at_the_places_of_both_and_what_is_left_out_is_said():
+    at = {"moco": ((16, 64, 512), {}), "byol": ((16, 64), {})}
+    made = Evidence([*runs_along((0, 1, 2), **at), *runs_along((0,), byol=((512,), {}))], [])
+    found = made.curves("batch_size", ["moco", "byol"], "linear")
+    assert all(list(one.curve) == [0, 1, 2] for one in found.values())
+    rule = along.SensitivityOrder(rule="sensitivity_order", axis="batch_size", methods=["moco", "byol"])
+    (step,) = rule.steps(made)
+    assert step.difference.seeds == 3
+    assert rule.left_out(made) == ["BYOL's batch size 512", "MoCo's batch size 512"]
+    verdict = judge(Claim(claim="c", source="s", parts=[rule.model_dump()]), made)
+    assert "Left out, so that every seed has the same: BYOL's batch size 512; MoCo's batch size 512." in verdict.reasons
+
+
+def test_runs_of_several_strengths_of_one_kind_of_augmentation_are_the_same_for_every_seed():
+    at = [{"augment.grayscale": of} for of in (0.0, 0.2, 0.5)]
+    whole = entries(lambda _, settings: settings["augment.grayscale"], {"simclr": at}, (0, 1, 2), noise=0).entries
+    made = Evidence([one for one in whole if (one.config.augment.grayscale, one.config.seed) != (0.5, 2)], [])
+    found = made.curve_on(None, AUGMENTATIONS, "simclr", "linear")
+    assert list(found.curve) == [0, 1] and found.runs == (1, 2) and found.over == "up to 2 settings"
+    assert {tuple(of.values()) for of in found.curve.values()} == {(0.0, 0.35)} and found.left_out == ([], [2], 0)
 
 
 def test_what_training_had_taken_by_a_look_is_that_of_the_last_row_up_to_it(tmp_path):

@@ -9,8 +9,9 @@ from sslcore.analysis import ablation, claims, pairs
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.claims.step import times
-from sslcore.analysis.stats import Aggregate, Difference, aggregate, over_seeds
+from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.idle import idle
+from sslcore.notation import series
 
 TEXTS = link.VIEWS.parent / "methods"
 METHODS = ("moco", "simclr", "byol")
@@ -26,7 +27,7 @@ st.caption(
 there = {config.method for config, *_ in evidence.read}
 if absent := [style.title(method) for method in METHODS if method not in there]:
     st.info(
-        f"This experiment has no finished run of {' and '.join(absent)}, so beside it stands what the papers say alone.",
+        f"This experiment has no finished run of {series(absent)}, so beside it stands what the papers say alone.",
         icon=":material/info:",
     )
 
@@ -71,11 +72,12 @@ def batch(method: str) -> list[str]:
     lost = over_seeds(list(drop(curve).values()), 1)
     return [
         f"Linear probe at batch {places[0]}: {100 * lost.mean:z.1f} points below the best of "
-        f"{', '.join(map(str, places))}{_interval(lost)}, N = {words.count(lost.seeds, 'seed')}".replace("-", "−")
+        f"{', '.join(map(str, places))}, which the other seeds choose for each{_interval(lost)}, N = "
+        f"{words.count(lost.seeds, 'seed')}".replace("-", "−")
     ]
 
 
-def _interval(of: Difference | Aggregate) -> str:
+def _interval(of: Difference) -> str:
     return "" if of.low is None else f" (95 % interval {100 * of.low:z.1f} to {100 * of.high:z.1f})"
 
 
@@ -91,10 +93,10 @@ def negatives(method: str) -> list[str]:
     curve = evidence.curve(ablation.NEGATIVES, method, "linear")
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
-        gain = aggregate(own[places[-1]] - own[places[0]] for own in curve.values())
+        gain = over_seeds([own[places[-1]] - own[places[0]] for own in curve.values()], 1)
         said.append(
             f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+z.1f} points{_interval(gain)}, N = "
-            f"{words.count(gain.n, 'seed')}".replace("-", "−")
+            f"{words.count(gain.seeds, 'seed')}".replace("-", "−")
         )
     return said
 

@@ -39,7 +39,8 @@ CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
     "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one "
     "is told apart the other way; undecided otherwise. Paired t intervals over seeds; p-values adjusted by Holm's method over a "
-    "claim's differences"
+    "claim's differences. Where the best of several values counts, the other seeds choose it for each seed, so that the choice "
+    "does not make the difference"
 )
 
 AnyRule = Annotated[
@@ -106,6 +107,7 @@ class Verdict:
     steps: list[Step] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)
     averaged: list[str] = field(default_factory=list)  # whose numbers are means over several runs of a seed
+    left_out: list[str] = field(default_factory=list)  # what of the runs does not count
     by_seeds: bool = True  # whether more seeds of these runs could decide it
 
     @property
@@ -115,17 +117,21 @@ class Verdict:
         return [
             *(step.sentence for step in self.steps),
             *([f"Each seed's numbers are means: {'; '.join(self.averaged)}."] if self.averaged else []),
+            *([f"Left out, so that every seed has the same: {'; '.join(self.left_out)}."] if self.left_out else []),
             *filter(None, [not_equal("method", own)]),
             *(f"Not decided: {lack}." for lack in self.lacks),
         ]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    steps, lacks, averaged, by_seeds = [], [], {}, True
+    steps, lacks, by_seeds = [], [], True
+    averaged: dict[str, None] = {}
+    left_out: dict[str, None] = {}
     for part in claim.parts:
         try:
             steps += part.steps(evidence)
             averaged |= dict.fromkeys(part.averaged(evidence))
+            left_out |= dict.fromkeys(part.left_out(evidence))
         except Lacking as lack:
             steps += lack.steps
             lacks.append(str(lack))
@@ -134,9 +140,10 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     tested = max(1, sum(p is not None for p in adjusted))
     steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
     if any(step.apart and step.difference.mean < 0 for step in steps):
-        return Verdict("contradicted", steps, lacks, list(averaged), by_seeds)
-    supported = steps and not lacks and all(step.apart for step in steps)
-    return Verdict("supported" if supported else "undecided", steps, lacks, list(averaged), by_seeds)
+        word = "contradicted"
+    else:
+        word = "supported" if steps and not lacks and all(step.apart for step in steps) else "undecided"
+    return Verdict(word, steps, lacks, list(averaged), list(left_out), by_seeds)
 
 
 def read(file: Path = CLAIMS) -> tuple[list[Claim], list[str]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
 from sslcore.config import OPTIONS
 from sslcore.methods import METHODS
+from sslcore.notation import series
 
 Place = float | int | str
 SATURATED = 0.01  # a last step that gains less is no gain
@@ -35,22 +36,27 @@ class AlongAxis(Rule):
     axis: Axis
     values: int = Field(2, ge=2)  # distinct places that it needs
 
-    def curves(self, evidence: Evidence, methods: Iterable[str], needs: Iterable[Any] = ()) -> dict[str, Curve]:
+    @property
+    def needed(self) -> list[Any]:
+        """Places of the axis that it cannot do without."""
+        return []
+
+    def curves(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Curve]:
         """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
-        found = self.along(evidence, methods)
+        found, whose = self.along(evidence, methods), series([title(method) for method in methods])
         curves = {method: along.curve for method, along in found.items()}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
-            raise Lacking(f"no probed runs of {' and '.join(absent)} along {self.words}")
+            raise Lacking(f"no probed runs of {series(absent)} along {self.words}")
         if len({along.on for along in found.values()}) > 1:
             own = "; ".join(f"{title(method)}: {', '.join(sorted(along.on))}" for method, along in found.items())
-            raise Lacking(f"no runs of {' and '.join(map(title, found))} along {self.words} that are on the same images ({own})")
+            raise Lacking(f"no runs of {whose} along {self.words} that are on the same images ({own})")
         common = set.intersection(*(set(_places(curve)) for curve in curves.values()))
-        if gone := [str(place) for place in needs if place not in common]:
-            raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {' and '.join(map(title, methods))}")
+        if gone := [str(place) for place in self.needed if place not in common]:
+            raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {whose}")
         if len(common) < self.values:
             raise Lacking(
-                f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for "
-                f"{' and '.join(map(title, methods))}, of the {self.values} that this needs"
+                f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for {whose}, of the "
+                f"{self.values} that this needs"
             )
         return {
             method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()}
@@ -61,9 +67,9 @@ class AlongAxis(Rule):
         """The methods that are held against each other, or each alone."""
         return [sorted(self.about)]
 
-    def along(self, evidence: Evidence, methods: Iterable[str]) -> dict[str, Along]:
+    def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
         """What of each method is looked at."""
-        return evidence.curves(self.axis, methods, self.measure)
+        return evidence.curves(self.axis, methods, self.measure, self.needed)
 
     def averaged(self, evidence: Evidence) -> list[str]:
         over: dict[tuple[str, str], list[str]] = {}  # (method, over what its numbers are means) -> beside whom
@@ -73,9 +79,21 @@ class AlongAxis(Rule):
         times = Counter(method for method, _ in over)
         whose: dict[str, list[str]] = {}
         for (method, mean), others in over.items():
-            beside = f" (beside {' and '.join(others)})" if times[method] > 1 else ""
+            beside = f" (beside {series(others)})" if times[method] > 1 else ""
             whose.setdefault(mean, []).append(title(method) + beside)
         return [f"those of {', '.join(names)} along {self.words} over {mean}" for mean, names in whose.items() if mean]
+
+    def left_out(self, evidence: Evidence) -> list[str]:
+        found: dict[str, None] = {}
+        for methods in self.together(evidence):
+            for method, one in self.along(evidence, methods).items():
+                places, seeds, lines = one.left_out
+                said = [f"{self.words} {series([str(place) for place in places])}"] if places else []
+                said += [f"{'seed' if len(seeds) == 1 else 'seeds'} {series([str(seed) for seed in seeds])}"] if seeds else []
+                said += [f"{lines} {'setting' if lines == 1 else 'settings'}"] if lines else []
+                if said:
+                    found[f"{title(method)}'s {series(said)}"] = None
+        return list(found)
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
@@ -117,8 +135,12 @@ class SensitivityOrder(AlongAxis):
     start: Place | None = None
     at: list[Place] = []
 
+    @property
+    def needed(self) -> list[Place]:
+        return [*([] if self.start is None else [self.start]), *self.at]
+
     def steps(self, evidence: Evidence) -> list[Step]:
-        curves = self.curves(evidence, self.methods, [*([] if self.start is None else [self.start]), *self.at])
+        curves = self.curves(evidence, self.methods)
         drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
         return [
             step_of(
@@ -149,7 +171,7 @@ class GainMore(AlongAxis):
         return [[method, self.than] for method in self.methods]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        found = []
+        found, of = [], f"{'more' if self.axis == ablation.NEGATIVES else 'a larger'} {self.words}"
         for method in self.methods:
             curves = self.curves(evidence, [method, self.than])
             gains = {
@@ -158,7 +180,7 @@ class GainMore(AlongAxis):
             }
             found.append(
                 step_of(
-                    f"{title(method)} gains more than {title(self.than)} from more {self.words}",
+                    f"{title(method)} gains more than {title(self.than)} from {of}",
                     _less(gains[method], gains[self.than]),
                     unequal=evidence.unequal(self.axis, [method, self.than], self.measure),
                 )
@@ -247,15 +269,19 @@ class Share(AlongAxis):
     at_most: float | None = None  # what the smallest value may be
     share: float = Field(0.5, gt=0, lt=1)
 
+    @property
+    def needed(self) -> list[Place]:
+        return self.at
+
     def kept(self, evidence: Evidence) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
         """Place -> by seed: the gain over the untrained encoder there, and what lies above `share` of the best one."""
         reached = evidence.curve(self.axis, self.method, self.measure)
         known = self.along(evidence, [self.method])[self.method].curve
         if unknown := [str(at) for at in _places(reached) if at not in _places(known)]:
             raise Lacking(
-                f"no seed of {title(self.method)} has runs at {self.words} {', '.join(unknown)} with the untrained encoder probed"
+                f"{title(self.method)} lacks runs at {self.words} {', '.join(unknown)} with the untrained encoder probed"
             )
-        gains = self.curves(evidence, [self.method], self.at)[self.method]
+        gains = self.curves(evidence, [self.method])[self.method]
         places = _places(gains)
         if self.at_most is not None and self.numbers(gains)[0] > self.at_most:
             raise Lacking(
@@ -270,9 +296,9 @@ class Share(AlongAxis):
             for at in self.at or places[:1]
         }
 
-    def along(self, evidence: Evidence, methods: Iterable[str]) -> dict[str, Along]:
+    def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
         floor = f"random_{self.measure}"
-        return {method: evidence.curve_on(None, self.axis, method, self.measure, floor) for method in methods}
+        return {method: evidence.curve_on(None, self.axis, method, self.measure, floor, needed=self.needed) for method in methods}
 
 
 class WorksWithout(Share):
@@ -322,7 +348,7 @@ class Ahead(AlongAxis):
 
     def averaged(self, evidence: Evidence) -> list[str]:
         methods = [title(method) for method in self._having(evidence)]
-        over = [f"those of {self.words} {self.ahead} over {' and '.join(methods)}"] if len(methods) > 1 else []
+        over = [f"those of {self.words} {self.ahead} over {series(methods)}"] if len(methods) > 1 else []
         return [*over, *super().averaged(evidence)]
 
     def _having(self, evidence: Evidence) -> dict[str, Curve]:

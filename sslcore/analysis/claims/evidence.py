@@ -1,7 +1,6 @@
 """The runs that claims are held against, laid out along an axis."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from sslcore.idle import idle
 AUGMENTATIONS = "augmentations"  # an axis: the kinds of augmentation that a run has, such as "crop + flip"
 
 Curve = dict[int, dict[Any, float]]  # seed -> place on the axis -> measure
+Line = dict[Any, list[dict[int, float]]]  # place on the axis -> of each cell there, seed -> measure
 DataSets = frozenset[str]
 
 
@@ -26,13 +26,15 @@ class Along(NamedTuple):
 
     curve: Curve
     on: DataSets  # of the lines that it is the mean over
-    lines: int  # how many there are
+    runs: tuple[int, int]  # of a seed on a place: the fewest and the most
+    left_out: tuple[list[Any], list[int], int]  # places, seeds, and how many lines, of which others lack some
 
     @property
     def over(self) -> str:
-        """What a seed's numbers are means over, in words; empty where that is one line."""
+        """What a seed's numbers are means over, in words; empty where that is one run."""
+        fewest, most = self.runs
         alike = f" on {len(self.on)} data sets, each of which counts alike" if len(self.on) > 1 else ""
-        return f"{self.lines} settings{alike}" if self.lines > 1 else ""
+        return f"{'up to ' * (fewest < most)}{most} settings{alike}" if most > 1 else ""
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,19 @@ class Evidence:
         """`curve_on` all data sets that the method's runs are on."""
         return self.curve_on(None, axis, method, measure).curve
 
-    def curves(self, axis: str, methods: Iterable[str], measure: str) -> dict[str, Along]:
-        """Each method's `curve_on` the data sets that all of them have; on its own ones where they share none."""
-        every = {method: self.curve_on(None, axis, method, measure) for method in methods}
-        found = every
-        while len(sets := {along.on for along in found.values()}) > 1:
-            shared = frozenset.intersection(*sets)
-            if not shared:
+    def curves(self, axis: str, methods: Collection[str], measure: str, needed: Collection[Any] = ()) -> dict[str, Along]:
+        """Each method's `curve_on` the data sets and the places that all of them have; on its own ones where they share none."""
+        on = among = None
+        every = found = {method: self.curve_on(on, axis, method, measure, needed=needed) for method in methods}
+        while all(along.curve for along in found.values()):
+            sets = {along.on for along in found.values()}
+            places = {frozenset(next(iter(along.curve.values()))) for along in found.values()}
+            if len(sets) == len(places) == 1:
+                break
+            on, among = frozenset.intersection(*sets), frozenset.intersection(*places)
+            if not on or not among:
                 return every
-            found = {method: self.curve_on(shared, axis, method, measure) for method in found}
+            found = {method: self.curve_on(on, axis, method, measure, among=among, needed=needed) for method in methods}
         return found
 
     def unequal(self, axis: str, methods: Sequence[str], measure: str) -> list[str]:
@@ -103,39 +109,74 @@ class Evidence:
             and len({frozenset(get(config, name) for config in own) for own in configs.values()}) > 1
         ]
 
-    def curve_on(self, on: DataSets | None, axis: str, method: str, measure: str, floor: str = "") -> Along:
-        """The method's measure along the axis, of the seeds that have a value at every place where any run has one.
+    def curve_on(
+        self,
+        on: DataSets | None,
+        axis: str,
+        method: str,
+        measure: str,
+        floor: str = "",
+        among: Collection[Any] | None = None,
+        needed: Collection[Any] = (),
+    ) -> Along:
+        """The method's measure along the axis, of seeds that have every place, in the same lines.
 
-        `floor`: a measure that is subtracted, run by run; runs without it are left out.
+        Of all such choices it is the one of the most runs, so that no place, line or seed that lacks some takes the others with
+        it. `needed`: places that stay, if any run has them. `among`: places that are looked at; None for all. `floor`: a measure
+        that is subtracted, run by run; runs without it are left out.
 
         Where several lines count, or several cells stand on one place, a seed's values are means over them, in which each data
-        set counts alike, however many lines are on it. All seeds are averaged over the same lines: as many as any seed has
-        and, of equally many, those that most seeds have.
+        set counts alike, however many lines are on it.
         """
-        lines: list[Curve] = []
-        counted = self.lines(axis, on).get(method, [])
-        for own in counted:
-            line: dict[int, dict[Any, list[float]]] = {}
+        lines = self.lines(axis, on).get(method, [])
+        stacked: list[Line] = []
+        measured: set[Any] = set()  # places
+        for own in lines:
+            stacked.append({})
             for cell in own:
-                for seed, value in means_by_seed(_values(cell, measure, floor)).items():
-                    line.setdefault(seed, {}).setdefault(place(cell, axis), []).append(value)
-            lines.append({seed: {at: float(np.mean(of)) for at, of in values.items()} for seed, values in line.items()})
-        measured = {at for line in lines for values in line.values() for at in values}
-        whole = {
-            seed: tuple(k for k, line in enumerate(lines) if set(line.get(seed, ())) == measured)
-            for seed in sorted({seed for line in lines for seed in line})
-        }
-        had = Counter(filter(None, whole.values()))
-        shared = max(had, key=lambda of: (len(of), had[of]), default=())
-        sets = [data_set(counted[k], axis) for k in shared]
+                at, values = place(cell, axis), means_by_seed(_values(cell, measure, floor))
+                measured |= {at} if values else set()
+                if values and (among is None or at in among):
+                    stacked[-1].setdefault(at, []).append(values)
+        places, seeds, of = _of_the_most_runs(stacked, needed)
+        sets = [data_set(lines[k], axis) for k in of]
         weights = [1 / sets.count(one) for one in sets]
-        order = ablation.in_order(axis, measured)
-        curve = {
-            seed: {at: float(np.average([lines[k][seed][at] for k in of], weights=weights)) for at in order}
-            for seed, of in whole.items()
-            if of and of == shared
+
+        def value(seed: int, at: Any) -> float:
+            return float(np.average([np.mean([values[seed] for values in stacked[k][at]]) for k in of], weights=weights))
+
+        order = ablation.in_order(axis, places)
+        runs = [sum(len(stacked[k][at]) for k in of) for at in order] or [0]
+        left_out = (
+            ablation.in_order(axis, measured - places),
+            sorted(_seeds(stacked) - set(seeds)),
+            sum(any(line.values()) for line in stacked) - len(of),
+        )
+        curve = {seed: {at: value(seed, at) for at in order} for seed in seeds}
+        return Along(curve, frozenset(sets), (min(runs), max(runs)), left_out)
+
+
+def _of_the_most_runs(lines: Sequence[Line], needed: Collection[Any]) -> tuple[set[Any], list[int], tuple[int, ...]]:
+    """(places, seeds, numbers of lines), such that each seed has a run in every cell on these places in each of these lines.
+
+    Places are left out where the fewest seeds have them, but for those `needed`.
+    """
+    seeds_at = {at: len(_seeds([{at: line.get(at, [])} for line in lines])) for line in lines for at in line}
+    best: tuple[set[Any], list[int], tuple[int, ...]] = set(), [], ()
+    for least in sorted(set(seeds_at.values())):
+        places = {at for at, seeds in seeds_at.items() if seeds >= least or at in needed}
+        whole = {
+            seed: {k for k, line in enumerate(lines) if all(seed in cell for at in places for cell in line.get(at, [{}]))}
+            for seed in sorted(_seeds(lines))
         }
-        return Along(curve, frozenset(sets), len(shared))
+        for of in sorted({tuple(sorted(of)) for of in whole.values() if of}):
+            found = places, [seed for seed in whole if whole[seed].issuperset(of)], of
+            best = max(best, found, key=lambda one: (len(one[0]) * len(one[1]) * len(one[2]), len(one[1])))
+    return best
+
+
+def _seeds(lines: Iterable[Line]) -> set[int]:
+    return {seed for line in lines for cells in line.values() for cell in cells for seed in cell}
 
 
 def _values(cell: ablation.Cell, measure: str, floor: str) -> Iterator[tuple[int, float | None]]:

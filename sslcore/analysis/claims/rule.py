@@ -36,6 +36,10 @@ class Rule(BaseModel):
         """Whose numbers are means over several runs of a seed, and over how many; asked only where there are steps."""
         return []
 
+    def left_out(self, evidence: Evidence) -> list[str]:
+        """What of the runs does not count, since others lack its like; asked only where there are steps."""
+        return []
+
     @property
     def about(self) -> set[str]:
         """The methods that it speaks of."""
