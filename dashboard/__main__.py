@@ -10,6 +10,7 @@ from pathlib import Path
 from sslcore.__main__ import Parser
 
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
+ENDINGS = (".html", ".htm", ".md")  # of a report
 LOOPBACK = ["localhost", "127.0.0.1", "::1"]
 
 
@@ -124,8 +125,14 @@ def report(options: argparse.Namespace) -> int:
     from sslcore.files import check_place, replacing
 
     store = Store()
-    form = options.format or ("md" if options.out and options.out.suffix == ".md" else "html")
+    ending = options.out.suffix.lower() if options.out else ""
+    form = options.format or ("md" if ending == ".md" else "html")
     try:
+        if not options.format and ending not in ("", *ENDINGS):
+            raise ValueError(
+                f"--out {options.out}: name a file that ends in {', '.join(ENDINGS)}, or say which --format it has (a PDF: print "
+                "the page)"
+            )
         experiment = store.whole(options.experiment, "a report is of a whole experiment; name it without the run")
         out = options.out or Path(f"{experiment.name}.{form}")
         check_place(out, "--out")

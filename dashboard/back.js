@@ -1,31 +1,19 @@
-// One step of the browser's history from page to page.
+// One step of the browser's history for each thing that a reader does.
 //
-// Where a reader follows a link to another page, Streamlit writes two or three addresses, each as a step of its own: that
-// of the page being left without what was chosen on it, with what all pages share (link.py), and the next page's. Back
-// would lead to a page that has forgotten what was chosen. The first is a step; the others take its place, and so does what
-// a page writes before its reader does anything: one by one, what was chosen on it when it was last seen.
+// Where a reader goes to another page, by a link or a button, Streamlit writes two or three addresses, each as a step of its
+// own: that of the page being left without what was chosen on it, with what all pages share (link.py), and the next page's.
+// Back would lead to a page that has forgotten what was chosen. The first is a step; the others take its place, until the
+// reader does something again. So does what a page writes before: one by one, what was chosen on it when it was last seen.
 export default function () {
   if (window.triptychBack) return
   window.triptychBack = true
   const push = history.pushState.bind(history)
-  let leaving = false // a link was clicked, and its page is not there yet
-  let stepped = false // since then
-  let untouched = true // the page that is there
-
-  const clicked = event => {
-    const to = event.target.closest?.("a[href]")
-    leaving = Boolean(to) && to.pathname !== location.pathname && !to.target && !to.hasAttribute("download")
-    stepped = false
-  }
-  document.addEventListener("click", clicked, true)
-  for (const input of ["pointerdown", "keydown", "click"]) document.addEventListener(input, () => (untouched = false), true)
-  window.addEventListener("popstate", () => (untouched = true))
+  let answered = true // nothing was done since the last address was written
+  for (const input of ["pointerdown", "keydown", "click"]) document.addEventListener(input, () => (answered = false), true)
+  window.addEventListener("popstate", () => (answered = true))
   history.pushState = (state, unused, url) => {
-    const arrives = new URL(url ?? "", location.href).pathname !== location.pathname
-    if (untouched || (leaving && stepped)) history.replaceState(state, unused, url)
+    if (answered) history.replaceState(state, unused, url)
     else push(state, unused, url)
-    stepped = true
-    if (arrives) leaving = false
-    untouched ||= arrives
+    answered = true
   }
 }

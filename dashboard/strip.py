@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import tempfile
 from pathlib import Path
 
 from dashboard import shell
 from sslcore import datasets
 from sslcore.config import RunConfig
+from sslcore.files import own_folder
 from sslcore.notation import settings_words
 
 
@@ -20,10 +20,12 @@ def draw(config: RunConfig) -> Path:
     settings = settings_of(config)
     seen = json.dumps([settings, datasets.fingerprint(config.dataset)], sort_keys=True)
     key = hashlib.sha256(seen.encode(errors="surrogateescape")).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"triptych-views-{os.getuid()}" / f"{key}.webp"
+    try:
+        path = own_folder("views") / f"{key}.webp"
+    except OSError as error:
+        raise ValueError(str(error)) from error
     if path.is_file():
         return path
-    path.parent.mkdir(mode=0o700, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         drawn = Path(folder) / "views.webp"
         shell.run("views", "--out", str(drawn), "--set", *settings_words(settings))

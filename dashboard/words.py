@@ -88,10 +88,12 @@ def size(n_bytes: float | None, std: float | None = None) -> str:
 
 
 def speed(images_per_second: float | None, std: float | None = None) -> str:
-    """Three digits at most: 3.1, 874, 12,300; with its spread, 874 ± 7."""
+    """Three digits at most: 3.1, 874, 12,300; with its spread, 874 ± 7, and no coarser than that: 12,345 ± 12."""
     if images_per_second is None:
         return "–"
     rounded = float(f"{images_per_second:.3g}")
+    if 0.5 <= (std or 0) < rounded / 100:
+        rounded = images_per_second
     places = 1 if rounded < 10 else 0
     return with_spread(f"{rounded:,.{places}f}", f"{std or 0:,.{places}f}")
 

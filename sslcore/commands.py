@@ -122,9 +122,12 @@ def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
 def train(args: argparse.Namespace) -> int:
     from sslcore import worker
 
-    folder = Path(args.run_folder)
+    folder, store = Path(args.run_folder), Store(args.root)
+    if len(folder.parts) == 1 and not folder.exists() and store.experiment(folder.name).exists():
+        names = [f"{folder.name}/{run.name}" for run in store.experiment(folder.name).runs()]
+        raise ValueError(f"{folder.name} is an experiment; name one of its runs: {', '.join(names) or 'it has none'}")
     of_store = len(folder.parts) == 2 and not folder.exists()
-    run = Store(args.root).find(args.run_folder)[0] if of_store else Run(folder.resolve())
+    run = store.find(args.run_folder)[0] if of_store else Run(folder.resolve())
     run.config  # noqa: B018  raises where it is no run
     return worker.main(run)
 
@@ -147,12 +150,10 @@ def status(args: argparse.Namespace) -> int:
         runs = store.find(args.name)
         stands = {run.name: run.status() for run in runs}
         for run, row in zip(runs, run_rows(runs)):
-            numbers = [row["linear"], row["knn"]]
-            where = stands[run.name]
+            where, numbers = stands[run.name], [row["linear"], row["knn"]]
+            said = progress.in_words(run, where, progress.Latest(run))
             share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
-            table.add_row(
-                run.name, progress.in_words(run, where) + share, *["–" if n is None else f"{100 * n:.1f} %" for n in numbers]
-            )
+            table.add_row(run.name, said + share, *["–" if n is None else f"{100 * n:.1f} %" for n in numbers])
     else:
         for name in ("experiment", "title", "runs"):
             table.add_column(name, overflow="fold")

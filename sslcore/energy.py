@@ -49,7 +49,9 @@ class Meter:
     def start(self) -> None:
         """Count from here; what was taken since the last `lap` is left out."""
         if self.joules is not None:
-            self.at = self.read() or 0.0
+            now = self.read()
+            self.joules = None if now is None else self.joules
+            self.at = now or 0.0
 
     def lap(self) -> None:
         """Count until here."""

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,16 @@ def check_place(path: Path, flag: str = "") -> None:
         raise ValueError(f"{where}: there is no folder to put it into")
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{where}: no file may be written into {folder}")
+
+
+def own_folder(kind: str) -> Path:
+    """A folder of this user's alone below that for temporary files, where everybody may write. Raises PermissionError."""
+    folder = Path(tempfile.gettempdir(), f"triptych-{kind}-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o077:
+        raise PermissionError(f"{folder} is another user's, or open to others: delete it, or name another folder by TMPDIR")
+    return folder
 
 
 @contextmanager

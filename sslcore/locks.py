@@ -17,7 +17,6 @@ import json
 import math
 import os
 import socket
-import tempfile
 import threading
 import time
 import uuid
@@ -28,7 +27,7 @@ from typing import IO
 
 import psutil
 
-from sslcore.files import room_for
+from sslcore.files import own_folder, room_for
 
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_LIMIT = 30.0  # a process on another machine that is silent for longer is lost
@@ -138,10 +137,9 @@ def taken(lock_file: Path) -> str | None:
 
 
 def stand_in(lock_file: Path) -> Path:
-    folder = Path(tempfile.gettempdir(), f"triptych-locks-{os.getuid()}")
+    folder = own_folder("locks")
     if lock_file.parent == folder:
         return lock_file
-    folder.mkdir(mode=0o700, exist_ok=True)
     return folder / hashlib.sha256(os.fsencode(lock_file.absolute())).hexdigest()[:32]
 
 

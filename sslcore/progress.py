@@ -1,5 +1,6 @@
 """Runs on a terminal: bars while they train, a table of results at the end."""
 
+import os
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from sslcore.analysis.order import listed
 from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
+from sslcore.files import logged_rows
 from sslcore.launch.slurm import heard
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, Status
@@ -27,9 +29,15 @@ AGENT_CHECK_SECONDS = 5.0
 BAR_WIDTH = 120  # of a terminal that has room for a bar
 
 
+class Output(Console):
+    def on_broken_pipe(self) -> None:
+        """The command line says how it ends where nobody reads on; rich would end with 1, as if a run had failed."""
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; as wide as it takes where it is no terminal."""
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Output(markup=False, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def wait(experiment: Experiment, out: Console) -> bool:
@@ -63,12 +71,14 @@ class Bars:
             expand=True,
         )
         self.tasks: dict[str, Any] = {}
+        self.latest: dict[str, Latest] = {}
 
     def __call__(self, run: Run, status: Status) -> None:
         if run.name not in self.tasks:
             self.tasks[run.name] = self.live.add_task(run.name, total=1.0, what="")
+            self.latest[run.name] = Latest(run)
         done = 1.0 if status.state == "finished" else status.progress
-        self.live.update(self.tasks[run.name], completed=done, what=in_words(run, status))
+        self.live.update(self.tasks[run.name], completed=done, what=in_words(run, status, self.latest[run.name]))
 
 
 class Lines:
@@ -86,10 +96,34 @@ class Lines:
         late = status.state == "running" and time.monotonic() - self.at.get(run.name, 0.0) > LINE_SECONDS
         if self.said.get(run.name) != now or late:
             self.said[run.name], self.at[run.name] = now, time.monotonic()
-            self.out.print(f"{run.name}: {in_words(run, status)}", soft_wrap=True)
+            self.out.print(f"{run.name}: {in_words(run, status, Latest(run))}", soft_wrap=True)
 
 
-def in_words(run: Run, status: Status) -> str:
+class Latest:
+    """The latest of each number that a run has logged: of its file only what was appended is read again."""
+
+    def __init__(self, run: Run):
+        self.file = run.metrics_file
+        self.inode = self.read = 0
+        self.numbers: dict[str, Any] = {}
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            with self.file.open("rb") as file:
+                if (inode := os.fstat(file.fileno()).st_ino) != self.inode:  # the run began anew, or went on from a checkpoint
+                    self.inode, self.read, self.numbers = inode, 0, {}
+                file.seek(self.read)
+                content = file.read()
+        except OSError:
+            return {}
+        lines = content[: content.rfind(b"\n") + 1]
+        self.read += len(lines)
+        for row in logged_rows(lines):
+            self.numbers |= {name: value for name, value in row.items() if value is not None}
+        return self.numbers
+
+
+def in_words(run: Run, status: Status, latest: Latest) -> str:
     """Where a run stands, in one line."""
     says = heard.in_words(run, status) if status.engine == "slurm" else ""
     if says:
@@ -98,15 +132,13 @@ def in_words(run: Run, status: Status) -> str:
         return f"{status.state}: {printable(status.error)}" if status.error else status.state
     words = [status.stage or "starting"]
     if status.stage:
-        rows = run.metrics()
-        steps = [row for row in rows if row.get("images_per_second") is not None]
-        if steps and status.stage == "pretrain":
+        logged = latest()
+        if "images_per_second" in logged and status.stage == "pretrain":
             with suppress(ValueError):  # a config that cannot be read any more
-                words.append(f"epoch {steps[-1].get('epoch', 0):.1f}/{run.config.epochs}")
-            words.append(f"{steps[-1]['images_per_second']:,.0f} images/s")
-        knn = [row["knn"] for row in rows if row.get("knn") is not None]
-        if knn:
-            words.append(f"kNN {100 * knn[-1]:.1f} %")
+                words.append(f"epoch {logged.get('epoch', 0):.1f}/{run.config.epochs}")
+            words.append(f"{logged['images_per_second']:,.0f} images/s")
+        if "knn" in logged:
+            words.append(f"kNN {100 * logged['knn']:.1f} %")
     if status.eta_seconds is not None:
         words.append(f"{duration(status.eta_seconds)} left")
     return ", ".join(words)
@@ -155,7 +187,7 @@ def results(runs: Sequence[Run]) -> Table:
         cells = ["–" if is_anothers(name, row["method"]) else printable(str(row[name])) for name in axes]
         cells += [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
-        cells += ["–" if row["seconds"] is None else duration(row["seconds"]) + spread]
+        cells += ["–" if row["seconds"] is None else duration(row["seconds"]) + spread + fewer(row, "seconds")]
         table.add_row(*cells, *([] if ended else [", ".join(sorted(set(row["states"])))]))
     return table
 
@@ -166,9 +198,14 @@ def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
 
 
 def percent(row: dict[str, Any], name: str) -> str:
-    """The mean in percent, ± the standard deviation where several seeds were folded, with n where some lack the number."""
+    """The mean in percent, ± the standard deviation where several seeds were folded."""
     if row[name] is None:
         return "–"
     spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
+    return f"{100 * row[name]:.1f}{spread}{fewer(row, name)}"
+
+
+def fewer(row: dict[str, Any], name: str) -> str:
+    """Over how many seeds a number is, where some of the row's lack it."""
     n = row[f"{name}_n"]
-    return f"{100 * row[name]:.1f}{spread}{f' (n={n})' if 0 < n < len(row['seeds']) else ''}"
+    return f" (n={n})" if 0 < n < len(row["seeds"]) else ""

@@ -33,9 +33,11 @@ def free_memory(device: torch.device) -> int:
     try:
         group = Path("/sys/fs/cgroup")
         limit, taken = (int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
+        counts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+        kept = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))  # of files that were read
     except (OSError, ValueError):  # no such file, or no limit
         return psutil.virtual_memory().available
-    return min(limit - taken, psutil.virtual_memory().available)
+    return min(limit - taken + kept, psutil.virtual_memory().available)
 
 
 class Resident:

@@ -5,6 +5,7 @@ imported only after the status says that the run has started.
 """
 
 import _thread
+import errno
 import os
 import signal
 import socket
@@ -170,7 +171,10 @@ class Pulse(Stoppable):
         with room_for(self.run.log_file):
             try:
                 print(line, flush=True)
-            except BrokenPipeError:  # nobody reads any more; log.txt has it all the same
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                # Nobody reads any more, or the terminal was closed; log.txt has it all the same.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self.logged_already():
                 with self.run.log_file.open("a", encoding="utf-8") as log:

@@ -1,5 +1,6 @@
 """The local agent, with real processes; only the trainer is a stand-in, so that a test can say what it does."""
 
+import errno
 import fcntl
 import json
 import math
@@ -675,3 +676,21 @@ def test_the_slot_of_a_dead_process_is_free(lab):
     with lock_file.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == ["e/gone"]
+
+
+def test_a_file_system_that_fails_for_a_moment_does_not_end_the_agent(tmp_path, monkeypatch):
+    agent, looks = Agent(Store(tmp_path), idle_seconds=1), []
+
+    def look() -> bool:
+        looks.append(None)
+        if len(looks) == 2 or agent_module.BROKEN_SECONDS == 0:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return False
+
+    monkeypatch.setattr(agent, "look", look)
+    monkeypatch.setattr(agent_module, "TICK_SECONDS", 0.05)
+    agent.serve()
+    assert len(looks) > 3
+    monkeypatch.setattr(agent_module, "BROKEN_SECONDS", 0)
+    with pytest.raises(OSError, match="Stale"):
+        agent.serve()

@@ -583,14 +583,16 @@ def test_what_is_given_in_place_of_an_experiment_or_a_value_is_told(store, capsy
     for words, says in {
         f"complete {run.id}": "completed as a whole",
         f"export {run.id} x.zip": "exported as a whole",
+        "train photos": f"photos is an experiment; name one of its runs: {run.id}",
         "complete photos --add seed": "--add: expected key=value, not 'seed'",
     }.items():
         assert main(shlex.split(words)) == 2
         assert says in capsys.readouterr().err
 
 
-def test_who_stops_reading_ends_a_command_quietly(store):
-    process = shell("options")
+@pytest.mark.parametrize("command", ["options", "status"])
+def test_who_stops_reading_ends_a_command_quietly(store, command):
+    process = shell(command)
     process.stdout.close()  # as `head` does
     assert process.wait(timeout=60) == 128 + signal.SIGPIPE and process.stderr.read() == ""
 

@@ -73,6 +73,15 @@ def test_a_counter_that_fails_once_makes_all_of_it_unknown(driver, monkeypatch):
     assert meter.joules is None
 
 
+def test_a_counter_that_fails_where_counting_begins_does_not_count_from_when_the_driver_was_loaded(driver, monkeypatch):
+    meter = Meter(["GPU-a"], driver)
+    monkeypatch.setenv("NO_COUNTER", "1")
+    meter.start()
+    monkeypatch.delenv("NO_COUNTER")
+    meter.lap()
+    assert meter.joules is None
+
+
 def test_a_driver_that_does_not_answer_is_no_counter(driver, monkeypatch):
     monkeypatch.setenv("NO_DRIVER", "1")
     assert Meter(["GPU-a"], driver).joules is None

@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.faults import ended
 from sslcore import locks
+from sslcore.files import own_folder
 
 OF_ANOTHER_BOOT = "0b7e0000-0000-4000-8000-000000000000/1/7/12345"
 
@@ -141,7 +142,7 @@ def test_where_flock_is_refused_a_lock_in_the_temporary_folder_stands_for_it(tmp
         return flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr(locks.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     (tmp_path / "store").mkdir()
     file = tmp_path / "store" / "cpu.lock"
     descriptor = locks.take(file)
@@ -228,3 +229,16 @@ def test_of_many_that_want_a_folder_one_has_it(tmp_path, monkeypatch):
         assert all(lines.count(f"out {number}") + 1 == lines.count(f"in {number}") for number in range(4)), (
             "each died inside, and only there"
         )
+
+
+def test_a_folder_for_temporary_files_is_this_users_alone_or_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    folder = own_folder("things")
+    assert folder == own_folder("things") and folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(PermissionError, match="open to others"):
+        own_folder("things")
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="another user's"):
+        own_folder("things")

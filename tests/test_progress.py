@@ -30,7 +30,7 @@ def test_on_a_terminal_each_run_has_a_bar_and_elsewhere_lines(terminal, store):
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is_said_of_it(width, store, monkeypatch):
     said = "pretrain, epoch 5.0/900, 1,063 images/s, kNN 81.2 %, 28:32 left"
-    monkeypatch.setattr(progress, "in_words", lambda run, status: said)
+    monkeypatch.setattr(progress, "in_words", lambda run, status, latest: said)
     terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     bars = progress.Bars(terminal)
     for run in store.create("e", Spec(), dict.fromkeys(["simclr-bs256-temperature0.5-s0", "moco"], resolve({}))).runs():
@@ -39,6 +39,24 @@ def test_a_terminal_of_the_usual_width_shows_whose_run_it_is_how_far_and_what_is
     shown = " ".join(terminal.file.getvalue().split())
     assert f"42 % {said.partition(' kNN')[0]}" in shown and "28:32 left" in shown and ("━" in shown) == (width == 160)
     assert "moco " in shown and "simclr-bs256-temperature0.5-s0 " in shown
+
+
+def test_of_what_a_run_logs_only_what_was_appended_is_read_again(store):
+    (run,) = store.create("e", Spec(), {"r": resolve({})}).runs()
+    latest = progress.Latest(run)
+    assert latest() == {}
+    run.append_metrics({"step": 1, "epoch": 0.5, "images_per_second": 100.0})
+    run.append_metrics({"step": 2, "epoch": 1.0, "knn": 0.5})
+    assert latest() == {"step": 2, "epoch": 1.0, "images_per_second": 100.0, "knn": 0.5}
+    whole = run.metrics_file.read_bytes()
+    with run.metrics_file.open("r+b") as file:
+        file.write(b" " * len(whole))  # what was read already is not looked at
+    with run.metrics_file.open("ab") as file:
+        file.write(b'{"step": 3, "knn": 0.6}\n{"step": 4, "kn')
+    assert latest()["knn"] == 0.6 and latest()["step"] == 3, "a line that is not whole yet waits"
+    run.metrics_file.write_bytes(whole)
+    run.keep_metrics_until(1)
+    assert latest() == {"step": 1, "epoch": 0.5, "images_per_second": 100.0}, "it went on from its checkpoint"
 
 
 def test_what_pixels_give_has_no_spread_over_seeds(store):

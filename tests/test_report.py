@@ -299,7 +299,9 @@ def test_markdown_says_what_the_charts_and_the_app_would(experiment):
 
 def test_it_says_at_its_head_on_what_and_for_how_long_all_runs_were_trained(experiment, tmp_path):
     same = "The same in all runs: dataset photos, image_size 32, encoder small, epochs 20, batch_size 256"
-    assert same in Parsed(report.html(experiment)).text and same in report.markdown(experiment).replace("\\", "")
+    written = report.markdown(experiment).replace("\\", "")
+    assert same in Parsed(report.html(experiment)).text and same in written
+    assert "seed" not in written[written.index(same) :].partition("\n")[0], "which they differ in"
     other = synthetic.store(tmp_path, methods=("moco",), seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     assert "epochs 20\n" in Parsed(report.html(other)).text
 
@@ -528,6 +530,7 @@ def test_the_command_line(experiment, page, tmp_path, monkeypatch, capsys):
         ([experiment.runs()[0].id], "a report is of a whole experiment"),
         (["photos", "--out", "no/where.html"], "--out no/where.html: there is no folder"),
         (["photos", "--out", str(tmp_path)], "this is a folder; name a file"),
+        (["photos", "--out", "x.pdf"], "--out x.pdf: name a file that ends in .html, .htm, .md"),
     ]:
         assert main(["report", *words_given, *root]) == 2
         (line,) = capsys.readouterr().err.splitlines()

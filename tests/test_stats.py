@@ -35,6 +35,7 @@ def test_an_aggregate_is_scipys():
     assert (made.low, made.high) == pytest.approx(expected)
     assert aggregate([]) is None
     assert aggregate([0.7]) == stats.Aggregate(0.7, None, None, None, 1)
+    assert aggregate([1.0, 1.0], 0, 1) == stats.Aggregate(1.0, 0.0, None, None, 2), "they do not speak for a third"
     cut = aggregate([0.6, 0.9], 0, 1)
     assert (cut.mean, cut.low, cut.high) == (0.75, 0, 1)  # two seeds leave wide open where an accuracy may lie, but within bounds
 
@@ -202,10 +203,18 @@ def test_methods_that_differ_are_told_apart():
 
 def test_differences_without_spread_prove_nothing():
     made = over_seeds([0.9 - 0.8, 0.8 - 0.7])  # the same but for rounding
-    assert made.p is made.low is None and "same in all 2 seeds" in sentence("A", "B", made, None)
+    assert made.p is made.low is None and "same in both seeds" in sentence("A", "B", made, None)
     alone, tie = (sentence("A", "B", over_seeds([share]), None) for share in (0.021, 0.0))
     assert alone == "A came out 2.1 points ahead of B; nothing can be tested: one seed."
     assert tie == "A and B came out the same; nothing can be tested: one seed."
+
+
+def test_where_the_interval_leaves_zero_out_and_the_exact_test_does_not_agree_it_is_said_why():
+    made = over_images(*right(322, 20, 9, 8))
+    assert made.low > 0 and made.p > 0.05
+    assert "interval 0.1 to 6.3; the exact test asks for more)" in sentence("A", "B", made, made.p)
+    plain = over_images(*right(322, 12, 9, 8))
+    assert "asks for more" not in sentence("A", "B", plain, plain.p)
 
 
 # -- How many more

@@ -47,7 +47,8 @@ def test_a_set_lives_on_the_device_if_it_takes_at_most_half_of_the_free_memory(m
 
 def test_the_free_memory_of_a_cpu_is_that_of_its_container(tmp_path, monkeypatch):
     monkeypatch.setattr("sslcore.stream.Path", lambda _: tmp_path)
-    (tmp_path / "memory.current").write_text("4000\n")
+    (tmp_path / "memory.current").write_text("7000\n")  # of which the system keeps 3,000 of files that were read
+    (tmp_path / "memory.stat").write_text("anon 4000\nactive_file 1000\ninactive_file 2000\n")
     for limit, free in (("10000\n", 6000), (f"{1 << 62}\n", 7_000_000), ("max\n", 7_000_000)):
         (tmp_path / "memory.max").write_text(limit)
         monkeypatch.setattr("sslcore.stream.psutil.virtual_memory", lambda: SimpleNamespace(available=7_000_000))
@@ -109,19 +110,19 @@ def test_channel_statistics_of_a_large_set_are_of_images_from_all_over_it_and_ne
     assert mean == pytest.approx([0.5, 0, 0], abs=0.1) and std[0] == pytest.approx(0.5, abs=0.1) and min(std) > 0
 
 
-def test_raw_pixels_too_many_for_memory_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
+def test_raw_pixels_of_too_many_images_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
     data, config = datasets.load(shapes, 16), small(shapes)
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
     (whole, _), side = evaluation.pixels()
     assert side == 16 and whole.shape == (96, 768)
     monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 4)
-    monkeypatch.setattr("sslcore.evaluate.final.fits", lambda size, device: size < 4 * 144 * 100)
+    monkeypatch.setattr("sslcore.evaluate.final.MOST_BYTES", 4 * 144 * 100)
     (shrunk, of_test), side = evaluation.pixels()
     assert side == 4 and shrunk.shape == (96, 48) and of_test.shape == (48, 48)
     torch.testing.assert_close(shrunk.view(96, 3, 16).mean(2), whole.view(96, 3, 256).mean(2))
     monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 10)
-    monkeypatch.setattr("sslcore.evaluate.final.fits", lambda size, device: False)
-    assert evaluation.pixels()[1] == 10, "never smaller, whether it fits or not"
+    monkeypatch.setattr("sslcore.evaluate.final.MOST_BYTES", 0)
+    assert evaluation.pixels()[1] == 10, "never smaller, however many"
 
 
 def test_resnet50_at_224_pixels_trains_through_the_same_path(tmp_path, nothing_fits):

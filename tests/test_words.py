@@ -36,7 +36,7 @@ def test_durations_in_words(seconds, said):
 def test_a_mean_is_said_with_a_spread_that_its_digits_tell():
     said = {(105, 4.6): "1 min 45 s ± 5 s", (3780, 233): "1 h 3 min ± 4 min", (3780, 20): "1 h 3 min", (105, None): "1 min 45 s"}
     assert {times: words.duration(*times) for times in said} == said
-    assert [words.speed(*of) for of in ((1234, 6.9), (3.14, 0.26), (874, 0.4))] == ["1,230 ± 7", "3.1 ± 0.3", "874"]
+    assert [words.speed(*of) for of in ((1234, 6.9), (3.14, 0.26), (874, 0.4))] == ["1,234 ± 7", "3.1 ± 0.3", "874"]
     assert [words.size(1.9e9, std) for std in (25e6, 0.0, None)] == ["1.9 GB ± 25 MB", "1.9 GB", "1.9 GB"]
     assert words.size(841e6, 9e6) == "841 ± 9 MB" and words.duration(24, 1.2) == "24 ± 1 s"
     assert words.duration(24, 62) == "24 s ± 1 min 2 s" and words.speed(874, 7) == "874 ± 7"

@@ -86,14 +86,15 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
 def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
     """Why times of these runs cannot be compared, in sentences; "" where they can. Of each: device, threads_waiting."""
     machines = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
-    waited = [n for cost in costs if (n := number(cost, "threads_waiting")) is not None and n >= MANY]
+    known = [n for cost in costs if (n := number(cost, "threads_waiting")) is not None]
+    waited = [n for n in known if n >= MANY]
     told = []
     if len(machines) > 1:
         told.append(f"Trained on different machines ({', '.join(machines)}): times and speeds cannot be compared.")
     if waited:
         threads = " to ".join(dict.fromkeys(f"{n:.1f}" for n in (min(waited), max(waited))))
         told.append(
-            f"Of {words.count(len(costs), 'run')} {len(waited)} waited for cores that were busy ({threads} threads at a time): "
+            f"Of {words.count(len(known), 'run')} {len(waited)} waited for cores that were busy ({threads} threads at a time): "
             "times and speeds tell of that, too."
         )
     return " ".join(told)

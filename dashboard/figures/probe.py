@@ -190,8 +190,8 @@ def commonest(linear: Mapping[str, Any]) -> str:
 
 
 def classes_of(accuracies: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    """The classes that any of the runs has; of several data sets, those of each."""
-    return list(dict.fromkeys(name for of_run in accuracies.values() for name in of_run))
+    """The classes of which any of the runs was tested; of several data sets, those of each."""
+    return list(dict.fromkeys(name for of_run in accuracies.values() for name, share in of_run.items() if share is not None))
 
 
 def which_classes(rows: Sequence[Mapping[str, Any]], n: int) -> str:

@@ -156,7 +156,7 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
-    """(options with their value for each label, in the model's order, and whether they differ; the labels).
+    """(options with their values for each label, in the model's order, and whether any two runs differ; the labels).
 
     Runs of one label differ in their seed alone.
     """
@@ -170,7 +170,8 @@ def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
             for label in labels
         }
         said = [", ".join(values[label]) for label in labels]
-        lines.append({"name": name, "values": said, "differs": len(set(said)) > 1})
+        differs = len(set(said)) > 1 or any(len(of) > 1 for of in values.values())
+        lines.append({"name": name, "values": said, "differs": differs})
     return lines, labels
 
 

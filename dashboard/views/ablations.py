@@ -204,24 +204,24 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
     rows = []
     for cell in ablation.cells(entries, along):
         row = {"method": label(cell), **{title(name): said(name, at) for name, at in zip(along, cell.at)}}
+        lacks = cell.measured(measure)
         for name in ("linear", "knn"):
             accuracy = cell.measured(name)
-            row[MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std)
+            row[MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std) + words.fewer(accuracy.n, lacks.n)
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
-        lacks = cell.measured(measure)
         rows.append(
             row
             | {
                 "N": str(lacks.n),
-                "training": words.duration(time.mean),
-                "memory": words.size(memory.mean),
+                "training": words.duration(time.mean) + words.fewer(time.n, lacks.n),
+                "memory": words.size(memory.mean) + words.fewer(memory.n, lacks.n),
                 "missing": lacks.states or "–",
             }
         )
     printed(rows, "Mean and spread of each cell of the grid, and what is missing")
     st.caption(
         f"Mean ± standard deviation over the seeds; training time and memory: means. N: seeds that have a number for "
-        f"{MEASURES[measure].title}."
+        f"{MEASURES[measure].title}; what fewer have is marked."
     )
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)
 

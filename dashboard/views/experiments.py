@@ -198,7 +198,7 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
     best: dict[tuple[str, str], dict] = {}
     for folded in by_seed(rows):
         known = best.get(key := (folded["dataset"], folded["method"]))
-        if worth(folded) > (0.0, 0.0) and (known is None or worth(folded) > worth(known)):
+        if (folded["linear_n"] or folded["knn_n"]) and (known is None or worth(folded) > worth(known)):
             best[key] = folded
     sets = told_apart(dataset for dataset, _ in best)
     on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}

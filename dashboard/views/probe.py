@@ -74,7 +74,7 @@ if compared or apart:
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text(
         "N: seeds; above 1, numbers are the mean ± the standard deviation over them. A cost without ± is the same over "
-        "them, to the last place shown."
+        "them, or spreads by less than half of the last place shown."
     )
     st.text(f"95 % interval: {stats.INTERVAL}.")
     for title, name in (

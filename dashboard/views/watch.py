@@ -181,8 +181,8 @@ def row(run: Run, status: Status) -> None:
 @st.fragment(run_every=tick)
 def overview() -> None:
     now = statuses()
-    if active and not any(status.state in ACTIVE for status in now.values()):
-        st.rerun()  # nothing runs any more, or all was deleted: end the polling
+    if not now or (active and not any(status.state in ACTIVE for status in now.values())):
+        st.rerun()  # all was deleted, or nothing runs any more: end the polling
     states = Counter(status.state for status in now.values())
     with st.container(horizontal=True, gap="small"):
         for state, (word, icon, colour) in words.STATES.items():

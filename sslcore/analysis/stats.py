@@ -24,7 +24,7 @@ NO_SPREAD = 1e-12  # differences that agree to this are the same
 
 AGGREGATE = (
     "mean over the N seeds; ± is the sample standard deviation over them; the 95 % interval is the t interval of the mean, "
-    "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more, cut off at 0 and 100 %"
+    "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more that are not all the same, cut off at 0 and 100 %"
 )
 INTERVAL = (
     "over several seeds that of their mean (t), which speaks of training again with other seeds; of a single run (Wilson) over "
@@ -49,7 +49,7 @@ HOLM = (
 
 @dataclass(frozen=True)
 class Aggregate:
-    """N values in one line; see AGGREGATE. std, low and high are None for N below 2."""
+    """N values in one line; see AGGREGATE. std, low and high are None for N below 2, low and high where all are the same."""
 
     mean: float
     std: float | None
@@ -65,6 +65,8 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     if n < 2:
         return Aggregate(float(values[0]), None, None, None, 1) if n else None
     mean, std = float(values.mean()), float(values.std(ddof=1))
+    if std < NO_SPREAD:  # as of two seeds and few test images that is no rare chance, it tells nothing of a third
+        return Aggregate(mean, std, None, None, n)
     half = half_width(std, n)
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
 
@@ -124,7 +126,8 @@ def over_seeds(differences: Sequence[float], most: float = math.inf) -> Differen
     mean, n = float(values.mean()), len(values)
     std = float(values.std(ddof=1)) if n > 1 else None
     if std is None or std < NO_SPREAD:
-        why = "one seed" if n == 1 else f"the difference is the same in all {n} seeds, so that its spread is not known"
+        seeds = "both" if n == 2 else f"all {n}"
+        why = "one seed" if n == 1 else f"the difference is the same in {seeds} seeds, so that its spread is not known"
         return Difference(mean, None, None, None, "none", n, std, why=why)
     half = half_width(std, n)
     p = 2 * float(stdtr(n - 1, -abs(mean) / (std / math.sqrt(n))))
@@ -214,9 +217,10 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
                 f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on "
                 f"{difference.images:,} test images. {network}"
             )
+        strict = "" if told_apart(difference.p) or difference.low * difference.high <= 0 else "; the exact test asks for more"
         return (
             f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({ahead}, "
-            f"{interval}). {network}"
+            f"{interval}{strict}). {network}"
         )
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."

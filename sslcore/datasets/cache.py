@@ -106,9 +106,15 @@ def build(target: Path, source: Callable[[], Source], size: int, report: Report)
             raise
         unfinished.rename(target)
         same_set, _, _ = target.name.rpartition("-")
-        for outdated in [*target.parent.glob(f"{same_set}-*"), *target.parent.glob(f".{same_set}-*.part")]:
+        for outdated in target.parent.glob(f"{same_set}-*"):
             if outdated != target:  # a process that has mapped it keeps it
                 shutil.rmtree(outdated, ignore_errors=True)
+        for outdated in target.parent.glob(f".{same_set}-*.part"):  # unless another process goes on with it
+            held = outdated.with_suffix(".held")
+            with suppress(OSError):
+                held.mkdir(exist_ok=True)
+                with holding(held):
+                    shutil.rmtree(outdated, ignore_errors=True)
 
 
 def _write(path: Path, source: Source, size: int, report: Report) -> None:

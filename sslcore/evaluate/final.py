@@ -31,7 +31,6 @@ from sslcore.evaluate.online import OnlineEvaluation
 from sslcore.evaluate.probe import Probe, fit_probe, score
 from sslcore.experiment import Run
 from sslcore.files import replacing
-from sslcore.stream import fits
 
 LINEAR_PROTOCOL = (
     "multinomial logistic regression (L-BFGS) on frozen, standardised h of the last epoch; lambda chosen on a held-out "
@@ -50,6 +49,7 @@ GEOMETRY_PROTOCOL = (
 )
 
 SMALL_SIDE = 32  # of images whose raw pixels are compared, where they are too many at their own size
+MOST_BYTES = 2 << 30  # of them, on every machine: runs of several are held against the same pixels
 
 Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, each (test images,)
 
@@ -127,10 +127,10 @@ class FinalEvaluation:
         return results, probe, predictions
 
     def pixels(self) -> tuple[list[torch.Tensor], int]:
-        """(The pixels of train and test, (N, side * side * 3) each, the side): of too many images for memory, shrunk to 32 px."""
+        """(The pixels of train and test, (N, side * side * 3) each, the side): of too many images shrunk, down to 32 px."""
         sets = self.data.x_train, self.data.x_test
         side = self.config.image_size
-        while side > SMALL_SIDE and not fits(4 * sum(len(x) for x in sets) * side * side * 3, self.views.device):
+        while side > SMALL_SIDE and 4 * sum(len(x) for x in sets) * side * side * 3 > MOST_BYTES:
             side = max(SMALL_SIDE, side // 2)
         flat = []
         for images in sets:

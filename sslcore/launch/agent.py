@@ -83,15 +83,21 @@ class Agent:
             time.sleep(0.05)
         try:
             log.info("agent %d works for %s", os.getpid(), self.store.root)
-            busy = time.monotonic()
+            busy = well = time.monotonic()
             while True:
-                self.announce()
                 began = time.process_time()
-                if self.look():
-                    busy = time.monotonic()
-                elif time.monotonic() - busy > self.idle_seconds and self.retire():
-                    log.info("agent %d leaves: nothing to do", os.getpid())
-                    return
+                try:
+                    self.announce()
+                    if self.look():
+                        busy = time.monotonic()
+                    elif time.monotonic() - busy > self.idle_seconds and self.retire():
+                        log.info("agent %d leaves: nothing to do", os.getpid())
+                        return
+                    well = time.monotonic()
+                except OSError as error:  # of the store's file system, which may come back
+                    if time.monotonic() - well > BROKEN_SECONDS:
+                        raise
+                    log.warning("the store could not be looked at, which is tried again for %g s: %s", BROKEN_SECONDS, error)
                 time.sleep(max(TICK_SECONDS, (time.process_time() - began) / LOOK_SHARE))
         finally:
             self.leave()

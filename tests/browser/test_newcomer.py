@@ -139,6 +139,14 @@ def test_stop_resume_and_delete_from_the_screen(dashboard, store, page):
     page.get_by_role("button", name="Launch 1 run").click()
     expect(badge(page, "1 running")).to_be_visible()
     (run,) = store.runs()
+
+    # Back is one step, to the form as it was.
+    page.go_back()
+    expect(page.get_by_role("button", name="Launch 1 run")).to_be_visible()
+    expect(epochs).to_have_value("5000")
+    page.go_forward()
+    expect(badge(page, "1 running")).to_be_visible()
+
     until(lambda: run.status().attempt == 1)  # its process has begun, which is later than its state says
     menu = page.locator("[class*=st-key-watch_menu] button")
     menu.click()

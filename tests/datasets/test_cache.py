@@ -55,6 +55,23 @@ def test_a_changed_folder_is_decoded_anew_and_the_old_arrays_go(tmp_path, home):
     assert len(list(home.glob("decoded/set-*"))) == 1
 
 
+def test_what_another_process_is_decoding_stays(tmp_path, home):
+    """Of the same folder as it was before, or on another machine."""
+    root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
+    datasets.load(str(root), 16)
+    (decoded,) = home.glob("decoded/set-*")
+    part, held = (decoded.with_name(f".{decoded.name.rpartition('-')[0]}-before.{kind}") for kind in ("part", "held"))
+    part.mkdir()
+    held.mkdir()
+    with locks.holding(held):
+        save(root / "b" / "new.png", "blue")
+        datasets.load(str(root), 16)
+        assert part.exists()
+    save(root / "b" / "newer.png", "blue")
+    datasets.load(str(root), 16)
+    assert not part.exists()
+
+
 def test_where_there_is_no_room_for_decoded_images_it_is_said_where(tmp_path, home, small_files):
     root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
     with pytest.raises(ValueError) as error:

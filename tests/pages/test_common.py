@@ -381,7 +381,8 @@ def test_of_runs_that_waited_for_cores_it_is_said_wherever_their_times_are(two_e
     assert said in report.html(two_experiments[0]) and "waited for cores" in report.markdown(two_experiments[0])
     write_json(second.results_file, second.results() | {"cost": second.results()["cost"] | {"threads_waiting": 0.4}})
     assert "waited for cores" not in texts(open_page("probe", experiment="ours"))
-    assert "(0.6 to 10.2 threads" in unlike_times([{"threads_waiting": n} for n in (2.0, 10.2, None, 0.61)])
+    assert "Of 3 runs 3 waited" in (told := unlike_times([{"threads_waiting": n} for n in (2.0, 10.2, None, 0.61)]))
+    assert "(0.6 to 10.2 threads" in told
 
 
 def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):

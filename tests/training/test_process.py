@@ -1,6 +1,7 @@
 """The process around the loop: stopped, killed, left alone, and resumed."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -116,15 +117,17 @@ def test_a_run_that_is_stopped_before_its_first_checkpoint_promises_none(shapes,
     assert run.log_tail().endswith("stopped; there was no checkpoint yet, so resume begins anew\n")
 
 
-@pytest.mark.parametrize("how", ["hangup", "pipe"])
+@pytest.mark.parametrize("how", ["hangup", "pipe", "terminal"])
 def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
     run = make_run("r", shapes, epochs=40 if how == "hangup" else 1)
-    process = subprocess.Popen([sys.executable, "-m", "sslcore", "train", run.id], stdout=subprocess.PIPE)
-    process.stdout.readline()
+    ours, theirs = pty.openpty() if how == "terminal" else os.pipe()
+    process = subprocess.Popen([sys.executable, "-m", "sslcore", "train", run.id], stdout=theirs)
+    os.close(theirs)
+    os.read(ours, 1)
     if how == "hangup":
         until(lambda: len(run.metrics()) > 3)
         process.send_signal(signal.SIGHUP)
-    process.stdout.close()
+    os.close(ours)
     assert process.wait(240) == (worker.STOPPED if how == "hangup" else worker.FINISHED)
     assert run.status().state == ("stopped" if how == "hangup" else "finished") and run.checkpoint_file.exists()
     assert ("stopped" if how == "hangup" else "finished") in run.log_tail()

@@ -33,8 +33,8 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        "N: seeds; runs of one seed count as their mean. A cost without ± is the same over them, to the last place shown; one "
-        "beside (N = …) is over those alone of which it is known."
+        "N: seeds; runs of one seed count as their mean. A cost without ± is the same over them, or spreads by "
+        "less than half of the last place shown; one beside (N = …) is over those alone of which it is known."
     )
     costs = {name: part(run.results(), "cost") for name, run in asked.named.items()}
     told = [stats.AGGREGATE, f"95 % interval: {stats.INTERVAL}"]

@@ -73,18 +73,20 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
         alt=f"Difference in accuracy between {a} and {b} on each class, with 95 % intervals",
     )
     over_seeds = f"{stats.OVER_SEEDS}; N = {len(pair.matches)}"
-    test = over_seeds if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else "no test"
-    st.caption(
-        words.plain(
-            f"{test[0].upper()}{test[1:]}; p-values adjusted by Holm's method over the {len(of_class)} classes."
-            + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")
-        )
+    test = over_seeds if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else ""
+    how = (
+        f"{test[0].upper()}{test[1:]}; p-values adjusted by Holm's method over the {len(of_class)} classes."
+        if test
+        else "No test."
     )
+    st.caption(words.plain(how + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")))
 
 
 def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str], seen: dict[str, str]) -> None:
     a, b = asked.names[pair.a], asked.names[pair.b]
-    n_runs = len(said.seed)
+    n_runs = len(said.seed)  # a side; one that stands in several pairs counts in each
+    held = [{match[side].id for of_seed in pair.matches.values() for match in of_seed} for side in (0, 1)]
+    pairs_said = " pairs" if min(map(len, held)) < n_runs else ""
 
     def verdict(who: str, predicted: np.ndarray, label: int) -> str:
         """What one side's runs took an image for, as HTML; with several runs, how many were right and the commonest mistake."""
@@ -93,7 +95,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         if n_runs == 1:
             return pictures.verdict(who, class_name(label), mistake)
         mark = pictures.RIGHT if 2 * right > n_runs else pictures.WRONG
-        return f"{mark} {escape(who)}: {right} of {n_runs}" + (f", else {escape(mistake)}" if len(wrong) else "")
+        return f"{mark} {escape(who)}: {right} of {n_runs}{pairs_said}" + (f", else {escape(mistake)}" if len(wrong) else "")
 
     def card(k: int) -> str:
         index, label = int(said.index[k]), int(said.label[k])
