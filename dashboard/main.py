@@ -7,10 +7,13 @@ import streamlit as st
 from dashboard import access, back, heap, link, login
 
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
+# Streamlit tells by a faint grey alone which link the keyboard is on.
+STYLE = "<style>a:focus-visible { outline: 2px solid !important; outline-offset: -2px; }</style>"
 
 rights = access.rights()
 st.set_page_config(page_icon=MARK, layout="wide")
 st.logo(MARK, size="large")
+st.html(STYLE)
 link.remember_experiment()
 pages = [
     st.Page(link.VIEWS / "experiments.py", title="Experiments", icon=":material/science:", default=True),

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, change, link, words
+from dashboard import access, change, link, shell, words
 from dashboard.figures import style
 from sslcore import archive
 from sslcore.experiment import Experiment, Store
 
 ASKED = "_dialog_share"  # in the session: the experiment to share; "" to import one
-LARGEST_MB = 4000  # of a file to import
+LARGEST_MB = 4000  # of a file that goes through a browser
 
 
 def ask(experiment: Experiment | None) -> None:
@@ -57,7 +57,12 @@ def _export(experiment: Experiment) -> None:
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
     link.say_cautions(experiment.runs())
     for weights, label, suffix in ((False, "Without weights", ""), (True, "With weights", "-with-weights")):
-        size = words.size(n_bytes(experiment, weights))
+        size = words.size(n := n_bytes(experiment, weights))
+        if n > 1e6 * LARGEST_MB:  # a browser's way in has no room for it, nor the dashboard's memory for the way out
+            words_of = ["export", experiment.name, f"{experiment.name}{suffix}.zip", *["--checkpoints"] * weights]
+            st.text(f"{label} it is up to {size}, which takes a shell, here and where it is imported:")
+            st.code(shell.line(experiment.store, *words_of), language="shell", wrap_lines=True)
+            continue
         st.download_button(
             f"{label} (up to {size})",
             lambda weights=weights: zipped(experiment, weights),

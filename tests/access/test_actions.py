@@ -112,6 +112,7 @@ READING = {
     "submitted",
     "contents",
     "check_place",
+    "own_folder",  # makes one, for temporary files
     "stamp",
     "as_float",
 }

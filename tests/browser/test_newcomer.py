@@ -57,7 +57,10 @@ def test_from_an_empty_store_to_a_link_for_the_team(dashboard, store, page, fres
     # Home, empty: one button to begin with, and the way to one's own settings.
     page.goto(dashboard.url)
     expect(page.get_by_role("button", name="Run the two-minute comparison")).to_be_visible()
-    page.get_by_role("link", name="Choose your own images and settings").click()
+    own_way = page.get_by_role("link", name="Choose your own images and settings")
+    own_way.focus()
+    expect(own_way).to_have_css("outline-style", "solid")  # a reader with a keyboard sees which link it is on
+    own_way.click()
 
     # The form: a preset, fewer epochs, launch.
     expect(page.get_by_role("heading", name="New experiment")).to_be_visible()

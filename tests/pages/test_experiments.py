@@ -285,6 +285,15 @@ def synthetic_files(experiment) -> dict[str, bytes]:
     }
 
 
+def test_what_is_too_large_for_a_browser_is_shared_in_a_shell(monkeypatch):
+    synthetic.store(Store().root, seeds=(0,), name="one")
+    monkeypatch.setattr(share, "LARGEST_MB", 0)
+    app = menu(open_page(), "one", "Share")
+    assert {button.key for button in app.get("download_button")} == {"share_report"}
+    plain, whole = (code.value for code in app.code)
+    assert "export one one.zip --root" in plain and "export one one-with-weights.zip --checkpoints --root" in whole
+
+
 def test_share_and_import_give_the_same_experiment_again():
     experiment = synthetic.store(Store().root, seeds=(0,), name="one")
     with experiment.editing() as spec:
