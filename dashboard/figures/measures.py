@@ -11,6 +11,7 @@ from sslcore.analysis.images import data_sets
 from sslcore.analysis.summary import number
 from sslcore.config import RunConfig, get
 from sslcore.experiment import Run
+from sslcore.notation import series
 from sslcore.waiting import MANY
 
 
@@ -49,7 +50,7 @@ def unlike(configs: Iterable[RunConfig], names: Iterable[str], therefore: str) -
     configs = list(configs)
     values = {name: sorted({get(config, name) for config in configs}) for name in names}
     told = [f"{name} ({', '.join(f'{value:,}' for value in of)})" for name, of in values.items() if len(of) > 1]
-    return f"These runs differ in {' and '.join(told)}: {therefore}." if told else ""
+    return f"These runs differ in {series(told)}: {therefore}." if told else ""
 
 
 def unlike_samples(configs: Iterable[RunConfig], what: str = "they are") -> str:

@@ -14,6 +14,7 @@ from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.analysis.summary import part
 from sslcore.config import OPTIONS
+from sslcore.notation import series
 from sslcore.status import ACTIVE, RESUMABLE
 
 TICK = 5  # seconds between two looks at the folders, while something runs
@@ -167,7 +168,7 @@ def _reading(cells: list[ablation.Cell]) -> str:
         told.append("0 is the highest mean of a line itself; a single seed may lie above it.")
     level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:
-        told.append(f"The axis does not apply to {' and '.join(level)}: a level line is the mean over the seeds of one setting.")
+        told.append(f"The axis does not apply to {series(level)}: a level line is the mean over the seeds of one setting.")
     if drop and laid_under and curves:
         told.append(
             "Dashed lines, or hollow marks beside the others: published drops of a linear probe, ImageNet with ResNet-50; only "
@@ -185,7 +186,7 @@ def draw_heat(entries: list[ablation.Entry], rule: list[str]) -> None:
     cells = [cell for cell in ablation.cells(entries, [axis, second]) if None not in cell.at]
     st.header(f"{MEASURES[measure].title}: {title(axis)} and {title(second)}")
     absent = [style.title(method) for method in ablation.by_method(entries) if method not in {cell.method for cell in cells}]
-    st.caption(words.plain(". ".join([*rule, *([f"One of the two does not apply to {' and '.join(absent)}"] if absent else [])])))
+    st.caption(words.plain(". ".join([*rule, *([f"One of the two does not apply to {series(absent)}"] if absent else [])])))
     ends = heat.ends(cells, measure, drop)
     data = pd.DataFrame(ablation.records(cells, [axis, second]))
     with st.grid(3, min_column_width=340, gap="medium"):

@@ -11,6 +11,7 @@ from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
 from sslcore.config import get
 from sslcore.experiment import Run
+from sslcore.notation import series
 
 SHARES = {"25 %": 0.25, "50 %": 0.5, "100 %": 1.0}
 READINGS = {"knn": "kNN while training", "loss": "training loss"}
@@ -112,7 +113,7 @@ def _cautions(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
     intervals = sorted({get(run.config, EVERY[reading]) for run in finished.values()})
     if len(intervals) > 1:
         told.append(
-            f"Not read equally often ({EVERY[reading]} {' and '.join(map(str, intervals))}): a run that is read more seldom is "
+            f"Not read equally often ({EVERY[reading]} {series(map(str, intervals))}): a run that is read more seldom is "
             "read further before the budget."
         )
     if reading == "knn":

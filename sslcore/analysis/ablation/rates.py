@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.config import RunConfig
 from sslcore.methods import METHODS
+from sslcore.notation import series
 
 OPTIMIZERS = {"sgd": "SGD", "lars": "LARS", "adamw": "AdamW"}
 
@@ -21,7 +22,7 @@ def learning_rate_rule(entries: Sequence[Entry]) -> list[str]:
             alike = [config for config in configs if (config.optimizer, config.lr_scaling) == (optimizer, scaling)]
             rules.setdefault(f"{OPTIMIZERS[optimizer]}, {_rule(alike, scaling)}", []).append(METHODS[method].title)
     everybody = [METHODS[method].title for method in by_method(entries)]
-    return [rule if methods == everybody else f"{' and '.join(methods)}: {rule}" for rule, methods in rules.items()]
+    return [rule if methods == everybody else f"{series(methods)}: {rule}" for rule, methods in rules.items()]
 
 
 def _rule(configs: Sequence[RunConfig], scaling: str) -> str:
