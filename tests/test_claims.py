@@ -427,6 +427,12 @@ def test_neither_a_place_a_line_nor_a_seed_that_lacks_some_takes_the_others_with
     assert choice([*grid, *runs_along((3,), byol=((32,), many))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [3], 0))
     assert choice([*grid, *runs_along((0,), byol=((32, 64), few))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [], 1))
     assert choice([*grid, *runs_along((0, 1), byol=((32, 64), few))]) == ([0, 1], [32, 64], (2, 2), ([], [2], 0))
+    half = [*grid, *runs_along((3, 4, 5, 6), byol=((32,), many))]
+    assert choice(half)[:2] == ([0, 1, 2], [32, 64]), "seven seeds at one place are no curve"
+    settings = [one for epochs in (6, 7, 8) for one in runs_along((0,), byol=((32, 64), {"epochs": epochs}))]
+    assert choice([*grid, *settings])[0] == [0, 1, 2], "nor is one seed with four settings tested"
+    three = [*grid, *runs_along((0,), byol=((128,), many))]
+    assert choice(three, enough=3)[:2] == ([0], [32, 64, 128]), "what needs three values gets them"
     needed = [*grid, *runs_along((0,), byol=((128,), many))]
     assert choice(needed, needed=[128]) == ([0], [32, 64, 128], (1, 1), ([], [1, 2], 0)), "what a claim is about stays"
 

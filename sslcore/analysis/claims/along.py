@@ -69,7 +69,7 @@ class AlongAxis(Rule):
 
     def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
         """What of each method is looked at."""
-        return evidence.curves(self.axis, methods, self.measure, self.needed)
+        return evidence.curves(self.axis, methods, self.measure, self.needed, self.values)
 
     def averaged(self, evidence: Evidence) -> list[str]:
         over: dict[tuple[str, str], list[str]] = {}  # (method, over what its numbers are means) -> beside whom
@@ -297,8 +297,8 @@ class Share(AlongAxis):
         }
 
     def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
-        floor = f"random_{self.measure}"
-        return {method: evidence.curve_on(None, self.axis, method, self.measure, floor, needed=self.needed) for method in methods}
+        how = {"floor": f"random_{self.measure}", "needed": self.needed, "enough": self.values}
+        return {method: evidence.curve_on(None, self.axis, method, self.measure, **how) for method in methods}
 
 
 class WorksWithout(Share):

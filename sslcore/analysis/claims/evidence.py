@@ -77,10 +77,12 @@ class Evidence:
         """`curve_on` all data sets that the method's runs are on."""
         return self.curve_on(None, axis, method, measure).curve
 
-    def curves(self, axis: str, methods: Collection[str], measure: str, needed: Collection[Any] = ()) -> dict[str, Along]:
+    def curves(
+        self, axis: str, methods: Collection[str], measure: str, needed: Collection[Any] = (), enough: int = 2
+    ) -> dict[str, Along]:
         """Each method's `curve_on` the data sets and the places that all of them have; on its own ones where they share none."""
         on = among = None
-        every = found = {method: self.curve_on(on, axis, method, measure, needed=needed) for method in methods}
+        every = found = {method: self.curve_on(on, axis, method, measure, needed=needed, enough=enough) for method in methods}
         while all(along.curve for along in found.values()):
             sets = {along.on for along in found.values()}
             places = {frozenset(next(iter(along.curve.values()))) for along in found.values()}
@@ -89,7 +91,9 @@ class Evidence:
             on, among = frozenset.intersection(*sets), frozenset.intersection(*places)
             if not on or not among:
                 return every
-            found = {method: self.curve_on(on, axis, method, measure, among=among, needed=needed) for method in methods}
+            found = {
+                method: self.curve_on(on, axis, method, measure, among=among, needed=needed, enough=enough) for method in methods
+            }
         return found
 
     def unequal(self, axis: str, methods: Sequence[str], measure: str) -> list[str]:
@@ -118,12 +122,14 @@ class Evidence:
         floor: str = "",
         among: Collection[Any] | None = None,
         needed: Collection[Any] = (),
+        enough: int = 2,
     ) -> Along:
         """The method's measure along the axis, of seeds that have every place, in the same lines.
 
         Of all such choices it is the one of the most runs, so that no place, line or seed that lacks some takes the others with
-        it. `needed`: places that stay, if any run has them. `among`: places that are looked at; None for all. `floor`: a measure
-        that is subtracted, run by run; runs without it are left out.
+        it; but one of `enough` places goes before others, and then one of several seeds. `needed`: places that stay, if
+        any run has them. `among`: places that are looked at; None for all. `floor`: a measure that is subtracted, run by run;
+        runs without it are left out.
 
         Where several lines count, or several cells stand on one place, a seed's values are means over them, in which each data
         set counts alike, however many lines are on it.
@@ -138,7 +144,7 @@ class Evidence:
                 measured |= {at} if values else set()
                 if values and (among is None or at in among):
                     stacked[-1].setdefault(at, []).append(values)
-        places, seeds, of = _of_the_most_runs(stacked, needed)
+        places, seeds, of = _of_the_most_runs(stacked, needed, enough)
         sets = [data_set(lines[k], axis) for k in of]
         weights = [1 / sets.count(one) for one in sets]
 
@@ -156,13 +162,21 @@ class Evidence:
         return Along(curve, frozenset(sets), (min(runs), max(runs)), left_out)
 
 
-def _of_the_most_runs(lines: Sequence[Line], needed: Collection[Any]) -> tuple[set[Any], list[int], tuple[int, ...]]:
-    """(places, seeds, numbers of lines), such that each seed has a run in every cell on these places in each of these lines.
+Choice = tuple[set[Any], list[int], tuple[int, ...]]  # places, seeds, numbers of lines
+
+
+def _of_the_most_runs(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
+    """A choice, such that each seed has a run in every cell on these places in each of these lines: see `curve_on`.
 
     Places are left out where the fewest seeds have them, but for those `needed`.
     """
+
+    def worth(choice: Choice) -> tuple[int, ...]:
+        places, seeds, of = map(len, choice)
+        return min(places, enough), min(seeds, 2), places * seeds * of, seeds
+
     seeds_at = {at: len(_seeds([{at: line.get(at, [])} for line in lines])) for line in lines for at in line}
-    best: tuple[set[Any], list[int], tuple[int, ...]] = set(), [], ()
+    best: Choice = set(), [], ()
     for least in sorted(set(seeds_at.values())):
         places = {at for at, seeds in seeds_at.items() if seeds >= least or at in needed}
         whole = {
@@ -171,7 +185,7 @@ def _of_the_most_runs(lines: Sequence[Line], needed: Collection[Any]) -> tuple[s
         }
         for of in sorted({tuple(sorted(of)) for of in whole.values() if of}):
             found = places, [seed for seed in whole if whole[seed].issuperset(of)], of
-            best = max(best, found, key=lambda one: (len(one[0]) * len(one[1]) * len(one[2]), len(one[1])))
+            best = max(best, found, key=worth)
     return best
 
 
