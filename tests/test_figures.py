@@ -383,6 +383,7 @@ def test_a_class_without_test_images_is_left_out(experiment):
     summary = tables.summary(experiment.runs())
     figure = probe.per_class(summary, {row["run"]: {"coffee": 0.5, "rocket": None} for row in summary})
     assert figure.layout.yaxis.ticktext == ("coffee",) and all(trace.y == (0,) for trace in figure.data)
+    assert probe.classes_of({"a": {"coffee": 0.5, "rocket": None}, "b": {"coffee": 0.5, "rocket": None}}) == ["coffee"]
 
 
 def test_by_class_a_seed_that_was_run_twice_counts_once_and_a_class_that_a_run_lacks_is_left_out(experiment):

@@ -337,6 +337,14 @@ def test_two_sides_are_compared_class_by_class_and_image_by_image(forests):
     assert "rocket" not in ahead, "what one seed alone took it for"
 
 
+def test_a_run_that_stands_in_several_pairs_is_not_counted_as_several():
+    """Of SimCLR two trainings, each beside one of MoCo with either queue."""
+    synthetic.store(Store().root, methods=("moco", "simclr"), seeds=(0, 1), steps=20, axes={"moco.queue_size": [512, 1024]})
+    shown = "".join(element.proto.body for element in open_page().get("html"))
+    assert "of 4 pairs" in shown and "of 4</div>" not in shown
+    assert "in all 4 matched pairs" in texts(open_page())
+
+
 def test_of_many_classes_those_are_shown_that_differ_most(monkeypatch, forests):
     synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), steps=20)
     monkeypatch.setattr(images, "MAX_CLASSES", 5)

@@ -127,6 +127,13 @@ def titles(app: AppTest) -> list[str]:
     return [element.value for element in app.header]
 
 
+def test_a_method_that_gets_no_image_right_is_shown_too():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="none").runs()
+    results = run.results()
+    write_json(run.results_file, results | {of: results[of] | {"accuracy": 0.0} for of in ("linear", "knn")})
+    assert printed(open_page())[0].loc["BYOL", "linear probe"] == "0.0 %"
+
+
 def test_the_best_setting_of_a_method_is_shown_with_its_spread_and_n():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="two")
     app = open_page()

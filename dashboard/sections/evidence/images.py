@@ -86,7 +86,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
     a, b = asked.names[pair.a], asked.names[pair.b]
     n_runs = len(said.seed)  # a side; one that stands in several pairs counts in each
     held = [{match[side].id for of_seed in pair.matches.values() for match in of_seed} for side in (0, 1)]
-    pairs_said = " pairs" if min(map(len, held)) < n_runs else ""
+    of_these, trainings = (" pairs", "pairs") if min(map(len, held)) < n_runs else ("", "trainings")
 
     def verdict(who: str, predicted: np.ndarray, label: int) -> str:
         """What one side's runs took an image for, as HTML; with several runs, how many were right and the commonest mistake."""
@@ -95,7 +95,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         if n_runs == 1:
             return pictures.verdict(who, class_name(label), mistake)
         mark = pictures.RIGHT if 2 * right > n_runs else pictures.WRONG
-        return f"{mark} {escape(who)}: {right} of {n_runs}{pairs_said}" + (f", else {escape(mistake)}" if len(wrong) else "")
+        return f"{mark} {escape(who)}: {right} of {n_runs}{of_these}" + (f", else {escape(mistake)}" if len(wrong) else "")
 
     def card(k: int) -> str:
         index, label = int(said.index[k]), int(said.label[k])
@@ -111,8 +111,8 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         won = int((order == -n_runs).sum())
         draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
         shown = [k for k in np.lexsort((draw, order))[:PICTURES] if order[k] < 0]
-        every = "" if n_runs == 1 else f" in all {n_runs} matched trainings"
-        others = "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those in most trainings"
+        every = "" if n_runs == 1 else f" in all {n_runs} matched {trainings}"
+        others = "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those in most {trainings}"
         st.markdown(
             f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(won, 'image')} of "
             f"{len(said.label):,}{others}"
