@@ -27,12 +27,16 @@ def embedded(name: str = "photos", **settings):
     return experiment
 
 
+def lists(app) -> list[str]:
+    """The lists of pictures, as HTML."""
+    return [element.proto.body for element in app.get("html") if 'role="list"' in element.proto.body]
+
+
 def strips(app) -> dict[str, list[int]]:
     """What each list of pictures is called -> the indices of its images."""
-    bodies = [element.proto.body for element in app.get("html")]
     return {
         re.search(r'aria-label="([^"]*)"', body)[1]: [int(k) for k in re.findall(r"/thumb/photos/(\d+)\.png\?of=", body)]
-        for body in bodies
+        for body in lists(app)
     }
 
 
@@ -47,7 +51,7 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
     pick = sorted(index[[3, 20, 41]].tolist())
     app = open_page("embeddings", experiment="photos", embeddings_pick=",".join(map(str, pick)))
     assert sorted(strips(app)["Selected images"]) == pick
-    (body,) = [element.proto.body for element in app.get("html")]
+    (body,) = lists(app)
     for run in experiment.runs():
         kept = arrays(run)
         title = {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}[run.config.method]
