@@ -10,7 +10,7 @@ import yaml
 from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims import Claim, Evidence, Verdict, along, judge
-from sslcore.analysis.claims.evidence import AUGMENTATIONS, kinds
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, kinds, unequal
 from sslcore.analysis.claims.pair import _looks, cost_ratio
 from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import more_seeds, over_seeds
@@ -411,7 +411,8 @@ def runs_along(seeds, **at) -> list[ablation.Entry]:
 def test_where_runs_stand_is_not_unequal():
     few, many = {"epochs": 9}, {"epochs": 5}
     beside = Evidence([*runs_along((0,), byol=((32, 64), few)), *runs_along((0,), moco=((32, 128), many))], [])
-    assert beside.unequal("batch_size", ["byol", "moco"], "linear") == ["epochs"]
+    found = beside.curves("batch_size", ["byol", "moco"], "linear")
+    assert unequal("batch_size", found.values()) == ["epochs"]
 
 
 def test_neither_a_place_a_line_nor_a_seed_that_lacks_some_takes_the_others_with_it():
@@ -426,7 +427,11 @@ def test_neither_a_place_a_line_nor_a_seed_that_lacks_some_takes_the_others_with
     assert choice([*grid, *runs_along((0,), byol=((128,), many))]) == ([0, 1, 2], [32, 64], (1, 1), ([128], [], 0))
     assert choice([*grid, *runs_along((3,), byol=((32,), many))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [3], 0))
     assert choice([*grid, *runs_along((0,), byol=((32, 64), few))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [], 1))
-    assert choice([*grid, *runs_along((0, 1), byol=((32, 64), few))]) == ([0, 1], [32, 64], (2, 2), ([], [2], 0))
+    assert choice([*grid, *runs_along((0, 1), byol=((32, 64), few))]) == ([0, 1, 2], [32, 64], (1, 1), ([], [], 1))
+    both = [*runs_along((0, 1, 2, 3), byol=((32, 64), many)), *runs_along((0, 1, 2), byol=((32, 64), few))]
+    assert choice(both) == ([0, 1, 2], [32, 64], (2, 2), ([], [3], 0))
+    wider = [*grid, *runs_along((0, 1, 2), byol=((32, 64), few)), *runs_along((0, 1, 2), byol=((32, 64, 128), {"epochs": 7}))]
+    assert choice(wider) == ([0, 1, 2], [32, 64], (3, 3), ([128], [], 0)), "one line's further place costs no other line"
     half = [*grid, *runs_along((3, 4, 5, 6), byol=((32,), many))]
     assert choice(half)[:2] == ([0, 1, 2], [32, 64]), "seven seeds at one place are no curve"
     settings = [one for epochs in (6, 7, 8) for one in runs_along((0,), byol=((32, 64), {"epochs": epochs}))]
@@ -435,6 +440,8 @@ def test_neither_a_place_a_line_nor_a_seed_that_lacks_some_takes_the_others_with
     assert choice(three, enough=3)[:2] == ([0], [32, 64, 128]), "what needs three values gets them"
     needed = [*grid, *runs_along((0,), byol=((128,), many))]
     assert choice(needed, needed=[128]) == ([0], [32, 64, 128], (1, 1), ([], [1, 2], 0)), "what a claim is about stays"
+    apart = [*grid, *runs_along((0,), byol=((16, 128), few))]
+    assert choice(apart, needed=[128])[1:] == ([16, 128], (1, 1), ([32, 64], [1, 2], 1)), "in whichever line it is"
 
 
 def test_methods_are_held_against_each_other_at_the_places_of_both_and_what_is_left_out_is_said():

@@ -144,9 +144,9 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
     methods = set().union(*(part.about for part in claim.parts))
     lines = {
-        method: own
+        method: [line for line in own if len({cell.at for cell in line}) > 1]
         for method, own in evidence.lines(claim.axis).items()
-        if method in methods and len({cell.at for cell in own[0]}) > 1
+        if method in methods
     }
     cells = [
         replace(cell, rest=tuple(one for one in cell.rest if len(own) > 1 or one[0] == "dataset"))

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from sslcore.analysis import ablation
-from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence, unequal
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
@@ -140,14 +140,14 @@ class SensitivityOrder(AlongAxis):
         return [*([] if self.start is None else [self.start]), *self.at]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        curves = self.curves(evidence, self.methods)
+        curves, found = self.curves(evidence, self.methods), self.along(evidence, self.methods)
         drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
         return [
             step_of(
                 f"{title(a)} loses more than {title(b)} "
                 f"{'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}",
                 _less(drops[a], drops[b]),
-                unequal=evidence.unequal(self.axis, [a, b], self.measure),
+                unequal=unequal(self.axis, [found[a], found[b]]),
             )
             for a, b in zip(self.methods, self.methods[1:])
         ]
@@ -182,7 +182,7 @@ class GainMore(AlongAxis):
                 step_of(
                     f"{title(method)} gains more than {title(self.than)} from {of}",
                     _less(gains[method], gains[self.than]),
-                    unequal=evidence.unequal(self.axis, [method, self.than], self.measure),
+                    unequal=unequal(self.axis, self.along(evidence, [method, self.than]).values()),
                 )
             )
         return found

@@ -1,5 +1,6 @@
 """The runs that claims are held against, laid out along an axis."""
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,8 @@ class Along(NamedTuple):
     """A method along an axis."""
 
     curve: Curve
-    on: DataSets  # of the lines that it is the mean over
+    lines: list[list[ablation.Cell]]  # that it is the mean over, on the curve's places
+    on: DataSets  # of these
     runs: tuple[int, int]  # of a seed on a place: the fewest and the most
     left_out: tuple[list[Any], list[int], int]  # places, seeds, and how many lines, of which others lack some
 
@@ -59,18 +61,12 @@ class Evidence:
             self._cells[axis] = ablation.cells(self.entries, ["augment" if axis == AUGMENTATIONS else axis])
         return self._cells[axis]
 
-    def lines(self, axis: str, on: DataSets | None = None) -> dict[str, list[list[ablation.Cell]]]:
-        """By method, the lines that count: those on the most places of the axis, all of them on the same ones.
-
-        `on`: the data sets whose lines are looked at; None for all.
-        """
+    def lines(self, axis: str) -> dict[str, list[list[ablation.Cell]]]:
+        """By method, its lines along the axis: their cells that stand somewhere on it."""
         found: dict[str, list[list[ablation.Cell]]] = {}
         for (method, _), own in ablation.lines(self.cells(axis)).items():
-            if on is None or data_set(own, axis) in on:
-                found.setdefault(method, []).append([cell for cell in own if place(cell, axis) is not None])
-        for method, lines in found.items():
-            widest = max(({place(cell, axis) for cell in line} for line in lines), key=len)
-            found[method] = [line for line in lines if {place(cell, axis) for cell in line} == widest]
+            if placed := [cell for cell in own if place(cell, axis) is not None]:
+                found.setdefault(method, []).append(placed)
         return found
 
     def curve(self, axis: str, method: str, measure: str) -> Curve:
@@ -96,23 +92,6 @@ class Evidence:
             }
         return found
 
-    def unequal(self, axis: str, methods: Sequence[str], measure: str) -> list[str]:
-        """The options, beside the axis, of which each of the methods has its own in the lines of `curves`."""
-        on = frozenset.union(*(along.on for along in self.curves(axis, methods, measure).values()))
-        lines = self.lines(axis, on)
-        configs = {
-            method: [entry.config for line in lines[method] for cell in line for entry in cell.entries] for method in methods
-        }
-        along = ["augment" if axis == AUGMENTATIONS else axis]
-        return [
-            name
-            for name in OPTIONS
-            if name not in ("method", "dataset", "seed", *WATCHING)
-            and not lies_on(name, along)
-            and not any(is_anothers(name, method) for method in methods)
-            and len({frozenset(get(config, name) for config in own) for own in configs.values()}) > 1
-        ]
-
     def curve_on(
         self,
         on: DataSets | None,
@@ -126,15 +105,15 @@ class Evidence:
     ) -> Along:
         """The method's measure along the axis, of seeds that have every place, in the same lines.
 
-        Of all such choices it is the one of the most runs, so that no place, line or seed that lacks some takes the others with
-        it; but one of `enough` places goes before others, and then one of several seeds. `needed`: places that stay, if
-        any run has them. `among`: places that are looked at; None for all. `floor`: a measure that is subtracted, run by run;
-        runs without it are left out.
+        Of all such choices it is the one that tells most (`_that_tells_most`), so that no place, line or seed that lacks some
+        takes the others with it. `on`, `among`: the data sets and the places that are looked at; None for all. `floor`: a
+        measure that is subtracted, run by run; runs without it are left out. `needed`: places that go before others. `enough`:
+        so many places do.
 
         Where several lines count, or several cells stand on one place, a seed's values are means over them, in which each data
         set counts alike, however many lines are on it.
         """
-        lines = self.lines(axis, on).get(method, [])
+        lines = [own for own in self.lines(axis).get(method, []) if on is None or data_set(own, axis) in on]
         stacked: list[Line] = []
         measured: set[Any] = set()  # places
         for own in lines:
@@ -144,7 +123,7 @@ class Evidence:
                 measured |= {at} if values else set()
                 if values and (among is None or at in among):
                     stacked[-1].setdefault(at, []).append(values)
-        places, seeds, of = _of_the_most_runs(stacked, needed, enough)
+        places, seeds, of = _that_tells_most(stacked, needed, enough)
         sets = [data_set(lines[k], axis) for k in of]
         weights = [1 / sets.count(one) for one in sets]
 
@@ -159,31 +138,35 @@ class Evidence:
             sum(any(line.values()) for line in stacked) - len(of),
         )
         curve = {seed: {at: value(seed, at) for at in order} for seed in seeds}
-        return Along(curve, frozenset(sets), (min(runs), max(runs)), left_out)
+        chosen = [[cell for cell in lines[k] if place(cell, axis) in places] for k in of]
+        return Along(curve, chosen, frozenset(sets), (min(runs), max(runs)), left_out)
 
 
 Choice = tuple[set[Any], list[int], tuple[int, ...]]  # places, seeds, numbers of lines
 
 
-def _of_the_most_runs(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
-    """A choice, such that each seed has a run in every cell on these places in each of these lines: see `curve_on`.
+def _that_tells_most(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
+    """The choice such that each seed has a run in every cell on these places in each of these lines, and that tells most.
 
-    Places are left out where the fewest seeds have them, but for those `needed`.
+    First come the places that are `needed`, then `enough` of them, then several seeds; then places and seeds beyond the
+    first, which is neither a difference nor an interval, each times the lines. Looked at are the places of a line, and of
+    these those that the most seeds have.
     """
 
     def worth(choice: Choice) -> tuple[int, ...]:
+        has = len(choice[0].intersection(needed))
         places, seeds, of = map(len, choice)
-        return min(places, enough), min(seeds, 2), places * seeds * of, seeds
+        return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * of, seeds, places, of
 
     seeds_at = {at: len(_seeds([{at: line.get(at, [])} for line in lines])) for line in lines for at in line}
     best: Choice = set(), [], ()
-    for least in sorted(set(seeds_at.values())):
-        places = {at for at, seeds in seeds_at.items() if seeds >= least or at in needed}
+    for own, least in itertools.product(dict.fromkeys(map(frozenset, lines)), sorted(set(seeds_at.values()))):
+        places = {at for at in own if seeds_at[at] >= least or at in needed}
         whole = {
             seed: {k for k, line in enumerate(lines) if all(seed in cell for at in places for cell in line.get(at, [{}]))}
             for seed in sorted(_seeds(lines))
         }
-        for of in sorted({tuple(sorted(of)) for of in whole.values() if of}):
+        for of in sorted({tuple(sorted(of)) for of in whole.values() if of and places}):
             found = places, [seed for seed in whole if whole[seed].issuperset(of)], of
             best = max(best, found, key=worth)
     return best
@@ -198,6 +181,21 @@ def _values(cell: ablation.Cell, measure: str, floor: str) -> Iterator[tuple[int
     for entry in cell.entries:
         value, below = entry.numbers[measure], entry.numbers[floor] if floor else 0.0
         yield entry.config.seed, None if value is None or below is None else value - below
+
+
+def unequal(axis: str, sides: Iterable[Along]) -> list[str]:
+    """The options, beside the axis, of which each of some methods has its own along it."""
+    configs = [[entry.config for line in along.lines for cell in line for entry in cell.entries] for along in sides]
+    methods = {config.method for own in configs for config in own}
+    on_axis = ["augment" if axis == AUGMENTATIONS else axis]
+    return [
+        name
+        for name in OPTIONS
+        if name not in ("method", "dataset", "seed", *WATCHING)
+        and not lies_on(name, on_axis)
+        and not any(is_anothers(name, method) for method in methods)
+        and len({frozenset(get(config, name) for config in own) for own in configs}) > 1
+    ]
 
 
 def data_set(line: Sequence[ablation.Cell], axis: str) -> str:
