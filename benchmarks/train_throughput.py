@@ -29,7 +29,7 @@ from sslcore.convolution import plain
 from sslcore.encoders import build_encoder
 from sslcore.profiling import Aloud
 from sslcore.train import make_ready
-from sslcore.training import Training, pick_precision
+from sslcore.training import Training, named, pick_precision
 
 METHODS = ("moco", "simclr", "byol")
 
@@ -175,7 +175,7 @@ def main() -> None:
             speed = {name: args.batch * args.steps / s for name, s in take_turns(turns, args.rounds, clock).items()}
             for side in turns.values():
                 side.end()
-            precision = str(pick_precision(config, DEVICE)).removeprefix("torch.")
+            precision = named(pick_precision(config, DEVICE))
             ratios = [f"{speed[name] / speed['lightly']:.1f}" for name in turns if name != "lightly"]
             rows.append([encoder, method, precision, *(f"{speed[name]:,.0f}" for name in turns), *ratios])
             columns = [

@@ -148,14 +148,13 @@ def _widget(name: str, *, placeholder: str, **common: Any) -> Any:
     return st.text_input(label(name), placeholder=placeholder, **common)
 
 
-def number(title: str, kind: type, value: int | float | None = None, **common: Any) -> int | float | None:
+def number(title: str, kind: type, **common: Any) -> int | float | None:
     """What was typed for a number, whatever it is, so that it can be refused beside its field.
 
     Given bounds, or a whole step, a browser would keep what is beyond them to itself, or cut it, and the form go on with another
     number than it shows.
     """
-    first = None if value is None else float(value)
-    typed = st.number_input(title, value=first, step=1.0 if kind is int else 0.01, format="%g", **common)
+    typed = st.number_input(title, value=None, step=1.0 if kind is int else 0.01, format="%g", **common)
     return int(typed) if kind is int and typed is not None and float(typed).is_integer() else typed
 
 

@@ -42,7 +42,7 @@ def keep_previous(run: Run) -> None:
 def _size(kept: Any) -> int:
     """Bytes of the tensors in it, nearly all that there is to write."""
     if isinstance(kept, torch.Tensor):
-        return kept.numel() * kept.element_size()
+        return kept.nbytes
     return sum(map(_size, kept.values() if isinstance(kept, dict) else kept)) if isinstance(kept, (dict, list, tuple)) else 0
 
 

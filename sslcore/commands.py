@@ -196,7 +196,7 @@ def stop(args: argparse.Namespace) -> int:
     from sslcore import launch
     from sslcore.launch.slurm.client import Unanswered
 
-    runs, code, unanswered = chosen(args, ACTIVE, "nothing to stop"), 0, None
+    runs, code, unanswered, alone = chosen(args, ACTIVE, "nothing to stop"), 0, None, None
     for run in sorted(runs, key=lambda run: run.status().state != "queued"):  # else the next would start as one ends
         status = run.status()
         if unanswered and status.state == "queued" and status.engine == "slurm":
@@ -205,6 +205,9 @@ def stop(args: argparse.Namespace) -> int:
             launch.stop(run)
         except Unanswered as error:  # those that train can be stopped all the same
             unanswered = error
+        except launch.NoAgent as error:  # it was asked all the same, and so are the others
+            print(f"{run.id}: asked to stop")
+            alone = error
         except ValueError as error:
             refused = run.status().state in ACTIVE  # else it ended meanwhile
             print(error, file=sys.stderr if refused else sys.stdout)
@@ -213,6 +216,8 @@ def stop(args: argparse.Namespace) -> int:
             print(f"{run.id}: {'stopped' if run.status().state == 'stopped' else 'stopping, once it has kept a checkpoint'}")
     if unanswered:
         raise RuntimeError(f"{unanswered}. Its jobs that wait cannot be taken out now; stop them when it does")
+    if alone:
+        raise RuntimeError(f"runs were asked to stop, and what does not do so is not ended by force: {alone}")
     return code
 
 
@@ -222,9 +227,15 @@ def resume(args: argparse.Namespace) -> int:
     runs = chosen(args, (*RESUMABLE, "queued"), "nothing to resume")
     for run in runs:
         launch.check_resumable(run, args.engine)
+    alone = None
     for run in runs:
-        launch.resume(run, args.engine)
+        try:
+            launch.resume(run, args.engine)
+        except launch.NoAgent as error:  # it is queued all the same, and so are the others
+            alone = error
         print(f"{run.id}: queued")
+    if alone:
+        raise alone
     return 0
 
 

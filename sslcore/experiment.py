@@ -391,7 +391,7 @@ class Experiment:
         try:
             _make_runs(temporary, configs, engine)
             for name in configs:
-                if (self.path / name).exists():
+                if os.path.lexists(self.path / name):
                     raise FileExistsError(f"{self.name}/{name} is there already")
                 path = _into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already")
                 added.append(path)  # what is in place must be known
@@ -462,7 +462,7 @@ class Store:
         """`wanted` as a folder name, with a number where it is taken."""
         base = folder_name(wanted) or "experiment"
         name, number = base, 2
-        while (self.root / name).exists():
+        while os.path.lexists(self.root / name):  # a link to a disk that is not there has its name, too
             name, number = f"{base}-{number}", number + 1
         return name
 
@@ -491,7 +491,7 @@ class Store:
         Raises FileExistsError where the name is taken, NotADirectoryError where the store is no folder.
         """
         self.make_place()
-        if (self.root / name).exists():
+        if os.path.lexists(self.root / name):
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
         temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))
         try:

@@ -84,4 +84,4 @@ def step_bytes(config: RunConfig, images: int, classes: int, precision: torch.dt
 
 
 def size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return sum(tensor.nbytes for tensor in tensors)

@@ -61,13 +61,17 @@ def process_name(pid: int) -> str | None:
 
 
 def lives(name: str) -> bool | None:
-    """Whether that very process runs; None where it is another machine's, or of this one before it was restarted."""
+    """Whether that very process runs; None where that cannot be seen from here, as of another machine's."""
     here, pid = name.split("/")[:-2], name.split("/")[-2:-1]
     if here != _here().split("/"):
         return None
     try:
-        return process_name(int(pid[0])) == name and psutil.Process(int(pid[0])).status() != psutil.STATUS_ZOMBIE
-    except (ValueError, psutil.Error):
+        if (now := process_name(int(pid[0]))) is None:
+            os.kill(int(pid[0]), 0)
+        return now == name and psutil.Process(int(pid[0])).status() != psutil.STATUS_ZOMBIE
+    except PermissionError:
+        return None  # another user's, which /proc hides (hidepid)
+    except (ValueError, OverflowError, OSError, psutil.Error):
         return False
 
 
@@ -78,7 +82,7 @@ def process_is(pid: int | None, started: float | None) -> bool:
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except (ValueError, OverflowError, psutil.Error):  # the first two of a number that no process can have
+    except (TypeError, ValueError, OverflowError, psutil.Error):  # the first three of what no process can have
         return False
 
 
@@ -166,7 +170,9 @@ class Claim:
             with room_for(self.file, len(self.content)):
                 own.write_bytes(self.content)
             os.link(own, self.file)
-        except (FileExistsError, FileNotFoundError):  # another process has it, and may have swept `own` away
+        except FileExistsError:  # another process has it; or this one, where NFS asked twice and heard the second answer
+            return not self.lost()
+        except FileNotFoundError:  # another process has it, and has swept `own` away
             return False
         except OSError as error:
             if error.errno not in NO_LINKS:

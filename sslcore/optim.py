@@ -47,7 +47,8 @@ class LARS(Uncompiled, torch.optim.Optimizer):
     """Layer-wise adaptive rate scaling (You et al. 2017, algorithm 1), with the learning rate outside of the velocity.
 
     A layer's step is scaled by `trust` |w| / |g|, where g includes the weight
-    decay; groups with adapt=False (biases, BatchNorm) take a plain momentum step.
+    decay, as in SimCLR's code (algorithm 1 adds the lengths of the two);
+    groups with adapt=False (biases, BatchNorm) take a plain momentum step.
 
     `trust` is 0.02, as in recipes for CIFAR-10 (solo-learn's); the code of SimCLR and BYOL has 0.001, so of their
     learning rates a twentieth makes the same step of a layer (biases and BatchNorm then move a twentieth of theirs).
@@ -98,8 +99,8 @@ def follow(average: nn.Module, network: nn.Module, momentum: float) -> None:
 
 
 def cosine_momentum(step: int, total: int, start: float) -> float:
-    """BYOL's target momentum (Grill et al. 2020, section 3.3): from `start` to 1 over `total` steps."""
-    return 1 - (1 - start) * (math.cos(math.pi * step / total) + 1) / 2
+    """BYOL's target momentum (Grill et al. 2020, section 3.3): from `start` to 1 over `total` steps; 0 stays 0 (Table 5)."""
+    return 0.0 if start == 0 else 1 - (1 - start) * (math.cos(math.pi * step / total) + 1) / 2
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

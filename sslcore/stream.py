@@ -72,12 +72,11 @@ class Streamed:
 def in_order(images: Images, device: torch.device, size: int) -> Iterator[Tensor]:
     """All images, uint8 (n, S, S, 3), `size` at a time, each piece valid until the next."""
     reader = Reader(images, device)
-    pieces = [np.arange(start, min(start + size, len(images))) for start in range(0, len(images), size)]
-    coming = reader.read(pieces[0]) if pieces else None
-    for ahead in [*pieces[1:], None]:
-        if coming is None:
-            return
-        now, coming = coming, None if ahead is None else reader.read(ahead)
+    starts = range(0, len(images), size)
+    reads = (reader.read(np.arange(start, min(start + size, len(images)))) for start in starts)
+    coming = next(reads, None)
+    while coming:
+        now, coming = coming, next(reads, None)
         yield reader.arrived(now)
 
 

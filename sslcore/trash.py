@@ -3,7 +3,9 @@
 Beside a run, .experiment.json says of which experiment it was: another may have the name by the time it is put back.
 """
 
+import errno
 import os
+import resource
 import shutil
 import tempfile
 import time
@@ -42,8 +44,10 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
     with suppress(FileExistsError):
         trash.mkdir()
         trash.chmod(trash.stat().st_mode | 0o755)  # whatever the umask: others list the store's experiments, and these below them
+    runs = [thing] if isinstance(thing, Run) else thing.runs()
+    _let_open(2 * len(runs))
     with ExitStack() as held:
-        for run in [thing] if isinstance(thing, Run) else thing.runs():
+        for run in runs:
             try:
                 held.enter_context(run.hold())
             except BlockingIOError:
@@ -54,12 +58,29 @@ def discard(store: Store, thing: Experiment | Run) -> Path:
         kept.parent.mkdir(exist_ok=True)
         if isinstance(thing, Run):
             write_json(kept.with_name(OF), {"created": thing.experiment.spec().created})
-        thing.path.rename(kept)
+        try:
+            thing.path.rename(kept)
+        except OSError as error:
+            shutil.rmtree(folder)
+            if error.errno == errno.EXDEV:  # a run of an experiment that is a link
+                raise OSError(
+                    f"{thing.id} lies on another disk than the store, and so out of reach of its trash; {thing.path.resolve()} "
+                    "can be deleted by hand"
+                ) from None
+            raise
         if kept.is_symlink():  # a relative link would point elsewhere from here
             target = os.path.join(thing.path.parent, os.readlink(kept))
             kept.unlink()
             kept.symlink_to(os.path.normpath(target))
         return kept
+
+
+def _let_open(count: int) -> None:
+    """Let this process have so many more files open, as far as it may: each run that is held takes two."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = max(soft, count + 256)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def contents(store: Store) -> list[Discarded]:
@@ -92,7 +113,7 @@ def restore(store: Store, discarded: Discarded) -> Experiment | Run:
     """
     thing = discarded.thing
     if isinstance(thing, Experiment):
-        taken = (store.root / thing.name).exists()
+        taken = os.path.lexists(store.root / thing.name)
         back = store.experiment(store.free_name(thing.name) if taken else thing.name)
     else:
         back = store.experiment(thing.path.parent.name).run(thing.name)
@@ -104,7 +125,7 @@ def restore(store: Store, discarded: Discarded) -> Experiment | Run:
                 f"the experiment {back.experiment.name} in the store is not the one that {thing.id} is of; rename its folder, "
                 "and put that one back under its name first"
             )
-        if back.path.exists():
+        if os.path.lexists(back.path):
             raise ValueError(f"there is a run {back.id} again; rename it first")
     thing.path.rename(back.path)
     thing.path.with_name(OF).unlink(missing_ok=True)

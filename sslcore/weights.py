@@ -29,7 +29,7 @@ def write(run: Run, encoder: nn.Module, views: Views) -> None:
         "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
     }
     weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
-    with replacing(run.encoder_file, size=sum(w.numel() * w.element_size() for w in weights.values())) as temporary:
+    with replacing(run.encoder_file, size=sum(w.nbytes for w in weights.values())) as temporary:
         save_file(weights, temporary, metadata)
         sort_metadata(temporary)
 

@@ -328,6 +328,27 @@ def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_is_at_w
     until(lambda: run.status().state == "finished")
 
 
+def test_what_this_machine_cannot_train_is_not_refused_in_the_name_of_one_that_may(lab):
+    (run,) = lab.runs(device="cuda", a="finish")
+    run.update_status(queued_on="elsewhere")
+    here = Agent(lab.store)
+    here.folder.mkdir(parents=True)
+    assert here.look() and run.status().state == "queued"
+    assert not here.look(), "and keeps nobody here awake"
+    run.update_status(queued_on=socket.gethostname())
+    here.broken.clear()
+    here.look()
+    assert run.status().state == "failed"
+
+
+def test_the_agent_of_a_store_takes_no_orders_of_a_copy(tmp_path):
+    working = Agent(Store(tmp_path / "store"))
+    working.folder.mkdir(parents=True)
+    working.announce()
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    assert launch.agent_alive(working.store) and not launch.agent_alive(Store(tmp_path / "copy"))
+
+
 def test_an_agent_shows_other_machines_that_it_lives(tmp_path):
     working = Agent(Store(tmp_path))
     working.folder.mkdir(parents=True)
@@ -657,6 +678,19 @@ def test_a_driver_that_fails_once_is_asked_again(tmp_path, monkeypatch):
     monkeypatch.setitem(kept, "ASK_AGAIN_SECONDS", 0.0)
     assert [gpu.visible for gpu in gpus()] == ["GPU-aa"] == [gpu.visible for gpu in gpus()]
     assert len(asked.read_text()) == TRIES + 1, "an answer is kept"
+
+
+def test_a_driver_that_hangs_is_not_asked_again_at_once(monkeypatch):
+    kept, asked = gpus.__globals__, []
+
+    def hangs(command, **_):
+        asked.append(command)
+        raise subprocess.TimeoutExpired(command, 30)
+
+    monkeypatch.setitem(kept, "_listed", [])
+    monkeypatch.setitem(kept, "_refused_at", -math.inf)
+    monkeypatch.setattr(subprocess, "run", hangs)
+    assert gpus() == () == gpus() and len(asked) == 1
 
 
 def test_a_part_of_a_gpu_is_a_device():

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +295,29 @@ def test_where_no_agent_comes_up_the_runs_are_queued_and_the_shell_says_so(store
     told = capsys.readouterr().err
     assert "photos is there and its runs are queued" in told and f"agent --root {store.root})" in told
     assert len(store.experiments()) == 1 and {run.status().state for run in store.runs()} == {"queued"}
+
+
+@pytest.mark.parametrize("command", ["stop", "resume"])
+def test_where_no_agent_comes_up_all_runs_are_asked_all_the_same(store, capsys, monkeypatch, command):
+    def refused(store):
+        raise launch.NoAgent("it is another user's")
+
+    monkeypatch.setattr("sslcore.launch.start", refused)
+    runs = synthetic.store(store.root, ("moco",), (0, 1, 2)).runs()
+    for run in runs:
+        run.results_file.unlink()
+        run.update_status(
+            state="running" if command == "stop" else "stopped",
+            engine="slurm" if command == "stop" else None,
+            host="node",
+            heartbeat=time.time(),
+        )
+    assert main([command, *(run.id for run in runs)]) == 1
+    assert "it is another user's" in capsys.readouterr().err
+    if command == "stop":
+        assert all(run.stop_file.exists() for run in runs)
+    else:
+        assert {run.recorded_status().state for run in runs} == {"queued"}
 
 
 def test_all_problems_are_told_at_once_in_one_line(store, capsys):

@@ -50,6 +50,5 @@ def test_torch_and_numba_keep_to_it_unless_one_has_chosen(tmp_path):
         command = [sys.executable, "-c", COUNTS, str(quota), *of_the_run]
         return subprocess.run(command, env=own | chosen, capture_output=True, text=True, check=True).stdout.split()
 
-    assert threads() == ["1", "1"]
     assert threads(OMP_NUM_THREADS="2") == ["2", "1"]
     assert threads("1", OMP_NUM_THREADS="2", NUMBA_NUM_THREADS="2") == ["1", "1"], "the run's own setting is the nearest"

@@ -20,7 +20,7 @@ from sslcore.training import Training, channel_statistics, initial, pick_precisi
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
-STEPS, FEW_STEPS = 10, 3  # of the methods as they are, and of their variants
+STEPS, FEW_STEPS = 7, 3  # of the methods as they are, and of their variants
 WORLD = 2
 COMMON = {
     "image_size": 16,
@@ -57,7 +57,7 @@ def steps(dataset: str, devices: int) -> dict[str, dict]:
         losses, gradient, views = [], {}, training.views
         if config.micro_batch_size:
             training.method.eval()  # BatchNorm sees the micro-batches of all processes together, and one process's alone
-        training.method.double()  # in float32 ten steps multiply the last digit's noise
+        training.method.double()  # in float32 some steps multiply the last digit's noise
         training.views = lambda images, second=False, views=views: views(images, second).double()
         for _ in range(STEPS if name == config.method else FEW_STEPS):
             loss, rows = training.take_step()
@@ -107,7 +107,7 @@ def double(shapes, tmp_path_factory):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_take_the_steps_of_one(single, double, case):
-    """Loss, gradient and ten steps to 1e-5: gathered rows, labels, queue, shuffled keys, augmentations, BatchNorm."""
+    """Loss, gradient, and steps of more than an epoch: gathered rows, labels, queue, shuffled keys, augmentations, BatchNorm."""
     for one in (rank[case] for rank in double):
         torch.testing.assert_close(one, single[case], atol=1e-5, rtol=1e-5)
     for name, value in double[0][case]["state"].items():  # both ranks hold the same, the queue included

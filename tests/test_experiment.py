@@ -1,8 +1,10 @@
 """The experiment folder: whole or not at all, readable whatever happened to its writer."""
 
+import errno
 import json
 import math
 import os
+import resource
 import shutil
 import stat
 import threading
@@ -375,7 +377,41 @@ def test_an_experiment_that_is_a_link_comes_back_from_the_trash(store, run, tmp_
     assert trash.restore(store, lost).runs()[0].config == run.config and (tmp_path / "elsewhere").is_dir()
 
 
-@pytest.mark.parametrize("pid", [-1, 0, 10**30])
+def test_the_name_of_a_link_to_a_disk_that_is_not_there_is_taken(store, run, tmp_path):
+    for name in ("away", "away-2"):
+        (store.root / name).symlink_to(tmp_path / "no disk")
+    assert store.free_name("away") == "away-3"
+    with pytest.raises(FileExistsError):
+        store.create("away", Spec(), {})
+    kept = trash.discard(store, run.experiment)
+    run.experiment.path.symlink_to(tmp_path / "no disk")
+    (discarded,) = trash.contents(store)
+    assert trash.restore(store, discarded).name == f"{kept.name}-2"
+
+
+def test_a_run_on_another_disk_cannot_go_to_the_trash_and_it_is_said_why(store, run, monkeypatch):
+    def elsewhere(*_):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(Path, "rename", elsewhere)
+    with pytest.raises(OSError, match=r"lies on another disk.*by hand"):
+        trash.discard(store, run)
+    assert run.exists() and not any((store.root / ".trash").iterdir())
+
+
+def test_an_experiment_of_more_runs_than_files_may_be_open_can_be_deleted(store):
+    experiment = store.create("many", Spec(), {f"r{k}": resolve({"seed": k}) for k in range(60)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    now = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now + 60, hard))
+    try:
+        trash.discard(store, experiment)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert not experiment.exists()
+
+
+@pytest.mark.parametrize("pid", [-1, 0, 10**30, "12"])
 def test_a_number_that_no_process_has_is_a_process_that_is_gone(run, pid):
     run.write_status(Status(state="running", host=os.uname().nodename, pid=pid, pid_started=1.0))
     assert run.status().state == "interrupted"

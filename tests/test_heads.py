@@ -101,11 +101,17 @@ def test_what_is_learnt_by_heart_is_no_knowledge():
     assert all(task["h"] == pytest.approx(task["chance"], abs=0.12) for task in told.values())
 
 
-def test_a_set_with_a_single_coloured_image_is_asked_for_colour_and_one_without_test_images_for_nothing():
+def test_colour_is_asked_of_images_that_have_some_and_nothing_where_there_are_no_test_images():
     data = datasets.load("digits", 8)
     few = replace(data, x_train=data.x_train[:40].copy(), x_test=data.x_test[:20], y_train=None, y_test=None, classes=())
-    few.x_train[3, 0, 0, 2] ^= 255  # its blue alone
-    assert set(forgets(nn.Flatten(), nn.Identity(), few, 60, views(), torch.float32)) == {*OF_COLOUR, *OF_ORIENTATION}
+    few.x_train[[3, 5, 8, 9], 0, 0, 2] ^= 255  # their blue alone
+    assert set(forgets(nn.Flatten(), nn.Identity(), few, 60, views(), torch.float32)) == {*OF_ORIENTATION}
+    few = replace(few, x_test=few.x_test.copy())
+    few.x_test[[0, 1, 2], 7, 7, 0] ^= 255
+    told = forgets(nn.Flatten(), nn.Identity(), few, 60, views(), torch.float32)
+    assert {task: (of["n_train"], of["n_test"]) for task, of in told.items()} == (
+        dict.fromkeys(OF_COLOUR, (4, 3)) | dict.fromkeys(OF_ORIENTATION, (40, 20))
+    )
     untested = replace(few, x_test=data.x_test[:0])
     assert forgets(nn.Flatten(), nn.Identity(), untested, 60, views(), torch.float32) == {}
 

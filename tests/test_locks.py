@@ -39,7 +39,35 @@ def test_a_process_is_known_by_its_start_whoever_has_its_pid_and_lives_no_more_o
     assert locks.lives(name) is False
 
 
+def test_of_another_users_process_that_proc_hides_only_its_heartbeat_can_tell(monkeypatch):
+    """hidepid: there is no /proc/7 to see, and a signal is not permitted."""
+
+    def kill(pid: int, signum: int) -> None:
+        raise error
+
+    name = f"{locks._here()}/7/12345"
+    monkeypatch.setattr(locks, "process_name", lambda pid: None)
+    monkeypatch.setattr(os, "kill", kill)
+    error = PermissionError()
+    assert locks.lives(name) is None
+    error = ProcessLookupError()
+    assert locks.lives(name) is False
+
+
 # -- What the dead left ----------------------------------------------------------------
+
+
+def test_a_claim_that_was_made_though_the_file_system_says_it_was_there_is_held(tmp_path, monkeypatch):
+    """link(2): NFS may ask its server twice, and tell the second answer."""
+    link = os.link
+
+    def twice(*names) -> None:
+        link(*names)
+        link(*names)
+
+    monkeypatch.setattr(os, "link", twice)
+    with locks.holding(tmp_path), pytest.raises(BlockingIOError), locks.holding(tmp_path):
+        pass
 
 
 def test_a_claim_that_another_has_by_now_is_lost_and_stays_his_and_a_folder_that_moved_is_let_go_where_it_lies(tmp_path):

@@ -28,7 +28,7 @@ def test_the_learning_rate_rises_once_to_its_peak_and_falls_towards_zero(total, 
     assert learning_rate(total, total, warmup, peak) == pytest.approx(0, abs=1e-9)
 
 
-def test_the_scaling_rules_are_the_papers():
+def test_the_learning_rate_follows_the_batch_size():
     assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="linear").peak_learning_rate == pytest.approx(1.2)
     assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="sqrt").peak_learning_rate == pytest.approx(0.6)
     assert RunConfig(learning_rate=0.3, batch_size=1024, lr_scaling="none").peak_learning_rate == pytest.approx(0.3)
@@ -38,6 +38,7 @@ def test_byols_momentum_is_its_formula():
     assert cosine_momentum(0, 100, 0.99) == pytest.approx(0.99)
     assert cosine_momentum(50, 100, 0.99) == pytest.approx(1 - 0.01 * (math.cos(math.pi / 2) + 1) / 2)
     assert cosine_momentum(100, 100, 0.99) == 1
+    assert {cosine_momentum(step, 100, 0) for step in range(101)} == {0}, "a copy stays one (Table 5)"
 
 
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])

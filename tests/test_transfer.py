@@ -54,6 +54,13 @@ def test_a_data_set_has_one_entry_from_whatever_folder_it_is_named(run, tmp_path
     assert run.results()["transfer"] == {"elsewhere": {"linear": None}, str(tmp_path / "a.npz"): {"linear": {"accuracy": 0.2}}}
 
 
+def test_results_that_cannot_be_read_now_are_not_written_over(run):
+    run.results_file.write_text(torn := '{"linear": {"accur')
+    with pytest.raises(ValueError, match=r"cannot be read; .* evaluate"):
+        keep(run, "digits", {"linear": {"accuracy": 0.1}})
+    assert run.results_file.read_text() == torn
+
+
 def test_what_is_probed_is_the_runs_encoder_and_the_untrained_one_stands_beside_it(run):
     training = Training(run.config, datasets.load(run.config.dataset, 16), torch.device("cpu"))
     with torch.no_grad():

@@ -16,6 +16,7 @@ from dashboard import words
 from dashboard.figures import style
 from dashboard.tables import Curve
 from sslcore.methods import METHODS
+from sslcore.notation import series
 
 POINTS = 1000  # a curve, at most; fewer where there are many curves
 ALL_POINTS = 30_000
@@ -101,12 +102,7 @@ def loss(
         # a panel beside others may be narrower than name and number in one line; on one axis the next level is a line below
         then = "<br>" if len(methods) == 1 else " "
         traces += _chance([curve for curve in curves if curve.method == method], method, x, per_unit, then)
-    names = (
-        " and ".join([", ".join(map(style.title, methods[:-1])), style.title(methods[-1])])
-        if len(methods) > 1
-        else "".join(map(style.title, methods))
-    )
-    layout["title"] = {"text": names if title is None else title}
+    layout["title"] = {"text": series(map(style.title, methods)) if title is None else title}
     if len(methods) > 1:
         layout["title"]["subtitle"] = {"text": "each method has a loss of its own: heights cannot be compared"}
     return _figure(traces, layout, {"title": {"text": "training loss"}, "rangemode": "nonnegative"})

@@ -79,8 +79,8 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             if made := mean(column, group):
                 _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         figure.add_trace(style.key(name, symbol))
-    figure.add_trace(style.key("untrained encoder", "line-ns", 10, width=3))
-    figure.add_trace(style.key("raw pixels", "line-ns", 10, PIXELS, 3))
+    figure.add_trace(style.key("untrained encoder", "line-ns", width=3))
+    figure.add_trace(style.key("raw pixels", "line-ns", PIXELS, 3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 

@@ -125,9 +125,9 @@ def interval(at: float, low: float, high: float, colour: str, thickness: float =
     return {"type": "data", "symmetric": False, **ends, "color": colour, "thickness": thickness, "width": width}
 
 
-def key(name: str, symbol: str, size: int = 10, colour: str = NEUTRAL, width: int = 2) -> go.Scatter:
+def key(name: str, symbol: str, colour: str = NEUTRAL, width: int = 2) -> go.Scatter:
     """A line of the legend alone, which tells what a symbol means."""
-    marker = {"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": colour}}
+    marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": width, "color": colour}}
     return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
 
 

@@ -46,7 +46,7 @@ if not axes:
     st.info("Nothing that decides a result varies in this experiment but the method and the seed.", icon=":material/info:")
     st.text(
         "An ablation changes one thing, such as the batch size, and leaves the rest as it is, to see what that thing does. "
-        "These are ready-made; each takes a laptop half an hour to an hour, and every value in them can be changed before it "
+        "These are ready-made; each takes a laptop ten minutes to an hour, and every value in them can be changed before it "
         "starts."
     )
     offer_presets()
@@ -128,7 +128,7 @@ def draw() -> None:
     if hollow := len(missing) - len(level):
         parts.append(f"hollow marks at the bottom edge: {words.count(hollow, 'run')}")
     if level:
-        whose = " and ".join(dict.fromkeys(style.title(entry.config.method) for entry in level))
+        whose = series(dict.fromkeys(style.title(entry.config.method) for entry in level))
         parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
     st.caption(words.plain(" · ".join(parts)))
     data = pd.DataFrame(ablation.records(cells, [axis]))

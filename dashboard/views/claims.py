@@ -142,7 +142,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     if claim.axis is None:
         return
     axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
-    methods = set().union(*(part.about for part in claim.parts))
+    methods = set().union(*(part.about for part in claim.parts if isinstance(part, claims.AlongAxis)))
     lines = {
         method: [line for line in own if len({cell.at for cell in line}) > 1]
         for method, own in evidence.lines(claim.axis).items()

@@ -16,6 +16,7 @@ from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
+from sslcore.notation import series
 from sslcore.status import ACTIVE
 
 PAGE = 20  # experiments shown at a time
@@ -95,7 +96,7 @@ if not experiments:
     with st.container(border=True):
         st.header("See it work")
         st.text(
-            f"Trains {', '.join(titles[:-1])} and {titles[-1]} for {epochs} epochs on {info.train:,} crops of photographs that "
+            f"Trains {series(titles)} for {epochs} epochs on {info.train:,} crops of photographs that "
             "came with the installation, then measures each with a linear probe and nearest neighbours. This takes some two "
             "minutes on two processor cores, up to six on older ones. It downloads nothing, and you can stop it at any time."
         )

@@ -16,8 +16,8 @@ HEADS_PROTOCOL = (
     "the encoder's output h and the head's z, both in eval mode. linear: the linear probe of each, all of train against the "
     "whole test set. forgets: a linear probe tells which of equally many changes was made to an image (grayscale: none, grey; "
     "colour: none, half as bright, twice as saturated, hue turned half round; rotation: 0, 90, 180, 270 degrees; flip: none, "
-    "mirrored), fitted on the training images of the fixed evaluation sample, accuracy on its test images. SimCLR's Table 3 "
-    "trains MLPs instead"
+    "mirrored; the first two of images that have colour), fitted on the training images of the fixed evaluation sample, accuracy "
+    "on its test images. SimCLR's Table 3 trains MLPs instead"
 )
 
 Change = Callable[[Tensor], Tensor]  # (N, 3, S, S) in [0, 1] -> the same
@@ -55,16 +55,17 @@ def restore_head(head: nn.Module, method: dict[str, Tensor]) -> None:
 def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, precision: torch.dtype) -> dict:
     """{task: {h, z, chance, n_train, n_test}}: accuracies with which h and z tell the changes of a task apart.
 
-    {} without test images. Tasks of colour are left out where the images have none.
+    {} without test images. Tasks of colour are of the images that have some, and left out where one side has none.
     """
     indices = datasets.sample(data, sample)
     sides = [data.images(some) for some in (indices[indices < len(data.x_train)], indices[indices >= len(data.x_train)])]
     if not all(map(len, sides)):
         return {}
-    coloured = any(bool((x[..., :1] != x[..., 1:]).any()) for images in sides for x in batches(images, views.device))
+    coloured = [images[has_colour(images, views.device)] for images in sides]
     results = {}
-    for task, changes in ((OF_COLOUR if coloured else {}) | OF_ORIENTATION).items():
-        (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, precision) for images in sides)
+    for task, changes in ((OF_COLOUR if all(map(len, coloured)) else {}) | OF_ORIENTATION).items():
+        asked = coloured if task in OF_COLOUR else sides
+        (h, y), (h_test, y_test) = (changed(encoder, images, changes, views, precision) for images in asked)
         truth = y_test.cpu().numpy()
         of_h = of_z = accuracy(h, y, h_test, truth, len(changes))
         if not isinstance(head, nn.Identity):
@@ -72,6 +73,11 @@ def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views:
         chance = float(np.bincount(truth).max() / len(truth))
         results[task] = {"h": of_h, "z": of_z, "chance": chance, "n_train": len(y), "n_test": len(truth)}
     return results
+
+
+def has_colour(images: np.ndarray, device: torch.device) -> np.ndarray:
+    """Which of uint8 images (N, S, S, 3) are not grey throughout: (N,)."""
+    return np.concatenate([(x[..., :1] != x[..., 1:]).flatten(1).any(1).cpu().numpy() for x in batches(images, device)])
 
 
 def changed(

@@ -46,9 +46,12 @@ def transfer(run: Run, dataset: str, data: Data) -> dict:
 
 
 def keep(run: Run, dataset: str, measured: dict) -> None:
-    """Add to results.json, whatever else it says."""
+    """Add to results.json, whatever else it says. Raises ValueError where that cannot be read: nothing in it is lost."""
     with run.hold(patience=5):
-        results = read_object(run.results_file) or {}
+        results = read_object(run.results_file)
+        if results is None and run.results_file.exists():
+            raise ValueError(f"{run.results_file} cannot be read; `python -m sslcore evaluate {run.id}` writes it anew")
+        results = results or {}
         write_json(
             run.results_file, results | {"transfer": (results.get("transfer") or {}) | {datasets.canonical(dataset): measured}}
         )

@@ -43,27 +43,31 @@ def agent_alive(store: Store) -> bool:
     return agent.alive(store)
 
 
+class NoAgent(RuntimeError):
+    """No agent is at work for a store, for a reason that the message tells."""
+
+
 def start(store: Store) -> None:
     """Make sure that an agent works for the store: a detached process, one however many ask for it.
 
-    Raises RuntimeError, in words, where it does not come up.
+    Raises NoAgent, in words, where it does not come up.
     """
-    if agent.alive(store):
-        return
     home = folder(store)
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
-    if not os.access(home, os.W_OK):
-        raise RuntimeError(
-            f"{home} is another user's, whose agent alone can train here: have it started (`python -m sslcore agent`), or use a "
-            "store of your own. What is queued stays queued"
+    if not os.access(home, os.W_OK):  # whether theirs is at work or not: what this user makes it may not write to
+        raise NoAgent(
+            f"{home.parent} is another user's, and so is what trains here, which cannot work on what is yours: use a store of "
+            "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
+    if agent.alive(store):
+        return
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
         if agent.alive(store):
             return
         if time.monotonic() > deadline:
-            raise RuntimeError(
+            raise NoAgent(
                 f"another process has been starting an agent for {2 * START_SECONDS:.0f} s; {home / 'agent.log'} may say why"
             )
         time.sleep(0.02)
@@ -76,17 +80,18 @@ def start(store: Store) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not agent.alive(store):
             if process.returncode is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
+                raise NoAgent(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
             time.sleep(0.02)
 
 
 class NotStarted(RuntimeError):
     """A new experiment is there with its runs queued, and no agent is at work; the message says why, and what to do."""
 
-    def __init__(self, experiment: Experiment, why: Exception):
+    def __init__(self, experiment: Experiment, engine: str, why: Exception):
+        what = "Slurm trains them, and what happens to its jobs is recorded" if engine == "slurm" else "they are trained"
         super().__init__(
             f"{experiment.name} is there and its runs are queued, but no agent is at work: {why}. Do not launch it again: "
-            f"they are trained once one is (python -m sslcore agent --root {shlex.quote(str(experiment.path.parent))})"
+            f"{what} once one is (python -m sslcore agent --root {shlex.quote(str(experiment.path.parent))})"
         )
 
 
@@ -111,7 +116,7 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
     try:
         start(store)
     except (OSError, RuntimeError) as error:
-        raise NotStarted(experiment, error) from error
+        raise NotStarted(experiment, engine, error) from error
     return experiment
 
 
@@ -119,7 +124,8 @@ def stop(run: Run) -> None:
     """Take a queued run off the queue; have a running one write a checkpoint and end.
 
     The agent does the latter, within seconds, or by force after a grace time. Raises ValueError, in words,
-    where there is nothing to stop, and RuntimeError where Slurm has a queued run and does not answer.
+    where there is nothing to stop, Unanswered where Slurm has a queued run and does not answer, and NoAgent where the run was
+    asked, and none is there that would use force.
     """
     status = run.status()
     if status.state == "queued":
@@ -187,7 +193,7 @@ def resume(run: Run, engine: str | None = None) -> None:
     """Queue a run again; it goes on from its checkpoint where it has one, else from the start.
 
     The engine is the one that it had, unless another is given. Raises ValueError, in words, where it cannot, and
-    RuntimeError where Slurm does not answer; then it is as it was.
+    Unanswered where Slurm does not answer; then it is as it was. Raises NoAgent where it is queued and none is at work.
     """
     status = run.status()
     if status.state != "queued":

@@ -44,6 +44,9 @@ log = logging.getLogger("agent")
 def alive(store: Store) -> bool:
     """Whether this host's agent takes orders."""
     who = read_object(folder(store) / "agent.json") or {}
+    with suppress(OSError):
+        if who.get("inode") not in (None, folder(store).stat().st_ino):  # the agent of the store that this one is a copy of
+            return False
     name = who.get("process")  # None of an older version
     return bool(lives(name)) if isinstance(name, str) else process_is(who.get("pid"), who.get("pid_started"))
 
@@ -71,7 +74,7 @@ class Agent:
         self.slurm_at = -math.inf  # time.monotonic() of it
         self.slurm_lasting: dict[Path, record.Lasting] = {}  # see record.look
         self.beaten = -math.inf  # time.monotonic() of the last sign of life
-        self.broken: dict[Path, float] = {}  # runs whose folder cannot be worked with, and until when they are left alone
+        self.broken: dict[Path, float] = {}  # runs that cannot be worked with, and until when they are left alone
 
     def serve(self) -> None:
         """Work until there was nothing to do for `idle_seconds`. Returns at once where another agent is at work."""
@@ -107,6 +110,7 @@ class Agent:
         """Say who takes orders, again where the file that says so was deleted or damaged."""
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
+        who["inode"] = self.folder.stat().st_ino
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
@@ -204,7 +208,10 @@ class Agent:
         try:
             devices, wanted = devices_for(run.config), slots_for(run.config)
         except ValueError as error:
-            self.refuse(run, str(error))
+            if run.recorded_status().queued_on in (None, HOST):
+                self.refuse(run, str(error))
+            else:  # its own machine may have what it needs, though its agent is not at work
+                self.broken[run.path] = time.monotonic() + BROKEN_SECONDS
             return
         free: dict[Device, int] = {}
         try:

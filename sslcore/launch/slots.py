@@ -50,21 +50,23 @@ _refused_at = -math.inf  # when it last did not, monotonic
 def gpus() -> tuple[Device, ...]:
     """The GPUs that `nvidia-smi` lists, as far as CUDA_VISIBLE_DEVICES lets us see them.
 
-    Where it is there and fails, for its driver may just be waking up, it is asked again, three times at once and then
-    once a minute; until it answers there are none.
+    Where it is there and fails, for its driver may just be waking up, it is asked again, three times at once, unless it hangs,
+    and then once a minute; until it answers there are none.
     """
     global _refused_at
     if not _listed and time.monotonic() - _refused_at > ASK_AGAIN_SECONDS:
         for _ in range(TRIES):
             try:
                 query = ["nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader"]
-                _listed.append(subprocess.run(query, capture_output=True, text=True, timeout=60, check=True).stdout)
+                _listed.append(subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout)
                 break
             except FileNotFoundError:
                 _listed.append("")
                 break
-            except (OSError, subprocess.SubprocessError):
+            except (OSError, subprocess.SubprocessError) as error:
                 _refused_at = time.monotonic()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    break
     return visible_gpus(_listed[0], os.environ.get("CUDA_VISIBLE_DEVICES")) if _listed else ()
 
 

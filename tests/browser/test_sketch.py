@@ -47,7 +47,6 @@ def apart(one, other):
 @pytest.mark.parametrize(
     "experiment, choices, width, n",
     [
-        ("grid", {}, 1280, 10),
         ("grid", {"compare_x": "Time", "compare_seeds": "each run", "compare_loss": "one axis"}, 1280, 8),
         ("grid", {"compare_smoothing": 0.5}, 390, 10),
         ("young", {}, 1280, 8),

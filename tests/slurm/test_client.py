@@ -1,6 +1,8 @@
 """What Slurm says, as it is read."""
 
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,29 @@ def test_squeue_is_read_by_its_columns_and_of_two_jobs_of_a_run_the_one_that_sta
             )
             monkeypatch.setattr(client, "ask", lambda *words, said=said: said)
             assert client.queue(store) == {store.root / "e" / "one": job}
+
+
+def test_a_store_that_is_reached_by_another_path_knows_its_jobs_and_a_copy_of_it_has_none(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    runs = store.create("e", Spec(), {"one": resolve({})}, "slurm").runs()
+    home = runs[0].experiment.path / ".slurm"
+    home.mkdir()
+    (home / "x.sh").write_text(script.text(home / "x.sh", runs, settings.Settings()))
+
+    def listed(by: Path, root: Path) -> dict:
+        row = ("7_0", "0", "PENDING", "Priority", "gpu", "", "", "N/A", str(by / "e" / ".slurm" / "x.sh"))
+        said = "".join(text.ljust(width) for text, width in zip(row, client.COLUMNS.values(), strict=True))
+        monkeypatch.setattr(client, "ask", lambda *words: said)
+        of = Store(tmp_path)
+        of.root = root  # a mount has a path of its own, which no link resolves
+        return client.queue(of)
+
+    assert list(listed(Path("/mnt/of another machine"), store.root)) == [store.root / "e" / "one"]
+    (mount := tmp_path / "mount").symlink_to(store.root)
+    assert list(listed(store.root, mount)) == [mount / "e" / "one"]
+    shutil.copytree(store.root, tmp_path / "copy")
+    assert not listed(store.root, tmp_path / "copy")
+    assert not listed(Path("/mnt/of another machine"), tmp_path / "none")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.training.small import make_run, start, train, untimed, wait_for
 from tests.waiting import until
 
 
-def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes, handlers):
+def test_a_run_is_stopped_and_resumed_and_leaves_its_whole_folder(shapes, handlers):
     settings = {"method": "moco", "epochs": 12, "evaluate.knn_every": 4}
     run, undisturbed = make_run("whole-life", shapes, **settings), make_run("undisturbed", shapes, **settings)
 
@@ -32,17 +32,10 @@ def test_a_run_is_stopped_killed_and_resumed_and_leaves_its_whole_folder(shapes,
     assert process.wait(60) == worker.STOPPED
     assert run.status().state == "stopped" and run.checkpoint_file.exists()
 
-    stopped_after = run.metrics()[-1]["step"]
-    process = start(run)
-    wait_for(lambda: run.metrics()[-1]["step"] > stopped_after + 3, process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert run.recorded_status().state == "running" and run.status().state == "interrupted"
-
     process = start(run)
     assert process.wait(240) == worker.FINISHED, process.stderr.read()
     status = run.status()
-    assert status.state == "finished" and status.attempt == 3 and status.progress == 1
+    assert status.state == "finished" and status.attempt == 2 and status.progress == 1
     expected = train(undisturbed).method.encoder.state_dict()
     assert untimed(run) == untimed(undisturbed)
     kept = load_file(run.encoder_file)
@@ -134,12 +127,12 @@ def test_whoever_leaves_the_terminal_loses_nothing(shapes, how):
 
 
 def test_a_run_computes_with_as_many_threads_as_it_is_told(shapes):
-    run = make_run("two", shapes, epochs=100, threads=2)
-    process = start(run)
-    wait_for(run.environment, process)  # written before the first step
-    process.kill()
-    process.wait()
-    assert run.environment()["threads"] == 2, "where tests have one"
+    run, before = make_run("two", shapes, epochs=1, threads=2), torch.get_num_threads()
+    try:
+        train(run)
+    finally:
+        torch.set_num_threads(before)
+    assert run.environment()["threads"] == 2 != before
 
 
 def test_a_run_needs_no_call_that_linux_alone_has(shapes, monkeypatch, handlers):

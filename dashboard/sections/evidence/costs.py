@@ -111,8 +111,8 @@ def show_chart(asked: Asked) -> None:
             (
                 "Marks: single runs."
                 if marks == "each run"
-                else "Marks: means over the seeds whose cost is known; vertical bars: the 95 % interval over these; horizontal "
-                "bars: ± one standard deviation."
+                else "Marks: means over the seeds whose cost is known; horizontal bars: ± one "
+                f"standard deviation; vertical bars: the 95 % interval, {stats.INTERVAL}."
             )
             + (" Time depends on the machine and on what else it did; images and operations do not." if what == "seconds" else "")
             + (f" Operations: {budget.FLOPS}." if what == "flops" else "")

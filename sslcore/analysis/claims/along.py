@@ -41,6 +41,12 @@ class AlongAxis(Rule):
         """Places of the axis that it cannot do without."""
         return []
 
+    @property
+    def about(self) -> set[str]:
+        """The methods that it speaks of."""
+        named = [getattr(self, name, None) for name in ("methods", "method", "than")]
+        return {method for name in named if name for method in ([name] if isinstance(name, str) else name)}
+
     def curves(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Curve]:
         """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
         found, whose = self.along(evidence, methods), series([title(method) for method in methods])

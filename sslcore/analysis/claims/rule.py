@@ -39,9 +39,3 @@ class Rule(BaseModel):
     def left_out(self, evidence: Evidence) -> list[str]:
         """What of the runs does not count, since others lack its like; asked only where there are steps."""
         return []
-
-    @property
-    def about(self) -> set[str]:
-        """The methods that it speaks of."""
-        named = [getattr(self, name, None) for name in ("methods", "method", "than", "dear", "cheap")]
-        return {method for name in named if name for method in ([name] if isinstance(name, str) else name)}

@@ -91,8 +91,8 @@ def queue(store: Store) -> dict[Path, Job]:
         id, task, state, reason, partition, nodes, requeues, begins, comment = (
             line[start : start + width].strip() for start, width in zip(starts, COLUMNS.values())
         )
-        script = Path(comment)
-        if script.parent.name == ".slurm" and script.is_relative_to(store.root) and task.isdecimal():
+        script = _in(store, Path(comment))
+        if script and task.isdecimal():
             if script not in trained:
                 trained[script] = tasks(script)
             job = Job(id, state, reason, partition, nodes, int(requeues or 0), begins)
@@ -101,6 +101,20 @@ def queue(store: Store) -> dict[Path, Job]:
                 if run not in found or job.state != "COMPLETING":  # two at once only where one is on its way out
                     found[run] = job
     return found
+
+
+def _in(store: Store, script: Path) -> Path | None:
+    """A job's script, as it is reached in the store; None where it is none of the store's. Another machine may know the store by
+    another path; but a script of a store that this one is a copy of is not its own."""
+    if script.parent.name != ".slurm" or len(script.parts) < 4:
+        return None
+    if script.is_relative_to(store.root):
+        return script
+    here = store.root.joinpath(*script.parts[-3:])
+    with suppress(OSError):
+        if here.is_file() and (not script.exists() or script.samefile(here)):
+            return here
+    return None
 
 
 def fates(ids: Iterable[str]) -> dict[str, str]:

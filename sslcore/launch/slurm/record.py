@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sslcore.experiment import Run, Store
-from sslcore.files import read_json, write_json
+from sslcore.files import read_object, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import Job, Unanswered, ask, fates, missing, queue
@@ -141,15 +141,9 @@ def record_end(run: Run, status: Status, fate: str) -> None:
 
 def how_it_ended(run: Run, status: Status, fate: str) -> tuple[str, str]:
     """(state, reason) of a run that is on record as queued or running and has no job in Slurm any more."""
-    told = read_json(run.exit_file) or {}
+    told = read_object(run.exit_file) or {}
     code = told.get("code") if told.get("job_id") == status.job_id else None
-    says = (
-        f" Slurm's accounting says {fate}."
-        if fate
-        else f" Slurm's last words: {words}"
-        if (words := slurm_words(run, status))
-        else ""
-    )
+    says = f" Slurm's accounting says {fate}." if fate else slurm_words(run, status)
     if status.job_id is None:
         return "interrupted", "It was never handed over to Slurm."
     if status.state == "running" and run.stopping(status):
@@ -162,10 +156,12 @@ def how_it_ended(run: Run, status: Status, fate: str) -> tuple[str, str]:
 
 
 def slurm_words(run: Run, status: Status) -> str:
-    """The last line that Slurm wrote to the job itself, such as CANCELLED AT ... DUE TO TIME LIMIT."""
+    """The last line that Slurm wrote to the job itself, such as CANCELLED AT ... DUE TO TIME LIMIT; "" where there is none."""
     path = submitted(run, status)
-    with suppress(OSError, AttributeError):
+    if path is None:
+        return ""
+    with suppress(OSError):
         output = path.with_name(f"{path.stem}-{(status.job_id or '').rpartition('_')[2]}.out")
         lines = [line for line in output.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        return lines[-1][:300] if lines else ""
+        return f" Slurm's last words: {lines[-1][:300]}" if lines else ""
     return ""
