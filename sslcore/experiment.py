@@ -295,6 +295,12 @@ class Spec(BaseModel):
     command: str | None = None  # how to launch it again
 
 
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name: nothing hidden, nor what is not called in UTF-8, as no page, link or file could name it."""
+    named = (path for path in folder.iterdir() if path.name == path.name.encode(errors="replace").decode())
+    return sorted(path for path in named if not path.name.startswith("."))
+
+
 def _into_place(folder: Path, path: Path, taken: str) -> Path:
     """Rename a folder that is whole. Raises FileExistsError, with the words `taken`, where another has just got the name."""
     try:
@@ -372,10 +378,9 @@ class Experiment:
     def runs(self) -> list[Run]:
         """The runs, by name. None of a folder that may not be read, or that was moved away meanwhile."""
         try:
-            folders = sorted(p for p in self.path.iterdir() if not p.name.startswith("."))
+            return [run for run in map(Run, _listed(self.path)) if run.exists()]
         except OSError:
             return []
-        return [run for run in map(Run, folders) if run.exists()]
 
     def files(self) -> list[Path]:
         """The experiment's own files, its runs' not among them."""
@@ -430,7 +435,7 @@ class Store:
         return [run for experiment in self._found() for run in experiment.runs()]
 
     def _found(self) -> list[Experiment]:
-        folders = sorted(p for p in self.root.iterdir() if not p.name.startswith(".")) if self.root.is_dir() else []
+        folders = _listed(self.root) if self.root.is_dir() else []
         return [experiment for experiment in map(Experiment, folders) if experiment.exists()]
 
     def _called(self, name: str) -> Experiment:

@@ -144,6 +144,12 @@ def test_a_folder_that_may_not_be_read_hides_no_other(store, run, monkeypatch):
     assert not other.exists() and other.runs() == []
 
 
+def test_folders_whose_names_are_no_text_are_passed_over(store, run):
+    for path in (store.root, run.experiment.path):
+        shutil.copytree(run.experiment.path if path == store.root else run.path, path / os.fsdecode(b"caf\xe9"))
+    assert [e.name for e in store.experiments()] == ["e"] and [one.id for one in store.runs()] == [run.id]
+
+
 def test_a_run_that_has_said_nothing_has_no_rows(run):
     assert run.metrics() == [] and run.results() is None and run.log_tail() == ""
     run.keep_metrics_until(3)
