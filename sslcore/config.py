@@ -111,7 +111,9 @@ class SimCLR(Settings):
 class BYOL(Settings):
     """Bootstrap your own latent (Grill et al. 2020)."""
 
-    momentum: Probability = Field(0.99, description="Target's moving average at the start; it rises to 1 along a cosine.")
+    momentum: Probability = Field(
+        0.99, description="Target's moving average at the start; it rises to 1 along a cosine. At 0 it stays a copy throughout."
+    )
     predictor_hidden: int = Field(512, ge=1, le=16384, description="Width of the predictor's hidden layer.")
 
 

@@ -55,13 +55,14 @@ def start(store: Store) -> None:
     home = folder(store)
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
-    if not os.access(home, os.W_OK):  # whether theirs is at work or not: what this user makes it may not write to
+    ours = os.access(home, os.W_OK)
+    if agent.alive(store) and (ours or home.stat().st_uid == 0):  # root's may write to what is anybody's, another user's may not
+        return
+    if not ours:
         raise NoAgent(
             f"{home.parent} is another user's, and so is what trains here, which cannot work on what is yours: use a store of "
             "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
-    if agent.alive(store):
-        return
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
         if agent.alive(store):
