@@ -153,6 +153,6 @@ def restore(store: Store, discarded: trash.Discarded) -> Experiment | Run:
 
 
 @action
-def empty_trash(store: Store) -> None:
-    """Delete for good what has lain in the trash for a week."""
-    trash.empty(store)
+def empty_trash(store: Store, kept_seconds: float = trash.TRASH_SECONDS) -> None:
+    """Delete for good what has lain in the trash for longer."""
+    trash.empty(store, kept_seconds)

@@ -1,8 +1,11 @@
-"""Deleting: asks once, refuses while something runs, and moves to the store's trash, from which a week long it can be put back.
+"""Deleting: asks once, refuses while something runs, and moves to the store's trash.
+
+From there it can be put back for a week, or be deleted for good at once, which is what gives room on a disk.
 
 Jobs that wait in Slurm are cancelled; where that fails it is said, and the thing is in the trash all the same.
 """
 
+import shutil
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +13,7 @@ import streamlit as st
 from dashboard import access, change, words
 from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
+from sslcore.files import in_bytes
 
 ASKED = "_dialog_delete"  # in the session: (experiment, run or "") that the reader asked to delete
 
@@ -105,6 +109,23 @@ def contents(store: Store) -> None:
                     **access.lock(),
                 ):
                     _put_back(store, discarded)
+        with st.popover("Empty the trash", icon=":material/delete_forever:", key="trash_empty"):
+            st.text(f"{words.count(len(lost), 'thing')} would be gone now, not after a week, and could not be put back.")
+            if st.button("Delete for good", type="primary", key="trash_empty_now", **access.lock()):
+                _empty(store)
+
+
+def _empty(store: Store) -> None:
+    try:
+        change.empty_trash(store, kept_seconds=-1)
+    except OSError as error:
+        st.error(words.plain(f"It could not be emptied: {error}"))
+        return
+    if left := trash.contents(store):
+        st.error(words.plain(f"{left[0].id} could not be deleted: {left[0].thing.path} may be another user's."))
+        return
+    st.toast(f"The trash is empty; {in_bytes(shutil.disk_usage(store.root).free)} are free.")
+    st.rerun()
 
 
 def _put_back(store: Store, discarded: trash.Discarded) -> None:

@@ -137,11 +137,11 @@ def restore(store: Store, discarded: Discarded) -> Experiment | Run:
 
 
 def empty(store: Store, kept_seconds: float = TRASH_SECONDS) -> None:
-    """Delete for good what has lain in the trash for longer, and what a killed process left half made."""
+    """Delete for good what has lain in the trash for longer, and what a killed process left half made a week ago."""
     for folder, when in list(_folders(store)):
         if time.time() - when > kept_seconds:
             shutil.rmtree(folder, ignore_errors=True)
     for left in (*store.root.glob(".new-*"), *store.root.glob(".import-*"), *store.root.glob("*/.new-*")):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > kept_seconds:
+            if time.time() - left.stat().st_mtime > TRASH_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)

@@ -1,11 +1,12 @@
 """The page Experiments: the list, its menus, the trash, sharing and importing."""
 
+import shutil
 import statistics
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import metrics, report, share, study, tables, words
+from dashboard import change, metrics, report, share, study, tables, words
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
@@ -255,6 +256,21 @@ def test_what_was_deleted_can_be_put_back_from_the_page():
     back.click().run()
     clean(app)
     assert synthetic_files(experiment) == before and titles(app)
+
+
+def test_the_trash_is_emptied_at_once_where_one_asks_for_it_and_what_cannot_be_deleted_is_told(monkeypatch):
+    for name in ("one", "two"):
+        synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=name, steps=20)
+        change.discard(Store(), Store().experiment(name))
+    (half := Store().root / ".new-somebody's").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        app = open_page()
+        app.button(key="trash_empty_now").click().run()
+        assert "could not be deleted" in texts(clean(app))
+    app.button(key="trash_empty_now").click().run()
+    assert "trash_empty_now" not in keys(clean(app)) and "The trash is empty" in app.toast[0].value
+    assert not list((Store().root / ".trash").iterdir()) and half.exists()
 
 
 @pytest.mark.parametrize("action, button", [("Delete", "trash_delete"), ("Details and notes", "details_save")])
