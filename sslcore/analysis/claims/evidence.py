@@ -1,6 +1,5 @@
 """The runs that claims are held against, laid out along an axis."""
 
-import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ import numpy as np
 
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation.places import lies_on
+from sslcore.analysis.claims.choice import Line, choose, seeds_of
 from sslcore.analysis.stats import means_by_seed
 from sslcore.config import OPTIONS, WATCHING, RunConfig, get, is_anothers
 from sslcore.experiment import Run
@@ -18,7 +18,6 @@ from sslcore.idle import idle
 AUGMENTATIONS = "augmentations"  # an axis: the kinds of augmentation that a run has, such as "crop + flip"
 
 Curve = dict[int, dict[Any, float]]  # seed -> place on the axis -> measure
-Line = dict[Any, list[dict[int, float]]]  # place on the axis -> of each cell there, seed -> measure
 DataSets = frozenset[str]
 
 
@@ -105,10 +104,10 @@ class Evidence:
     ) -> Along:
         """The method's measure along the axis, of seeds that have every place, in the same lines.
 
-        Of all such choices it is the one that tells most (`_that_tells_most`), so that no place, line or seed that lacks some
-        takes the others with it. `on`, `among`: the data sets and the places that are looked at; None for all. `floor`: a
-        measure that is subtracted, run by run; runs without it are left out. `needed`: places that go before others. `enough`:
-        so many places do.
+        Of all such choices it is the one that tells most (`choose`), so that no place, line or seed that lacks some takes the
+        others with it. `on`, `among`: the data sets and the places that are looked at; None for all. `floor`: a measure that
+        is subtracted, run by run; runs without it are left out. `needed`: places that go before others. `enough`: so many
+        places do.
 
         Where several lines count, or several cells stand on one place, a seed's values are means over them, in which each data
         set counts alike, however many lines are on it.
@@ -123,7 +122,7 @@ class Evidence:
                 measured |= {at} if values else set()
                 if values and (among is None or at in among):
                     stacked[-1].setdefault(at, []).append(values)
-        places, seeds, of = _that_tells_most(stacked, needed, enough)
+        places, seeds, of = choose(stacked, needed, enough)
         sets = [data_set(lines[k], axis) for k in of]
         weights = [1 / sets.count(one) for one in sets]
 
@@ -134,46 +133,12 @@ class Evidence:
         runs = [sum(len(stacked[k][at]) for k in of) for at in order] or [0]
         left_out = (
             ablation.in_order(axis, measured - places),
-            sorted(_seeds(stacked) - set(seeds)),
+            [seed for seed in seeds_of(stacked) if seed not in seeds],
             sum(any(line.values()) for line in stacked) - len(of),
         )
         curve = {seed: {at: value(seed, at) for at in order} for seed in seeds}
         chosen = [[cell for cell in lines[k] if place(cell, axis) in places] for k in of]
         return Along(curve, chosen, frozenset(sets), (min(runs), max(runs)), left_out)
-
-
-Choice = tuple[set[Any], list[int], tuple[int, ...]]  # places, seeds, numbers of lines
-
-
-def _that_tells_most(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
-    """The choice such that each seed has a run in every cell on these places in each of these lines, and that tells most.
-
-    First come the places that are `needed`, then `enough` of them, then several seeds; then places and seeds beyond the
-    first, which is neither a difference nor an interval, each times the lines. Looked at are the places of a line, and of
-    these those that the most seeds have.
-    """
-
-    def worth(choice: Choice) -> tuple[int, ...]:
-        has = len(choice[0].intersection(needed))
-        places, seeds, of = map(len, choice)
-        return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * of, seeds, places, of
-
-    seeds_at = {at: len(_seeds([{at: line.get(at, [])} for line in lines])) for line in lines for at in line}
-    best: Choice = set(), [], ()
-    for own, least in itertools.product(dict.fromkeys(map(frozenset, lines)), sorted(set(seeds_at.values()))):
-        places = {at for at in own if seeds_at[at] >= least or at in needed}
-        whole = {
-            seed: {k for k, line in enumerate(lines) if all(seed in cell for at in places for cell in line.get(at, [{}]))}
-            for seed in sorted(_seeds(lines))
-        }
-        for of in sorted({tuple(sorted(of)) for of in whole.values() if of and places}):
-            found = places, [seed for seed in whole if whole[seed].issuperset(of)], of
-            best = max(best, found, key=worth)
-    return best
-
-
-def _seeds(lines: Iterable[Line]) -> set[int]:
-    return {seed for line in lines for cells in line.values() for cell in cells for seed in cell}
 
 
 def _values(cell: ablation.Cell, measure: str, floor: str) -> Iterator[tuple[int, float | None]]:

@@ -1,0 +1,47 @@
+"""Which places, seeds and lines of a method count together, where not every seed has every run."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+Line = dict[Any, list[dict[int, float]]]  # place on the axis -> of each cell there, seed -> measure
+Choice = tuple[frozenset[Any], list[int], list[int]]  # places, seeds, numbers of lines
+
+
+def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
+    """The choice such that each seed has a run in every cell on these places in each of these lines, and that tells most.
+
+    First come the places that are `needed`, then `enough` of them, then several seeds; then places and seeds beyond the
+    first, which is neither a difference nor an interval, each times the lines.
+    """
+
+    def worth(choice: Choice) -> tuple[int, ...]:
+        has = len(choice[0].intersection(needed))
+        places, seeds, of = map(len, choice)
+        return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * of, seeds, places, of
+
+    has = {
+        (number, seed): frozenset(at for at, cells in line.items() if all(seed in cell for cell in cells))
+        for number, line in enumerate(lines)
+        for seed in seeds_of(lines)
+    }
+    best: Choice = frozenset(), [], []
+    for places in shared(has.values()):
+        lines_of = {
+            seed: frozenset(number for number in range(len(lines)) if places <= has[number, seed]) for seed in seeds_of(lines)
+        }
+        for of in shared(lines_of.values()):
+            found = places, [seed for seed in lines_of if of <= lines_of[seed]], sorted(of)
+            best = max(best, found, key=worth)
+    return best
+
+
+def shared(sets: Iterable[frozenset[Any]]) -> list[frozenset[Any]]:
+    """What any of the sets have in common, where that is something. The order is always the same."""
+    found: set[frozenset[Any]] = set()
+    for one in set(sets):
+        found |= {one} | {one & other for other in found}
+    return sorted(found - {frozenset()}, key=lambda one: sorted(map(str, one)))
+
+
+def seeds_of(lines: Iterable[Line]) -> list[int]:
+    return sorted({seed for line in lines for cells in line.values() for cell in cells for seed in cell})
