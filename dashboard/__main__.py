@@ -89,13 +89,10 @@ def serve(options: argparse.Namespace) -> int:
         bind(options.address, options.port)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            print(f"port {options.port} is taken; choose another with --port (or make app PORT=...)", file=sys.stderr)
-        else:
-            print(f"--address {options.address} --port {options.port}: cannot listen there: {error.strerror}", file=sys.stderr)
-        return 2
+            parser().error(f"port {options.port} is taken; choose another with --port (or make app PORT=...)")
+        parser().error(f"--address {options.address} --port {options.port}: cannot listen there: {error.strerror}")
     except UnicodeError:  # of the encoding of host names
-        print(f"--address {options.address}: this cannot be the name of a machine", file=sys.stderr)
-        return 2
+        parser().error(f"--address {options.address}: this cannot be the name of a machine")
     shown = next(iter(options.host), options.address if options.address not in ("0.0.0.0", "::") else socket.gethostname())
     settings = ["--server.port", str(options.port), "--server.address", options.address, "--browser.serverAddress", shown]
     for name in [*options.host, *(LOOPBACK if options.host else [])]:

@@ -86,7 +86,7 @@ def resume(run: Run) -> None:
 def complete(experiment: Experiment, names: Collection[str]) -> None:
     """Queue the named ones of an experiment's runs, made or only planned."""
     there = {run.name: run for run in experiment.runs()}
-    planned = plan.plan(experiment.spec()).configs
+    planned = plan.plan(experiment.read_spec()).configs
     for name in names:
         config = there[name].config if name in there else planned.get(name)
         if config and (name not in there or there[name].status().state in RESUMABLE):

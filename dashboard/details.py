@@ -1,11 +1,14 @@
 """An experiment's title, question, tags and notes: to read and to edit."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from dashboard import access, change, words
 from sslcore.experiment import Experiment, Spec, Store
 
-TITLE, QUESTION = 120, 1000  # letters that one may write; what is longer, from a file or a teammate, is not cut
+LETTERS = {"title": 120, "question": 1000}  # that one may write; what is longer, from a file or a teammate, stays
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
 
 
@@ -28,6 +31,20 @@ def answer(store: Store) -> None:
         _drop()
 
 
+def problems_of(said: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with a title and a question as they were typed.
+
+    Not left to the fields: one of limited length drops what is pasted into it, and says nothing.
+    """
+    found = {}
+    for name, most in LETTERS.items():
+        if (length := len(said.get(name, "").strip())) > most:
+            found[name] = f"the {name} has {length:,} letters, and {most:,} are possible"
+    if not said.get("title", "-").strip():
+        found["title"] = "give the experiment a title"
+    return found
+
+
 def _drop() -> None:
     st.session_state.pop(ASKED, None)
 
@@ -38,14 +55,12 @@ def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None
         "title": st.text_input(
             "Title",
             opened.title,
-            max_chars=max(TITLE, len(opened.title)),
             key="details_title",
             **access.lock(help=words.plain(f"The folder keeps its name, {experiment.name}, and so do links to it.")),
         ),
         "question": st.text_area(
             "Question",
             opened.question,
-            max_chars=max(QUESTION, len(opened.question)),
             height=80,
             key="details_question",
             **access.lock(),
@@ -79,6 +94,9 @@ def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None
     changed = {name: value for name, value in said.items() if value != getattr(opened, name)}
     with st.container(horizontal=True):
         if st.button("Save", type="primary", key="details_save", **access.lock()):
+            if problems := problems_of(changed):
+                st.error(words.plain(f"It was not saved: {'; '.join(problems.values())}."))
+                return
             try:
                 _save(experiment, changed)
             except (OSError, ValueError) as error:

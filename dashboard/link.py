@@ -24,6 +24,7 @@ from sslcore.analysis.order import by_method, listed
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.naming import told_apart
+from sslcore.status import Status
 
 VIEWS = Path(__file__).parent / "views"
 CARRIED = ("experiment", "also", "hidden")
@@ -95,9 +96,14 @@ def say_cautions(runs: Iterable[Run]) -> None:
     statuses = {run: run.status() for run in runs}
     if damaged := [run for run, status in statuses.items() if status.state == "finished" and not run.results()]:
         names = ", ".join(run.name for run in damaged)
-        again = f"In a shell, {shell.line(Store(), 'evaluate', damaged[0].id)} makes it again."
+        again = f"In a shell, {shell.line(Store(), 'evaluate', *(run.id for run in damaged))} makes it again."
         st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
-    if said := warned({run.name: status for run, status in statuses.items()}):
+    say_warnings({run.name: status for run, status in statuses.items()})
+
+
+def say_warnings(statuses: Mapping[str, Status]) -> None:
+    """What runs, by name, warned of; what several said, once."""
+    if said := warned(statuses):
         with st.expander(words.count(len(said), "warning") + " of these runs", icon=":material/warning:"):
             for sentence in said:
                 st.text(sentence)

@@ -1,7 +1,7 @@
 """Experiment folders -> curves and tables. What a file says is kept until the file changes."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -84,11 +84,11 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     }
 
 
-def one_of_each(methods: Mapping[str, str], at_most: int) -> list[str]:
-    """At most so many of the runs, whose methods are given by their names, in their order: one of each method before others."""
-    firsts = {method: name for name, method in reversed(methods.items())}.values()
-    chosen = sorted(methods, key=lambda name: name not in firsts)[:at_most]
-    return [name for name in methods if name in chosen]
+def one_of_each(kinds: Mapping[str, Hashable], at_most: int) -> list[str]:
+    """At most so many of the names, each given with its kind, in their order: one of each kind before others."""
+    firsts = {kind: name for name, kind in reversed(kinds.items())}.values()
+    chosen = sorted(kinds, key=lambda name: name not in firsts)[:at_most]
+    return [name for name in kinds if name in chosen]
 
 
 @dataclass(frozen=True, eq=False)

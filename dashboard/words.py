@@ -83,8 +83,11 @@ def time_unit(longest: float) -> tuple[str, float]:
 
 
 def size(n_bytes: float | None, std: float | None = None) -> str:
-    """3.1 GB, or with its spread 3.1 GB ± 25 MB."""
-    return "–" if n_bytes is None else with_spread(in_bytes(n_bytes), in_bytes(std or 0))
+    """3.1 GB, or with its spread, of a megabyte at least, 3.1 GB ± 25 MB."""
+    if n_bytes is None:
+        return "–"
+    place = 1 if n_bytes < 1e6 else 1e6
+    return with_spread(in_bytes(n_bytes), in_bytes(place * round((std or 0) / place)))
 
 
 def speed(images_per_second: float | None, std: float | None = None) -> str:

@@ -98,7 +98,9 @@ def parser() -> argparse.ArgumentParser:
         commands.train,
         "train one run in the foreground, or go on from its checkpoint",
         "What every launcher starts. SIGTERM keeps a checkpoint and ends with exit code 75. With devices=N it starts\ntorchrun, "
-        "in a Slurm job of several nodes on each of them, and records how the N processes end.",
+        "in a Slurm job of several nodes on each of them, and records how the N processes end.\nWhile it trains it keeps a "
+        "checkpoint every 30 s, or $TRIPTYCH_CHECKPOINT_SECONDS, more seldom where that\ntakes long. A finished run is measured "
+        "again.",
     )
     sub.add_argument(
         "run_folder", metavar="RUN_FOLDER", help="a run's folder or, where there is none such, EXPERIMENT/RUN of the store"

@@ -26,7 +26,7 @@ from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.files import check_place, in_bytes, replacing, room_for
-from sslcore.naming import LONGEST_NAME, slug
+from sslcore.naming import LONGEST_NAME, folder_name
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import FREE_BYTES, MAX_RATIO
@@ -64,7 +64,7 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
     if not experiment.exists():
         raise ValueError(f"{experiment.name}: no such experiment in {experiment.path.parent}")
     check_place(Path(file))
-    top = slug(experiment.name) or "experiment"
+    top = folder_name(experiment.name) or "experiment"
     left_out: list[str] = []
     with replacing(Path(file)) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:

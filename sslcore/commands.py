@@ -99,12 +99,21 @@ def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, A
     """The shell command that makes the same experiment again, from any folder, under the name that it got."""
     from sslcore import plan
 
-    preset = args.preset if args.preset in plan.presets() else str(Path(args.preset).resolve())
+    preset = args.preset
+    if preset not in plan.presets():
+        own, preset = plan.read(preset), str(Path(preset).resolve())
+        settings = _made_absolute(flatten(own.base), {**settings, **axes}) | settings
+        axes = _made_absolute(own.axes, {**settings, **axes}) | axes
     words = [*PROGRAM.split(), "launch", preset, *option_words("--name", name), *option_words("--title", title)]
     words += ["--set", *settings_words(settings)] if settings else []
     words += ["--vary", *axes_words(axes)] if axes else []
     words += ["--engine", args.engine] if args.engine != "local" else []
     return shlex.join(words)
+
+
+def _made_absolute(own: Mapping[str, Any], replaced: Collection[str]) -> dict[str, Any]:
+    """The data set among a file's settings, or its axes, as `found_anywhere` has it, where it is named otherwise."""
+    return {name: value for name, value in found_anywhere(own).items() if value != own[name] and name not in replaced}
 
 
 def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -275,7 +284,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
 
 def transfer(args: argparse.Namespace) -> int:
-    limit_threads()
+    runs = chosen(args, ("finished",), "only the encoders of finished runs can be transferred")
+    limit_threads(runs[0].config.threads)
     from sslcore import weights
     from sslcore.encoders import build_encoder
     from sslcore.evaluate import transfer
@@ -288,7 +298,6 @@ def transfer(args: argparse.Namespace) -> int:
         if words != said:
             print(said := words, flush=True)
 
-    runs = chosen(args, ("finished",), "only the encoders of finished runs can be transferred")
     for run in runs:  # a damaged one is told before any is probed
         weights.read(run, build_encoder(run.config.encoder, run.config.image_size))
     for number, run in enumerate(runs, start=1):

@@ -395,7 +395,10 @@ def check_names(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError for names that no option has, with the closest one that exists."""
     problems = {}
     for name in settings:
-        if name not in OPTIONS:
+        if name in GROUPS:
+            some = next(option for option in OPTIONS if option.startswith(f"{name}."))
+            problems[name] = f"this is a group of settings, such as {some}; give a value to one of them"
+        elif name not in OPTIONS:
             close = difflib.get_close_matches(name, OPTIONS, n=1, cutoff=0.6)
             ending = [option for option in OPTIONS if option.endswith(f".{name}")]
             hint = f"; did you mean {(ending or close)[0]}?" if ending or close else ""

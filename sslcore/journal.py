@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from sslcore.experiment import Run
 from sslcore.pulse import AnyPulse
 from sslcore.readout import Readout
 from sslcore.training import Training
-from sslcore.waiting import ADVICE, MANY, SETTLED, WARNING
+from sslcore.waiting import MANY, SETTLED, warning
 
 
 class Journal:
@@ -83,7 +84,7 @@ class Journal:
         self.lap()
         training.waiting.lap()
         if training.seconds >= SETTLED and (training.waiting.mean(training.seconds) or 0.0) >= MANY:
-            self.pulse.warn(WARNING + ADVICE * (training.device.type == "cpu"))
+            self.pulse.warn(warning(torch.get_num_threads(), training.device.type == "cpu"))
         yield
         self.clock = time.monotonic()
         training.meter.start()

@@ -125,7 +125,7 @@ def _literal(key: str, text: str) -> bool:
     return key == "dataset" and not re.search(r"""(^|,)\s*["'[]""", text)
 
 
-def seconds_of(variable: str, default: float) -> float:
+def seconds_of(variable: str, default: float = 30.0) -> float:
     """An environment variable that says how many seconds something takes. Raises ValueError, in words."""
     text = os.environ.get(variable)
     with suppress(ValueError):

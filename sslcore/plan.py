@@ -83,7 +83,7 @@ def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]
             "by_method": {
                 method: {n: v for n, v in flatten(own).items() if n not in changed} for method, own in spec.by_method.items()
             },
-            "axes": {n: v for n, v in spec.axes.items() if n not in changed} | dict(axes),
+            "axes": {n: axes.get(n, v) for n, v in spec.axes.items() if n in axes or n not in changed} | dict(axes),
         }
     )
 
@@ -170,6 +170,8 @@ def plan(spec: Spec) -> Plan:
             result.problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
         try:
             check_names(flatten(own))
+            if method in METHODS and not any(axes.get("method") == [method] for axes in grids):  # none of its runs is seen below
+                resolve({"method": method, **flatten(own)})
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)

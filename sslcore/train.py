@@ -18,7 +18,7 @@ from sslcore.notation import seconds_of
 from sslcore.pulse import AnyPulse
 from sslcore.training import Training, named
 
-CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS", 30.0)
+CHECKPOINT_SECONDS = seconds_of("TRIPTYCH_CHECKPOINT_SECONDS")
 CHECKPOINT_SHARE = 0.05  # of the time at most goes into writing them
 COLLAPSED = "the representation has collapsed"  # begins the warning
 

@@ -8,14 +8,19 @@ from pathlib import Path
 
 MANY = 0.5  # threads that wait, on average: from here on a run's times tell of that
 SETTLED = 10.0  # seconds of training from which on it is said
-WARNING = (
-    "its threads waited for cores, busy with other programs or fewer than its threads, and so for each other: its seconds and "
-    "images/s say little"
-)
-ADVICE = "; fewer threads are faster then, as with threads=1"
 PROTOCOL = (
     "threads waiting: how many of the process's threads, on average, could have computed and had no core, as Linux counts it"
 )
+
+
+def warning(threads: int, on_cpu: bool) -> str:
+    """What is said of a process of that many threads, which many waited."""
+    if threads == 1:
+        return "the one thread waited for a core, busy with other programs: seconds and images/s say little"
+    return (
+        "threads waited for cores, busy with other programs or fewer than the threads, and so for each other: seconds and "
+        f"images/s say little{'; fewer threads are faster then, as with threads=1' if on_cpu else ''}"
+    )
 
 
 class Waiting:

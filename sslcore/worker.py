@@ -18,12 +18,13 @@ from typing import Any
 
 import psutil
 
-from sslcore import ranks
+from sslcore import datasets, ranks
 from sslcore.cores import limit_threads
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
 from sslcore.files import DiskFull, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
+from sslcore.notation import seconds_of
 from sslcore.status import NOT_AGAIN, PRETRAIN_SHARE, State
 
 FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75  # exit codes; 75 is sysexits' "try again"
@@ -40,8 +41,10 @@ class Pulse(Stoppable):
         self.trains = False  # whether this attempt has trained, not measured alone
         self.requeued = False  # Slurm queues it again: it was told to make room, or its time is up
         self.status = run.status()
-        self.again = evaluate_only and self.status.state == "finished"  # then it stays finished
+        over = evaluate_only or run.has_checkpoint()  # its training is; else it begins anew
+        self.again = over and self.status.state == "finished"  # then it stays finished
         self.trained_on = self.status.host
+        self.warned: set[str] = set()  # what this process has warned of: each is said once
         self.writing = threading.Lock()
         self.silent = threading.Event()
         self.beating = threading.Thread(target=self.beat, daemon=True)
@@ -163,7 +166,9 @@ class Pulse(Stoppable):
     def warn(self, words: str) -> None:
         if words not in self.status.warnings:  # a run that is measured again may have it already
             self.write(warnings=[*self.status.warnings, words])
-        self.say(f"warning: {words}")
+        if words not in self.warned:
+            self.warned.add(words)
+            self.say(f"warning: {words}")
 
     def say(self, words: str) -> None:
         """A line for log.txt, and for the terminal where the run is in the foreground."""
@@ -211,17 +216,21 @@ def time_is_up() -> bool:
 
 def main(run: Run, evaluate_only: bool = False) -> int:
     """Train (or resume) a run and measure it; with `evaluate_only`, measure it again. Returns the exit code."""
+    finished = run.recorded_status().state == "finished"
+    if job()["job_id"] and finished:
+        return FINISHED  # it finished at the very moment at which Slurm made it give way
     try:
+        seconds_of("TRIPTYCH_CHECKPOINT_SECONDS")  # raises where it is no number
         several = run.config.devices > 1 and not evaluate_only  # raises what is wrong with the config
         if several:
             ranks.command(run, os.environ)  # raises where so many cannot be had here
         if not evaluate_only:
             run.check_goes_on()
+        if finished:
+            datasets.info(run.config.dataset)  # raises where it is gone
     except ValueError as error:
         print(f"python -m sslcore: error: {error}", file=sys.stderr)
         return BAD_INPUT
-    if job()["job_id"] and run.recorded_status().state == "finished":
-        return FINISHED  # it finished at the very moment at which Slurm made it give way
     try:
         with run.hold(PATIENCE if job()["job_id"] else 0.0, elsewhere=HEARTBEAT_LIMIT + 2 * HEARTBEAT_SECONDS) as claim:
             return hold_and_work(run, claim, evaluate_only, several)

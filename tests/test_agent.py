@@ -349,6 +349,17 @@ def test_the_agent_of_a_store_takes_no_orders_of_a_copy(tmp_path):
     assert launch.agent_alive(working.store) and not launch.agent_alive(Store(tmp_path / "copy"))
 
 
+def test_a_store_that_was_moved_while_its_agent_works_gets_a_new_one_at_once(tmp_path):
+    working = Agent(Store(tmp_path / "store"), idle_seconds=300)
+    serving = threading.Thread(target=working.serve)
+    serving.start()
+    until(lambda: launch.agent_alive(working.store))
+    moved = Store((tmp_path / "store").rename(tmp_path / "moved"))
+    assert not launch.agent_alive(moved), "that one looks for runs where there are none any more"
+    serving.join(timeout=10)
+    assert not serving.is_alive(), "and the next one need not wait for it"
+
+
 def test_an_agent_shows_other_machines_that_it_lives(tmp_path):
     working = Agent(Store(tmp_path))
     working.folder.mkdir(parents=True)

@@ -178,6 +178,9 @@ def test_a_variable_that_is_no_number_is_told_by_its_name(monkeypatch):
         assert "Exit codes" in process.communicate()[0], "only the agent asks for it"
     monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "abc")
     assert main(["agent"]) == 2
+    monkeypatch.delenv("TRIPTYCH_STOP_GRACE")
+    monkeypatch.setenv("TRIPTYCH_CHECKPOINT_SECONDS", "abc")
+    assert main(["agent"]) == 2, "for the runs that it would start"
 
 
 def test_a_run_that_is_named_twice_is_taken_once(store, capsys, monkeypatch):
@@ -488,6 +491,28 @@ def test_the_kept_command_makes_the_same_experiment_again(store, pictures, nothi
         assert len(this.runs()) == 4
     assert [run.config for run in first.runs()] == [run.config for run in second.runs()]
     assert first.spec().model_dump(exclude={"created"}) == second.spec().model_dump(exclude={"created"})
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "base: {dataset: mine.npz, method: byol}",
+        "base: {method: byol}\naxes: {dataset: [mine.npz, digits], epochs: [1, 2]}",
+        "base: {method: byol, dataset: digits}",
+    ],
+)
+def test_the_kept_command_finds_a_files_own_images_from_any_folder(own, store, nothing_starts, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    np.savez("mine.npz", x_train=np.zeros((8, 16, 16, 3), np.uint8))
+    Path("own.yaml").write_text(own)
+    assert main(["launch", "own.yaml", "--set", "batch_size=2"]) == 0
+    first = store.experiment("own")
+    command = shlex.split(first.spec().command)
+    assert ("mine" in own) == (str(tmp_path / "mine.npz") in first.spec().command)
+    monkeypatch.chdir("/")
+    assert main([*command[3:], "--root", str(tmp_path / "again")]) == 0
+    second = Store(tmp_path / "again").experiment("own")
+    assert [(run.name, run.config) for run in first.runs()] == [(run.name, run.config) for run in second.runs()]
 
 
 values = st.one_of(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dashboard.figures import style
-from dashboard.figures.embedding import AT_MOST, COLOURS, PANEL, looks, panel
+from dashboard.figures.embedding import AT_MOST, COLOURS, SIDES, looks, panel
 
 CLASSES = [f"thing {k}" for k in range(10)]
 
@@ -122,25 +122,26 @@ def test_names_do_not_lie_over_each_other():
             assert abs(one.ay - other.ay) >= 15 or abs(one.ax - other.ax) >= 40, (one.text, other.text)
 
 
-def places(layout) -> list[tuple[str, float, float]]:
-    """Each name's text, and its middle in pixels of the panel, from the left and from below."""
+def places(layout, side: int) -> list[tuple[str, float, float]]:
+    """Each name's text, and its middle in pixels of a panel of that side, from the left and from below."""
     (x0, x1), (y0, y1) = layout.xaxis.range, layout.yaxis.range
     return [
-        (chip.text, (chip.x - x0) / (x1 - x0) * PANEL + chip.ax, (chip.y - y0) / (y1 - y0) * PANEL - chip.ay)
+        (chip.text, (chip.x - x0) / (x1 - x0) * side + chip.ax, (chip.y - y0) / (y1 - y0) * side - chip.ay)
         for chip in layout.annotations
     ]
 
 
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("radius", [0.05, 0.3, 1.0])
-def test_names_stay_within_the_panel_and_off_each_other_wherever_the_classes_lie(radius):
+def test_names_stay_within_the_panel_and_off_each_other_wherever_the_classes_lie(radius, side):
     """Heaps on a ring, small or as large as the panel, within a few far points that say how large that is."""
     frame = points(200)
     angle = frame["class"].map(CLASSES.index) * 2 * np.pi / len(CLASSES)
     frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
     frame.loc[:3, ["x", "y"]] = [[-1, -1], [-1, 1], [1, -1], [1, 1]]
-    said = places(panel(frame, classes=CLASSES).layout)
+    said = places(panel(frame, classes=CLASSES).layout, side)
     for k, (text, x, y) in enumerate(said):
-        assert 3 * len(text) <= x <= PANEL - 3 * len(text) and 8 <= y <= PANEL - 8, text
+        assert 3 * len(text) <= x <= side - 3 * len(text) and 8 <= y <= side - 8, text
         for other, other_x, other_y in said[:k]:
             assert abs(y - other_y) >= 15 or abs(x - other_x) >= 3 * (len(text) + len(other)), (text, other)
 
@@ -150,9 +151,9 @@ def test_long_names_stay_within_the_panel():
     layout = panel(points(classes=long), classes=long).layout
     low, high = layout.xaxis.range
     for chip in layout.annotations:
-        middle = (chip.x - low) / (high - low) * PANEL + chip.ax
         half = 3 * len(chip.text)  # pixels, of letters of size 10
-        assert half <= middle <= PANEL - half, chip.text
+        for side in SIDES:
+            assert half <= (chip.x - low) / (high - low) * side + chip.ax <= side - half, chip.text
 
 
 def test_names_stand_among_the_points_of_their_class():

@@ -293,6 +293,8 @@ def test_settings_of_one_method_hold_for_it_alone():
         ({"SimCLR": {"epochs": 7}}, "by_method.SimCLR", "did you mean simclr?"),
         ({"zzz": {}}, "by_method.zzz", ""),
         ({"moco": {"epoch": 3}}, "epoch", "did you mean epochs?"),
+        ({"moco": {"epochs": "two"}}, "epochs", "not 'two'"),
+        ({"moco": {"augment": 3}}, "augment", "give a value to one of them"),
     ],
 )
 def test_settings_of_one_method_are_checked_whether_it_has_runs_or_not(own, name, hint):

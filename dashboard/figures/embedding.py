@@ -1,5 +1,6 @@
 """The images of the evaluation sample as points: one panel a run, the same images in all."""
 
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -21,10 +22,14 @@ FIXED = {  # category: (colour, symbol) of what is no class
 OTHERS = style.faint(style.NEUTRAL, 0.35)
 NOWHERE = {"dataset": "", "of": ""}  # of images without thumbnails
 
-PANEL, LINE = 280, 19  # pixels: about the side of a panel on a page of three or four, and the height of a name
-SHIFTS = sorted(
-    ((right, above) for right in range(-120, 121, 24) for above in range(-114, 115, LINE) if right**2 + above**2 > 300),
-    key=lambda shift: shift[0] ** 2 + (shift[1] - 12) ** 2,
+LETTERS = 44  # of a title's line, beside which the chart's buttons have room
+SIDES = np.array([280, 350, 430, 580])  # pixels: about what sides a panel has, on a page of several or alone
+LINE = 19  # pixels: the height of a name
+SHIFTS = np.array(  # pixels right and up from a class's middle to its name, the nearest first
+    sorted(
+        ((right, up) for right in range(-120, 121, 24) for up in range(-114, 115, LINE) if right**2 + up**2 > 300),
+        key=lambda shift: shift[0] ** 2 + (shift[1] - 12) ** 2,
+    )
 )
 
 
@@ -60,8 +65,9 @@ def panel(
     """
     told = FIXED if by in ("split", "probe") else looks(classes, highlight)
     span = _square(points)
+    called = textwrap.wrap(title, LETTERS) or [""]
     figure = style.figure(
-        title={"text": style.plain(title), "subtitle": {"text": style.plain(subtitle)}},
+        title={"text": "<br>".join(map(style.plain, called)), "subtitle": {"text": style.plain(subtitle)}},
         xaxis={**_AXIS, "title": {"text": axes[0]}, "automargin": bool(axes[0]), "constrain": "domain", "range": span[0]},
         yaxis={
             **_AXIS,
@@ -72,7 +78,7 @@ def panel(
             "scaleanchor": "x",
         },
         dragmode="lasso",
-        margin={"l": 2, "r": 2, "t": 56, "b": 8},
+        margin={"l": 2, "r": 2, "t": 38 + 18 * len(called), "b": 8},
         legend={"itemsizing": "constant"},
         showlegend=told is FIXED,
         uirevision=f"{title} {axes}",
@@ -161,22 +167,21 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
     Where a name would lie over another it is moved away, and a line leads back.
     """
     middles = {name: _middle(of_class[["x", "y"]].to_numpy()) for name, of_class in points.groupby("class")}
-    taken: list[tuple[float, float, float]] = []  # centre x, centre y, half width, in pixels of a PANEL
+    low, high = np.transpose(span)
+    taken: list[tuple[np.ndarray, np.ndarray, float]] = []  # middle, as shares of the side; shift; half the width, in pixels
     names = []
     for name, colour in colours.items():
         if name in middles:
-            x, y = middles[name]
-            across, up = ((value - low) / (high - low) * PANEL for value, (low, high) in zip((x, y), span))
             shown = style.short(name)
-            half = 3.2 * len(shown) + 4
-            right, above = next((shift for shift in SHIFTS if _free(taken, across + shift[0], up + shift[1], half)), SHIFTS[0])
-            taken.append((across + right, up + above, half))
+            middle, half = (middles[name] - low) / (high - low), 3.2 * len(shown) + 4
+            shift = SHIFTS[_in_the_way(taken, middle, half).argmin()]
+            taken.append((middle, shift, half))
             names.append(
                 {
-                    "x": float(x),
-                    "y": float(y),
-                    "ax": right,
-                    "ay": -above,
+                    "x": float(middles[name][0]),
+                    "y": float(middles[name][1]),
+                    "ax": int(shift[0]),
+                    "ay": -int(shift[1]),
                     "text": shown,
                     "showarrow": True,
                     "arrowhead": 0,
@@ -191,8 +196,12 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
     return names
 
 
-def _free(taken: Sequence[tuple[float, float, float]], x: float, y: float, half: float) -> bool:
-    inside = half <= x <= PANEL - half and LINE / 2 <= y <= PANEL - LINE / 2
-    return inside and all(
-        abs(x - other_x) > half + other_half or abs(y - other_y) > LINE for other_x, other_y, other_half in taken
-    )
+def _in_the_way(taken: Sequence[tuple[np.ndarray, np.ndarray, float]], middle: np.ndarray, half: float) -> np.ndarray:
+    """(shifts,): how often a name, moved so far, leaves the panel or lies over another one, in panels of all SIDES."""
+    sides = SIDES[:, None]
+    x, y = np.moveaxis(middle * sides[..., None] + SHIFTS, -1, 0)  # (sides, shifts)
+    found = ((x < half) | (x > sides - half) | (y < LINE / 2) | (y > sides - LINE / 2)).sum(axis=0)
+    for other, shift, other_half in taken:
+        other_x, other_y = (other * sides + shift).T[..., None]  # (sides, 1)
+        found += ((abs(x - other_x) <= half + other_half) & (abs(y - other_y) <= LINE)).sum(axis=0)
+    return found

@@ -95,7 +95,7 @@ def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
     if waited:
         threads = " to ".join(dict.fromkeys(f"{n:.1f}" for n in (min(waited), max(waited))))
         told.append(
-            f"Of {words.count(len(known), 'run')} {len(waited)} waited for cores that were busy ({threads} threads at a time): "
+            f"{len(waited)} of {words.count(len(known), 'run')} waited for cores that were busy ({threads} threads at a time): "
             "times and speeds tell of that, too."
         )
     return " ".join(told)

@@ -150,6 +150,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             "tickvals": list(range(len(classes))),
             "ticktext": [style.short(name) for name in classes],
             "ticks": "",
+            "ticklabelstandoff": 6,  # of a mark at 0, which half lies beside the chart
         },
         uirevision="per class",
     )

@@ -46,8 +46,8 @@ def plain(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """The same, cut to 32 characters: a tick's name leaves room for the plot."""
-    return plain(text if len(text) <= 32 else f"{text[:31]}…")
+    """The same in 32 characters, without its middle: names of one beginning differ in their ends."""
+    return plain(text if len(text) <= 32 else f"{text[:13]}…{text[-18:]}")
 
 
 def shade(colour: str, k: int, n: int) -> str:

@@ -57,7 +57,8 @@ if not axes:
 
 
 with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-    axis = link.choice("Against", axes, axes[0], key="ablations_axis", say=heading, width=240)
+    own_axes = ablation.axes([entry for entry in entries if entry.experiment == experiment.name])
+    axis = link.choice("Against", axes, next(iter([*own_axes, *axes])), key="ablations_axis", say=heading, width=240)
     known = [name for name in MEASURES if any(entry.numbers[name] is not None for entry in entries)]
     at_first = known[0] if known else "linear"
     measure = link.choice(
@@ -232,6 +233,11 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
     st.header("What is missing")
     if refused:
         st.error(words.plain(refused))
+    try:
+        experiment.read_spec()
+    except ValueError:
+        st.warning("experiment.json cannot be read, so what its grid lacks is not known.", icon=":material/draft:")
+        return
     own = [entry for entry in entries if entry.experiment == experiment.name]
     waiting = [entry for entry in own if entry.state in ACTIVE]
     if waiting:

@@ -174,8 +174,6 @@ def row(run: Run, status: Status) -> None:
             st.caption(words.plain(why))
         if not run.readable_config:
             damaged("config.json", "writes it anew", "complete", experiment.name)
-        for warning in status.warnings:
-            st.warning(words.plain(warning), icon=":material/warning:")
 
 
 @st.fragment(run_every=tick)
@@ -205,6 +203,7 @@ def overview() -> None:
             st.rerun()
     elif by_slurm:
         cluster.trouble(store)
+    link.say_warnings({name: now[name] for name in listed if name in now})
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:

@@ -44,9 +44,11 @@ log = logging.getLogger("agent")
 def alive(store: Store) -> bool:
     """Whether this host's agent takes orders."""
     who = read_object(folder(store) / "agent.json") or {}
-    with suppress(OSError):
-        if who.get("inode") not in (None, folder(store).stat().st_ino):  # the agent of the store that this one is a copy of
-            return False
+    try:
+        if isinstance(root := who.get("root"), str) and not os.path.samefile(root, store.root):
+            return False  # the agent of the store that this one is a copy of
+    except OSError:
+        return False  # it works where this store has been
     name = who.get("process")  # None of an older version
     return bool(lives(name)) if isinstance(name, str) else process_is(who.get("pid"), who.get("pid_started"))
 
@@ -61,12 +63,13 @@ class Agent:
     ):
         """`command` trains the run whose folder is appended. `grace_seconds`, from SIGTERM to SIGKILL, are for a checkpoint.
 
-        Raises ValueError, in words, where TRIPTYCH_STOP_GRACE, which they default to, is no number.
+        Raises ValueError, in words, where TRIPTYCH_STOP_GRACE, which they default to, is no number, or the runs' own variable.
         """
+        seconds_of("TRIPTYCH_CHECKPOINT_SECONDS")
         self.store = store
         self.command = list(command)
         self.idle_seconds = idle_seconds
-        self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE", 30.0) if grace_seconds is None else grace_seconds
+        self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE") if grace_seconds is None else grace_seconds
         self.folder = folder(store)
         self.known: dict[Path, tuple[Stamp, Run, Status]] = {}  # as last read, with the status file's stamp
         self.watched: dict[Path, Watch] = {}
@@ -98,6 +101,9 @@ class Agent:
                         return
                     well = time.monotonic()
                 except OSError as error:  # of the store's file system, which may come back
+                    if not self.folder.exists() and os.fstat(lock).st_nlink:
+                        log.info("agent %d leaves: the store was moved", os.getpid())
+                        return
                     if time.monotonic() - well > BROKEN_SECONDS:
                         raise
                     log.warning("the store could not be looked at, which is tried again for %g s: %s", BROKEN_SECONDS, error)
@@ -110,7 +116,7 @@ class Agent:
         """Say who takes orders, again where the file that says so was deleted or damaged."""
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
-        who["inode"] = self.folder.stat().st_ino
+        who["root"] = str(self.store.root)
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:

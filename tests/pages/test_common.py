@@ -374,14 +374,14 @@ def test_of_runs_that_waited_for_cores_it_is_said_wherever_their_times_are(two_e
     first, second = two_experiments[0].runs()
     for run, threads in ((first, 0.02), (second, 0.98)):
         write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"threads_waiting": threads}})
-    said = "Of 2 runs 1 waited for cores that were busy (1.0 threads at a time)"
+    said = "1 of 2 runs waited for cores that were busy (1.0 threads at a time)"
     for page, params in (("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})):
         assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
     assert "waited for cores" not in texts(open_page("compare", experiment="ours", compare_x="Step"))
     assert said in report.html(two_experiments[0]) and "waited for cores" in report.markdown(two_experiments[0])
     write_json(second.results_file, second.results() | {"cost": second.results()["cost"] | {"threads_waiting": 0.4}})
     assert "waited for cores" not in texts(open_page("probe", experiment="ours"))
-    assert "Of 3 runs 3 waited" in (told := unlike_times([{"threads_waiting": n} for n in (2.0, 10.2, None, 0.61)]))
+    assert "3 of 3 runs waited" in (told := unlike_times([{"threads_waiting": n} for n in (2.0, 10.2, None, 0.61)]))
     assert "(0.6 to 10.2 threads" in told
 
 

@@ -207,8 +207,14 @@ def test_a_title_that_is_longer_than_one_may_write_is_not_cut():
     with experiment.editing() as spec:
         spec.title, spec.question = "t" * 150, "q" * 1400
     app = menu(open_page(), "one", "Details and notes")
-    assert app.text_input(key="details_title").proto.max_chars >= 150
-    assert app.text_area(key="details_question").proto.max_chars >= 1400
+    app.text_area(key="details_notes").set_value("Kept").run()
+    app.button(key="details_save").click().run()
+    assert (experiment.spec().notes, len(experiment.spec().title)) == ("Kept", 150)
+    for title, says in (("t" * 151, "the title has 151 letters, and 120 are possible"), (" ", "give the experiment a title")):
+        app = menu(open_page(), "one", "Details and notes")
+        app.text_input(key="details_title").set_value(title).run()
+        app.button(key="details_save").click().run()
+        assert says in app.error[0].value and experiment.spec().title == "t" * 150
 
 
 def test_an_archived_experiment_is_listed_only_when_asked_for():

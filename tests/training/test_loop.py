@@ -13,6 +13,7 @@ from sslcore.optim import learning_rate
 from sslcore.stages import cost
 from sslcore.train import collapse_watch, pretrain
 from sslcore.training import Training, pick_device, pick_precision
+from sslcore.waiting import warning
 from sslcore.worker import Pulse
 from tests.training.small import make_run, small_training, train
 
@@ -177,12 +178,19 @@ def test_threads_that_wait_in_steps_are_counted_and_many_are_warned_of_once(shap
     monkeypatch.setattr("sslcore.train.OnlineEvaluation.__call__", evaluated)
     monkeypatch.setattr("sslcore.train.time.monotonic", lambda: now[0])
     monkeypatch.setattr("sslcore.waiting.Waiting.read", lambda _: {"1": waited[0]})
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
     run, data = make_run("waits", shapes), datasets.load(shapes, 16)
     training = Training(run.config, data, torch.device("cpu"))
     pretrain(training, data, run, Pulse(run))
     assert training.seconds == training.total == 18
     assert cost(training)["threads_waiting"] == pytest.approx(waits) and "threads waiting" in cost(training)["protocol"]
-    assert [words.split(",")[0] for words in run.status().warnings] == ["its threads waited for cores"] * warned
+    assert [words.split(",")[0] for words in run.status().warnings] == ["threads waited for cores"] * warned
+    assert run.log_file.read_text().count("threads waited for cores") == warned, "not at each look"
+
+
+def test_a_process_of_one_thread_is_not_told_to_have_fewer():
+    assert "fewer" not in warning(1, on_cpu=True) and "threads=1" in warning(2, on_cpu=True)
+    assert "threads=1" not in warning(2, on_cpu=False)
 
 
 def test_rows_that_arrive_together_share_their_speed_and_what_is_left_counts_from_where_one_went_on(shapes, monkeypatch):

@@ -99,6 +99,25 @@ def test_a_killed_measurement_leaves_a_finished_run(measured):
     assert measured.results() == {"linear": {"accuracy": 0.5}}
 
 
+@pytest.mark.parametrize("what", ["images", "checkpoint", "seconds"])
+def test_to_train_a_finished_run_measures_it_again_and_whatever_is_wrong_it_stays_finished(shapes, handlers, monkeypatch, what):
+    run = make_run("r", shapes, epochs=1)
+    assert worker.main(run) == worker.FINISHED
+    before, results = run.recorded_status(), run.results()
+    if what == "images":
+        monkeypatch.setattr("sslcore.datasets.info", lambda dataset: (_ for _ in ()).throw(ValueError("no such file")))
+    elif what == "checkpoint":
+        for file in run.path.glob("checkpoint*.pt"):
+            file.write_bytes(b"torn")
+    else:
+        monkeypatch.setenv("TRIPTYCH_CHECKPOINT_SECONDS", "abc")
+    assert worker.main(run) == (worker.FAILED if what == "checkpoint" else worker.BAD_INPUT)
+    after = run.status()
+    assert (after.state, after.stage, after.progress, after.error) == ("finished", "embed", 1.0, None)
+    assert after == before or "could not be measured again" in after.warnings[-1]
+    assert run.results() == results
+
+
 def test_without_its_head_h_against_z_stays_as_it_was_measured(measured):
     heads = {"linear": {"h": {"accuracy": 0.6}, "z": {"accuracy": 0.5}}}
     write_json(measured.results_file, measured.results() | {"heads": heads})

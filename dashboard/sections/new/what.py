@@ -1,8 +1,10 @@
 """The question, the images, the methods and how often each is repeated."""
 
+from urllib.parse import unquote
+
 import streamlit as st
 
-from dashboard import draft, forms, words
+from dashboard import details, draft, forms, words
 from dashboard.sections.new.form import Form
 from sslcore import datasets
 from sslcore.config import ConfigError, flatten, resolve
@@ -26,14 +28,14 @@ def ask(form: Form) -> None:
 def _question(form: Form) -> None:
     title_box, question_box = st.columns([1, 2])
     forms.follow("new_title", form.start.spec.title, form.origin, form.asked.title)
-    form.title = title_box.text_input("Title", key="new_title", max_chars=80, persist_state="session").strip()
-    if not form.title:
-        form.problems["title"] = "give the experiment a title"
-        forms.problem(title_box, form.problems, "title")
+    form.title = title_box.text_input("Title", key="new_title", persist_state="session").strip()
     forms.follow("new_question", form.start.spec.question, form.origin, form.asked.question)
     form.question = question_box.text_input(
-        "Question", key="new_question", max_chars=300, persist_state="session", placeholder="What is to be found out?"
+        "Question", key="new_question", persist_state="session", placeholder="What is to be found out?"
     )
+    form.problems |= details.problems_of({"title": form.title, "question": form.question})
+    forms.problem(title_box, form.problems, "title")
+    forms.problem(question_box, form.problems, "question")
 
 
 def _images(form: Form) -> None:
@@ -70,7 +72,10 @@ def _path(form: Form) -> str:
         "train/ and test/ above them), a folder of images without labels, or an .npz file with x_train, y_train, x_test, "
         "y_test.",
     )
-    return datasets.canonical(path.strip()) if path and path.strip() else ""
+    path = (path or "").strip()
+    if path.startswith("file://"):  # as file managers copy it
+        path = unquote(path.removeprefix("file://"))
+    return datasets.canonical(path) if path else ""
 
 
 def _methods(form: Form) -> None:

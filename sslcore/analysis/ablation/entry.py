@@ -54,7 +54,10 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     found = {run: entry for run in runs if (entry := made(run))}
     sets = data_sets(found)
     there = {run.name for run in experiment.runs()}
-    planned = plan.plan(experiment.spec()).configs.items()
+    try:
+        planned = plan.plan(experiment.read_spec()).configs.items()
+    except ValueError:  # what its axes are is not known
+        planned = ()
     on = [(entry, sets[run]) for run, entry in found.items()] + [
         (to_make(experiment.name, name, config), at_path(config.dataset, sets)) for name, config in planned if name not in there
     ]
