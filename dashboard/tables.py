@@ -1,7 +1,7 @@
 """Experiment folders -> curves and tables. What a file says is kept until the file changes."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -84,10 +84,18 @@ def labels(runs: Iterable[Run]) -> dict[str, str]:
     }
 
 
-def one_of_each(kinds: Mapping[str, Hashable], at_most: int) -> list[str]:
-    """At most so many of the names, each given with its kind, in their order: one of each kind before others."""
-    firsts = {kind: name for name, kind in reversed(kinds.items())}.values()
-    chosen = sorted(kinds, key=lambda name: name not in firsts)[:at_most]
+def one_of_each(kinds: Mapping[str, Sequence[Hashable]], at_most: int) -> list[str]:
+    """At most so many of some runs, in their order.
+
+    `kinds`: what each is, such as (method, experiment): one of each method comes before one of each experiment, and that
+    before others.
+    """
+    first = {(place, kind): name for name in reversed(kinds) for place, kind in enumerate(kinds[name])}
+
+    def rank(name: str) -> int:
+        return next((place for place, kind in enumerate(kinds[name]) if first[place, kind] == name), len(kinds[name]))
+
+    chosen = sorted(kinds, key=rank)[:at_most]
     return [name for name in kinds if name in chosen]
 
 

@@ -434,3 +434,11 @@ def test_a_chart_has_room_for_each_line_of_its_legend():
     assert rooms[0] == rooms[1] == 0 < rooms[2] == rooms[3], "two stand in a line"
     assert style.legend_room(labels * 3, 540) == rooms[3], "runs of one label have one name"
     assert style.legend_room(labels, 300) == 3 * rooms[3], "in a narrow chart each has a line of its own"
+
+
+def test_long_names_of_classes_that_begin_alike_can_be_told_apart():
+    alike = [f"A_rather_long_class_name_number_{k:02}_of_the_collection" for k in range(12)]
+    assert len(set(style.shorter(alike).values())) == 12 and all(len(name) <= 32 for name in style.shorter(alike).values())
+    assert style.shorter(["cat", "x" * 40]) == {"cat": "cat", "x" * 40: "x" * 31 + "…"}
+    for names in ([], ["y" * 40], ["same" * 10] * 2):
+        assert set(style.shorter(names)) == set(names)

@@ -142,8 +142,10 @@ def test_thumbnails_are_those_of_the_images_that_a_run_was_trained_on(experiment
 
 
 def test_of_many_runs_the_first_of_each_method_comes_before_others():
-    methods = {"a0": "moco", "a1": "moco", "b0": "byol", "b1": "byol"}
+    methods = {"a0": ["moco"], "a1": ["moco"], "b0": ["byol"], "b1": ["byol"]}
     assert [tables.one_of_each(methods, n) for n in (1, 2, 3)] == [["a0"], ["a0", "b0"], ["a0", "a1", "b0"]]
+    with_experiments = {"a0": ("moco", 1), "a1": ("moco", 1), "b0": ("byol", 1), "b1": ("byol", 2)}
+    assert tables.one_of_each(with_experiments, 3) == ["a0", "b0", "b1"]
 
 
 def test_accuracies_as_text():

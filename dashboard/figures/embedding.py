@@ -65,9 +65,9 @@ def panel(
     """
     told = FIXED if by in ("split", "probe") else looks(classes, highlight)
     span = _square(points)
-    called = textwrap.wrap(title, LETTERS) or [""]
+    lines = textwrap.wrap(title, LETTERS) or [""]
     figure = style.figure(
-        title={"text": "<br>".join(map(style.plain, called)), "subtitle": {"text": style.plain(subtitle)}},
+        title={"text": "<br>".join(map(style.plain, lines)), "subtitle": {"text": style.plain(subtitle)}},
         xaxis={**_AXIS, "title": {"text": axes[0]}, "automargin": bool(axes[0]), "constrain": "domain", "range": span[0]},
         yaxis={
             **_AXIS,
@@ -78,7 +78,7 @@ def panel(
             "scaleanchor": "x",
         },
         dragmode="lasso",
-        margin={"l": 2, "r": 2, "t": 38 + 18 * len(called), "b": 8},
+        margin={"l": 2, "r": 2, "t": 38 + 18 * len(lines), "b": 8},
         legend={"itemsizing": "constant"},
         showlegend=told is FIXED,
         uirevision=f"{title} {axes}",
@@ -94,7 +94,12 @@ def panel(
         figure.add_trace(go.Scatter(x=[None], y=[None], selectedpoints=[], showlegend=False, hoverinfo="skip"))
     named = {name: looked[0] for name, looked in looks(classes, highlight).items()}
     return figure.update_layout(
-        annotations=_names(points, {name: style.NEUTRAL if told is FIXED else colour for name, colour in named.items()}, span)
+        annotations=_names(
+            points,
+            {name: style.NEUTRAL if told is FIXED else colour for name, colour in named.items()},
+            style.shorter(classes),
+            span,
+        )
     )
 
 
@@ -161,8 +166,10 @@ def _said(named: str, label: str, guess: str) -> str:
     return style.plain(named + (f", taken for {guess}" if guess and label and guess != label else ""))
 
 
-def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequence[float]]) -> list[dict]:
-    """The name of each class, at its middle.
+def _names(
+    points: pd.DataFrame, colours: Mapping[str, str], called: Mapping[str, str], span: Sequence[Sequence[float]]
+) -> list[dict]:
+    """The name of each class, by `called`, at its middle.
 
     Where a name would lie over another it is moved away, and a line leads back.
     """
@@ -172,7 +179,7 @@ def _names(points: pd.DataFrame, colours: Mapping[str, str], span: Sequence[Sequ
     names = []
     for name, colour in colours.items():
         if name in middles:
-            shown = style.short(name)
+            shown = called[name]
             middle, half = (middles[name] - low) / (high - low), 3.2 * len(shown) + 4
             shift = SHIFTS[_in_the_way(taken, middle, half).argmin()]
             taken.append((middle, shift, half))

@@ -3,7 +3,7 @@
 `rows` are those of `tables.summary`, one a run, in the order in which they are shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         yaxis={
             "autorange": "reversed",
             "tickvals": list(range(len(classes))),
-            "ticktext": [style.short(name) for name in classes],
+            "ticktext": list(style.shorter(classes).values()),
             "ticks": "",
             "ticklabelstandoff": 6,  # of a mark at 0, which half lies beside the chart
         },
@@ -213,12 +213,13 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     counts = np.asarray(counts, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blue = style.PALETTE[0]
-    size = _size_of_names(classes)
+    shown = style.shorter(classes)
+    size = _size_of_names(shown.values())
     named = {"tickvals": [], "ticktext": []}
     if size:
         named = {
             "tickvals": list(range(len(classes))),
-            "ticktext": [style.short(name) for name in classes],
+            "ticktext": list(shown.values()),
             "tickfont": {"size": size},
         }
     told = "counts" if size else "names and counts"
@@ -267,10 +268,10 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     )
 
 
-def _size_of_names(classes: Sequence[str]) -> int | None:
+def _size_of_names(names: Collection[str]) -> int | None:
     """Pixels of the letters in which the names fit beside a matrix on a phone, a line each; None where they would overlap."""
-    longest = max((len(style.short(name)) for name in classes), default=0)
-    return next((size for size in (13, 10) if 1.15 * size * len(classes) + 0.55 * size * longest <= SIDE), None)
+    longest = max(map(len, names), default=0)
+    return next((size for size in (13, 10) if 1.15 * size * len(names) + 0.55 * size * longest <= SIDE), None)
 
 
 def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -1,7 +1,7 @@
 """How Triptych's figures look: one colour and one dash a method, the same everywhere, in light and dark."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -46,8 +46,14 @@ def plain(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """The same in 32 characters, without its middle: names of one beginning differ in their ends."""
-    return plain(text if len(text) <= 32 else f"{text[:13]}…{text[-18:]}")
+    """The same, cut to 32 characters: a tick's name leaves room for the plot."""
+    return plain(text if len(text) <= 32 else f"{text[:31]}…")
+
+
+def shorter(names: Collection[str]) -> dict[str, str]:
+    """Name -> as `short` has it; of long names that all begin alike, without most of that beginning, so that they can be told."""
+    alike = next((k for k, letters in enumerate(zip(*names)) if len(set(letters)) > 1), 0)
+    return {name: short(f"{name[:8]}…{name[alike - 6 :]}" if len(name) > 32 and alike > 15 else name) for name in names}
 
 
 def shade(colour: str, k: int, n: int) -> str:

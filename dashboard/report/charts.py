@@ -99,7 +99,7 @@ def confusions(rows: labels.Rows, results: labels.Results) -> tuple[list[Chart],
     for row in rows:
         if linear[row["run"]].get("confusion"):
             first.setdefault(row["label"], row)
-    methods = {row["run"]: row["method"] for row in first.values()}
+    methods = {row["run"]: [row["method"]] for row in first.values()}
     charts = []
     for name in tables.one_of_each(methods, MAX_PANELS):
         figure = probe.confusion(linear[name]["confusion"], linear[name]["classes"], f"What {name} confuses")
@@ -189,7 +189,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
                 missing.setdefault(called[name], f"umap.parquet is missing or does not fit; {again}")
         except ValueError as error:
             missing.setdefault(called[name], str(error))
-    shown = tables.one_of_each({name: named[name].config.method for name in found.values()}, MAX_PANELS)
+    shown = tables.one_of_each({name: [named[name].config.method] for name in found.values()}, MAX_PANELS)
     charts, alike = [], True
     for name in shown:
         run, label = named[name], called[name]

@@ -76,6 +76,14 @@ def test_images_can_be_selected_without_a_pointer():
     assert "2 images, those first" in texts(app)
     clean(app.text_input(key="embeddings_numbers").set_value(f"{index[9]}, {index[2]}, 99999, 99998").run())
     assert "2 images (not in the sample of these runs: 2 more), those first" in texts(app)
+    clean(app.text_input(key="embeddings_numbers").set_value("99999, x, 12 13").run())
+    assert "None of the selected images (99999) is in the sample" in texts(app)
+    assert (
+        "No number of an image: x, 12 13" in texts(app).replace("\\", "")
+        and app.text_input(key="embeddings_numbers").value == "x, 12 13"
+    )
+    app.button[0].click().run()
+    assert "embeddings_pick" not in clean(app).query_params
 
 
 def test_a_selection_is_there_again_after_a_look_at_another_page():
@@ -97,7 +105,7 @@ def test_a_selection_that_is_too_long_for_a_link_is_in_none():
     for n, linked in ((300, True), (301, False)):
         app.text_input(key="embeddings_numbers").set_value(",".join(map(str, range(n)))).run()
         assert ("embeddings_pick" in clean(app).query_params) == linked
-    assert selection.numbers("12, 5,x,-3,5,1234567890") == [5, 12]
+    assert selection.numbers("12, 5,x,-3,5,1234567890") == ([5, 12], ["x", "-3", "1234567890"])
 
 
 def test_what_is_picked_stays_among_images_of_its_data_set():
@@ -135,7 +143,7 @@ def test_where_nothing_of_the_selection_is_here_no_point_is_faint(monkeypatch):
         figure, "panel", lambda *own, selected, **rest: lit.append(selected) or panel(*own, selected=selected, **rest)
     )
     app = open_page("embeddings", experiment="photos", embeddings_pick="999999")
-    assert len(lit) == 3 and not any(lit) and "None of the selected images is in the sample" in texts(app)
+    assert len(lit) == 3 and not any(lit) and "in the sample of these runs" in texts(app)
 
 
 def test_the_images_on_which_runs_disagree_come_first():
@@ -204,7 +212,10 @@ def test_what_is_measured_of_a_layout_is_told_to_two_digits_and_a_layout_before_
     last = pd.read_parquet(run.umap_file)
     pd.concat([last.assign(epoch=0), last]).to_parquet(run.umap_file, index=False)
     shown = texts(open_page("embeddings", experiment="photos"))
-    assert "silhouette here **0.00** · in h **−0.25**" in shown and "100 classes are more than colours can tell apart" in shown
+    assert (
+        "silhouette here\N{NO-BREAK SPACE}**0.00** · in h\N{NO-BREAK SPACE}**−0.25**" in shown
+        and "100 classes are more than colours can tell apart" in shown
+    )
     drawn = []
     monkeypatch.setattr(panels, "plot", lambda figure, alt, **_: drawn.append(alt))
     open_page("embeddings", experiment="photos", embeddings_epoch="0")
@@ -249,7 +260,7 @@ def test_a_layout_is_as_faithful_as_its_numbers_say_which_are_numbers():
     umap = {"trustworthiness": 10**400, "neighbourhood_preservation": True, "silhouette": -0.001, "silhouette_h": -0.25}
     write_json(run.results_file, run.results() | {"umap": umap})
     said = texts(open_page("embeddings", experiment="photos"))
-    assert "silhouette here **0.00** · in h **−0.25**" in said
+    assert "silhouette here\N{NO-BREAK SPACE}**0.00** · in h\N{NO-BREAK SPACE}**−0.25**" in said
     assert "trustworthiness **" not in said and "preservation **" not in said
 
 

@@ -95,7 +95,7 @@ def _dataset(datasets: list[str]) -> str:
 
 
 def _titles(runs: Mapping[str, Run], called: Mapping[str, str]) -> dict[str, str]:
-    """What each run that the reader chooses is called; at first one of each method of each experiment, then others."""
+    """What each run that the reader chooses is called; at first one of each method, then one of each experiment, then others."""
     chosen = st.multiselect(
         "Runs",
         list(runs),
@@ -105,7 +105,7 @@ def _titles(runs: Mapping[str, Run], called: Mapping[str, str]) -> dict[str, str
         placeholder=f"one of each method, then others, four at most; choose up to {AT_MOST}",
     )
     first_seeds = list({called[name]: name for name in reversed(runs)}.values())[::-1]
-    kinds = {name: (runs[name].config.method, runs[name].path.parent) for name in first_seeds}  # the method, the experiment
+    kinds = {name: (runs[name].config.method, runs[name].path.parent) for name in first_seeds}  # method, experiment
     at_first = tables.one_of_each(kinds, SHOWN_AT_FIRST)
     shown = [name for name in runs if name in (chosen or at_first)]
     alike = [called[name] for name in shown]

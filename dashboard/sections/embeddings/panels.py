@@ -105,7 +105,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
         alt=f"{asked.layout} of {said} as {asked.titles[name]} places them, coloured by {BY[asked.by]} {of_whom}".strip(),
     )
     numbers = [
-        f"{what} **{value:z.2f}**".replace("-", "−").replace(" ", "\N{NO-BREAK SPACE}")
+        f"{what}\N{NO-BREAK SPACE}**{value:z.2f}**".replace("-", "−")
         for measure, what in MEASURES.items()
         if (value := number(result, measure)) is not None
     ]

@@ -10,11 +10,12 @@ from dashboard.sections.embeddings.asked import Asked
 from dashboard.sections.embeddings.selection import LINKED, numbers, select
 
 STRIP = 48  # pictures at first
+FEW = 10  # numbers of images in a sentence
 
 
 def show(asked: Asked, selected: Sequence[int]) -> None:
     st.header("Selected images")
-    st.text_input(
+    strange = st.text_input(
         "By number",
         key="embeddings_numbers",
         placeholder="such as 12, 40, 41",
@@ -22,17 +23,21 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
         width=260,
         help="In place of a loop, with commas between. An image's number stands below its picture.",
     )
+    if strange:  # the numbers have been taken out
+        st.caption(words.plain(f"No number of an image: {strange}"))
     inside = [image for image in selected if image in asked.labels]
-    if not inside:
+    if not selected:
         st.caption(
-            "None of the selected images is in the sample of these runs."
-            if selected
-            else "Draw a loop around points in any panel: the same images light up in all, and are listed here with what each "
-            "run takes them for."
+            "Draw a loop around points in any panel: the same images light up in all, and are listed here with what each run "
+            "takes them for."
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Clear", icon=":material/deselect:", on_click=select, args=([],))
+        if not inside:
+            few = ", ".join(map(str, selected[:FEW])) + (", ..." if len(selected) > FEW else "")
+            st.caption(f"None of the selected images ({few}) is in the sample of these runs.")
+            return
         everything = len(inside) <= STRIP or st.toggle(
             f"Show all {len(inside)}, not only {STRIP}", key="embeddings_all", bind="query-params"
         )
@@ -49,9 +54,10 @@ def show(asked: Asked, selected: Sequence[int]) -> None:
 
 
 def _select_by_number() -> None:
-    if found := numbers(st.session_state["embeddings_numbers"]):
+    found, others = numbers(st.session_state["embeddings_numbers"])
+    if found:
         select(found)
-        st.session_state["embeddings_numbers"] = ""
+        st.session_state["embeddings_numbers"] = ", ".join(others)
 
 
 def _agreement(asked: Asked, image: int) -> tuple[int, int, int]:

@@ -60,9 +60,11 @@ def _selected() -> list[int]:
 def _linked(of: str) -> list[int]:
     """The selection that the URL names, if it is of this data set, or does not say of which."""
     images, _, whose = st.query_params.get("embeddings_pick", "").partition("@")
-    return numbers(images) if whose in ("", of) else []
+    return numbers(images)[0] if whose in ("", of) else []
 
 
-def numbers(text: str) -> list[int]:
-    """The images that a text names, with commas between; what is no image's number is passed over."""
-    return sorted({int(part) for part in text.replace(" ", "").split(",") if part.isdecimal() and len(part) < 10})
+def numbers(text: str) -> tuple[list[int], list[str]]:
+    """The images that a text names, with commas between; and what in it is no image's number."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    are = {part: part.isdecimal() and len(part) < 10 for part in parts}
+    return sorted({int(part) for part in parts if are[part]}), [part for part in parts if not are[part]]
