@@ -7,8 +7,12 @@ import streamlit as st
 from dashboard import access, back, heap, link, login
 
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
-# Streamlit tells by a faint grey alone which link the keyboard is on.
-STYLE = "<style>a:focus-visible { outline: 2px solid !important; outline-offset: -2px; }</style>"
+# Streamlit tells by a faint grey alone which link the keyboard is on. And of points (WebGL) above which an opaque menu lies,
+# Chromium leaves out as much at the lower end as the menu hides at the upper one.
+STYLE = """<style>
+a:focus-visible { outline: 2px solid !important; outline-offset: -2px; }
+[data-testid="stHeader"] { opacity: 0.999; }
+</style>"""
 
 rights = access.rights()
 st.set_page_config(page_icon=MARK, layout="wide")
