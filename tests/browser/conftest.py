@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# Where there is no GPU, drawing by one is emulated by the processor, which draws faster by itself: a tenth of its time.
-ARGUMENTS = ["--no-sandbox", "--process-per-site", "--disable-gpu-rasterization", "--disable-gpu-compositing"]
+ARGUMENTS = ["--no-sandbox", "--process-per-site"]
 CHROMIUM = (
     os.environ.get("TRIPTYCH_CHROMIUM")
     or shutil.which("chromium")
