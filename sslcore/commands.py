@@ -102,8 +102,9 @@ def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, A
     preset = args.preset
     if preset not in plan.presets():
         own, preset = plan.read(preset), str(Path(preset).resolve())
-        settings = _made_absolute(flatten(own.base), {**settings, **axes}) | settings
-        axes = _made_absolute(own.axes, {**settings, **axes}) | axes
+        given = {**settings, **axes}
+        settings = _made_absolute(flatten(own.base), given | own.axes) | settings
+        axes = _made_absolute(own.axes, given) | axes
     words = [*PROGRAM.split(), "launch", preset, *option_words("--name", name), *option_words("--title", title)]
     words += ["--set", *settings_words(settings)] if settings else []
     words += ["--vary", *axes_words(axes)] if axes else []

@@ -1,6 +1,7 @@
 """Which places, seeds and lines are chosen to count together."""
 
 import itertools
+import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,3 +36,12 @@ def test_no_other_choice_of_which_no_run_is_missing_tells_more(lines, needed, en
     else:
         assert any(set(places) == set(p) and seeds == list(s) and of == list(n) for p, s, n in whole)
         assert worth(places, seeds, of) == max(itertools.starmap(worth, whole))
+
+
+def test_of_very_many_runs_with_gaps_a_choice_is_made_all_the_same():
+    """20 seeds of 30 settings, each of which lacks some: that many sets share more than could ever be looked at."""
+    chance = random.Random(0)
+    lines = [{at: [{seed: 0.5 for seed in range(20) if chance.random() < 0.95}] for at in range(8)} for _ in range(30)]
+    places, seeds, of = choose(lines, (), 2)
+    assert len(places) >= 2 and len(seeds) >= 2 and of
+    assert all(seed in lines[number][at][0] for number in of for at in places for seed in seeds)

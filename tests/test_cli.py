@@ -497,7 +497,7 @@ def test_the_kept_command_makes_the_same_experiment_again(store, pictures, nothi
     "own",
     [
         "base: {dataset: mine.npz, method: byol}",
-        "base: {method: byol}\naxes: {dataset: [mine.npz, digits], epochs: [1, 2]}",
+        "base: {method: byol, dataset: mine.npz}\naxes: {dataset: [mine.npz, digits], epochs: [1, 2]}",
         "base: {method: byol, dataset: digits}",
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 Line = dict[Any, list[dict[int, float]]]  # place on the axis -> of each cell there, seed -> measure
+MANY = 100  # sets; with more of them a page would be waited for
 Choice = tuple[frozenset[Any], list[int], list[int]]  # places, seeds, numbers of lines
 
 
@@ -36,11 +37,18 @@ def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choic
 
 
 def shared(sets: Iterable[frozenset[Any]]) -> list[frozenset[Any]]:
-    """What any of the sets have in common, where that is something. The order is always the same."""
+    """What any of the sets have in common, where that is something, in an order that is always the same.
+
+    Where that is MANY or more, they are not all found: their number may double with each set.
+    """
+
+    def place(one: frozenset[Any]) -> tuple[int, list[str]]:
+        return -len(one), sorted(map(str, one))
+
     found: set[frozenset[Any]] = set()
-    for one in set(sets):
-        found |= {one} | {one & other for other in found}
-    return sorted(found - {frozenset()}, key=lambda one: sorted(map(str, one)))
+    for one in sorted(set(sets), key=place):
+        found |= {one} | ({one & other for other in found} if len(found) < MANY else set())
+    return sorted(found - {frozenset()}, key=place)
 
 
 def seeds_of(lines: Iterable[Line]) -> list[int]:
