@@ -392,6 +392,7 @@ def test_whatever_there_is_has_a_report(tmp_path, state):
     assert experiment.spec().title in parsed.text and experiment.spec().title in report.markdown(experiment)
     assert ("No run has been probed yet" in parsed.text) == (state != "unlabelled")
     assert ("photos has no labels" in parsed.text) == (state == "unlabelled")
+    assert "What a method learnt" not in parsed.text + report.markdown(experiment), "of probes, where there are none"
 
 
 def test_it_is_made_anew_when_a_file_changes(tmp_path):
