@@ -170,8 +170,6 @@ def plan(spec: Spec) -> Plan:
             result.problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
         try:
             check_names(flatten(own))
-            if method in METHODS and not any(axes.get("method") == [method] for axes in grids):  # none of its runs is seen below
-                resolve({"method": method, **flatten(own)})
         except ConfigError as error:
             result.problems |= error.problems
     base = flatten(spec.base)

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from sslcore import datasets, ranks
+from sslcore import ranks
 from sslcore.cores import limit_threads
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
@@ -226,8 +226,10 @@ def main(run: Run, evaluate_only: bool = False) -> int:
             ranks.command(run, os.environ)  # raises where so many cannot be had here
         if not evaluate_only:
             run.check_goes_on()
-        if finished:
-            datasets.info(run.config.dataset)  # raises where it is gone
+            if finished:
+                from sslcore import datasets
+
+                datasets.info(run.config.dataset)  # raises where it is gone
     except ValueError as error:
         print(f"python -m sslcore: error: {error}", file=sys.stderr)
         return BAD_INPUT

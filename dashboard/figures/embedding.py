@@ -22,7 +22,7 @@ FIXED = {  # category: (colour, symbol) of what is no class
 OTHERS = style.faint(style.NEUTRAL, 0.35)
 NOWHERE = {"dataset": "", "of": ""}  # of images without thumbnails
 
-LETTERS = 44  # of a title's line, beside which the chart's buttons have room
+LETTERS = 44  # of a title's line: on a page of two panels side by side the chart's buttons have room beside it
 SIDES = np.array([280, 350, 430, 580])  # pixels: about what sides a panel has, on a page of several or alone
 LINE = 19  # pixels: the height of a name
 SHIFTS = np.array(  # pixels right and up from a class's middle to its name, the nearest first

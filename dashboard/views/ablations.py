@@ -58,7 +58,7 @@ if not axes:
 
 with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
     own_axes = ablation.axes([entry for entry in entries if entry.experiment == experiment.name])
-    axis = link.choice("Against", axes, next(iter([*own_axes, *axes])), key="ablations_axis", say=heading, width=240)
+    axis = link.choice("Against", axes, (own_axes or axes)[0], key="ablations_axis", say=heading, width=240)
     known = [name for name in MEASURES if any(entry.numbers[name] is not None for entry in entries)]
     at_first = known[0] if known else "linear"
     measure = link.choice(

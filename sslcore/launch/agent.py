@@ -5,7 +5,7 @@ folders, and the kernel knows who holds a slot (see `slots.py`). It may therefor
 die at any moment: its runs go on, and the next agent finds them.
 
     <root>/.agent/<host>/agent.lock    held by the agent
-                         agent.json    its pid and start time, while it takes orders
+                         agent.json    its pid, start time and store, while it takes orders
                          agent.log
                          start.lock    held by whoever starts an agent
 """

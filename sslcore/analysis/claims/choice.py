@@ -20,16 +20,15 @@ def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choic
         places, seeds, of = map(len, choice)
         return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * of, seeds, places, of
 
+    every = seeds_of(lines)
     has = {
         (number, seed): frozenset(at for at, cells in line.items() if all(seed in cell for cell in cells))
         for number, line in enumerate(lines)
-        for seed in seeds_of(lines)
+        for seed in every
     }
     best: Choice = frozenset(), [], []
     for places in shared(has.values()):
-        lines_of = {
-            seed: frozenset(number for number in range(len(lines)) if places <= has[number, seed]) for seed in seeds_of(lines)
-        }
+        lines_of = {seed: frozenset(k for k in range(len(lines)) if places <= has[k, seed]) for seed in every}
         for of in shared(lines_of.values()):
             found = places, [seed for seed in lines_of if of <= lines_of[seed]], sorted(of)
             best = max(best, found, key=worth)
