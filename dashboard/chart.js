@@ -248,7 +248,7 @@ function saveImage(state, format) {
 
 function saveTable(state) {
   const link = document.createElement("a")
-  const table = state.chart.csv ?? tableOf(state.plot)
+  const table = state.chart.csv ?? tableOf(state.plot, state.series)
   link.href = URL.createObjectURL(new Blob(["\ufeff", table], { type: "text/csv;charset=utf-8" })) // by the mark Excel knows UTF-8
   link.download = state.chart.name + ".csv"
   link.click()
@@ -257,12 +257,12 @@ function saveTable(state) {
 
 // What the traces show, as CSV: a row a point (or a cell), with the columns that any trace has. Areas around other traces are
 // left out. Columns are called after the axes' titles, or as a trace's `meta` calls its x, y and z; `meta.columns` names those of
-// its customdata.
-function tableOf(plot) {
+// its customdata; `series`: of the traces' names.
+function tableOf(plot, series) {
   const rows = []
   plot._fullData.forEach((trace, k) => {
     if (trace.fill === "toself") return
-    const start = { series: unescaped(plot.data[k].name ?? trace.legendgroup ?? "") }
+    const start = { series: unescaped(series[k] ?? trace.legendgroup ?? "") }
     const parts = trace.meta?.series?.map(unescaped) // of a trace with gaps
     const [x, y, z] = ["x", "y", "z"].map(letter => trace.meta?.[letter] ?? titleOf(plot, trace, letter) ?? letter)
     const add = (atX, atY, more) => {
@@ -457,10 +457,12 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   }
   let width = node.clientWidth // for which it is drawn: it may change before anybody observes it
   state.fit = () => {
-    const own = { ...figure.layout, template: layout.template }
-    return { ...fitted(own, node.clientWidth, theme["font"]), names: namesOf(own, node.clientWidth, theme["font"]) }
+    const [own, width, family] = [{ ...figure.layout, template: layout.template }, node.clientWidth, theme["font"]]
+    const [names, called] = [namesOf(own, width, family), legendOf(figure.data, width, family)]
+    return { ...fitted(own, width, family), names, called }
   }
-  const { title, subtitle, top, pad, names: beside } = state.fit()
+  state.series = figure.data.map(trace => trace.name) // in a line each
+  const { title, subtitle, top, pad, names: beside, called } = state.fit()
   layout.title = {
     ...layout.title,
     text: title,
@@ -475,7 +477,7 @@ export async function draw(node, chart, { Plotly, thumbnail, pick }) {
   const names = state.observer ? [] : (layout.annotations ?? []) // a first painting is split in two: other tasks come between
   await Plotly.react(
     state.plot,
-    state.svg ? figure.data.map(asSVG) : figure.data,
+    figure.data.map((trace, k) => ({ ...(state.svg ? asSVG(trace) : trace), name: called[k] })),
     names.length ? { ...layout, annotations: [] } : layout,
     state.config
   )
@@ -523,20 +525,25 @@ function heighten(node, height) {
 }
 
 async function resize(state) {
-  const { title, subtitle, top, pad, names } = state.fit()
+  const { title, subtitle, top, pad, names, called } = state.fit()
   const { title: shown, ...axes } = state.plot.layout
-  const asBefore = title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t
+  const renamed = called.flatMap((name, k) => (name === state.plot.data[k].name ? [] : k))
+  const asBefore = !renamed.length && title === shown.text && subtitle === shown.subtitle.text && pad === shown.pad.t
   if (asBefore && Object.keys(names).every(axis => String(names[axis]) === String(axes[axis].ticktext)))
     await state.Plotly.Plots.resize(state.plot)
-  else
-    await state.Plotly.relayout(state.plot, {
+  else {
+    const change = {
       ...Object.fromEntries(Object.keys(names).map(axis => [axis + ".ticktext", names[axis]])),
       "title.text": title,
       "title.pad.t": pad,
       "title.subtitle.text": subtitle,
       "margin.t": top,
       autosize: true,
-    })
+    }
+    await (renamed.length
+      ? state.Plotly.update(state.plot, { name: renamed.map(k => called[k]) }, change, renamed)
+      : state.Plotly.relayout(state.plot, change))
+  }
   await grow(state)
 }
 

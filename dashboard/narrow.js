@@ -1,17 +1,27 @@
-// The words of a chart in lines that fit, where it is narrow: its heading, and the names beside its axes.
+// The words of a chart in lines that fit, where it is narrow: its heading, its legend, and the names beside its axes.
 // One module with chart.js.
 
 const pencil = document.createElement("canvas").getContext("2d")
 
-// A line of words as several, none wider than `width` pixels in the pencil's font (but for single words).
+// A line of words as several, none wider than `width` pixels in the pencil's font: of a word that is, as much as fits.
 function brokenUp(line, width) {
+  const tooWide = text => pencil.measureText(text).width > width
+  const parts = word => word.split(/(?<=[-_])/).flatMap(part => (tooWide(part) ? [...part] : part))
   const lines = [""]
-  for (const word of line.split(" ")) {
-    const longer = lines.at(-1) ? lines.at(-1) + " " + word : word
-    if (lines.at(-1) && pencil.measureText(longer).width > width) lines.push(word)
-    else lines[lines.length - 1] = longer
-  }
+  for (const word of line.split(/(?<!=) (?!=)/)) // "N = 5" is one
+    for (const [k, part] of (tooWide(word) ? parts(word) : [word]).entries()) {
+      const longer = lines.at(-1) + (k || !lines.at(-1) ? "" : " ") + part
+      if (lines.at(-1) && tooWide(longer)) lines.push(part)
+      else lines[lines.length - 1] = longer
+    }
   return lines
+}
+
+// A name, which may have lines already, in lines that fit.
+function nameWithin(name, width) {
+  const lines = name.split("<br>").map(unescaped)
+  if (lines.every(line => pencil.measureText(line).width <= width)) return name
+  return brokenUp(lines.join(" "), width).map(escaped).join("<br>")
 }
 
 // Text in lines that fit. Text with markup other than <br> stays as it is.
@@ -50,24 +60,22 @@ function fitted(layout, width, family) {
 const SHARE = 0.45 // of a chart's width, which names beside its axes may take
 const SPACING = 17 // pixels from a line of a name to the next
 
-// The names beside each y axis that has some, by the axis' name: in lines where they are too long, of longer words the beginning.
+// The names beside each y axis that has some, by the axis' name, in lines where they are too long.
 // Those of a matrix stay on a line, as its rows are no higher than its columns are wide.
 function namesOf(layout, width, family) {
-  const most = SHARE * width
   const named = Object.entries(layout).filter(([name, axis]) => /^yaxis/.test(name) && axis.ticktext && !axis.scaleanchor)
   pencil.font = `${layout.template.layout.font.size}px ${family}`
-  const fits = line => pencil.measureText(line).width <= most
-  const cut = word => {
-    let end = word.length
-    while (end > 1 && !fits(word.slice(0, end) + "…")) end--
-    return word.slice(0, end) + "…"
-  }
-  const broken = text => {
-    if (!width || text.split("<br>").map(unescaped).every(fits)) return text
-    const lines = brokenUp(unescaped(text), most)
-    return lines.map(line => escaped(fits(line) ? line : cut(line))).join("<br>")
-  }
-  return Object.fromEntries(named.map(([name, axis]) => [name, axis.ticktext.map(broken)]))
+  return Object.fromEntries(
+    named.map(([name, axis]) => [name, width ? axis.ticktext.map(text => nameWithin(text, SHARE * width)) : axis.ticktext])
+  )
+}
+
+const LEGEND = { letter: 12, beside: 45 } // pixels: its letters, and what a name has beside it, its symbol above all
+
+// The names of the traces as the legend has them.
+function legendOf(traces, width, family) {
+  pencil.font = `${LEGEND.letter}px ${family}`
+  return traces.map(({ name }) => (name && width ? nameWithin(name, width - LEGEND.beside) : name))
 }
 
 // How many pixels a drawn chart must gain for the names of its rows, which stand at whole numbers, not to touch. `area`: pixels

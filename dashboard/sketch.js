@@ -8,7 +8,7 @@ const LETTER = 13 // pixels: the size of letters beside axes
 const TICK = 4
 const BELOW = 49 // for an axis' ticks, numbers and title below the plot
 const BESIDE = 32.3 // the same left of it, but for its numbers
-const ITEM = { row: 29, letter: 12, line: [5, 35], name: 40, end: 45 } // of the legend
+const ITEM = { least: 16, around: 13, line: [5, 35], name: 40 } // of the legend: its height, and what lies where
 
 // Draws `chart` on a canvas in `node`, where it is one of lines.
 function sketch(node, chart) {
@@ -20,8 +20,8 @@ function sketch(node, chart) {
   if (!traces.length || more || !traces.every(isLine) || !isPlain(xaxis) || !isPlain(yaxis)) return
   const width = node.clientWidth
   const heading = fitted({ ...layout, template: { layout: style } }, width, theme["font"])
-  const items = legend(traces, width, theme["font"])
-  const below = BELOW + (items.length && ITEM.row * (items.at(-1).row + 1))
+  const { items, height } = legend(traces, width, theme["font"])
+  const below = BELOW + height
   const room = chart.height - heading.top - below
   const higher = isLow(chart, room) ? lackingIn(chart, room) : 0
   const [top, bottom] = [heading.top, heading.top + room + higher]
@@ -76,25 +76,27 @@ function writeHeading(write, { title, subtitle, tools }, { font, subtitle: { fon
   subtitles.forEach((line, k) => write(line, 0, first + 1.3 * small.size * k, small.size, { colour: small.color }))
 }
 
-// The names below the chart, in rows as wide as it is: where each begins.
+// The names below the chart, in rows as wide as it is: where each begins, and what all take.
 function legend(traces, width, font) {
-  pencil.font = `${ITEM.letter}px ${font}`
-  let [x, row] = [0, 0]
-  return traces
-    .filter(trace => trace.name && trace.showlegend !== false)
-    .map(trace => {
-      const taken = ITEM.end + pencil.measureText(unescaped(trace.name)).width
-      if (x && x + taken > width) [x, row] = [0, row + 1]
-      x += taken
-      return { trace, x: x - taken, row }
-    })
+  const named = traces.filter(trace => trace.name && trace.showlegend !== false)
+  let [x, y, bottom] = [0, 0, 0]
+  const items = legendOf(named, width, font).map((name, k) => {
+    const lines = name.split("<br>").map(unescaped)
+    const taken = LEGEND.beside + Math.max(...lines.map(line => pencil.measureText(line).width))
+    const height = ITEM.around + Math.max(ITEM.least, 1.3 * LEGEND.letter * lines.length)
+    if (x && x + taken > width) [x, y] = [0, bottom]
+    bottom = Math.max(bottom, y + height)
+    x += taken
+    return { trace: named[k], lines, x: x - taken, middle: y + height / 2 }
+  })
+  return { items, height: Math.ceil(bottom) }
 }
 
 function writeNames(pen, write, items, top) {
-  for (const { trace, x, row } of items) {
-    const y = top + ITEM.row * (row + 0.5)
+  for (const { trace, lines, x, middle } of items) {
+    const y = top + middle
     stroke(pen, trace, () => ITEM.line.forEach((at, k) => pen[k ? "lineTo" : "moveTo"](x + at, y)))
-    write(trace.name, x + ITEM.name, y, ITEM.letter)
+    lines.forEach((line, k) => write(line, x + ITEM.name, y + 1.3 * LEGEND.letter * (k - (lines.length - 1) / 2), LEGEND.letter))
   }
 }
 

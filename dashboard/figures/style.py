@@ -138,9 +138,12 @@ def key(name: str, symbol: str, colour: str = NEUTRAL, width: int = 2) -> go.Sca
 
 
 def legend_room(labels: Sequence[str], width: int) -> int:
-    """Pixels that a chart's legend takes beyond its first line, at most, where the chart is `width` wide."""
-    in_a_line = max(1, width // (7 * max(map(len, labels)) + 110))  # a label may be followed by its N
-    return 29 * (-(-len(set(labels)) // in_a_line) - 1)
+    """Pixels that a chart's legend takes beyond one line, at most, where the chart is `width` wide."""
+    symbol, letters = 45, 7 * max(map(len, labels)) + 65  # a label may be followed by its N
+    lines = -(-letters // (width - symbol))
+    in_a_row = max(1, width // (symbol + letters))
+    rows = -(-len(set(labels)) // in_a_row)
+    return (29 + 16 * (lines - 1)) * rows - 29
 
 
 def figure(traces: Sequence[Mapping] = (), **layout) -> go.Figure:

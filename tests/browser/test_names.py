@@ -1,4 +1,6 @@
-"""Names beside an axis, where a chart is narrow: in lines that leave the plot its room, and in rows that have room for them."""
+"""Names beside an axis and in a legend, where a chart is narrow: in lines that leave the plot its room, each to its end."""
+
+import csv
 
 import pytest
 
@@ -16,6 +18,16 @@ NAMES = """selector => {
         apart: Math.min(...texts.slice(1).map((text, k) => Math.abs(text.top - texts[k].top) - text.height)),
     }
 }"""
+LEGEND = """selector => {
+    const node = document.querySelector(selector + ' .js-plotly-plot'), end = node.getBoundingClientRect().right
+    const texts = [...node.querySelectorAll('.legendtext')]
+    return {
+        names: texts.map(text => [...text.querySelectorAll('tspan')].map(line => line.textContent).join(' ') || text.textContent),
+        lines: texts.map(text => text.querySelectorAll('tspan').length || 1),
+        within: Math.max(...texts.map(text => text.getBoundingClientRect().right)) <= end,
+    }
+}"""
+LABEL = "SimCLR · batch 64 · learning rate 0.1 · weight decay 0.0 · temperature 0.1"
 
 
 @pytest.fixture(scope="module")
@@ -51,4 +63,22 @@ def test_long_names_leave_the_plot_its_room_and_a_chart_that_grew_for_them_is_as
         page.wait_for_function(f"before => ({NAMES})('{chart}').height < before", arg=narrow[chart]["height"], timeout=30_000)
         page.wait_for_function(has_room(chart), timeout=30_000)
     page.wait_for_function(f"({NAMES})('{accuracy}').height === {planned}", timeout=30_000)
-    assert "SimCLR · batch 64 · learning rate 0.1 · weight decay 0.0 · temperature 0.1" in page.evaluate(NAMES, accuracy)["names"]
+    assert LABEL in page.evaluate(NAMES, accuracy)["names"]
+
+
+def test_a_legend_is_never_cut_off_and_what_is_downloaded_has_its_names_in_a_line_each(app, page, experiment):
+    loss = ".st-key-compare_loss_simclr"
+    page.set_viewport_size({"width": 390, "height": 2000})
+    page.goto(f"{app.url}/compare?experiment=names")
+    page.wait_for_selector(f"{loss} .legendtext")
+    narrow = page.evaluate(LEGEND, loss)
+    assert narrow["within"] and set(narrow["lines"]) == {2}
+    assert f"{LABEL}, seed 0" in narrow["names"] and len(set(narrow["names"])) == 16
+    with page.expect_download() as download:
+        page.locator(loss).get_by_role("button", name="Download the data as CSV").press("Enter")
+    with open(download.value.path(), encoding="utf-8-sig", newline="") as file:
+        assert f"{LABEL}, seed 0" in {row["series"] for row in csv.DictReader(file)}
+
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    page.wait_for_function(f"({LEGEND})('{loss}').lines.every(lines => lines === 1)", timeout=30_000)
+    assert page.evaluate(LEGEND, loss) == narrow | {"lines": [1] * 16}

@@ -33,6 +33,13 @@ def young(app):
     return experiment.name
 
 
+@pytest.fixture(scope="module")
+def long(app):
+    """An experiment whose labels are longer than a panel is wide."""
+    axes = {"batch_size": [64, 256], "moco.bn_splits": [1, 8], "weight_decay": [0.0, 1e-4]}
+    return synthetic.store(app.store, name="an-experiment-of-many-settings", methods=("moco",), axes=axes).name
+
+
 def pictures(page, n):
     """Each chart in grey, blurred so that the edge of a letter does not count: (height, width) of floats."""
     found = [Image.open(io.BytesIO(page.locator(".chart").nth(k).screenshot())).convert("L") for k in range(n)]
@@ -50,6 +57,7 @@ def apart(one, other):
         ("grid", {"compare_x": "Time", "compare_seeds": "each run", "compare_loss": "one axis"}, 1280, 8),
         ("grid", {"compare_smoothing": 0.5}, 390, 10),
         ("young", {}, 1280, 8),
+        ("long", {"compare_seeds": "each run"}, 390, 8),
     ],
 )
 def test_a_chart_lies_where_its_sketch_lay(app, page, request, experiment, choices, width, n):

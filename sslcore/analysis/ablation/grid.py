@@ -95,7 +95,7 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
         for rest, at, entry in zip(rests, places, own):
             groups.setdefault((rest, at), []).append(entry)
         orders = [in_order(axis, of_axis) for axis, of_axis in zip(axes, zip(*places))]
-        known = sorted(set(rests), key=lambda rest: [(str(type(value)), value) for _, value in rest])
+        known = sorted(dict.fromkeys(rests), key=lambda rest: [(str(type(value)), value) for _, value in rest])
         rank = {
             (rest, at): (known.index(rest), [-1 if where is None else order.index(where) for order, where in zip(orders, at)])
             for rest, at in groups
