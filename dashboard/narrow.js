@@ -29,7 +29,7 @@ function inLines(text, size, family, width) {
   const given = text.split("<br>")
   if (!width || given.some(line => line.includes("<"))) return given
   pencil.font = `${size}px ${family}`
-  return given.flatMap(line => brokenUp(line, width - 4))
+  return given.flatMap(line => brokenUp(unescaped(line), width - 4).map(escaped))
 }
 
 // The tool bar lies right of the title. Where a narrow chart has no room there, and on phones, whose readers have no pointer
