@@ -12,15 +12,15 @@ LONG_NAME = 30  # characters from which the name of a row may
 # Of a long table 21 rows are seen and half of another, which tells that there are more: not every scroll bar shows itself.
 TABLE = Environment(autoescape=True).from_string("""
 <style>
-.printed { overflow: auto; max-height: 707px; font-size: 0.875rem; }
+.printed { overflow: auto; max-height: 707px; font-size: 0.875rem; container-type: inline-size; }
 .printed table { border-collapse: collapse; }
 .printed :is(th, td) { padding: 4px 14px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; }
 .printed tr { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .printed thead th { opacity: 0.7; }
 .printed .number { text-align: right; }
 .printed td.strong { font-weight: 600; }
-.printed .long { white-space: normal; min-width: 22em; }
-.printed th.long { min-width: 16em; }
+.printed .long { white-space: normal; min-width: min(22em, 62cqw); }
+.printed th.long { min-width: min(16em, 32cqw); }
 .printed :is(th, td):last-child { padding-right: 0; }
 </style>
 <div class="printed" role="region" aria-label="{{ alt }}" tabindex="0"><table>

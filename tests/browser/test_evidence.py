@@ -26,3 +26,6 @@ def test_a_link_shows_its_choices_and_the_pictures(app, page):
     page.wait_for_function("document.querySelector('.pictures img').naturalWidth === 32")
     assert 0 < pictures.count() <= 24
     assert "evidence_pair=MoCo+and+BYOL" in page.url and "evidence_cost=operations" in page.url
+    page.set_viewport_size({"width": 390, "height": 900})
+    said = page.get_by_role("region", name="What may be said of each pair").locator("td.long").first
+    assert said.evaluate("cell => cell.getBoundingClientRect().right") <= 390, "on a phone a whole sentence is seen"
