@@ -10,6 +10,7 @@ from sslcore.experiment import Experiment, Spec, Store
 
 LETTERS = {"title": 120, "question": 1000}  # that one may write; what is longer, from a file or a teammate, stays
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
+SEEN = "_dialog_details_seen"  # in the session: what they said when the reader was last told of them
 
 
 def ask(experiment: Experiment) -> None:
@@ -17,6 +18,7 @@ def ask(experiment: Experiment) -> None:
     for key in ("details_title", "details_question", "details_tags", "details_notes"):
         st.session_state.pop(key, None)
     st.session_state[ASKED] = (experiment.name, experiment.spec())
+    st.session_state[SEEN] = experiment.spec()
     st.rerun()
 
 
@@ -93,24 +95,41 @@ def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None
         st.caption("Pictures in notes are shown as links, so that opening them fetches nothing from elsewhere.")
     changed = {name: value for name, value in said.items() if value != getattr(opened, name)}
     with st.container(horizontal=True):
-        if st.button("Save", type="primary", key="details_save", **access.lock()):
-            if problems := problems_of(changed):
-                st.error(words.plain(f"It was not saved: {'; '.join(problems.values())}."))
-                return
-            try:
-                _save(experiment, changed)
-            except (OSError, ValueError) as error:
-                st.error(words.plain(f"It could not be saved: {error}"))
-                return
-            _drop()
-            st.rerun()
-        if st.button("Cancel", key="details_cancel"):
-            _drop()
-            st.rerun()
+        save = st.button("Save", type="primary", key="details_save", **access.lock())
+        cancel = st.button("Cancel", key="details_cancel")
+    if save and (refused := _save(experiment, changed)):
+        st.error(words.plain(refused))
+    elif save or cancel:
+        _drop()
+        st.rerun()
 
 
-def _save(experiment: Experiment, changed: dict) -> None:
-    """Write what was changed, and nothing else: others may have changed the rest meanwhile."""
-    with change.editing(experiment) as spec:
-        for name, value in changed.items():
-            setattr(spec, name, [tag.strip() for tag in value if tag.strip()] if name == "tags" else value.strip())
+def _save(experiment: Experiment, changed: dict) -> str:
+    """Write what was changed, and nothing else: others may have changed the rest meanwhile. Returns why it was not saved.
+
+    What others wrote into the same field is told once, before it is replaced.
+    """
+    if problems := problems_of(changed):
+        return f"It was not saved: {'; '.join(problems.values())}."
+    if not experiment.exists():
+        return f"{experiment.name} was deleted meanwhile: put it back from the trash, on the Experiments page, then save."
+    clean = {name: value.strip() if isinstance(value, str) else _tags(value) for name, value in changed.items()}
+    try:
+        with change.editing(experiment) as spec:
+            seen, st.session_state[SEEN] = st.session_state[SEEN], spec.model_copy(deep=True)
+            told = [
+                f"the {name}, which now {'are' if name in ('tags', 'notes') else 'is'}: {getattr(spec, name) or 'empty'}"
+                for name, value in clean.items()
+                if getattr(spec, name) not in (getattr(seen, name), value)
+            ]
+            if told:
+                return f"Not saved, as somebody else changed {'; and '.join(told)}. Save again to replace that."
+            for name, value in clean.items():
+                setattr(spec, name, value)
+    except (OSError, ValueError) as error:
+        return f"It could not be saved: {error}"
+    return ""
+
+
+def _tags(said: list[str]) -> list[str]:
+    return [tag.strip() for tag in said if tag.strip()]

@@ -24,6 +24,7 @@ from sslcore.analysis.order import by_method, listed
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.naming import told_apart
+from sslcore.notation import series
 from sslcore.status import Status
 
 VIEWS = Path(__file__).parent / "views"
@@ -161,7 +162,10 @@ def _pick_experiment(names: list[str]) -> Experiment:
 
 
 def _pick_others(names: list[str]) -> None:
-    st.session_state["link_also"] = [name for name in _also() if name in names]
+    also = _also()
+    if gone := also and sorted({*also} - {experiment.name for experiment in Store().experiments()}):
+        st.warning(words.plain(f"Not shown beside it: {series(gone)}. There is no such experiment in this store."))
+    st.session_state["link_also"] = [name for name in also if name in names]
     st.multiselect(
         "Beside it, the runs of",
         names,
@@ -196,7 +200,7 @@ def _forget_runs() -> None:
 
 
 def _also() -> list[str]:
-    return list(filter(None, st.query_params.get("also", "").split(",")))
+    return list(dict.fromkeys(filter(None, st.query_params.get("also", "").split(","))))
 
 
 def _hidden_are_shown() -> bool:
@@ -210,7 +214,7 @@ def others(experiment: Experiment) -> list[Experiment]:
     """The experiments whose runs stand beside those of `experiment`, in the URL's order."""
     wanted = [name for name in _also() if name != experiment.name]
     found = {e.name: e for e in Store().experiments()} if wanted else {}
-    return [found[name] for name in dict.fromkeys(wanted) if name in found]
+    return [found[name] for name in wanted if name in found]
 
 
 def runs(experiment: Experiment) -> list[Run]:

@@ -23,8 +23,8 @@ def pixels(results: Results) -> list[str]:
     """How the kNN of the raw pixels was obtained, as `words.once` says it."""
     baselines = {run: part(result, "baselines", "pixels") for run, result in results.items()}
     sides = {run: number(one, "side") for run, one in baselines.items() if number(one, "knn") is not None}
-    how = "the same kNN on the raw values of the pixels"
-    return words.once((run, how if side is None else f"{how}, of images {side} px wide") for run, side in sides.items())
+    how = {run: baselines[run].get("protocol", "the same kNN on the raw values of the pixels") for run in sides}
+    return words.once((run, how[run] if side is None else f"{how[run]}, of images {side} px wide") for run, side in sides.items())
 
 
 def all_of(rows: Rows, results: Results) -> dict[str, Table]:

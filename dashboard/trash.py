@@ -72,8 +72,12 @@ def _question(store: Store, thing: Experiment | Run) -> None:
             st.error(words.plain(f"{error}: stop it first, on the Watch page."))
             return
         except OSError as error:
-            st.error(words.plain(f"It could not be moved: {error}"))
-            return
+            if thing.exists():
+                st.error(words.plain(f"It could not be moved: {error}"))
+                return
+            _drop()
+            st.toast(f"{words.plain(thing.name)} was deleted meanwhile.")
+            st.rerun()
         said = f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page."
         if dropped.problem:
             buttons.empty()

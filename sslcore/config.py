@@ -83,7 +83,7 @@ class MoCo(Settings):
     momentum: Probability = Field(
         0.99, description="m of the key encoder's moving average; 1 freezes it, 0 copies the query encoder."
     )
-    temperature: float = Field(0.2, gt=0, le=10, description="Temperature of InfoNCE's softmax.")
+    temperature: float = Field(0.2, ge=1e-4, le=10, description="Temperature of InfoNCE's softmax.")
     symmetric: bool = Field(False, description="Let each view be query once: two losses and twice the compute a step.")
     negatives: Literal["queue", "memory_bank", "batch"] = Field(
         "queue", description="Where negatives come from: the three mechanisms of the paper's Figure 2."
@@ -102,7 +102,7 @@ class MoCo(Settings):
 class SimCLR(Settings):
     """Contrast within the batch (Chen et al. 2020)."""
 
-    temperature: float = Field(0.5, gt=0, le=10, description="Temperature of NT-Xent's softmax.")
+    temperature: float = Field(0.5, ge=1e-4, le=10, description="Temperature of NT-Xent's softmax.")
     negatives: int | None = Field(
         None, ge=1, description="Negatives per positive, drawn anew each step; empty means all 2N-2 of the batch."
     )
@@ -196,7 +196,7 @@ class RunConfig(Settings):
     lr_scaling: Literal["none", "sqrt", "linear"] = Field(
         "linear",
         description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not. "
-        "SimCLR's own square-root rule (Appendix B.1) meets the linear one at 4,096: of its rate take four times here.",
+        "SimCLR's own square-root rule (Appendix B.1) has 0.075 sqrt(batch): of its 0.075 take 16 times, 1.2, here.",
     )
     optimizer: Literal["sgd", "lars", "adamw"] = Field(
         "sgd",
@@ -294,8 +294,9 @@ class RunConfig(Settings):
 
     @property
     def bn_splits_at_a_time(self) -> int:
-        """Groups of what passes through a device's networks at a time, of moco.bn_splits in the whole batch."""
-        return max(1, self.moco.bn_splits // (self.devices * self.micro_batches))
+        """Groups, of two images at least, in what passes through a device's networks at a time: its part of moco.bn_splits."""
+        parts = self.devices * self.micro_batches
+        return max(1, min(self.moco.bn_splits // parts, self.batch_size // parts // 2))
 
     @property
     def negatives(self) -> int | None:
@@ -329,6 +330,8 @@ GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." i
 WATCHING = (
     "evaluate.log_every",
     "evaluate.knn_every",
+    "evaluate.knn_train",
+    "evaluate.sample",
     "evaluate.snapshots",
     "evaluate.labels",
     "evaluate.finetune_epochs",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sslcore.config import RunConfig, get
+from sslcore.config import RunConfig
 
 
 def idle(config: RunConfig) -> dict[str, str]:
@@ -28,15 +28,27 @@ def idle(config: RunConfig) -> dict[str, str]:
     return found
 
 
+def effective(config: RunConfig) -> dict[str, object]:
+    """{option: value} of every option that makes a difference; of those that several values say alike, what they say."""
+    alike = {
+        "micro_batch_size": config.micro_batches,
+        "moco.bn_splits": config.bn_splits_at_a_time,
+        "simclr.negatives": config.negatives,
+    }
+    without = idle(config)
+    return {option: value for option, value in (config.flat() | alike).items() if option not in without}
+
+
 def twins(configs: Mapping[str, RunConfig]) -> list[str]:
-    """What is to be said of runs, by name, that differ in such options alone: a sentence for each option and reason."""
+    """What is to be said of runs, by name, that train the same weights: a sentence for each option in which they differ."""
     first: dict[tuple, str] = {}  # by what decides its weights, the run that trains them first
     found: dict[str, list[str]] = {}  # what makes no difference, and where -> the runs that train what others do
     for name, config in configs.items():
-        without = idle(config)
-        twin = first.setdefault(tuple(item for item in config.flat().items() if item[0] not in without), name)
-        for option, where in without.items():
-            if get(config, option) != get(configs[twin], option):
+        twin = first.setdefault(tuple(effective(config).items()), name)
+        other = configs[twin].flat()
+        for option, value in config.flat().items():
+            if value != other[option]:
+                where = idle(config).get(option) or f"between {other[option]} and {value}, with batch_size={config.batch_size}"
                 found.setdefault(f"{option} makes no difference {where}", []).append(f"{name} as {twin}")
     return [
         f"{what}: {len(of)} {'run' if len(of) == 1 else 'runs'} would train the same weights as another one, {of[0]}"

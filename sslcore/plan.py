@@ -297,7 +297,7 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
             f"choose one that divides {info.train} with less left over"
         )
     if info.test == 1:
-        problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two, or none at all"
+        problems["dataset"] = f"{config.dataset} has a single test image, in which nothing spreads; it takes two"
     if info.classes and len(info.classes) == 1:
         problems["dataset"] = (
             f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
@@ -319,15 +319,20 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
             f"the memory bank can offer {others} other images as negatives; choose "
             f"{'at most that' if others else 'a smaller batch_size'}"
         )
-    if dictionary == "queue" and config.moco.queue_size > info.train:
+    if dictionary == "queue" and config.moco.queue_size > (keys := info.train * (1 + config.moco.symmetric)):
         warnings.append(
-            f"moco.queue_size {config.moco.queue_size} exceeds the {info.train} training images: the queue holds keys of the "
-            "same images from earlier epochs"
+            f"moco.queue_size {config.moco.queue_size} exceeds the {keys} keys of an epoch: the queue holds keys of the same "
+            "images from earlier epochs"
         )
     if config.method == "moco" and config.moco.bn_splits > 1:
         parts = config.devices * config.micro_batches
         groups, asked = config.bn_splits_at_a_time * parts, config.moco.bn_splits
-        if groups != asked:
+        if asked > (most := config.batch_size // parts // 2 * parts):
+            warnings.append(
+                f"moco.bn_splits {asked}: a batch of {config.batch_size} has {most} groups of two images or more; choose at most "
+                "that"
+            )
+        elif groups != asked:
             warnings.append(
                 f"moco.bn_splits {asked} cannot be shared out evenly over {parts} parts of the batch (devices, and micro-batches "
                 f"of each): it has {groups} groups; choose a multiple of {parts}"

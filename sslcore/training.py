@@ -178,7 +178,8 @@ class Training:
         """From uint8 images (n, S, S, 3) to the weights' gradients. Returns (the loss, the rows of the whole batch), detached."""
         with torch.compiler.set_stance("default") if self.compiled else nullcontext():
             with distributed.one_batch():
-                view1, view2 = self.views(images), self.views(images, second=True)
+                view1 = self.views(images)
+                view2 = view1 if self.method.one_view else self.views(images, second=True)
             return self.backward(view1, view2, batch)
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
@@ -191,7 +192,8 @@ class Training:
         In micro-batches the gradient is that of the whole batch's loss, negatives
         included (GradCache, Gao et al. 2021, section 3): first all rows without
         gradient, then the loss's gradient at the rows, then each micro-batch again,
-        with it. Only BatchNorm differs: it sees a micro-batch at a time.
+        with it. Only BatchNorm differs: it sees a micro-batch at a time, and takes
+        each twice into its running statistics.
         """
         count = self.config.micro_batches
         if count == 1:

@@ -131,6 +131,16 @@ def test_one_seed_and_no_runs_decide_nothing(rule):
     assert one.word == "undecided" and ("one seed" in said(one) or "Not decided" in said(one))
 
 
+def test_a_claim_about_small_batches_is_held_against_the_smallest_that_has_enough_seeds():
+    """At 16 images it fails, in three of five seeds; at 64 it works, in all."""
+    fails_at_16 = keyed("batch_size", {16: 0.35, 64: 0.7, 256: 0.7})
+    runs = entries(fails_at_16, {"byol": BATCHES}, seeds=range(5))
+    assert judge(claim(WORKS), runs).word == "contradicted"
+    for seeds, word in ((3, "contradicted"), (2, "supported")):
+        some = [entry for entry in runs.entries if entry.config.batch_size > 16 or entry.config.seed < seeds]
+        assert judge(claim(WORKS), Evidence(some, [])).word == word
+
+
 def test_a_gain_that_cannot_be_told_apart_is_no_saturation():
     """The last step gains 2, 5 and 8 points: by far too much to be none, and by too few seeds to be told apart."""
     runs = entries(keyed("moco.queue_size", {16: 0.3, 64: 0.5, 256: 0.7, 1024: 0.7}), {"moco": QUEUES}, seeds=range(3))

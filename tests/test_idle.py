@@ -82,6 +82,23 @@ def test_what_makes_no_difference_to_some_runs_is_told_of_those_alone():
     assert "augment.solarize makes no difference with method=supervised: 1 run " in said
 
 
+@pytest.mark.parametrize(
+    ("option", "values", "settings"),
+    [
+        ("micro_batch_size", (None, 16), {"method": "simclr"}),
+        ("micro_batch_size", (8, 12), {"method": "byol"}),
+        ("simclr.negatives", (30, None), {"method": "simclr"}),
+        ("moco.bn_splits", (8, 64), {"method": "moco"}),
+    ],
+)
+def test_values_that_say_the_same_train_the_same_bits_and_are_told(option, values, settings, shapes):
+    settings = settings | {"batch_size": 16}
+    one, other = (trained(shapes, settings | {option: value}) for value in values)
+    assert torch.equal(one, other)
+    (said,) = [word for word in warnings({option: list(values)}, **settings) if "makes no difference" in word]
+    assert said.startswith(f"{option} makes no difference between {values[0]} and {values[1]}, with batch_size=16: 1 run ")
+
+
 def test_a_claim_about_a_momentum_is_not_held_against_runs_without_a_momentum_encoder(tmp_path):
     for negatives in ("queue", "batch"):
         axes = {"moco.momentum": [0.5, 0.9, 0.99]}

@@ -464,11 +464,12 @@ def test_images_that_no_whole_batch_takes_deserve_a_word_where_they_are_many(tmp
 
 
 def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
-    config = resolve({"dataset": npz(tmp_path / "a.npz"), "method": "moco"} | SMALL | {"moco.queue_size": 41})
+    settings = {"method": "moco", "moco.bn_splits": 2, "moco.queue_size": 41}
+    config = resolve({"dataset": npz(tmp_path / "a.npz")} | SMALL | settings)
     problems, warnings = plan.check(config)
     assert not problems and any("moco.queue_size" in warning for warning in warnings)
-    for settings in ({"moco.queue_size": 40}, {"moco.queue_size": 41, "moco.negatives": "batch"}):
-        assert plan.check(resolve({"dataset": config.dataset, "method": "moco"} | SMALL | settings)) == ({}, [])
+    for settings in ({"moco.queue_size": 40}, {"moco.negatives": "batch"}, {"moco.symmetric": True}):
+        assert plan.check(resolve(config.flat() | settings)) == ({}, [])
 
 
 @pytest.mark.parametrize(
@@ -482,6 +483,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"devices": 3}, ["6 groups"]),
         ({"devices": 12}, ["12 groups"]),
         ({"devices": 3, "moco.bn_splits": 2}, ["3 groups"]),
+        ({"moco.bn_splits": 13}, ["a batch of 24 has 12 groups"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
         ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),

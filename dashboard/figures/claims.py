@@ -42,7 +42,7 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     figure = style.figure(
         title={"text": "What it needs", "subtitle": {"text": "mean and 95 % interval over seeds; filled: told apart"}},
         xaxis={
-            "title": {"text": "times (logarithmic); claimed: above 1" if ratio else "points; claimed: above 0"},
+            "title": {"text": "times (logarithmic)<br>claimed: above 1" if ratio else "points; claimed: above 0"},
             "showgrid": True,
             "range": [low - 0.05 * (high - low), high + 0.05 * (high - low)],
             "zeroline": True,

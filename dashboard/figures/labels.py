@@ -154,7 +154,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         # Wide enough that noise looks like noise.
         low, high = min([*said, middle - 0.1]) - 0.05, max([*said, middle + 0.1]) + 0.05
         # As many numbers as lie side by side where long names leave a panel little: on end they reach into the panel below.
-        ticks = {"tickformat": ".4~p", "nticks": 4, "tickangle": 0}
+        ticks = {"tickformat": ".4~p", "nticks": 3, "tickangle": 0}
         figure.update_xaxes(showgrid=True, range=[max(0, low), min(1.02, high)], **ticks, **place)
         figure.update_yaxes(**_label_axis(rows), **place)
     figure.update_annotations(font_size=13)

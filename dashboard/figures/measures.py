@@ -8,6 +8,7 @@ from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.ablation import Cell, Measured
 from sslcore.analysis.images import data_sets
+from sslcore.analysis.pairs import VOTE
 from sslcore.analysis.summary import number
 from sslcore.config import RunConfig, get
 from sslcore.experiment import Run
@@ -37,7 +38,6 @@ MEASURES = {
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
 IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in views as the run's own augmentation draws them
-VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which a kNN accuracy goes
 VOTE_WATCHED = ("evaluate.knn_train", *VOTE)  # while a run trains; at its end all training images vote
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),

@@ -99,7 +99,7 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
     """How the differences were tested, and on which runs not."""
     used = {pair.difference.test for pair in compared}
     told = [("Differences over seeds", stats.OVER_SEEDS)] * ("seeds" in used) + [
-        ("Differences over images", stats.OVER_IMAGES)
+        ("Differences over images", pairs.over_images_of_these(compared))
     ] * ("images" in used)
     told += [
         (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out

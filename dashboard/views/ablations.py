@@ -112,13 +112,17 @@ def is_active() -> bool:
     return any(run.status().state in ACTIVE for run in runs)
 
 
-active = is_active()
+def names_there() -> set[str]:
+    return {run.name for run in experiment.runs()}
+
+
+active, there_at_first = is_active(), names_there()
 
 
 @st.fragment(run_every=TICK if active else None)
 def draw() -> None:
-    if active and not is_active():
-        st.rerun()  # the last run has ended: stop looking
+    if (active and not is_active()) or names_there() != there_at_first:
+        st.rerun()  # the last run has ended: stop looking; or elsewhere runs were made or deleted
     entries = ablation.entries(experiment, runs)
     cells = ablation.cells(entries, [axis])
     missing = [entry for entry in entries if entry.numbers[measure] is None]
@@ -303,10 +307,11 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
         grown = st.selectbox(
             "Axis",
             growing,
+            growing.index(axis) if axis in growing else 0,
             format_func=lambda name: f"{forms.label(name)}: {', '.join(map(forms.say, spec.axes.get(name, []))) or 'one value'}",
             key="ablations_grow_axis",
         )
-        typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="32, 512")
+        typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="one, another")
         submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
     st.caption("The grid grows, and its new cells appear above as missing. Nothing starts yet.")
     if submitted:

@@ -238,6 +238,8 @@ def begin(dataset: str) -> None:
 
 weights = any(runs[name].encoder_file.exists() for name in probed)
 last = transfer.look(experiment)
+if refused := st.session_state.pop("probe_refused", None):
+    st.error(words.plain(refused))
 if last and last.alive:
     dataset = last.dataset
     follow()
@@ -247,8 +249,6 @@ elif weights:
             f"Not every encoder could be probed on {called(last.dataset)}: "
             f"{words.plain(last.last or 'the process ended without a word')}"
         )
-    if refused := st.session_state.pop("probe_refused", None):
-        st.error(words.plain(refused))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         dataset = st.selectbox(
             "Data set",

@@ -17,13 +17,15 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.stats import Difference, holm, over_images, over_seeds, sentence
+from sslcore.analysis.stats import OVER_IMAGES, Difference, holm, over_images, over_seeds, sentence
 from sslcore.analysis.summary import number
 from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
+from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
+VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which the latter goes, and the former does not
 V = TypeVar("V")
 ANY = object()  # the value of a setting that means nothing to the run's method: equal to every other
 
@@ -33,6 +35,11 @@ def value(run: Run, name: str) -> Any:
     if name == "experiment":
         return run.path.parent.name
     return ANY if is_anothers(name, run.config.method) else get(run.config, name)
+
+
+def decisive(runs: Iterable[Run], measure: str) -> list[str]:
+    """The options in which runs of one method differ that decide a measure, bar the seed."""
+    return [name for name in varying(run.config for run in runs) if measure == "knn" or name not in VOTE]
 
 
 def place(run: Run, name: str) -> tuple:
@@ -190,6 +197,13 @@ class Pair:
         return len(next(iter(self.matches.values())))
 
 
+def over_images_of_these(found: Iterable[Pair]) -> str:
+    """How differences are tested over images, and what their reader must know of the images of these."""
+    matches = (match for pair in found for of_seed in pair.matches.values() for match in of_seed)
+    on = {run.config.dataset for match in matches for run in match}
+    return "; ".join([OVER_IMAGES, *(caution for dataset, caution in CAUTIONS.items() if dataset in on)])
+
+
 def averaged_over(found: Iterable[Pair]) -> str:
     """Over how many settings each seed's difference is a mean, in words; empty where it is over one."""
     numbers = {pair.settings for pair in found}
@@ -276,7 +290,7 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
     Equal is what varies within a method; what each method has of its own is `unequal`.
     """
     probed = [run for run in runs if accuracy(run, "linear") is not None]
-    groups, equal = contestants(probed, "method"), varying(run.config for run in probed)
+    groups, equal = contestants(probed, "method"), decisive(probed, "linear")
     names = {method: METHODS[method].title for method in groups}
     return compare(groups, names, equal, "linear")
 

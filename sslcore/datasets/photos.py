@@ -33,8 +33,9 @@ WINDOW = (40, 112)  # smallest and largest side of a crop, in the photo's pixels
 BLOCK = 128  # a photo is cut into blocks of about this side; each crop lies within one
 TEST_BLOCKS = 4  # every fourth block is for testing, so no pixel is in a train and in a test crop
 CAUTION = (
-    f"test crops overlap and come from {len(PHOTOS)} photographs, so the interval is about other windows of these same "
-    "photographs, not about other photographs: over the blocks from which the crops are cut it is about three times as wide"
+    f"test crops overlap and come from {len(PHOTOS)} photographs, so that an interval over them is about other windows of these "
+    "same photographs, not about other photographs: over the blocks from which the crops are cut that of an accuracy is about "
+    "three times as wide, and that of a difference between two networks about twice"
 )
 FLAT = 6.0  # a window whose grey values deviate less shows next to nothing, and is drawn again
 

@@ -220,9 +220,10 @@ def silhouette(x: np.ndarray, labels: np.ndarray | None, metric: str) -> float |
 
 
 def measures(h: np.ndarray, layout: np.ndarray, labels: np.ndarray | None) -> dict[str, float | None]:
-    """How far a layout (N, 2) shows what is in h (N, D), which has labels (N,)."""
+    """How far a layout (N, 2) shows what is in h (N, D), which has labels (N,): where all h are equal, nothing can be shown."""
+    told = bool(np.ptp(h, axis=0).any())
     return {
-        "trustworthiness": faithfulness(h, layout),
-        "neighbourhood_preservation": preservation(h, layout),
+        "trustworthiness": faithfulness(h, layout) if told else None,
+        "neighbourhood_preservation": preservation(h, layout) if told else None,
         "silhouette": silhouette(layout, labels, "euclidean"),
     }

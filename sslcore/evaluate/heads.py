@@ -55,12 +55,10 @@ def restore_head(head: nn.Module, method: dict[str, Tensor]) -> None:
 def forgets(encoder: nn.Module, head: nn.Module, data: Data, sample: int, views: Views, precision: torch.dtype) -> dict:
     """{task: {h, z, chance, n_train, n_test}}: accuracies with which h and z tell the changes of a task apart.
 
-    {} without test images. Tasks of colour are of the images that have some, and left out where one side has none.
+    Tasks of colour are of the images that have some, and left out where one side has none.
     """
     indices = datasets.sample(data, sample)
     sides = [data.images(some) for some in (indices[indices < len(data.x_train)], indices[indices >= len(data.x_train)])]
-    if not all(map(len, sides)):
-        return {}
     coloured = [images[has_colour(images, views.device)] for images in sides]
     results = {}
     for task, changes in ((OF_COLOUR if all(map(len, coloured)) else {}) | OF_ORIENTATION).items():

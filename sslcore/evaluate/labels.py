@@ -94,12 +94,13 @@ def supervised(config: RunConfig, of_all: int, images: int) -> RunConfig:
     batch_size = min(config.batch_size, images)
     more = (of_all - of_all % config.batch_size) / (images - images % batch_size)  # times as many epochs
     at_a_time = config.micro_batch_size or config.batch_size // config.devices  # of one device
+    epochs = max(1, round(config.evaluate.finetune_epochs * more))
     changes = {
         "method": "supervised",
         "devices": 1,
         "head": Head(kind="none"),
-        "epochs": max(1, round(config.evaluate.finetune_epochs * more)),
-        "warmup_epochs": config.warmup_epochs * more,
+        "epochs": epochs,
+        "warmup_epochs": config.warmup_epochs / config.epochs * epochs,  # the same share of the training
         "batch_size": batch_size,
         "micro_batch_size": at_a_time if at_a_time < batch_size else None,
     }

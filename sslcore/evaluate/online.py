@@ -24,10 +24,9 @@ class OnlineEvaluation:
         self.classes = len(data.classes)
         order = np.random.default_rng(0)
         self.neighbours = np.sort(order.permutation(len(data.x_train))[: config.evaluate.knn_train])
-        held_out = data.x_test if len(data.x_test) else data.x_train
-        self.queries = np.sort(order.permutation(len(held_out))[: config.evaluate.sample])
-        self.x_neighbours, self.x_queries = Rows(data.x_train, self.neighbours), Rows(held_out, self.queries)
-        if data.y_train is not None and data.y_test is not None:
+        self.queries = np.sort(order.permutation(len(data.x_test))[: config.evaluate.sample])
+        self.x_neighbours, self.x_queries = Rows(data.x_train, self.neighbours), Rows(data.x_test, self.queries)
+        if data.y_train is not None:
             self.y_neighbours = torch.from_numpy(np.asarray(data.y_train)[self.neighbours]).to(views.device)
             self.y_queries = torch.from_numpy(np.asarray(data.y_test)[self.queries]).to(views.device)
         else:

@@ -1,7 +1,7 @@
 """The registry of methods, free of torch: one entry a method, one file beside it.
 
-`defaults` is the method's recipe: settings, by their config names, that are
-known to work. A fourth method is one new file and one new entry here.
+`defaults` are settings, by their config names, that a method needs where nothing
+else is asked for. A fourth method is one new file and one new entry here.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """A method's display name, where its class is, what its loss is by chance, and its recipe."""
+    """A method's display name, where its class is, what its loss is by chance, and its own defaults."""
 
     title: str
     target: str  # "module:Class", imported only where a run is trained

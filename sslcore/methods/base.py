@@ -24,6 +24,7 @@ class Method(nn.Module):
 
     encoder: nn.Module  # images -> h; what is kept and evaluated
     head: nn.Module  # h -> z, the identity unless the method has one
+    one_view = False  # whether it looks at an image's first view alone, which then stands for both
 
     def __init__(self, config: RunConfig, images: int, classes: int):
         """`images`: size of the training set. `classes`: 0 without labels."""

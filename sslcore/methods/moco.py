@@ -71,7 +71,7 @@ class MoCo(Method):
         The images, whose own order is random, are dealt out to the groups of all GPUs in turns. That order is fixed, so a
         micro-batch that passes a second time, with gradient, is shuffled as it was the first time.
         """
-        groups = min(self.config.bn_splits_at_a_time, len(view) // 2) * distributed.world()
+        groups = self.config.bn_splits_at_a_time * distributed.world()
         order = (torch.arange(len(view) * distributed.world(), device=view.device) % groups).argsort(stable=True)
         return distributed.exchange(network(distributed.exchange(view, order)), order.argsort())
 

@@ -127,6 +127,19 @@ def test_who_could_not_be_paired_is_named_on_the_page_and_in_the_report():
         assert "MoCo and BYOL could not be paired: different dataset" in told
 
 
+def test_what_decides_the_knn_alone_or_what_is_watched_keeps_no_runs_from_being_paired_by_the_probe():
+    own = {"moco": {"evaluate.knn_k": 5}, "byol": {"evaluate.sample": 100, "evaluate.knn_train": 100}}
+    spec = Spec(
+        base={"dataset": "photos"},
+        by_method=own,
+        axes={"method": ["moco", "simclr", "byol"], "batch_size": [64, 256], "evaluate.knn_temperature": [0.1, 0.2]},
+    )
+    synthetic.finished(Store().root, spec, steps=20)
+    assert len(said(open_page())) == 3
+    by_knn = open_page(evidence_measure="kNN")
+    assert "evidence_at_evaluate.knn_temperature" in {box.key for box in by_knn.selectbox}
+
+
 def test_wherever_recipes_are_compared_it_is_said_what_was_not_equal():
     spec = Spec(
         base={"dataset": "photos"},

@@ -202,6 +202,19 @@ def test_details_are_edited_without_losing_what_others_changed_meanwhile():
     assert any(":gray-badge" in element.value and "photos" in element.value for element in app.markdown)
 
 
+def test_what_somebody_else_wrote_meanwhile_is_told_before_it_is_replaced():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+    app = menu(open_page(), "one", "Details and notes")
+    with experiment.editing() as spec:
+        spec.notes = "Ana: it collapses."
+    app.text_area(key="details_notes").set_value("Ben: to do").run()
+    app.button(key="details_save").click().run()
+    assert "somebody else changed the notes, which now are: Ana: it collapses" in clean(app).error[0].value.replace("\\", "")
+    assert experiment.spec().notes == "Ana: it collapses." and {"details_save", "details_cancel"} <= {*keys(app)}
+    clean(app.button(key="details_save").click().run())
+    assert experiment.spec().notes == "Ben: to do" and "details_save" not in keys(app)
+
+
 def test_a_title_that_is_longer_than_one_may_write_is_not_cut():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
     with experiment.editing() as spec:

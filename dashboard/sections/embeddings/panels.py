@@ -111,6 +111,8 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
     ]
     if numbers:
         st.caption(" · ".join(numbers))
+    elif "trustworthiness" in result:
+        st.caption("All images have the same h: there is nothing to be faithful to.")
     elif asked.epoch is not None and asked.layout == "UMAP":
         st.caption("Measured at the last epoch only.")
     else:

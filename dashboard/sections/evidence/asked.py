@@ -13,7 +13,6 @@ from dashboard.figures.axes import said as say_value
 from dashboard.figures.axes import title as say_setting
 from sslcore.analysis import pairs
 from sslcore.analysis.pairs import Pair
-from sslcore.config import varying
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
@@ -75,9 +74,6 @@ class Asked:
 
 def ask(probed: Sequence[Run]) -> Asked:
     """The controls at the head of the page, for runs that were probed."""
-    options = [name for name in varying(run.config for run in probed) if name != "dataset"]
-    on = ["dataset"] if _differs(probed, "dataset") else []  # by its images; two of them are never on the same
-    can_differ = [name for name in ("method", *options, "experiment") if _differs(probed, name)]
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         measure = st.segmented_control(
             "Accuracy by",
@@ -88,6 +84,9 @@ def ask(probed: Sequence[Run]) -> Asked:
             key="evidence_measure",
             bind="query-params",
         )
+        options = [name for name in pairs.decisive(probed, measure) if name != "dataset"]
+        on = ["dataset"] if _differs(probed, "dataset") else []  # by its images; two of them are never on the same
+        can_differ = [name for name in ("method", *options, "experiment") if _differs(probed, name)]
         by = "method"
         if can_differ:
             by = link.choice("Compare by", can_differ, can_differ[0], key="evidence_by", say=in_words, width=200)

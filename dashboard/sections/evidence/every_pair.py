@@ -80,7 +80,7 @@ def _how(asked: Asked) -> list[str]:
     used = {pair.difference.test for pair in asked.pairs}
     told = [f"{_name(asked, pair)}: left out {pair.left_out}." for pair in asked.pairs if pair.left_out]
     told += [f"Over seeds: {stats.OVER_SEEDS}."] * ("seeds" in used)
-    told += [f"Over images: {stats.OVER_IMAGES}."] * ("images" in used)
+    told += [f"Over images: {pairs.over_images_of_these(asked.pairs)}."] * ("images" in used)
     told += [f"{stats.HOLM}."] * (len(asked.pairs) > 1)
     if of := pairs.averaged_over(asked.pairs):
         told.append(
@@ -91,7 +91,8 @@ def _how(asked: Asked) -> list[str]:
 
 
 def _show_seeds(asked: Asked) -> None:
-    st.text(f"{stats.OVER_IMAGES[0].upper()}{stats.OVER_IMAGES[1:]}. These p-values are not adjusted.")
+    how = pairs.over_images_of_these(asked.pairs)
+    st.text(f"{how[0].upper()}{how[1:]}. These p-values are not adjusted.")
     lines = []
     for pair in asked.pairs:
         for seed, matches in pair.matches.items():

@@ -73,7 +73,7 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
         alt=f"Difference in accuracy between {a} and {b} on each class, with 95 % intervals",
     )
     over_seeds = f"{stats.OVER_SEEDS}; N = {len(pair.matches)}"
-    test = over_seeds if len(pair.matches) > 1 else stats.OVER_IMAGES if pair.settings == 1 else ""
+    test = over_seeds if len(pair.matches) > 1 else pairs.over_images_of_these([pair]) if pair.settings == 1 else ""
     how = (
         f"{test[0].upper()}{test[1:]}; p-values adjusted by Holm's method over the {len(of_class)} classes."
         if test

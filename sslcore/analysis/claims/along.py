@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from sslcore.analysis import ablation
-from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence, unequal
+from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence, place, unequal
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
@@ -19,6 +19,7 @@ from sslcore.notation import series
 
 Place = float | int | str
 SATURATED = 0.01  # a last step that gains less is no gain
+SEVERAL = 3  # seeds, as claims ask for
 
 
 def _axis(axis: str) -> str:
@@ -302,8 +303,14 @@ class Share(AlongAxis):
             for at in self.at or places[:1]
         }
 
+    def smallest(self, evidence: Evidence) -> list[Place]:
+        """The smallest place that has SEVERAL seeds, which is not left out for having fewer of them than larger ones."""
+        cells = [cell for line in evidence.lines(self.axis).get(self.method, []) for cell in line]
+        places = {place(cell, self.axis) for cell in cells if cell.measured(self.measure).n >= SEVERAL}
+        return [min(places)] if places and ablation.is_numeric(places) else []
+
     def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
-        how = {"floor": f"random_{self.measure}", "needed": self.needed, "enough": self.values}
+        how = {"floor": f"random_{self.measure}", "needed": self.at or self.smallest(evidence), "enough": self.values}
         return {method: evidence.curve_on(None, self.axis, method, self.measure, **how) for method in methods}
 
 
