@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WINOGRAD_CHANNELS = 64  # from here on the products saved outweigh the transforms
+WINOGRAD_CHANNELS, WINOGRAD_TILES = 128, 64  # from here on the products saved outweigh the transforms, the weights' above all
 PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
 MANY_CHANNELS = 257  # from here on oneDNN is slow in bfloat16 on small maps that are channels last
 DEVICES = ("cpu", "meta")  # meta: what a CPU would keep is counted there (footprint.py)
@@ -98,8 +98,9 @@ class Conv3x3(nn.Conv2d):
             return WholeMap.apply(x, weight)
         if max(height, width) <= 4 * stride and (lowered or (stride == 2 and not WIDE_VECTORS)):
             return OneProduct.apply(x, weight, stride)
-        tiled = height % 4 == width % 4 == 0 and max(height, width) <= 8 and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
-        if stride == 1 and tiled and not lowered and not WIDE_VECTORS:
+        tiles = len(x) * (height // 4) * (width // 4) if height % 4 == width % 4 == 0 and max(height, width) <= 8 else 0
+        many = tiles >= WINOGRAD_TILES and min(weight.shape[:2]) >= WINOGRAD_CHANNELS
+        if stride == 1 and many and not lowered and not WIDE_VECTORS:
             return Winograd.apply(x, weight)
         return super().forward(x)
 

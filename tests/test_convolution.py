@@ -9,8 +9,8 @@ from sslcore.encoders import build_encoder
 
 SHAPES = {  # images, channels in, out, height, width, pixels of the kernel, stride
     "whole map": (3, 5, 6, 2, 2, 3, 1),
-    "winograd, one tile": (3, 64, 70, 4, 4, 3, 1),
-    "winograd, tiles": (2, 64, 64, 8, 4, 3, 1),
+    "winograd, one tile": (64, 128, 130, 4, 4, 3, 1),
+    "winograd, tiles": (32, 128, 128, 8, 4, 3, 1),
     "strided": (3, 7, 5, 8, 6, 3, 2),
     "strided, many channels": (3, 7, 260, 8, 6, 3, 2),
     "one product": (3, 5, 6, 3, 4, 3, 1),

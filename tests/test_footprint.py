@@ -52,16 +52,16 @@ def test_on_every_processor_the_ways_that_its_convolutions_take_are_counted(shap
         step_bytes.cache_clear()
         held[wide] = counted(config)
         assert held[wide] == pytest.approx(taken(config), rel=0.1)
-    assert held[False] > 1.1 * held[True]
+    assert held[False] > 1.02 * held[True]
     step_bytes.cache_clear()
 
 
 def test_what_is_kept_grows_with_what_passes_at_a_time(shapes):
-    sizes = [counted(config_of("byol", shapes, batch_size=batch)) for batch in (16, 32, 64)]
+    sizes = [counted(config_of("byol", shapes, batch_size=batch)) for batch in (128, 256, 512)]
     assert sizes[2] - sizes[1] == 2 * (sizes[1] - sizes[0]) > 0
-    parts = counted(config_of("byol", shapes, batch_size=64, micro_batch_size=16))
+    parts = counted(config_of("byol", shapes, batch_size=512, micro_batch_size=128))
     assert sizes[0] < parts < (sizes[0] + sizes[1]) / 2, "a part's maps, and the views of all"
-    assert counted(config_of("byol", shapes, batch_size=64, device="cpu", devices=4)) < parts, "of each device"
+    assert counted(config_of("byol", shapes, batch_size=512, device="cpu", devices=4)) < parts, "of each device"
 
 
 def test_negatives_take_their_room(shapes):
