@@ -8,10 +8,12 @@ from dashboard import access, back, heap, link, login
 
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
 # Streamlit tells by a faint grey alone which link the keyboard is on. And of points (WebGL) above which an opaque menu lies,
-# Chromium leaves out as much at the lower end as the menu hides at the upper one.
+# Chromium leaves out as much at the lower end as the menu hides at the upper one. Choices beside others are in one line, on a
+# phone some of them out of sight.
 STYLE = """<style>
 a:focus-visible { outline: 2px solid !important; outline-offset: -2px; }
 [data-testid="stHeader"] { opacity: 0.999; }
+[data-testid="stButtonGroup"] > div { flex-wrap: wrap; }
 </style>"""
 
 rights = access.rights()

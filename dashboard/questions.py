@@ -40,7 +40,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
         return []
     groups = by_label(labels.by_tuning(rows, results, name))
     lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in groups.items()}
-    lines |= {said[:1].upper() + said[1:]: line for said, line in labels.references(rows, results, name).items()}
+    lines |= {words.capital(said): line for said, line in labels.references(rows, results, name).items()}
     shares = sorted({share for line in lines.values() for share in line})
     return [
         {"": label, "N": str(max(map(len, line.values())))}

@@ -26,7 +26,7 @@ def say(runs: Sequence[Run], without_labels: str) -> None:
     link.say_cautions(runs)
     results = [result for run in runs if (result := run.results())]
     if results:
-        st.info(words.plain(note(results) or NO_LABELS), icon=":material/label_off:")
+        st.info(words.plain(words.capital(note(results) or NO_LABELS)), icon=":material/label_off:")
         st.text(without_labels)
         link.page_link("compare", "Compare")
         return

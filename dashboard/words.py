@@ -32,6 +32,11 @@ def plain(text: str) -> str:
     return re.sub(r"^(\d+)\.(?= |$)", r"\1\\.", escaped)  # which would begin a list
 
 
+def capital(text: str) -> str:
+    """The same with a capital, as a sentence or the name of a field begins."""
+    return text[:1].upper() + text[1:]
+
+
 def notes(text: str) -> str:
     """Markdown that somebody wrote, with its pictures as links: to show it must fetch nothing.
 

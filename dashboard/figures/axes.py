@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import NEGATIVES
@@ -32,7 +33,7 @@ def title(axis: str) -> str:
 
 def heading(axis: str) -> str:
     """The same with a capital, as fields and links have it."""
-    return title(axis)[:1].upper() + title(axis)[1:]
+    return words.capital(title(axis))
 
 
 def said(axis: str, place: Any) -> str:

@@ -34,7 +34,7 @@ st.caption(
     f"encoder, at these lengths of training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
 )
 if why := unprobed.note(results for *_, results in evidence.read):
-    st.info(words.plain(why), icon=":material/label_off:")
+    st.info(words.plain(words.capital(why)), icon=":material/label_off:")
 chosen = st.segmented_control(
     "Show",
     [ALL, *counts],

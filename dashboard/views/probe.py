@@ -95,7 +95,7 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
 def say_each(protocols: Iterable[tuple[str, str]]) -> None:
     """`words.once`, as sentences."""
     for told in words.once(protocols):
-        st.caption(words.plain(f"{told[:1].upper()}{told[1:]}."))
+        st.caption(words.plain(f"{words.capital(told)}."))
 
 
 names = list(probe.by_label(rows))

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import link, tables
+from dashboard import link, tables, words
 from dashboard.figures import probe, style
 from dashboard.figures.axes import said as say_value
 from dashboard.figures.axes import title as say_setting
@@ -106,7 +106,7 @@ def _at(runs: Sequence[Run], name: str) -> Sequence[Run]:
     values = {said: having[value] for value, said in values_in_words(name, having).items()}
     called = in_words(name)
     at = st.selectbox(
-        called[:1].upper() + called[1:],
+        words.capital(called),
         list(values),
         index=None,
         placeholder=ALL,

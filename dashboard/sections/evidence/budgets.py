@@ -59,7 +59,7 @@ def show(asked: Asked) -> None:
     counted = any(heading.startswith("Operations") for heading in columns)
     st.caption(_cautions(finished, reading, counted))
     with st.expander("How these numbers are obtained", key="evidence_budgets_how", bind="query-params"):
-        st.text(f"{budget.PROTOCOL[0].upper()}{budget.PROTOCOL[1:]}.")
+        st.text(f"{words.capital(budget.PROTOCOL)}.")
         st.text("Means ± standard deviations over seeds; finished runs alone.")
         if reading == "knn":
             st.text(

@@ -46,7 +46,7 @@ def show(asked: Asked) -> None:
         [
             {
                 "Pair": _name(asked, pair),
-                "What may be said": pair.sentence[:1].upper() + pair.sentence[1:],
+                "What may be said": words.capital(pair.sentence),
                 "p, adjusted": p_value(pair.p),
                 "Seeds": str(len(pair.matches)),
                 "Test": TESTS[pair.difference.test],
@@ -91,8 +91,7 @@ def _how(asked: Asked) -> list[str]:
 
 
 def _show_seeds(asked: Asked) -> None:
-    how = pairs.over_images_of_these(asked.pairs)
-    st.text(f"{how[0].upper()}{how[1:]}. These p-values are not adjusted.")
+    st.text(f"{words.capital(pairs.over_images_of_these(asked.pairs))}. These p-values are not adjusted.")
     lines = []
     for pair in asked.pairs:
         for seed, matches in pair.matches.items():
