@@ -263,6 +263,17 @@ def test_what_the_reader_changed_stays_when_the_data_set_changes():
     assert app.number_input(key="new_set_epochs").value == plan.read("quick").base["epochs"]
 
 
+def test_from_one_preset_to_the_next_the_readers_own_images_stay():
+    app = open_page("new", new_preset="quick")
+    app.selectbox(key="new_preset").set_value("batch-size").run()
+    assert app.selectbox(key="new_dataset").value == plan.read("batch-size").base["dataset"] != plan.read("quick").base["dataset"]
+    app.selectbox(key="new_dataset").set_value("own images").run()
+    app.text_input(key="new_path").set_value("/mine").run()
+    app.selectbox(key="new_preset").set_value("quick").run()
+    assert app.selectbox(key="new_dataset").value == "own images" and app.text_input(key="new_path").value == "/mine"
+    assert app.text_input(key="new_title").value == plan.read("quick").title
+
+
 def test_a_copy_of_a_run_fills_in_the_form():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(3,), epochs=9)
     (run,) = experiment.runs()

@@ -34,6 +34,11 @@ class Form:
     picture: DeltaGenerator | None = None  # where that of the views belongs
 
     @property
+    def images_from(self) -> str:
+        """`origin`, but all presets alike: whoever looks at one after another keeps the images chosen."""
+        return "a preset" if self.origin.startswith("preset ") else self.origin
+
+    @property
     def settings(self) -> dict[str, Any]:
         return self.fixed | self.changed
 

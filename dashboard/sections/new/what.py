@@ -40,7 +40,7 @@ def _question(form: Form) -> None:
 
 def _images(form: Form) -> None:
     usual = form.start.dataset
-    forms.follow("new_dataset", usual if usual in datasets.NAMES else OWN, form.origin)
+    forms.follow("new_dataset", usual if usual in datasets.NAMES else OWN, form.images_from)
     dataset = st.selectbox("Data set", [OWN, *datasets.NAMES], index=None, key="new_dataset", bind="query-params") or usual
     if dataset == OWN:
         dataset = _path(form)
@@ -62,7 +62,7 @@ def _images(form: Form) -> None:
 
 
 def _path(form: Form) -> str:
-    forms.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.origin)
+    forms.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.images_from)
     path = st.text_input(
         "Path",
         key="new_path",
