@@ -80,13 +80,17 @@ function spliced(array, { at, drop, put }) {
   return all
 }
 
-// The figure that a chart shows. What plotly.js does to a trace it does to a copy.
+// The figure that a chart shows. What plotly.js does to it, it does to a copy: a zoom that were written into the figure would
+// be taken for the figure's own, and be lost with it.
 function figureOf(state) {
   const { figure: text, change } = state.chart
   if (state.parsed?.text !== text) state.parsed = { text, figure: parsed(text) }
   const { data, layout } = state.parsed.figure
   const difference = change ? JSON.parse(change) : {}
-  return { data: data.map((trace, k) => changed(trace, difference.data?.[k])), layout: changed(layout, difference.layout) }
+  return {
+    data: data.map((trace, k) => changed(trace, difference.data?.[k])),
+    layout: changed(structuredClone(layout), difference.layout),
+  }
 }
 
 // -- Whose turn it is ------------------------------------------------------------------------

@@ -59,6 +59,28 @@ def test_zoom_survives_growing_data(app, page):
     assert range_of(page) == zoomed
 
 
+def test_zoom_survives_a_run_that_begins_to_log_after_another_has_gone_on(app, page):
+    """What is appended changes a part of the figure, and then a new line all of it."""
+    experiment = synthetic.store(app.store, name="beginning", methods=("moco",), seeds=(0, 1))
+    first, second = experiment.runs()
+    for run in (first, second):
+        synthetic.running(run, steps=100)
+    second.metrics_file.unlink()
+    page.goto(f"{app.url}/compare?experiment=beginning&compare_seeds=each+run")
+    page.wait_for_selector(f"{NODE} .main-svg")
+    zoomed = drag_a_rectangle(page, NODE)
+    n_traces = f"document.querySelector('{NODE}').data.length"
+    before = page.evaluate(n_traces)
+    synthetic.write_metrics(first, 200, first=100)
+    page.wait_for_function(
+        f"Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === 200"
+    )
+    assert range_of(page) == zoomed
+    synthetic.write_metrics(second, 100)
+    page.wait_for_function(f"{n_traces} > {before}")
+    assert range_of(page) == zoomed
+
+
 def test_link_shows_the_same_in_a_fresh_browser(app, page, fresh, finished):
     page.goto(f"{app.url}/compare?experiment=finished")
     page.wait_for_selector(f"{NODE} .main-svg")
