@@ -46,7 +46,7 @@ def test_of_runs_without_labels_it_is_said_that_none_was_probed_and_why(experime
         synthetic.write_results(run, labelled=False)
     why = "photos has no labels, so nothing can be probed"
     shown = texts(open_page("claims", experiment="sizes"))
-    assert why in shown and "no probed runs of SimCLR" in shown and "no finished runs" not in shown
+    assert f"P{why[1:]}" in shown and "no probed runs of SimCLR" in shown and "no finished runs" not in shown
     shown = texts(open_page("methods", experiment="sizes"))
     assert f"It takes probed runs at two batch sizes or more; {why}" in shown
 
