@@ -118,9 +118,9 @@ def _save(experiment: Experiment, changed: dict) -> str:
         with change.editing(experiment) as spec:
             seen, st.session_state[SEEN] = st.session_state[SEEN], spec.model_copy(deep=True)
             told = [
-                f"the {name}, which now {'are' if name in ('tags', 'notes') else 'is'}: {getattr(spec, name) or 'empty'}"
+                f"the {name}, now: {(', '.join(now) if name == 'tags' else now) or 'none'}"
                 for name, value in clean.items()
-                if getattr(spec, name) not in (getattr(seen, name), value)
+                if (now := getattr(spec, name)) not in (getattr(seen, name), value)
             ]
             if told:
                 return f"Not saved, as somebody else changed {'; and '.join(told)}. Save again to replace that."

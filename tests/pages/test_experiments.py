@@ -209,7 +209,7 @@ def test_what_somebody_else_wrote_meanwhile_is_told_before_it_is_replaced():
         spec.notes = "Ana: it collapses."
     app.text_area(key="details_notes").set_value("Ben: to do").run()
     app.button(key="details_save").click().run()
-    assert "somebody else changed the notes, which now are: Ana: it collapses" in clean(app).error[0].value.replace("\\", "")
+    assert "somebody else changed the notes, now: Ana: it collapses" in clean(app).error[0].value.replace("\\", "")
     assert experiment.spec().notes == "Ana: it collapses." and {"details_save", "details_cancel"} <= {*keys(app)}
     clean(app.button(key="details_save").click().run())
     assert experiment.spec().notes == "Ben: to do" and "details_save" not in keys(app)

@@ -1,3 +1,4 @@
+# ruff: noqa: F401
 """Ablations: runs -> a grid of cells, with mean and spread over seeds, and with what the grid lacks."""
 
 from sslcore.analysis.ablation.entry import NOT_RUN, Entry, by_method, entries, made, to_make
@@ -6,30 +7,3 @@ from sslcore.analysis.ablation.missing import seconds_to_run, to_run
 from sslcore.analysis.ablation.papers import Curve, published
 from sslcore.analysis.ablation.places import MECHANISM, NEGATIVES, axes, in_order, in_words, is_numeric, suited
 from sslcore.analysis.ablation.rates import learning_rate_rule
-
-__all__ = [
-    "MECHANISM",
-    "NEGATIVES",
-    "NOT_RUN",
-    "Cell",
-    "Curve",
-    "Entry",
-    "Measured",
-    "axes",
-    "best",
-    "by_method",
-    "cells",
-    "entries",
-    "in_order",
-    "in_words",
-    "is_numeric",
-    "learning_rate_rule",
-    "lines",
-    "made",
-    "published",
-    "records",
-    "seconds_to_run",
-    "suited",
-    "to_make",
-    "to_run",
-]
