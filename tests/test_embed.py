@@ -115,6 +115,13 @@ def test_few_images_have_layouts_that_can_be_measured(n):
     assert all(-1 <= value <= 1 for value in measures(h, pca(h)[0], labels).values() if value is not None)
 
 
+def test_no_layout_is_faithful_to_a_collapsed_encoder():
+    """All its h are equal, so that any neighbours are as near as any others."""
+    layout = np.random.default_rng(0).normal(size=(40, 2))
+    told = measures(np.ones((40, 8), np.float32), layout, np.arange(40) % 2)
+    assert told["trustworthiness"] is told["neighbourhood_preservation"] is None and told["silhouette"] is not None
+
+
 def test_a_good_layout_measures_better_than_a_random_one():
     h, labels = clusters()
     good, bad = measures(h, umap_layout(h), labels), measures(h, np.random.default_rng(0).normal(size=(120, 2)), labels)
