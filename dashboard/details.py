@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import access, change, words
 from sslcore.experiment import Experiment, Spec, Store
+from sslcore.notation import series
 
 LETTERS = {"title": 120, "question": 1000}  # that one may write; what is longer, from a file or a teammate, stays
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)
@@ -118,12 +119,12 @@ def _save(experiment: Experiment, changed: dict) -> str:
         with change.editing(experiment) as spec:
             seen, st.session_state[SEEN] = st.session_state[SEEN], spec.model_copy(deep=True)
             told = [
-                f"the {name}, now: {(', '.join(now) if name == 'tags' else now) or 'none'}"
+                f"the {name}, now “{', '.join(now) if name == 'tags' else now}”"
                 for name, value in clean.items()
                 if (now := getattr(spec, name)) not in (getattr(seen, name), value)
             ]
             if told:
-                return f"Not saved, as somebody else changed {'; and '.join(told)}. Save again to replace that."
+                return f"Not saved, as somebody else changed {series(told)}. Save again to replace that."
             for name, value in clean.items():
                 setattr(spec, name, value)
     except (OSError, ValueError) as error:

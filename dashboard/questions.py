@@ -20,7 +20,7 @@ Table = list[dict[str, Cell]]
 
 
 def pixels(results: Results) -> list[str]:
-    """How the kNN of the raw pixels was obtained, as `words.once` says it."""
+    """How the kNN of the pixels was obtained, as `words.once` says it."""
     baselines = {run: part(result, "baselines", "pixels") for run, result in results.items()}
     sides = {run: number(one, "side") for run, one in baselines.items() if number(one, "knn") is not None}
     how = {run: baselines[run].get("protocol", "the same kNN on the raw values of the pixels") for run in sides}

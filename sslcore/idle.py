@@ -32,7 +32,7 @@ def effective(config: RunConfig) -> dict[str, object]:
     """{option: value} of every option that makes a difference; of those that several values say alike, what they say."""
     alike = {
         "micro_batch_size": config.micro_batches,
-        "moco.bn_splits": config.bn_splits_at_a_time,
+        "moco.bn_splits": min(config.moco.bn_splits, config.bn_splits_at_a_time * config.devices * config.micro_batches),
         "simclr.negatives": config.negatives,
     }
     without = idle(config)

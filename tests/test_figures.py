@@ -355,7 +355,7 @@ def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interv
         assert f"± {100 * std:.1f} % over 3 seeds" in dots[name].hovertemplate
     keys = {trace.name: trace.marker.line.color for trace in figure.data if trace.showlegend is None}
     assert keys["untrained encoder"] == called["untrained encoder, kNN"].marker.line.color
-    assert keys["raw pixels"] == called["raw pixels, kNN"].marker.line.color
+    assert keys["pixels"] == called["pixels, kNN"].marker.line.color
     assert dots["linear probe"].y[0] < dots["kNN"].y[0] and figure.layout.yaxis.autorange == "reversed", "the upper line"
     alone = [trace.hovertemplate for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None]
     assert len(alone) == 1 and "linear probe" in alone[0], "of one run, kNN has no interval"

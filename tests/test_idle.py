@@ -99,6 +99,10 @@ def test_values_that_say_the_same_train_the_same_bits_and_are_told(option, value
     assert said.startswith(f"{option} makes no difference between {values[0]} and {values[1]}, with batch_size=16: 1 run ")
 
 
+def test_ordinary_batch_norm_over_two_devices_is_not_one_group_on_each():
+    assert warnings({"moco.bn_splits": [1, 2]}, method="moco", devices=2, device="cpu", **{"moco.queue_size": 512}) == []
+
+
 def test_a_claim_about_a_momentum_is_not_held_against_runs_without_a_momentum_encoder(tmp_path):
     for negatives in ("queue", "batch"):
         axes = {"moco.momentum": [0.5, 0.9, 0.99]}

@@ -18,11 +18,11 @@ MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")
 BASELINES = {
     "random_linear": "untrained encoder, linear probe",
     "random_knn": "untrained encoder, kNN",
-    "pixels_knn": "raw pixels, kNN",
+    "pixels_knn": "pixels, kNN",
 }
 ALT = {  # of each chart, in words for who cannot see it
     "accuracy": (
-        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of raw pixels"
+        "Accuracy of the linear probe and of kNN for each method, with the accuracies of the untrained encoder and of the pixels"
     ),
     "per_class": "Accuracy of the linear probe on each class, for each method",
 }
@@ -80,7 +80,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         figure.add_trace(style.key(name, symbol))
     figure.add_trace(style.key("untrained encoder", "line-ns", width=3))
-    figure.add_trace(style.key("raw pixels", "line-ns", PIXELS, 3))
+    figure.add_trace(style.key("pixels", "line-ns", PIXELS, 3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 

@@ -124,7 +124,7 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     kinds = labels.kinds(rows)
     for one in untrained(rows):
         encoder, on = kinds[kind(one)]
-        for called, whose in ((f"Untrained encoder{encoder}", "random_"), ("Raw pixels", "pixels_")):
+        for called, whose in ((f"Untrained encoder{encoder}", "random_"), ("Pixels", "pixels_")):
             label = f"{called}{on}{words.vote(*vote(one))}"
             no_probe = {"linear": None, "linear_std": None, "linear_n": 0}
             told = no_probe | {name.removeprefix(whose): value for name, value in one.items() if name.startswith(whose)}
@@ -147,7 +147,7 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
         )
         for said in words.protocols((run, result.get(name)) for run, result in results.items())
     ]
-    told += [("Raw pixels", said) for said in questions.pixels(results)]
+    told += [("Pixels", said) for said in questions.pixels(results)]
     return told + [
         (title, said)
         for title, told_by in PROTOCOLS.items()

@@ -1,4 +1,4 @@
-"""Probe: how much of the labels can be read from h, beside what an untrained encoder and raw pixels allow."""
+"""Probe: how much of the labels can be read from h, beside what an untrained encoder and the pixels allow."""
 
 from collections.abc import Iterable
 

@@ -48,7 +48,7 @@ GEOMETRY_PROTOCOL = (
     "uniformity: Wang & Isola 2020; effective rank: RankMe, Garrido et al. 2023; std: of a coordinate, times √D"
 )
 
-SMALL_SIDE = 32  # of images whose raw pixels are compared, where they are too many at their own size
+SMALL_SIDE = 32  # of images whose pixels are compared, where they are too many at their own size
 MOST_BYTES = 2 << 30  # of them, on every machine: runs of several are held against the same pixels
 
 Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, each (test images,)

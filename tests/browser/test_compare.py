@@ -8,6 +8,7 @@ from tests import synthetic
 from tests.browser.conftest import drag_a_rectangle
 
 NODE = "[class*=st-key-compare_loss_moco] .js-plotly-plot"
+LENGTH = f"Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite))"  # of its curves
 
 
 @pytest.fixture(scope="module")
@@ -26,30 +27,20 @@ def range_of(page, selector=NODE):
     return page.evaluate("s => document.querySelector(s).layout.xaxis.range.slice()", selector)
 
 
-def length_of(page, selector=NODE):
-    """The largest x of all curves."""
-    return page.evaluate(
-        "s => Math.max(...document.querySelector(s).calcdata.flat().map(p => p.x).filter(Number.isFinite))", selector
-    )
-
-
 def test_zoom_survives_growing_data(app, page):
     experiment = synthetic.store(app.store, name="growing", methods=("moco", "byol"), seeds=(0,))
     run = experiment.run("moco-bs256-s0")
     synthetic.running(run, steps=100)
     page.goto(f"{app.url}/compare?experiment=growing")
     page.wait_for_selector(f"{NODE} .main-svg")
-    assert length_of(page) == 100
+    assert page.evaluate(LENGTH) == 100
     page.evaluate(f"window.kept = document.querySelector('{NODE}')")
 
     zoomed = drag_a_rectangle(page, NODE)
 
     for steps in (200, 300, 390):
         synthetic.write_metrics(run, steps, first=steps - 100 if steps < 390 else 300)
-        page.wait_for_function(
-            f"() => Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === "
-            f"{steps}"
-        )
+        page.wait_for_function(f"{LENGTH} === {steps}")
         assert range_of(page) == zoomed
         assert page.evaluate(f"window.kept === document.querySelector('{NODE}')")
 
@@ -72,9 +63,7 @@ def test_zoom_survives_a_run_that_begins_to_log_after_another_has_gone_on(app, p
     n_traces = f"document.querySelector('{NODE}').data.length"
     before = page.evaluate(n_traces)
     synthetic.write_metrics(first, 200, first=100)
-    page.wait_for_function(
-        f"Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite)) === 200"
-    )
+    page.wait_for_function(f"{LENGTH} === 200")
     assert range_of(page) == zoomed
     synthetic.write_metrics(second, 100)
     page.wait_for_function(f"{n_traces} > {before}")

@@ -173,7 +173,7 @@ def test_methods_with_another_vote_have_untrained_knns_of_their_own_in_the_list_
     for run, k in zip(experiment.runs(), (5, 20)):
         knn = tables.share(run.results()["baselines"]["random_encoder"]["knn"])
         assert table.loc[f"Untrained, kNN at k {k}", "kNN"] == knn
-        assert f"Untrained encoder, kNN at k {k} |" in told.replace("\\", "") and f"Raw pixels, kNN at k {k} |" in told
+        assert f"Untrained encoder, kNN at k {k} |" in told.replace("\\", "") and f"Pixels, kNN at k {k} |" in told
     assert "differ in evaluate.knn_k (5, 20): their kNN" in told.replace("\\", "")
     assert "differ in evaluate.knn_k (5, 20): their kNN" in texts(open_page("probe", experiment="votes")).replace("\\", "")
 
@@ -209,7 +209,7 @@ def test_what_somebody_else_wrote_meanwhile_is_told_before_it_is_replaced():
         spec.notes = "Ana: it collapses."
     app.text_area(key="details_notes").set_value("Ben: to do").run()
     app.button(key="details_save").click().run()
-    assert "somebody else changed the notes, now: Ana: it collapses" in clean(app).error[0].value.replace("\\", "")
+    assert "somebody else changed the notes, now “Ana: it collapses.”. Save again" in clean(app).error[0].value.replace("\\", "")
     assert experiment.spec().notes == "Ana: it collapses." and {"details_save", "details_cancel"} <= {*keys(app)}
     clean(app.button(key="details_save").click().run())
     assert experiment.spec().notes == "Ben: to do" and "details_save" not in keys(app)
