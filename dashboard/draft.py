@@ -11,7 +11,7 @@ import yaml
 from dashboard import shell
 from sslcore import plan
 from sslcore.analysis import ablation
-from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, check_names, flatten, get, resolve
+from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, alone, check_names, flatten, resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.notation import axes_of, axes_words, option_words, settings_of, settings_words
 
@@ -125,7 +125,7 @@ class Asked:
 
 def _valid(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, each in the option's own type. Raises ConfigError."""
-    found = {name: get(resolve({name: value}), name) for name, value in settings.items()}
+    found = {name: alone(name, value) for name, value in settings.items()}
     if huge := [name for name, value in found.items() if isinstance(value, int) and value > LARGEST]:
         raise ConfigError({huge[0]: f"must be at most {LARGEST:,}"})
     return found

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, create_model, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
@@ -427,6 +427,16 @@ def resolve(settings: Mapping[str, Any]) -> RunConfig:
         return RunConfig.model_validate(nest({**recipe, **suited, **flat}))
     except ValidationError as error:
         raise ConfigError(problems_of(error)) from None
+
+
+def alone(name: str, value: Any) -> Any:
+    """A value in its option's own type, whatever other settings it has to go with. Raises ConfigError."""
+    check_names({name: value})
+    option = OPTIONS[name]
+    try:
+        return create_model("Alone", __base__=Settings, value=(option.annotation, option)).model_validate({"value": value}).value
+    except ValidationError as error:
+        raise ConfigError({name: problems_of(error)["value"]}) from None
 
 
 # -- pydantic's errors, in words -------------------------------------------------

@@ -164,23 +164,20 @@ def plan(spec: Spec) -> Plan:
     if size > MAX_RUNS:
         result.problems["axes"] = f"{size} runs; at most {MAX_RUNS} are possible in one experiment"
         return result
-    for method, own in spec.by_method.items():
-        if method not in METHODS:
-            close = difflib.get_close_matches(method.lower(), METHODS, n=1)
-            result.problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
-        try:
-            check_names(flatten(own))
-        except ConfigError as error:
-            result.problems |= error.problems
+    result.problems |= _wrong_by_method(spec)
     base = flatten(spec.base)
     first: dict[RunConfig, dict[str, Any]] = {}  # the first cell that has this config
     for cell in cells(spec):
-        own = flatten(spec.by_method.get(_method(spec, cell), {}))
+        method, varied = _method(spec, cell), flatten(cell)
+        own = {name: value for name, value in flatten(spec.by_method.get(method, {})).items() if name not in varied}
         try:
-            config = resolve({**base, **own, **flatten(cell)})
+            config = resolve({**base, **own, **varied})
         except ConfigError as error:
-            result.problems |= error.problems
+            result.problems |= _whose(error.problems, method, own)
             continue
+        problems, warnings = check(config)
+        result.problems |= _whose(problems, method, own)
+        result.warnings += [warning for warning in warnings if warning not in result.warnings]
         name = run_name(config, cell)
         if len(name) > LONGEST_NAME:
             result.problems["axes"] = (
@@ -194,8 +191,35 @@ def plan(spec: Spec) -> Plan:
         elif name in result.configs:
             result.problems["axes"] = f"two runs would both be called {name}; do two data sets end in the same name?"
         result.configs[name] = config
+    if size:
+        _check_idle_axes(spec, grids, result)
+    result.warnings += twins(result.configs)
+    return result
+
+
+def _whose(problems: Mapping[str, str], method: str | None, own: Mapping[str, Any]) -> dict[str, str]:
+    """Problems of a cell, with those of values that its method has for itself under the names by which the spec has them."""
+    return {f"by_method.{method}.{name}" if name in own else name: what for name, what in problems.items()}
+
+
+def _wrong_by_method(spec: Spec) -> dict[str, str]:
+    """What is wrong with the names in `by_method`, by setting."""
+    problems = {}
+    for method, own in spec.by_method.items():
+        if method not in METHODS:
+            close = difflib.get_close_matches(method.lower(), METHODS, n=1)
+            problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
+        try:
+            check_names(flatten(own))
+        except ConfigError as error:
+            problems |= _whose(error.problems, method, own=error.problems)
+    return problems
+
+
+def _check_idle_axes(spec: Spec, grids: list[dict[str, list[Any]]], result: Plan) -> None:
+    """Say which axes belong to a method that has no runs; their values are checked all the same."""
     for axis in spec.axes:
-        if size and not any(axis in axes for axes in grids):
+        if not any(axis in axes for axes in grids):
             owner = axis.partition(".")[0]
             result.warnings.append(f"{axis} varies, and no run is {METHODS[owner].title}'s: it makes no difference")
             for value in spec.axes[axis]:
@@ -203,12 +227,6 @@ def plan(spec: Spec) -> Plan:
                     resolve({"method": owner, **flatten({axis: value})})
                 except ConfigError as error:
                     result.problems |= error.problems
-    result.warnings += twins(result.configs)
-    for config in result.configs.values():
-        problems, warnings = check(config)
-        result.problems |= problems
-        result.warnings += [warning for warning in warnings if warning not in result.warnings]
-    return result
 
 
 def cells(spec: Spec) -> list[dict[str, Any]]:
@@ -313,20 +331,34 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
         if config.method == "supervised":
             problems["method"] = "supervised needs labels, and this data set has none"
         warnings.append(f"{config.dataset} has no labels: the runs train, and nothing can be probed")
-    dictionary = config.moco.negatives if config.method == "moco" else None
-    if dictionary == "memory_bank" and config.moco.queue_size > (others := max(0, info.train - config.batch_size)):
+    if config.method == "moco":
+        of_moco = _suits_moco(config, info)
+        problems |= of_moco[0]
+        warnings += of_moco[1]
+    if config.method == "simclr" and config.simclr.negatives is not None and config.simclr.negatives > 2 * config.batch_size - 2:
+        problems["simclr.negatives"] = (
+            f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
+        )
+    return problems, warnings
+
+
+def _suits_moco(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[str]]:
+    """(problems by setting, warnings) of MoCo's own settings."""
+    problems, warnings = {}, []
+    settings = config.moco
+    if settings.negatives == "memory_bank" and settings.queue_size > (others := max(0, info.train - config.batch_size)):
         problems["moco.queue_size"] = (
             f"the memory bank can offer {others} other images as negatives; choose "
             f"{'at most that' if others else 'a smaller batch_size'}"
         )
-    if dictionary == "queue" and config.moco.queue_size > (keys := info.train * (1 + config.moco.symmetric)):
+    if settings.negatives == "queue" and settings.queue_size > (keys := info.train * (1 + settings.symmetric)):
         warnings.append(
-            f"moco.queue_size {config.moco.queue_size} exceeds the {keys} keys of an epoch: the queue holds keys of the same "
+            f"moco.queue_size {settings.queue_size} exceeds the {keys} keys of an epoch: the queue holds keys of the same "
             "images from earlier epochs"
         )
-    if config.method == "moco" and config.moco.bn_splits > 1:
+    if settings.bn_splits > 1:
         parts = config.devices * config.micro_batches
-        groups, asked = config.bn_splits_at_a_time * parts, config.moco.bn_splits
+        groups, asked = config.bn_splits_at_a_time * parts, settings.bn_splits
         if asked > (most := config.batch_size // parts // 2 * parts):
             warnings.append(
                 f"moco.bn_splits {asked}: a batch of {config.batch_size} has {most} groups of two images or more; choose at most "
@@ -337,14 +369,10 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
                 f"moco.bn_splits {asked} cannot be shared out evenly over {parts} parts of the batch (devices, and micro-batches "
                 f"of each): it has {groups} groups; choose a multiple of {parts}"
             )
-        if config.bn_splits_at_a_time * config.devices == 1 and config.moco.negatives != "memory_bank":
+        if config.bn_splits_at_a_time * config.devices == 1 and settings.negatives != "memory_bank":
             warnings.append(
                 f"moco.bn_splits: each of {parts} micro-batches is one group, so that BatchNorm sees a key among the same images "
                 f"as its query, which can give the key away; choose bn_splits of {2 * parts} or more, or a larger "
                 "micro_batch_size"
             )
-    if config.method == "simclr" and config.simclr.negatives is not None and config.simclr.negatives > 2 * config.batch_size - 2:
-        problems["simclr.negatives"] = (
-            f"a batch of {config.batch_size} has {2 * config.batch_size - 2} negatives; choose at most that"
-        )
     return problems, warnings

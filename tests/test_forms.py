@@ -242,12 +242,23 @@ def test_what_a_link_asks_for_is_what_the_form_had():
         draft.Asked(),
         draft.Asked(axes={}),  # what varied in the start does not
         draft.Asked("T", "Q", 3, {"epochs": 5}, {"byol": {"learning_rate": 0.5}}, {"batch_size": [32, 64]}),
+        draft.Asked(settings={"batch_size": 1024, "micro_batch_size": 512}),  # which its default would not allow
+        draft.Asked(settings={"devices": 3}, by_method={"moco": {"batch_size": 96}}),
     ):
         assert draft.Asked.from_params({name: said for name, said in asked.params().items() if said}) == asked
 
 
 @pytest.mark.parametrize(
-    "params", [{"seeds": "21"}, {"seeds": "0"}, {"vary": "nonsense=1"}, {"set": f"simclr.negatives={10**16}"}]
+    "params",
+    [
+        {"seeds": "21"},
+        {"seeds": "0"},
+        {"vary": "nonsense=1"},
+        {"set": f"simclr.negatives={10**16}"},
+        {"set": "epochs=true"},
+        {"set": "epochs=0"},
+        {"own": "byol:encoder=vgg"},
+    ],
 )
 def test_what_no_form_could_have_said_is_refused(params):
     assert draft.Asked.from_params({"seeds": ["20"], "set": [f"simclr.negatives={10**15}"]}).seeds == 20

@@ -292,13 +292,29 @@ def test_settings_of_one_method_hold_for_it_alone():
     [
         ({"SimCLR": {"epochs": 7}}, "by_method.SimCLR", "did you mean simclr?"),
         ({"zzz": {}}, "by_method.zzz", ""),
-        ({"moco": {"epoch": 3}}, "epoch", "did you mean epochs?"),
-        ({"moco": {"augment": 3}}, "augment", "give a value to one of them"),
+        ({"moco": {"epoch": 3}}, "by_method.moco.epoch", "did you mean epochs?"),
+        ({"moco": {"augment": 3}}, "by_method.moco.augment", "give a value to one of them"),
     ],
 )
 def test_settings_of_one_method_are_checked_whether_it_has_runs_or_not(own, name, hint):
-    problems = plan.plan(Spec(base={"dataset": "digits"}, by_method=own, axes={"method": ["byol"]})).problems
-    assert list(problems) == [name] and problems[name].endswith(hint)
+    for method in ("byol", "moco"):
+        problems = plan.plan(Spec(base={"dataset": "digits"}, by_method=own, axes={"method": [method]})).problems
+        assert list(problems) == [name] and problems[name].endswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("shared", "own", "names"),
+    [
+        ({"batch_size": 1024}, {"micro_batch_size": 512}, []),
+        ({"batch_size": 256}, {"micro_batch_size": 512}, ["by_method.byol.micro_batch_size"]),
+        ({"batch_size": 100, "devices": 3}, {"batch_size": 96}, ["devices"]),  # which moco shares
+        ({}, {"batch_size": 2000}, ["by_method.byol.batch_size"]),  # more than there are images
+        ({"epochs": 0}, {"warmup_epochs": -1}, ["by_method.byol.warmup_epochs", "epochs"]),
+    ],
+)
+def test_a_methods_own_value_is_held_against_all_that_it_goes_with_and_named_as_its_own(shared, own, names):
+    spec = Spec(base={"dataset": "digits"} | shared, by_method={"byol": own}, axes={"method": ["moco", "byol"]})
+    assert sorted(plan.plan(spec).problems) == names
 
 
 # -- Replacing what a preset says --------------------------------------------------

@@ -94,6 +94,17 @@ def test_the_form_tells_what_memory_the_runs_would_take_and_where_it_is_too_much
     assert "counted from the shapes" not in texts(clean(app)), "not while a value is missing"
 
 
+def test_processes_on_a_cpu_share_its_memory(monkeypatch):
+    app = open_page("new", new_preset="quick", set=["device=cpu", "devices=4"])
+    app.toggle(key="new_memory").set_value(True).run()
+    told = clean(app).dataframe[0].value.set_index("run")["memory"]
+    most = max(int(text.split()[0]) for text in told)
+    for room, warned in ((3 * most * 1e6, True), (5 * most * 1e6, False)):
+        now = machine.Load(cpu=0.0, cores=2, memory_used=0.0, memory_total=room, gpus=())
+        monkeypatch.setattr(machine, "load", lambda now=now: now)
+        assert ("takes about" in texts(clean(app.run()))) == warned
+
+
 def test_a_field_is_empty_where_methods_differ_and_can_be_emptied_where_nothing_is_a_value():
     app = open_page("new", new_preset="cifar10-small")
     rate = app.number_input(key="new_set_learning_rate")

@@ -9,7 +9,7 @@ from dashboard import access, change, cluster, draft, forms, link, machine, word
 from dashboard.sections.new.form import Form
 from dashboard.sections.new.settings import SHARED
 from sslcore import plan
-from sslcore.config import OPTIONS, ConfigError, get, resolve
+from sslcore.config import OPTIONS, ConfigError, get
 from sslcore.experiment import Store
 from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
@@ -21,18 +21,19 @@ def check(form: Form) -> plan.Plan:
         planned = plan.plan(form.draft.spec())
     except ConfigError as error:
         planned = plan.Plan(problems=error.problems)
-    form.problems = planned.problems | form.problems
-    for method, own in form.by_method.items():
-        for name, value in own.items():
-            try:
-                resolve({name: value})
-            except ConfigError as error:  # the method's own value is wrong, not the one that all share
-                form.problems[f"{method}_{name}"] = error.problems.get(name, str(error))
-                if name not in form.changed:
-                    form.problems.pop(name, None)
+    form.problems = {_field(form, name): what for name, what in planned.problems.items()} | form.problems
     for name, box in form.boxes.items():
         forms.problem(box, form.problems, name)
     return planned
+
+
+def _field(form: Form, name: str) -> str:
+    """The field to which a problem of the plan belongs: a method's own where it has one, else the one that all share."""
+    if not name.startswith("by_method."):
+        return name
+    method, _, shared = name.removeprefix("by_method.").partition(".")
+    own = f"{method}_{shared}"
+    return own if own in form.boxes else shared or name
 
 
 def keep_link(form: Form) -> None:
@@ -117,18 +118,20 @@ def _memory(form: Form, planned: plan.Plan) -> dict[str, int]:
 
 
 def _compare_memory(planned: plan.Plan, memory: Mapping[str, int]) -> None:
-    """Say where a step takes more than the device that would take it has."""
+    """Say where a step takes more than the GPU has, or on a CPU, whose processes share it, the machine."""
     now = machine.load()
     of_gpu = min((gpu.memory_total for gpu in now.gpus), default=None)
-    rooms = {
-        run: now.memory_total if config.device == "cpu" else of_gpu or now.memory_total for run, config in planned.configs.items()
-    }
-    if over := [run for run, room in rooms.items() if memory[run] > room]:
-        largest = max(over, key=memory.__getitem__)
+    over = {}
+    for run, config in planned.configs.items():
+        on_gpu = of_gpu is not None and config.device != "cpu"
+        taken, room = (memory[run], of_gpu) if on_gpu else (memory[run] * config.devices, now.memory_total)
+        if taken > room:
+            over[run] = (taken, f"{words.size(room)}{' on a GPU' if on_gpu else ''}")
+    if over:
+        largest, (taken, room) = max(over.items(), key=lambda one: one[1][0])
         st.warning(
-            f"{words.plain(largest)} takes about {words.size(memory[largest])}, and this machine has "
-            f"{words.size(rooms[largest])}{' on a GPU' if rooms[largest] == of_gpu else ''}. Set a micro-batch size, which keeps "
-            "the loss that of the whole batch, or a smaller batch or image size."
+            f"{words.plain(largest)} takes about {words.size(taken)}, and this machine has {room}. Set a micro-batch size, which "
+            "keeps the loss that of the whole batch, or a smaller batch or image size."
         )
 
 
