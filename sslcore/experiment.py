@@ -19,9 +19,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from sslcore.config import RunConfig, first_problem
+from sslcore.config import RunConfig, first_problem, flatten
 from sslcore.files import Stamp, finite, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.naming import folder_name, slug
@@ -246,6 +246,8 @@ class Run:
     def images(self) -> dict[str, Any]:
         """Which images it was trained on: dataset, image_size, counts and checksum; {} where that is not on record.
 
+        `measured`: the checksum of those on which it was measured later, where these are others.
+
         Kept until the file changes, and not to be changed in place, as `results` is.
         """
         return _images(self.environment_file, stamp(self.environment_file))
@@ -268,8 +270,13 @@ def _results(file: Path, stamp: Stamp) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=1024)
 def _images(file: Path, stamp: Stamp) -> dict[str, Any]:
-    said = (read_object(file) or {}).get("data")
-    return said if isinstance(said, dict) else {}
+    said = read_object(file) or {}
+    trained, again = said.get("data"), said.get("measured_again")
+    if not isinstance(trained, dict):
+        return {}
+    data = again.get("data") if isinstance(again, dict) else None
+    measured = data.get("checksum") if isinstance(data, dict) else None
+    return trained | ({"measured": measured} if measured != trained.get("checksum") and measured else {})
 
 
 # -- An experiment -------------------------------------------------------------
@@ -293,6 +300,12 @@ class Spec(BaseModel):
     axes: dict[str, list[Any]] = Field(default_factory=dict)  # settings that vary, with their values
     created: Moment | None = None
     command: str | None = None  # how to launch it again
+
+    @field_validator("base", "by_method")
+    @classmethod
+    def _says_each_once(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        flatten(settings)
+        return settings
 
 
 def _listed(folder: Path) -> list[Path]:

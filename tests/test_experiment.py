@@ -35,6 +35,15 @@ def run(store):
     return store.create("e", Spec(), {"a": resolve({"dataset": "digits"})}).run("a")
 
 
+@pytest.mark.parametrize("where", ["base", "by_method"])
+def test_a_setting_that_is_given_twice_makes_an_experiment_unreadable(store, where):
+    twice = {"head.dim": 8, "head": {"dim": 16}}
+    experiment = store.create("e", Spec(), {"a": resolve({"dataset": "digits"})})
+    write_json(experiment.spec_file, {"title": "T", where: twice if where == "base" else {"byol": twice}})
+    with pytest.raises(ValueError, match="cannot be read"):
+        experiment.read_spec()
+
+
 def test_a_reader_never_sees_half_a_file(tmp_path):
     path = tmp_path / "status.json"
     value = {"words": "x" * 50_000}

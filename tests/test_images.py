@@ -191,3 +191,14 @@ def test_data_sets_of_one_name_are_called_by_what_tells_them_apart_and_one_to_be
     found = ablation.cells(ablation.entries(experiment, experiment.runs()), ["dataset"])
     assert {cell.method: cell.at for cell in found} == {"moco": ("b/photos",), "byol": ("a/photos",), "simclr": ("photos",)}
     assert {cell.method: cell.entries[0].state for cell in found}["byol"] == ablation.NOT_RUN
+
+
+def test_a_run_that_was_measured_on_other_images_is_held_against_none_that_was_not(tmp_path):
+    byol, moco = runs(tmp_path, ("byol", "cls", 16, "a1"), ("moco", "cls", 16, "a1"))
+    assert len(pairs.of_methods([byol, moco])[0]) == 1
+    write_json(byol.environment_file, byol.environment() | {"measured_again": {"data": {"checksum": "a1"}}})
+    assert len(pairs.of_methods([byol, moco])[0]) == 1, "measured again on the same"
+    write_json(byol.environment_file, byol.environment() | {"measured_again": {"data": {"checksum": "b2"}}})
+    assert pairs.of_methods([byol, moco]) == ([], ["BYOL and MoCo could not be paired: different dataset."])
+    (other,) = (run for run in runs(tmp_path / "other", ("moco", "cls", 16, "b2")))
+    assert len(set(data_sets([byol, moco, other]).values())) == 3

@@ -387,7 +387,7 @@ def test_whatever_there_is_has_a_report(tmp_path, state):
         run.results_file.write_text('{"linear": {"accuracy"')
         run.umap_file.write_bytes(b"PAR1")
         run.embeddings_file.write_bytes(b"PK")
-        run.environment_file.write_text("[]")
+        run.environment_file.write_text('{"packages": {"a": 1}, "packages.a": 2}')
     parsed = Parsed(report.html(experiment))
     assert experiment.spec().title in parsed.text and experiment.spec().title in report.markdown(experiment)
     assert ("No run has been probed yet" in parsed.text) == (state != "unlabelled")
@@ -553,3 +553,12 @@ def test_two_settings_of_two_methods_have_no_heading_without_a_chart(tmp_path):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, axes=axes)
     sections, _ = charts.varied(experiment, experiment.runs())
     assert sections and all(drawn for _, drawn in sections)
+
+
+def test_what_z_forgets_is_told_of_runs_without_labels_too(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=50)
+    (run,) = experiment.runs()
+    synthetic.write_results(run, labelled=False)
+    told = {"flip": {"h": 0.571, "z": 0.5, "chance": 0.5}}
+    write_json(run.results_file, run.results() | {"heads": {"linear": None, "forgets": told, "protocol": "both in eval mode"}})
+    assert "57.1" in report.markdown(experiment) and "What z forgets" in report.html(experiment)

@@ -54,14 +54,19 @@ def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) 
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
         "classes": _classes(probed, results),
         "few_labels": _few_labels(probed, results),
-        "heads": _heads(probed, results, unlike_samples((run.config for run in runs), "this is")),
+        "heads": _heads(
+            [row for row in tables.summary(runs) if row["run"] in results],
+            results,
+            unlike_samples((run.config for run in runs), "this is"),
+        ),
     }
 
 
 def _accuracy(rows: labels.Rows) -> list[Chart]:
     if not rows:
         return []
-    return [Chart(probe.accuracy(rows), "accuracy", probe.ALT["accuracy"], 190 + 62 * len(probe.by_label(rows)), probe.BARS)]
+    height = probe.accuracy_height(len(probe.by_label(rows)))
+    return [Chart(probe.accuracy(rows), "accuracy", probe.ALT["accuracy"], height, probe.BARS)]
 
 
 def _loss(logged: tuple[tables.Curve, ...], method: str) -> Chart:
@@ -88,7 +93,7 @@ def _classes(rows: labels.Rows, results: labels.Results) -> list[Chart]:
     if not per_class:
         return []
     n = len(probe.classes_of(per_class))
-    height = max(360, 150 + 26 * min(n, probe.MAX_CLASSES))
+    height = max(360, probe.per_class_height(n))
     return [Chart(probe.per_class(rows, per_class), "per-class", probe.ALT["per_class"], height, probe.which_classes(rows, n))]
 
 
@@ -124,9 +129,10 @@ def _few_labels(rows: labels.Rows, results: labels.Results) -> list[Chart]:
 def _heads(rows: labels.Rows, results: labels.Results, samples: str) -> list[Chart]:
     charts, n_labels = [], len(probe.by_label(rows))
     if labels.has(results, "heads", "linear"):
-        charts.append(Chart(labels.heads(rows, results), "heads", labels.ALT["heads"], 180 + 46 * n_labels))
+        charts.append(Chart(labels.heads(rows, results), "heads", labels.ALT["heads"], labels.heads_height(n_labels)))
     if labels.forgotten(results):
-        charts.append(Chart(labels.forgets(rows, results), "forgets", labels.ALT["forgets"], 240 + 70 * n_labels, samples))
+        height = labels.forgets_height(n_labels)
+        charts.append(Chart(labels.forgets(rows, results), "forgets", labels.ALT["forgets"], height, samples))
     return charts
 
 

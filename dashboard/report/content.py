@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
@@ -13,7 +13,6 @@ from sslcore.analysis import pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, part, untrained, vote, warned, wording
-from sslcore.config import flatten
 from sslcore.experiment import Experiment, Run
 
 PROTOCOLS = {  # of the further probes: title, and where a run's results say it
@@ -73,7 +72,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "protocol": _protocol(results)
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
         + _tests(compared),
-        "questions": questions.all_of(probed, results),
+        "questions": questions.all_of([row for row in rows if row["run"] in results], results),
         "about": ABOUT,
         "settings": settings,
         "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
@@ -102,7 +101,9 @@ def _tests(compared: Sequence[Pair]) -> list[tuple[str, str]]:
         ("Differences over images", pairs.over_images_of_these(compared))
     ] * ("images" in used)
     told += [
-        (f"{style.title(pair.a)} − {style.title(pair.b)}", f"left out {pair.left_out}") for pair in compared if pair.left_out
+        (f"{style.title(pair.a)} − {style.title(pair.b)}{f', {pair.on}' if pair.on else ''}", f"left out {pair.left_out}")
+        for pair in compared
+        if pair.left_out
     ]
     return told + [("Several differences", stats.HOLM)] * (len(compared) > 1 and bool(told))
 
@@ -182,8 +183,17 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
         if said := run.environment():
             flat = {
                 name.removeprefix("packages."): words.setting(value)
-                for name, value in flatten(said).items()
+                for name, value in _flat(said)
                 if name not in ("command", "parameters", "peak_learning_rate") and ".data." not in f".{name}"
             }
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
+
+
+def _flat(said: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of all that a file says, whatever it is."""
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield f"{within}{name}", value

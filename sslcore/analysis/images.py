@@ -1,5 +1,6 @@
 """Which runs are on the same images."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -47,7 +48,10 @@ def _unchecked(path: str, there: set[str]) -> str:
 def _seen(run: Run) -> Seen:
     config, said = run.config, run.images()
     counts = str(said.get("train")), str(said.get("test"))
-    return Seen(config.dataset, config.image_size, str(said.get("checksum") or ""), counts)
+    checksum, measured = (str(said.get(name) or "") for name in ("checksum", "measured"))
+    if checksum and measured:  # trained on the one, measured on the other: like no run that has seen one of them alone
+        checksum = hashlib.sha256(f"{checksum} {measured}".encode()).hexdigest()
+    return Seen(config.dataset, config.image_size, checksum, counts)
 
 
 def _known(seen: Iterable[Seen]) -> dict[Seen, DataSet]:

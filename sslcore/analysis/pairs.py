@@ -4,7 +4,7 @@ An experiment may vary several settings at once. To compare its methods (or the 
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
 that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
 it was trained at: the test's N is the number of seeds. All seeds are averaged over the same settings, and a setting that
-several experiments have counts once.
+several experiments have counts once. Data sets are never averaged over: each has a comparison of its own.
 """
 
 from collections import Counter
@@ -17,12 +17,14 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.stats import OVER_IMAGES, Difference, holm, over_images, over_seeds, sentence
+from sslcore.analysis.stats import OVER_IMAGES, Difference, holm, over_images, over_seeds, sentence, signed
 from sslcore.analysis.summary import number
 from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
+from sslcore.naming import told_apart
+from sslcore.notation import series
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which the latter goes, and the former does not
@@ -84,7 +86,7 @@ def by_setting(
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
     for one in a:
         for other in b:
-            if one.config.seed == other.config.seed and _alike(have[one], have[other]):
+            if one.config.seed == other.config.seed and _alike(have[one], have[other]) and _as_many_tested(one, other):
                 of_seed = found.setdefault(one.config.seed, {})
                 setting = have[one], have[other]
                 if setting not in of_seed or (_within((one, other)) and not _within(of_seed[setting])):
@@ -98,6 +100,12 @@ def _alike(one: Setting, other: Setting) -> bool:
 
 def _equal(one: Any, other: Any) -> bool:
     return ANY in (one, other) or one == other
+
+
+def _as_many_tested(one: Run, other: Run) -> bool:
+    """False where the two were tested on different numbers of images, as after a folder has changed."""
+    numbers = {number(run.results(), "linear.n_test") for run in (one, other)} - {None}
+    return len(numbers) < 2
 
 
 def _within(pair: tuple[Run, Run]) -> bool:
@@ -115,12 +123,14 @@ def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
     Seeds averaged over different settings would answer different questions. Shared are the settings that every seed has
     or, where there are none, those of the seed that has the most; seeds that lack one of them are left out.
     """
-    shared = set.intersection(*map(set, found.values())) if found else set()
-    if not shared:
-        shared = max(map(set, found.values()), key=len, default=set())
-    return {
-        seed: [one for setting, one in of.items() if setting in shared] for seed, of in sorted(found.items()) if shared <= set(of)
-    }
+    at = shared(found)
+    return {seed: [of[setting] for setting in at] for seed, of in sorted(found.items()) if at and set(at) <= set(of)}
+
+
+def shared(found: Mapping[int, Mapping[Any, V]]) -> list[Any]:
+    """The settings over which `at_shared` averages."""
+    most = max(found.values(), key=len, default={})
+    return [setting for setting in most if all(setting in of for of in found.values())] or list(most)
 
 
 def left_out(
@@ -190,6 +200,7 @@ class Pair:
     sentence: str
     matches: dict[int, list[tuple[Run, Run]]]  # by seed
     left_out: str  # as the function of that name says it
+    on: str = ""  # the data set, where the runs are on several
 
     @property
     def settings(self) -> int:
@@ -244,6 +255,27 @@ def differences(matches: Mapping[int, Sequence[tuple[Run, Run]]], measure: str) 
     return by_seed(matches, lambda a, b: accuracy(a, measure) - accuracy(b, measure))
 
 
+def _setting_by_setting(matches: Mapping[int, Sequence[tuple[Run, Run]]], measure: str) -> str:
+    """A sentence that tells how far the difference, a mean over several settings, goes apart between them."""
+    at_each = zip(*matches.values())  # of a setting, the pair of each seed
+    means = [np.mean([accuracy(a, measure) - accuracy(b, measure) for a, b in of]) for of in at_each]
+    return f" Setting by setting: {signed(min(means))} to {signed(max(means))} points." if len(means) > 1 else ""
+
+
+def _only_at(found: Mapping[int, Mapping[tuple[Setting, Setting], V]], equal: Sequence[str]) -> str:
+    """A sentence that names the settings compared where seeds have others, which not all of them have."""
+    at = shared(found)
+    every = [setting for of in found.values() for setting in of]
+    if len(at) == len(set(every)):
+        return ""
+    told = []
+    for k, name in enumerate(_names(equal)):
+        values, of_all = ({one[k] for pair in settings for one in pair} - {ANY} for settings in (at, every))
+        if values != of_all:
+            told.append(f"{name} {series(map(str, sorted(values, key=lambda value: (str(type(value)), value))))}")
+    return f" Compared at {', '.join(told)} alone, which all seeds have." if told else ""
+
+
 def compare(
     groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str
 ) -> tuple[list[Pair], list[str]]:
@@ -252,33 +284,48 @@ def compare(
     They are tested over seeds, or with one seed over test images. `groups` as `contestants` gives them; `names` is what
     each is called in words.
     """
-    probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
     have = settings((run for runs in groups.values() for run in runs), equal)
+    sets = told_apart(dict.fromkeys(own[0] for own in have.values()))
+    probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
     found, apart = [], []
-    for a, b in combinations(groups, 2):
-        sides = probed[a], probed[b]
+    for (a, b), on in ((two, on) for two in combinations(groups, 2) for on in _data_sets(*(probed[side] for side in two), have)):
+        sides = [[run for run in probed[side] if on in (None, have[run][0])] for side in (a, b)]
+        place = sets[on] if on and len(sets) > 1 else ""
         paired = by_setting(*sides, have)
         if not paired:
-            apart.append(f"{names[a]} and {names[b]} could not be paired: {_why_apart(*sides, have, equal)}.")
+            where = f" on {place}" if place else ""
+            apart.append(f"{names[a]} and {names[b]} could not be paired{where}: {_why_apart(*sides, have, equal)}.")
             continue
         matches = at_shared(paired)
         difference = _difference(matches, measure)
         if difference.mean < 0:
             a, b, difference = b, a, difference.turned()
             matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
-        found.append((a, b, difference, matches, left_out(*sides, have, paired)))
+        more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
+        found.append((a, b, difference, more, matches, left_out(*sides, have, paired), place))
     adjusted = holm([difference.p for _, _, difference, *_ in found])
-    tested = sum(p is not None for p in adjusted)
-    return [
-        Pair(a, b, difference, p, sentence(names[a], names[b], difference, p, max(1, tested)), *rest)
-        for (a, b, difference, *rest), p in zip(found, adjusted)
-    ], apart
+    tested = max(1, sum(p is not None for p in adjusted))
+    compared = []
+    for (a, b, difference, more, *rest, place), p in zip(found, adjusted):
+        said = f"{sentence(names[a], names[b], difference, p, tested)}{more}"
+        compared.append(Pair(a, b, difference, p, f"On {place}: {said}" if place else said, *rest, place))
+    return compared, apart
+
+
+def _data_sets(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> list[str | None]:
+    """The data sets on which either side has runs; None alone where there is none on which both have."""
+    of_a, of_b = ({have[run][0]: None for run in runs} for runs in (a, b))
+    return list(of_a | of_b) if of_a.keys() & of_b.keys() else [None]
 
 
 def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], equal: Sequence[str]) -> str:
     together = [(have[one], have[other]) for one in a for other in b if one.config.seed == other.config.seed]
+    if not (a and b):
+        return "only one of them was trained on it"
     if not together:
         return "no seed in common"
+    if any(_alike(*settings) for settings in together):
+        return "tested on different numbers of images"
     names = _names(equal)
     unlike = [name for k, name in enumerate(names) if not any(_equal(one[k], other[k]) for one, other in together)]
     return f"different {', '.join(unlike)}" if unlike else f"no run at the same {', '.join(names)}"

@@ -61,7 +61,7 @@ def show(asked: Asked) -> None:
 
 
 def _name(asked: Asked, pair: Pair) -> str:
-    return f"{asked.names[pair.a]} − {asked.names[pair.b]}"
+    return f"{asked.names[pair.a]} − {asked.names[pair.b]}{f', {pair.on}' if pair.on else ''}"
 
 
 def _say_why_none(asked: Asked) -> None:

@@ -42,7 +42,11 @@ def show(asked: Asked) -> None:
 
 def _pick(asked: Asked) -> Pair:
     """The pair that the reader chooses; they are called by the order of their sides, whoever is ahead."""
-    choices = {" and ".join(name for side, name in asked.names.items() if side in (pair.a, pair.b)): pair for pair in asked.pairs}
+    choices = {
+        " and ".join(name for side, name in asked.names.items() if side in (pair.a, pair.b))
+        + (f" on {pair.on}" if pair.on else ""): pair
+        for pair in asked.pairs
+    }
     return choices[link.choice("Pair", list(choices), next(iter(choices)), key="evidence_pair", width=360)]
 
 
