@@ -747,3 +747,10 @@ def test_runs_that_cannot_be_read_are_left_out(tmp_path):
     runs = experiment.runs()
     evidence = Evidence(ablation.entries(experiment, runs), runs)
     assert all(judge(one, evidence).word == "undecided" for one in claims.read()[0])
+
+
+def test_with_fewer_seeds_than_it_asks_for_a_claim_is_undecided_however_far_apart():
+    accuracy, it = losing(simclr=0.05, moco=0.02, byol=0.005), claim(SENSITIVE)
+    words = {seeds: judge(it, entries(accuracy, THREE, seeds=range(seeds), noise=1e-5)) for seeds in (2, 3)}
+    assert all(step.apart for step in words[2].steps) and words[2].word == "undecided" and words[3].word == "supported"
+    assert "Not decided: it takes 3 seeds, and these runs have 2." in said(words[2])

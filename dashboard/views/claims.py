@@ -57,7 +57,7 @@ def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list
     if claim.axis is None or claim.axis not in ablation.axes(entries):
         return {}, []
     names = [entry.run for entry in ablation.to_run(entries)]
-    seeds = list(spec.axes.get("seed") or [0])
+    seeds = sorted({config.seed for config in plan.plan(spec).configs.values()})
     if names or verdict.word != "undecided" or not verdict.by_seeds or len(seeds) >= claim.seeds:
         return {}, names
     grown = {"seed": list(range(max(seeds) + 1, max(seeds) + 1 + claim.seeds - len(seeds)))}
@@ -91,7 +91,7 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
         said.header(f"{k + 1}. {words.plain(claim.claim)}", anchor=False)
         word.badge(verdict.word, icon=icon, color=colour)
         st.caption(words.plain(claim.source))
-        reasons = [*verdict.reasons, *filter(None, [claim.note])]
+        reasons = [*verdict.reasons, *(claim.units if verdict.steps else []), *filter(None, [claim.note])]
         st.markdown("\n".join(f"- {words.plain(reason)}" for reason in reasons))
         with st.grid(2, min_column_width=420, gap="medium"):
             if verdict.steps:

@@ -71,6 +71,13 @@ def test_a_button_queues_the_seeds_that_a_claim_lacks(experiment, launched):
     assert launched
 
 
+def test_seeds_that_an_experiment_has_as_text_are_counted_on_all_the_same(experiment):
+    with experiment.editing() as spec:
+        spec.axes["seed"] = ["0", "1"]
+    app = open_page("claims", experiment="sizes")
+    assert any("1 more seed: 9 runs" in button.label for button in app.button)
+
+
 def test_seeds_are_not_offered_where_the_claim_needs_other_values():
     synthetic.store(Store().root, seeds=(0, 1), axes={"batch_size": [16, 64]}, steps=40, name="two-sizes")
     app = open_page("claims", experiment="two-sizes")

@@ -3,9 +3,10 @@
 A claim (claims.yaml, or the store's own) says what must come out ahead of what, by rules with parameters. A rule turns
 runs into steps: differences, one a seed, positive as the claim has it, each with the paired t interval of
 sslcore.analysis.stats. The claim is *supported* where every step is told apart from zero the claimed way,
-*contradicted* where one is told apart the other way, and *undecided* otherwise; p-values are adjusted by Holm's method
-over the steps of a claim. Where a rule needs the best of several values, it is chosen for each seed by the other seeds,
-so that the choice does not make the difference. No verdict stands in any file.
+*contradicted* where one is told apart the other way, and *undecided* otherwise, and wherever there are fewer seeds than
+the claim asks for; p-values are adjusted by Holm's method over the steps of a claim. Where a rule needs the best of
+several values, it is chosen for each seed by the other seeds, so that the choice does not make the difference. No verdict
+stands in any file.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,9 +39,9 @@ from sslcore.notation import yaml_of
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
     "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one "
-    "is told apart the other way; undecided otherwise. Paired t intervals over seeds; p-values adjusted by Holm's method over a "
-    "claim's differences. Where the best of several values counts, the other seeds choose it for each seed, so that the choice "
-    "does not make the difference"
+    "is told apart the other way; undecided otherwise, and wherever there are fewer seeds than it asks for. Paired t intervals "
+    "over seeds; p-values adjusted by Holm's method over a claim's differences. Where the best of several values counts, the "
+    "other seeds choose it for each seed, so that the choice does not make the difference"
 )
 
 AnyRule = Annotated[
@@ -96,6 +97,11 @@ class Claim(BaseModel):
         return parts
 
     @property
+    def units(self) -> list[str]:
+        """What its numbers are of, in sentences."""
+        return list(dict.fromkeys(filter(None, (part.unit for part in self.parts))))
+
+    @property
     def axis(self) -> str | None:
         """The first axis that it is about."""
         return next((part.axis for part in self.parts if isinstance(part, AlongAxis)), None)
@@ -139,7 +145,11 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     adjusted = holm([step.difference.p for step in steps])
     tested = max(1, sum(p is not None for p in adjusted))
     steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
-    if any(step.apart and step.difference.mean < 0 for step in steps):
+    if any(step.difference.seeds < claim.seeds for step in steps):
+        fewest = min(step.difference.seeds for step in steps)
+        lacks.append(f"it takes {claim.seeds} seeds, and these runs have {fewest}")
+        word = "undecided"
+    elif any(step.apart and step.difference.mean < 0 for step in steps):
         word = "contradicted"
     else:
         word = "supported" if steps and not lacks and all(step.apart for step in steps) else "undecided"

@@ -1,5 +1,6 @@
 """Rules about how a measure goes along an axis of the config."""
 
+import difflib
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Eviden
 from sslcore.analysis.claims.rule import Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
-from sslcore.config import OPTIONS
+from sslcore.config import GROUPS, OPTIONS
 from sslcore.methods import METHODS
 from sslcore.notation import series
 
@@ -23,10 +24,10 @@ SEVERAL = 3  # seeds, as claims ask for
 
 
 def _axis(axis: str) -> str:
-    groups = {name.partition(".")[0] for name in OPTIONS if "." in name}
     last = {name.partition(".")[2] for name in OPTIONS if name.partition(".")[0] in METHODS}
-    if axis not in OPTIONS and axis not in {*(groups - set(METHODS)), *last, ablation.NEGATIVES, AUGMENTATIONS}:
-        raise ValueError(f"no axis {axis!r}")
+    if axis not in OPTIONS and axis not in {*(set(GROUPS) - set(METHODS)), *last, ablation.NEGATIVES, AUGMENTATIONS}:
+        close = difflib.get_close_matches(axis, OPTIONS, n=1)
+        raise ValueError(f"there is no axis {axis!r}{f'; did you mean {close[0]}?' if close else ''}")
     return axis
 
 
@@ -178,7 +179,7 @@ class GainMore(AlongAxis):
         return [[method, self.than] for method in self.methods]
 
     def steps(self, evidence: Evidence) -> list[Step]:
-        found, of = [], f"{'more' if self.axis == ablation.NEGATIVES else 'a larger'} {self.words}"
+        found, larger = [], f"{'more' if self.axis == ablation.NEGATIVES else 'a larger'} {self.words}"
         for method in self.methods:
             curves = self.curves(evidence, [method, self.than])
             gains = {
@@ -187,7 +188,7 @@ class GainMore(AlongAxis):
             }
             found.append(
                 step_of(
-                    f"{title(method)} gains more than {title(self.than)} from {of}",
+                    f"{title(method)} gains more than {title(self.than)} from {larger}",
                     _less(gains[method], gains[self.than]),
                     unequal=unequal(self.axis, self.along(evidence, [method, self.than]).values()),
                 )

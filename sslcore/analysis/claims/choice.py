@@ -17,8 +17,8 @@ def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choic
 
     def worth(choice: Choice) -> tuple[int, ...]:
         has = len(choice[0].intersection(needed))
-        places, seeds, of = map(len, choice)
-        return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * of, seeds, places, of
+        places, seeds, lines = map(len, choice)
+        return has, min(places, enough), min(seeds, 2), (places - 1) * (seeds - 1) * lines, seeds, places, lines
 
     every = seeds_of(lines)
     has = {
@@ -29,8 +29,8 @@ def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choic
     best: Choice = frozenset(), [], []
     for places in shared(has.values()):
         lines_of = {seed: frozenset(k for k in range(len(lines)) if places <= has[k, seed]) for seed in every}
-        for of in shared(lines_of.values()):
-            found = places, [seed for seed in lines_of if of <= lines_of[seed]], sorted(of)
+        for numbers in shared(lines_of.values()):
+            found = places, [seed for seed in lines_of if numbers <= lines_of[seed]], sorted(numbers)
             best = max(best, found, key=worth)
     return best
 

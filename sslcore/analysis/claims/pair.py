@@ -77,6 +77,13 @@ class CostOrder(Rule):
     cheap: list[Method] = Field(min_length=1)
     costs: list[Literal["seconds", "operations", "memory", "energy"]] = list(COSTS)
 
+    @property
+    def unit(self) -> str:
+        return (
+            "The accuracy that both reach is the lower of the two runs' highest kNN accuracies while training; what it took is "
+            "read at the first evaluation that has it."
+        )
+
     def steps(self, evidence: Evidence) -> list[Step]:
         found = []
         for other in self.cheap:
@@ -172,6 +179,10 @@ class ResultAhead(Rule):
     settings: dict[str, Any] = {}  # of the runs that count
     absent: str = "no run has these numbers"
     methods: list[Method] = ["moco", "simclr", "byol"]
+
+    @property
+    def unit(self) -> str:
+        return ""
 
     @field_validator("settings")
     @classmethod

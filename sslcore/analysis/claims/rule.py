@@ -29,6 +29,12 @@ class Rule(BaseModel):
 
     measure: Literal["linear", "knn"] = "linear"
 
+    @property
+    def unit(self) -> str:
+        """What its numbers are of, in a sentence; empty where the claim itself says it."""
+        by = {"linear": "the linear probe", "knn": "kNN"}[self.measure]
+        return f"Points are of accuracy by {by} on the test images."
+
     def steps(self, evidence: Evidence) -> list[Step]:
         raise NotImplementedError
 

@@ -47,24 +47,31 @@ class Step:
 
     @property
     def sentence(self) -> str:
-        of, seeds = self.difference, f"{self.difference.seeds} {'seed' if self.difference.seeds == 1 else 'seeds'}"
-        corrected = f" once {self.comparisons} comparisons are allowed for" if told_apart(of.p) else ""
-        verdict = ("yes" if of.mean > 0 else "no, the other way round") if self.apart else f"not told apart{corrected}"
+        return f"{self.says}: {self._verdict} ({self._evidence})."
+
+    @property
+    def _verdict(self) -> str:
+        if self.apart:
+            return "yes" if self.difference.mean > 0 else "no, the other way round"
+        alone = f" once {self.comparisons} comparisons are allowed for" if told_apart(self.difference.p) else ""
+        return f"not told apart{alone}"
+
+    @property
+    def _evidence(self) -> str:
+        of, mean = self.difference, self.amount(self.difference.mean)
+        seeds = f"{of.seeds} {'seed' if of.seeds == 1 else 'seeds'}"
+        if self.exact:
+            return f"{mean}, the same in all {seeds}"
         if of.test == "none":
-            return (
-                f"{self.says}: {verdict} ({self.amount(of.mean)}, {'the same in all' if self.exact else 'untested:'} "
-                f"{seeds if self.exact else of.why})."
-            )
+            return f"{mean}, untested: {of.why}"
+        low, high = (self.amount(end).rpartition(" ")[0] for end in (of.low, of.high))
         wish = ""
         if not self.apart and (needed := more_seeds(of, self.comparisons)):
             wish = (
                 f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, "
                 "at this difference and spread"
             )
-        return (
-            f"{self.says}: {verdict} ({self.amount(of.mean)}, 95 % interval {self.amount(of.low).rpartition(' ')[0]} to "
-            f"{self.amount(of.high).rpartition(' ')[0]}, {seeds}{wish})."
-        )
+        return f"{mean}, 95 % interval {low} to {high}, {seeds}{wish}"
 
 
 def step_of(says: str, by_seed: Mapping[int, float], **kind: Any) -> Step:
