@@ -1,9 +1,11 @@
 """Memory: how much a process has taken, and what to do where there is none left."""
 
 import ctypes
+import re
 import resource
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -25,11 +27,21 @@ WHILE_MEASURED = (
 
 
 def peak(device: torch.device) -> int:
-    """Bytes that this process has held at most: of the GPU's memory, on a CPU of the machine's."""
+    """The most bytes that this process has held: of allocated GPU memory, or on a CPU of resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
+    with suppress(OSError):  # of Linux; getrusage counts what the process that started this one held, too
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[1])
     unit = 1 if sys.platform == "darwin" else 1024  # see getrusage(2) of either
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let `peak` count from now on, where the system can: what decoding a data set took is no part of a training."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # see proc(5)
 
 
 def keep_freed() -> None:
@@ -52,9 +64,11 @@ def advice(config: RunConfig) -> str:
     """What to change where a step does not fit."""
     share = config.batch_size // config.devices
     tried = min(config.micro_batch_size or share, share)
+    fewer = max(2, tried // 4)
+    parts = (
+        f"Set micro_batch_size={fewer}, which keeps the loss that of the whole batch, or choose" if fewer < tried else "Choose"
+    )
     return (
         f"out of memory with {tried} images of {config.image_size} px at a time (batch_size {config.batch_size}, "
-        f"{config.encoder}). "
-        f"Set micro_batch_size={max(2, tried // 4)}, which keeps the loss that of the whole batch, or choose a smaller "
-        "batch_size or image_size"
+        f"{config.encoder}). {parts} a smaller batch_size or image_size"
     )

@@ -94,7 +94,7 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
     check_stop(pulse)
 
     pulse.stage("embed", (1 + PRETRAIN_SHARE) / 2)
-    results |= evaluation.embed(encoder, probe, run, earlier(run, pulse))
+    results |= evaluation.embed(encoder, probe, run, earlier(run, data, pulse))
     pulse.at_once = False  # results and predictions belong together
     keep_results(run, results, predictions)
     if not trained:
@@ -102,8 +102,10 @@ def measure(training: Training, data: Data, run: Run, pulse: AnyPulse, trained: 
     run.previous_checkpoint_file.unlink(missing_ok=True)  # nothing is left to resume
 
 
-def earlier(run: Run, pulse: AnyPulse) -> dict[int, np.ndarray]:
-    """Epoch -> h of the sample as it was kept while training; {} where that cannot be read."""
+def earlier(run: Run, data: Data, pulse: AnyPulse) -> dict[int, np.ndarray]:
+    """Epoch -> h of the sample as it was kept while training; {} where that cannot be read, or was of other images."""
+    if environment.other_images(run, data):
+        return {}
     try:
         return read_snapshots(run)
     except ValueError as error:
@@ -210,7 +212,16 @@ def cost(training: Training) -> dict:
     """What the training took. Seconds and speed leave evaluation out."""
     images = training.total * training.config.batch_size
     on_cpu = [name.startswith("CPU") for name in training.trained_on]
-    memories = ["peak of allocated GPU memory"] * (not all(on_cpu)) + ["peak resident memory of the process"] * any(on_cpu)
+    memories = ["peak of allocated GPU memory"] * (not all(on_cpu)) + [
+        "peak resident memory of the process, Python and PyTorch with it,"
+    ] * any(on_cpu)
+    protocol = [
+        "seconds of training steps and of preparing them (compiling), evaluation left out",
+        f"images, not views, a second; {' or '.join(memories)} while it trained, evaluations between epochs included",
+        "of all devices on which it was trained in turn" if len(training.trained_on) > 1 else "",
+        "" if training.meter.joules is None else energy.PROTOCOL,
+        "" if training.waiting.seconds is None else OF_WAITING,
+    ]
     return {
         "seconds": training.seconds,
         "images_per_second": images / training.seconds if training.seconds else None,
@@ -218,11 +229,7 @@ def cost(training: Training) -> dict:
         "energy_joules": training.meter.joules,
         "threads_waiting": training.waiting.mean(training.seconds),
         "device": ", then ".join(training.trained_on),
-        "protocol": "seconds of training steps and of preparing them (compiling), evaluation left out; images, not views, a "
-        f"second; {' or '.join(memories)} until the training ended"
-        + ("; of all devices on which it was trained in turn" if len(training.trained_on) > 1 else "")
-        + ("" if training.meter.joules is None else f"; {energy.PROTOCOL}")
-        + ("" if training.waiting.seconds is None else f"; {OF_WAITING}"),
+        "protocol": "; ".join(filter(None, protocol)),
     }
 
 

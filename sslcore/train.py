@@ -107,6 +107,7 @@ def begin(training: Training, data: Data, run: Run, pulse: AnyPulse) -> None:
         training.trained_on.append(here)
     if distributed.first():
         environment.keep(run, training, data)
+    memory.forget_peak(training.device)
     training.meter.start()
     training.waiting.start()
     make_ready(training, pulse)

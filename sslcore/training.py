@@ -283,7 +283,9 @@ class Training:
         except Exception as error:
             if memory.is_out(error) or isinstance(error, Failed):
                 raise
-            raise Failed(f"checkpoint.pt cannot be resumed ({error}); delete it to start this run again") from error
+            raise Failed(
+                f"checkpoint.pt cannot be resumed ({error}); delete it and checkpoint.previous.pt to start this run again"
+            ) from error
         if said:
             run.checkpoint_file.unlink(missing_ok=True)  # damaged, it is not to become the previous one
         return said

@@ -434,3 +434,16 @@ def test_shortened_numbers_are_as_precise_as_half_floats(numbers):
     assert short.dtype == np.float32 and short.shape == h.shape
     np.testing.assert_allclose(short, h, rtol=2**-11)
     np.testing.assert_array_equal(shortened(short), short)
+
+
+@pytest.mark.parametrize("images", [12, 40])
+def test_a_feature_that_is_dead_in_training_counts_for_nothing_in_other_images(images):
+    """As of a ReLU, on the images of a small share of the labels: fewer of them than features, and more."""
+    h, y = clusters(images)
+    test, truth = clusters(200, seed=1)
+    dead = torch.rand(200, 4, generator=torch.Generator().manual_seed(2))
+    probe = fit_probe(torch.cat([h, torch.zeros(images, 4)], 1), y, 4)
+    with_dead, without = (probe.predict(torch.cat([test, more], 1)) for more in (dead, torch.zeros_like(dead)))
+    assert torch.equal(with_dead, without)
+    assert float((without == fit_probe(h, y, 4).predict(test)).float().mean()) > 0.98, "but for ties"
+    assert float((without == truth).float().mean()) > 0.5

@@ -29,7 +29,7 @@ from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Run, Spec, Store
-from sslcore.files import DiskFull, room_for, write_json
+from sslcore.files import DiskFull, replacing, room_for, write_json
 from sslcore.launch.process import Watch, how_it_ended
 from sslcore.status import Status
 from sslcore.train import pretrain
@@ -530,7 +530,8 @@ def test_where_both_checkpoints_are_damaged_nothing_is_overwritten(digits):
         damaged(file, "cut")
     before = run.checkpoint_file.read_bytes(), run.metrics_file.read_bytes()
     with pytest.raises(
-        Failed, match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged.*delete it to start this run again"
+        Failed,
+        match=r"checkpoint\.pt is damaged.*checkpoint\.previous\.pt is damaged.*delete it and checkpoint\.previous\.pt to start",
     ):
         stop_at(run, 10)
     assert (run.checkpoint_file.read_bytes(), run.metrics_file.read_bytes()) == before
@@ -573,9 +574,14 @@ def test_of_two_who_launch_the_same_name_one_wins_and_nothing_is_half_made(digit
 def test_what_a_killed_launcher_left_half_made_is_not_listed_and_swept_in_time(digits):
     store = Store()
     experiment = make_run("whole", digits).experiment
-    halves = store.root / ".new-x-1", experiment.path / ".new-2", store.root / ".import-3"
+    halves = [store.root / ".new-x-1", experiment.path / ".new-2", store.root / ".import-3"]
     for half in halves:
         shutil.copytree(experiment.path / "run", half / "run")
+    for file in (store.root / "slurm.yaml", experiment.spec_file, experiment.sample_sheet("digits")):
+        with pytest.raises(ZeroDivisionError), replacing(file) as half:
+            raise ZeroDivisionError
+        half.touch()  # as if it had been killed
+        halves.append(half)
     assert [e.name for e in store.experiments()] == ["whole"] and len(experiment.runs()) == 1
     trash.empty(store, kept_seconds=-1)
     assert all(half.exists() for half in halves), "their makers may be at work, and they are no trash"

@@ -358,7 +358,7 @@ def test_the_linear_probe_stands_above_knn_each_with_its_own_baseline_and_interv
     assert keys["pixels"] == called["pixels, kNN"].marker.line.color
     assert dots["linear probe"].y[0] < dots["kNN"].y[0] and figure.layout.yaxis.autorange == "reversed", "the upper line"
     alone = [trace.hovertemplate for trace in probe.accuracy(byol[:1]).data if trace.error_x.array is not None]
-    assert len(alone) == 1 and "linear probe" in alone[0], "of one run, kNN has no interval"
+    assert len(alone) == 2 and "(95 %: " in alone[0] and "(95 %: " in alone[1]
 
 
 def test_per_class_means_over_seeds_and_limits_the_classes(experiment):

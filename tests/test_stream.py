@@ -110,19 +110,17 @@ def test_channel_statistics_of_a_large_set_are_of_images_from_all_over_it_and_ne
     assert mean == pytest.approx([0.5, 0, 0], abs=0.1) and std[0] == pytest.approx(0.5, abs=0.1) and min(std) > 0
 
 
-def test_raw_pixels_of_too_many_images_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
+def test_pixels_of_too_many_images_are_shrunk_and_the_side_is_told(shapes, monkeypatch):
     data, config = datasets.load(shapes, 16), small(shapes)
     evaluation = FinalEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
     (whole, _), side = evaluation.pixels()
     assert side == 16 and whole.shape == (96, 768)
-    monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 4)
     monkeypatch.setattr("sslcore.evaluate.final.MOST_BYTES", 4 * 144 * 100)
     (shrunk, of_test), side = evaluation.pixels()
     assert side == 4 and shrunk.shape == (96, 48) and of_test.shape == (48, 48)
     torch.testing.assert_close(shrunk.view(96, 3, 16).mean(2), whole.view(96, 3, 256).mean(2))
-    monkeypatch.setattr("sslcore.evaluate.final.SMALL_SIDE", 10)
     monkeypatch.setattr("sslcore.evaluate.final.MOST_BYTES", 0)
-    assert evaluation.pixels()[1] == 10, "never smaller, however many"
+    assert evaluation.pixels()[1] == 1, "however many"
 
 
 def test_resnet50_at_224_pixels_trains_through_the_same_path(tmp_path, nothing_fits):

@@ -57,7 +57,7 @@ METRICS = {  # column: (title, how to read it, what its axis shows)
 
 
 class Told:
-    """Curves as what they are told by."""
+    """Curves that are compared and hashed by what `Curve.told` says of each, so that no cache holds their arrays as a key."""
 
     def __init__(self, curves: Sequence[Curve]):
         self.words = tuple(curve.told for curve in curves)

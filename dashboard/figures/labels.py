@@ -108,6 +108,14 @@ def _how_many(images: float | None) -> str:
     return "" if images is None else f" ({words.count(round(images), 'image')})"
 
 
+def heads_height(labels: int) -> int:
+    return 180 + 46 * labels
+
+
+def forgets_height(labels: int) -> int:
+    return 240 + 70 * labels
+
+
 def heads(rows: Rows, results: Results) -> go.Figure:
     """The linear probe of h and of z, a line a label."""
     figure = style.figure(
@@ -134,7 +142,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         shared_yaxes=True,
         subplot_titles=[TASKS[task] for task in tasks],
         horizontal_spacing=0.08,
-        vertical_spacing=64 / (106 + 70 * len(by_label(rows))),  # pixels of those that the chart's height leaves its panels
+        vertical_spacing=64 / (forgets_height(len(by_label(rows))) - 134),  # pixels, of those that margins leave to its panels
         figure=style.figure(
             title={
                 "text": "What z forgets",

@@ -33,7 +33,7 @@ MEASURES = {
     "alignment": Measure(
         "Alignment",
         "squared distance",
-        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at about 1",
+        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at 0.6 to 1.3",
     ),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
@@ -41,12 +41,12 @@ IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in 
 VOTE_WATCHED = ("evaluate.knn_train", *VOTE)  # while a run trains; at its end all training images vote
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
-    "peak_memory_bytes": Measure("Peak memory", "GB", "of the training"),
+    "peak_memory_bytes": Measure("Peak memory", "GB", "while it trained; on a CPU with Python and PyTorch themselves"),
 }
 
 
 def unlike(configs: Iterable[RunConfig], names: Iterable[str], therefore: str) -> str:
-    """In which of these settings, by which something is measured, runs differ, and what follows, in a sentence; "" in none."""
+    """A sentence that names those of `names` in which runs differ, and what follows; "" where they differ in none."""
     configs = list(configs)
     values = {name: sorted({get(config, name) for config in configs}) for name in names}
     told = [f"{name} ({', '.join(f'{value:,}' for value in of)})" for name, of in values.items() if len(of) > 1]
@@ -137,8 +137,12 @@ class Show:
 
     def said(self, measured: Measured, best: float | None) -> str:
         unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"
-        spread = f" ± {self.number(measured.std / self.per_unit)}" if measured.std is not None else ""
-        return f"{self.number(self.y(measured.mean, best))}{spread}{unit}, N = {measured.n}"
+        number = self.number(self.y(measured.mean, best))
+        places = len(number.partition(".")[2])
+        spread = f" ± {measured.std / self.per_unit:,.{places}f}" if measured.std is not None else ""
+        if self.drop and spread:  # which is no spread of the drop: the best has one of its own
+            return f"{number}{unit} (its accuracy{spread}), N = {measured.n}"
+        return f"{number}{spread}{unit}, N = {measured.n}"
 
 
 def n_seeds(cells: Sequence[Cell], measure: str) -> str:

@@ -36,6 +36,14 @@ MAX_CLASSES = 30
 SIDE = 360  # pixels of a confusion matrix with the names beside it
 
 
+def accuracy_height(labels: int) -> int:
+    return 190 + 62 * labels
+
+
+def per_class_height(classes: int) -> int:
+    return 150 + 26 * min(classes, MAX_CLASSES)
+
+
 def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     """A line a label: linear probe and kNN as dots, baselines as ticks.
 

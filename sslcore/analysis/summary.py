@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed
+from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed, wilson
 from sslcore.compact import as_float
 from sslcore.config import WATCHING, get, is_anothers
 from sslcore.experiment import Run
@@ -33,13 +33,13 @@ NUMBERS = {  # column: where results.json has it
 SHARES = ("linear", "knn", "random_knn", "random_linear", "pixels_knn")  # no more than 1
 SEEDLESS = "pixels_knn"  # the same in every run
 LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
-OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "device")
+OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "knn_low", "knn_high", "device")
 
 
 def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
     """One flat row a run; None where a run does not say (yet).
 
-    Columns: experiment, run, SETTINGS, state, NUMBERS, linear_low and linear_high (the 95 % interval), device,
+    Columns: experiment, run, SETTINGS, state, NUMBERS, <probe>_low and _high (the 95 % interval of linear and knn), device,
     and by its dotted name every other setting that differs between the runs, None where it is another method's.
     `dataset` is the one name of the run's images that `data_sets` gives them.
     """
@@ -61,6 +61,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
 def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
     config, results = run.readable_config, run.results()
     low, high = dig(results, "linear", "ci95") or (None, None)
+    knn_low, knn_high = _interval(number(results, "knn.accuracy"), number(results, "knn.n_test"))
     return {
         "experiment": run.path.parent.name,
         "run": run.name,
@@ -72,8 +73,15 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
         **{column: number(results, where) for column, where in NUMBERS.items()},
         "linear_low": low,
         "linear_high": high,
+        "knn_low": knn_low,
+        "knn_high": knn_high,
         "device": dig(results, "cost", "device"),
     }
+
+
+def _interval(share: float | None, n: float | None) -> tuple[float | None, float | None]:
+    """The 95 % interval of an accuracy on n test images; (None, None) where one of them is not known."""
+    return wilson(round(share * n), int(n)) if share is not None and 0 <= share <= 1 <= (n or 0) else (None, None)
 
 
 def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:

@@ -61,11 +61,11 @@ def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np
 
 
 def untrained(labels: np.ndarray | None, train: int, classes: Sequence[str]) -> dict[str, int]:
-    """The classes without training images, with how many test images they have. Labels (N,) are indices, train first."""
+    """The classes that have test images alone, with how many. Labels (N,) are indices, train first."""
     if labels is None:
         return {}
     trained, tested = (np.bincount(part, minlength=len(classes)).tolist() for part in (labels[:train], labels[train:]))
-    return {name: n for name, there, n in zip(classes, trained, tested) if not there}
+    return {name: n for name, there, n in zip(classes, trained, tested) if n and not there}
 
 
 def spelled(path: str) -> str:

@@ -1,10 +1,11 @@
 """What is measured after training: results.json, predictions.npz, embeddings.npz, umap.parquet."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from sslcore import datasets, plan
@@ -28,7 +29,7 @@ from sslcore.evaluate.heads import HEADS_PROTOCOL, forgets, project
 from sslcore.evaluate.knn import knn_predict
 from sslcore.evaluate.labels import EFFICIENCY_PROTOCOL, label_efficiency
 from sslcore.evaluate.online import OnlineEvaluation
-from sslcore.evaluate.probe import Probe, fit_probe, score
+from sslcore.evaluate.probe import Probe, accuracy, fit_probe, score
 from sslcore.experiment import Run
 from sslcore.files import replacing
 
@@ -48,10 +49,19 @@ GEOMETRY_PROTOCOL = (
     "uniformity: Wang & Isola 2020; effective rank: RankMe, Garrido et al. 2023; std: of a coordinate, times √D"
 )
 
-SMALL_SIDE = 32  # of images whose pixels are compared, where they are too many at their own size
-MOST_BYTES = 2 << 30  # of them, on every machine: runs of several are held against the same pixels
+MOST_BYTES = 2 << 30  # of pixels that are compared, on every machine: runs of several are held against the same
 
 Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, each (test images,)
+
+
+class Probed(NamedTuple):
+    """An encoder's h of N training and M test images, and what is told from it."""
+
+    h_train: Tensor  # (N, D)
+    h_test: Tensor  # (M, D)
+    probe: Probe  # the linear one, fitted on train
+    linear: np.ndarray  # the classes that it predicts of test, (M,)
+    knn: np.ndarray  # those that kNN predicts, (M,)
 
 
 class FinalEvaluation:
@@ -64,7 +74,7 @@ class FinalEvaluation:
             self.y_train = torch.from_numpy(np.array(data.y_train)).to(views.device)
             self.y_test = np.array(data.y_test)
 
-    def h(self, encoder: nn.Module, images: np.ndarray) -> torch.Tensor:
+    def h(self, encoder: nn.Module, images: np.ndarray) -> Tensor:
         return features(encoder, images, self.views, self.precision)
 
     # -- Stage probe
@@ -76,65 +86,81 @@ class FinalEvaluation:
 
         With the trained `head`, z is measured beside h.
         """
+        settings = self.config.evaluate
         online = OnlineEvaluation(self.config, self.data, self.views, self.precision)
-        geometry = online.geometry(encoder) | {"protocol": GEOMETRY_PROTOCOL}
+        geometry = {"geometry": online.geometry(encoder) | {"protocol": GEOMETRY_PROTOCOL}}
+        z_too = head is not None and settings.heads
         if not self.labelled:
             nothing = dict.fromkeys(("linear", "knn", "baselines"))
-            results = nothing | {"geometry": geometry, "note": "the data set has no labels: nothing can be probed"}
-            if head is not None and self.config.evaluate.heads:
+            results = nothing | geometry | {"note": "the data set has no labels: nothing can be probed"}
+            if z_too:
                 results["heads"] = self.heads(encoder, head, None)
             return results, None, None
 
-        h_train, h_test = self.h(encoder, self.data.x_train), self.h(encoder, self.data.x_test)
-        linear, probe = self.linear(h_train, h_test)
-        neighbours = self.knn(h_train, h_test)
-        sizes = {"n_train": len(self.data.x_train), "n_test": len(self.data.x_test)}
-        settings = self.config.evaluate
-        k = min(settings.knn_k, sizes["n_train"])  # of another data set there may be fewer images
-        knn = {"accuracy": self.share_right(neighbours), "k": k, "temperature": settings.knn_temperature}
-
-        r_train, r_test = self.h(untrained, self.data.x_train), self.h(untrained, self.data.x_test)
-        pixels, side = self.pixels()
-        r_linear = self.linear(r_train, r_test)[0]
-        baselines = {
-            "random_encoder": {"knn": self.share_right(self.knn(r_train, r_test)), "linear": r_linear["accuracy"]},
-            "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side, "protocol": PIXELS_PROTOCOL},
-            "protocol": RANDOM_PROTOCOL,
-        }
-        lost = plan.out_of_reach(datasets.info_of(self.data, self.config.dataset), self.config.dataset)
-        linear_protocol = "; ".join(filter(None, [LINEAR_PROTOCOL, self.data.caution, lost]))
-        knn_protocol = "; ".join(filter(None, [KNN_PROTOCOL, self.data.caution, lost]))
+        trained, before = self.probed(encoder), self.probed(untrained)
+        results = self.accuracies(trained, before) | geometry
+        if settings.labels:
+            ends = ((of.h_train, of.h_test, self.share_right(of.linear)) for of in (trained, before))
+            results["label_efficiency"] = label_efficiency(*ends, self.y_train, self.y_test, len(self.data.classes))
+            results["label_efficiency_protocol"] = EFFICIENCY_PROTOCOL
+        if z_too:
+            results["heads"] = self.heads(encoder, head, self.h_and_z(head, trained))
         predictions = {
             "index": len(self.data.x_train) + np.arange(len(self.data.x_test)),
             "label": self.y_test,
-            "linear": probe.predict(h_test).cpu().numpy(),
-            "knn": neighbours,
+            "linear": trained.linear,
+            "knn": trained.knn,
         }
-        results = {
-            "linear": linear | {"regularisation": probe.regularisation} | sizes | {"protocol": linear_protocol},
-            "knn": knn | sizes | {"protocol": knn_protocol},
-            "baselines": baselines,
-            "geometry": geometry,
-        }
-        if settings.labels:
-            ends = (h_train, h_test, linear["accuracy"]), (r_train, r_test, r_linear["accuracy"])
-            results["label_efficiency"] = label_efficiency(*ends, self.y_train, self.y_test, len(self.data.classes))
-            results["label_efficiency_protocol"] = EFFICIENCY_PROTOCOL
-        if head is not None and settings.heads:
-            same = isinstance(head, nn.Identity)
-            z = linear if same else self.linear(project(head, h_train), project(head, h_test))[0]
-            results["heads"] = self.heads(encoder, head, {"h": linear["accuracy"], "z": z["accuracy"]})
-        return results, probe, predictions
+        return results, trained.probe, predictions
 
-    def pixels(self) -> tuple[list[torch.Tensor], int]:
-        """(Train and test as the encoder sees them, (N, 3 * side * side) each, the side): too many are made smaller, to 32 px.
+    def probed(self, encoder: nn.Module) -> Probed:
+        h_train, h_test = self.h(encoder, self.data.x_train), self.h(encoder, self.data.x_test)
+        probe = fit_probe(h_train, self.y_train, len(self.data.classes))
+        return Probed(h_train, h_test, probe, probe.predict(h_test).cpu().numpy(), self.knn(h_train, h_test))
+
+    def accuracies(self, trained: Probed, untrained: Probed) -> dict:
+        """results.json's `linear`, `knn` and `baselines`."""
+        lost = plan.out_of_reach(datasets.info_of(self.data, self.config.dataset), self.config.dataset)
+
+        def with_care(protocol: str) -> dict:
+            return {"protocol": "; ".join(filter(None, [protocol, self.data.caution, lost]))}
+
+        sizes = {"n_train": len(self.data.x_train), "n_test": len(self.data.x_test)}
+        settings = self.config.evaluate
+        k = min(settings.knn_k, sizes["n_train"])  # of another data set there may be fewer images
+        pixels, side = self.pixels()
+        return {
+            "linear": score(trained.linear, self.y_test, self.data.classes)
+            | {"regularisation": trained.probe.regularisation}
+            | sizes
+            | with_care(LINEAR_PROTOCOL),
+            "knn": {"accuracy": self.share_right(trained.knn), "k": k, "temperature": settings.knn_temperature}
+            | sizes
+            | with_care(KNN_PROTOCOL),
+            "baselines": {
+                "random_encoder": {"knn": self.share_right(untrained.knn), "linear": self.share_right(untrained.linear)},
+                "pixels": {"knn": self.share_right(self.knn(*pixels)), "side": side, "protocol": PIXELS_PROTOCOL},
+                "protocol": RANDOM_PROTOCOL,
+            },
+        }
+
+    def h_and_z(self, head: nn.Module, trained: Probed) -> dict:
+        """Accuracies of the linear probe of each."""
+        of_h = self.share_right(trained.linear)
+        if isinstance(head, nn.Identity):
+            return {"h": of_h, "z": of_h}
+        z_train, z_test = project(head, trained.h_train), project(head, trained.h_test)
+        return {"h": of_h, "z": accuracy(z_train, self.y_train, z_test, self.y_test, len(self.data.classes))}
+
+    def pixels(self) -> tuple[list[Tensor], int]:
+        """(Train and test as the encoder sees them, (N, 3 * side * side) each, the side): halved until they fit MOST_BYTES.
 
         Raw values lie in one corner of their space, where cosines tell little: normalised, they have 12 points more on photos.
         """
         sets = self.data.x_train, self.data.x_test
         side = self.config.image_size
-        while side > SMALL_SIDE and 4 * sum(len(x) for x in sets) * side * side * 3 > MOST_BYTES:
-            side = max(SMALL_SIDE, side // 2)
+        while side > 1 and 4 * sum(map(len, sets)) * side * side * 3 > MOST_BYTES:
+            side //= 2
         flat = []
         for images in sets:
             small = (adaptive_avg_pool2d(self.views.plain(x), side) for x in batches(images, self.views.device))
@@ -145,11 +171,7 @@ class FinalEvaluation:
         forgotten = forgets(encoder, head, self.data, self.config.evaluate.sample, self.views, self.precision)
         return {"linear": linear, "forgets": forgotten, "protocol": HEADS_PROTOCOL}
 
-    def linear(self, h_train: torch.Tensor, h_test: torch.Tensor) -> tuple[dict, Probe]:
-        probe = fit_probe(h_train, self.y_train, len(self.data.classes))
-        return score(probe.predict(h_test).cpu().numpy(), self.y_test, self.data.classes), probe
-
-    def knn(self, train: torch.Tensor, test: torch.Tensor) -> np.ndarray:
+    def knn(self, train: Tensor, test: Tensor) -> np.ndarray:
         """Predicted class of every test image."""
         settings = self.config.evaluate
         predicted = knn_predict(train, self.y_train, test, settings.knn_k, settings.knn_temperature, len(self.data.classes))

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 ITERATIONS = 100  # at most
-ENOUGH = 3e-5  # the last step is the one that promises to lower the loss by a smaller share
+ENOUGH = 3e-5  # it stops when a whole step promises to lower the loss by less than this share
 REMEMBERED = 10  # steps
-SHORTEST = 1e-3  # part of a step: where none lowers the loss, what is left is rounding
+SHORTEST = 1e-3  # part of a step that is tried; where even that does not lower the loss, only rounding is left
 
 
 def minimum(loss: Callable[[Tensor], tuple[float, Tensor]], point: Tensor) -> Tensor:

@@ -35,18 +35,21 @@ class Probe:
 def fit_probe(h: Tensor, y: Tensor, classes: int) -> Probe:
     """Multinomial logistic regression on standardised h (N, D) with labels y (N,).
 
+    A feature that is the same in all N images counts for nothing, whatever it is in others.
+
     Lambda is the one of REGULARISATION with the best accuracy on a held-out fifth
     of each class's (training) images; the probe is then fitted on all of them.
     Where every class has a single image none can be held out, and lambda is
     WITHOUT_CHOICE. Test images play no part.
     """
     mean = h.mean(0)
-    std = h.std(0, correction=0).maximum(1e-6 * mean.abs().clamp(min=1))  # what is smaller is rounding
+    std = h.std(0, correction=0)
+    std[std <= 1e-6 * mean.abs().clamp(min=1)] = torch.inf  # what is smaller is rounding
     x = (h - mean) / std
     axes = None
-    if len(x) < x.shape[1]:  # the weights sought are sums of the images' rows: no more unknowns a class than images
-        axes, rows = torch.linalg.qr(x.T)  # (D, N), (N, N)
-        x = rows.T
+    if len(x) < x.shape[1]:  # the weights sought are sums of the images' rows, of which the last is the others' negative sum
+        axes = torch.linalg.qr(x[:-1].T).Q  # (D, N - 1)
+        x = x @ axes
     labels = y.cpu().numpy()
     best, chosen, start, of_chosen = -1.0, WITHOUT_CHOICE, None, None
     if np.bincount(labels).max() > 1:

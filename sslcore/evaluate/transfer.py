@@ -30,12 +30,12 @@ def transfer(run: Run, dataset: str, data: Data) -> dict:
 
     Raises ValueError where the run has no encoder that can be read.
     """
-    only = {"labels": False, "heads": False}
-    config = run.config.model_copy(update={"dataset": dataset, "evaluate": run.config.evaluate.model_copy(update=only)})
+    config = run.config.model_copy(update={"dataset": dataset})
     device = pick_device(config)
     encoder, untrained = (initial(config, len(data.x_train), len(data.classes)).encoder.to(device) for _ in range(2))
     views = Views(config.augment, *weights.read(run, encoder), device=device)
-    results, _, _ = FinalEvaluation(config, data, views, pick_precision(config, device)).results(encoder, untrained)
+    evaluation = FinalEvaluation(config, data, views, pick_precision(config, device))
+    results = evaluation.accuracies(evaluation.probed(encoder), evaluation.probed(untrained))
     return {
         "linear": results["linear"],
         "knn": results["knn"],

@@ -213,6 +213,13 @@ def test_broken_files_are_listed_and_skipped(tmp_path, monkeypatch):
     assert datasets.load(str(root), 16).skipped == data.skipped
 
 
+def test_a_class_of_broken_files_alone_costs_no_test_image(tmp_path):
+    root = class_folders(tmp_path / "set", {"a": 6, "b": 6, "c": 6})
+    for file in (root / "b").iterdir():
+        file.write_bytes(b"no image")
+    assert datasets.info_of(datasets.load(str(root), 16), str(root)).untrained == {}
+
+
 def test_names_that_are_no_utf_8_can_be_written(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 4, "b": 4})
     os.rename(root / "b", os.fsencode(root / "b")[:-1] + b"caf\xe9")

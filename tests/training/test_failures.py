@@ -77,6 +77,8 @@ def test_out_of_memory_names_what_was_tried_and_two_things_to_change(shapes):
     assert "with 8 images" in memory.advice(
         resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 32, "devices": 8})
     ), "a device's share"
+    few = memory.advice(resolve({"dataset": shapes, "batch_size": 64, "micro_batch_size": 2}))
+    assert "with 2 images" in few and "micro_batch_size=" not in few and "Choose a smaller batch_size" in few
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50)
     full = [

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from sslcore import launch, worker
@@ -151,3 +153,17 @@ def test_what_was_measured_is_not_replaced_by_a_training_from_the_start(measured
     assert "would begin anew" in capsys.readouterr().err
     assert measured.recorded_status().state == "interrupted" and measured.results() == {"linear": {"accuracy": 0.5}}
     assert launch.complete(measured.experiment, ["run"]) == [], "neither when a grid is completed"
+
+
+def test_snapshots_of_images_that_have_changed_are_not_laid_out_beside_others(shapes, tmp_path):
+    path = tmp_path / "mine.npz"
+    with np.load(shapes) as arrays:
+        kept = dict(arrays)
+    np.savez(path, **kept)
+    run = make_run("r", str(path), epochs=2, **{"evaluate.snapshots": 1})
+    work(run, Pulse(run))
+    assert len(pd.read_parquet(run.umap_file)["epoch"].unique()) == 3
+    np.savez(path, **kept | {"x_test": kept["x_test"][:40], "y_test": kept["y_test"][:40]})
+    work(run, Pulse(run), evaluate_only=True)
+    layout = pd.read_parquet(run.umap_file)
+    assert set(layout["epoch"]) == {2} and run.results()["linear"]["n_test"] == 40

@@ -78,7 +78,7 @@ def test_a_stop_while_a_run_is_measured_ends_it_at_once_and_keeps_what_it_has(sh
         signal.raise_signal(signal.SIGTERM)  # in the midst of the probe
         raise AssertionError("the probe went on")
 
-    monkeypatch.setattr(FinalEvaluation, "linear", asked)
+    monkeypatch.setattr(FinalEvaluation, "probed", asked)
     assert worker.main(run) == worker.STOPPED
     status = run.status()
     assert (status.state, status.stage) == ("stopped", "probe") and run.checkpoint_file.exists() and not run.results_file.exists()

@@ -191,7 +191,7 @@ def test_a_damaged_checkpoint_does_not_become_the_previous_one(shapes):
 def test_an_unreadable_checkpoint_is_refused_in_words(shapes):
     run = make_run("torn", shapes)
     run.checkpoint_file.write_bytes(b"half a checkpoint")
-    with pytest.raises(Failed, match="delete it to start this run again"):
+    with pytest.raises(Failed, match=r"delete it and checkpoint\.previous\.pt to start"):
         train(run)
 
 
