@@ -70,8 +70,8 @@ def _settings(store: Store) -> bool:
         else:
             st.rerun()
     st.caption(
-        "An empty field is left to the cluster. Shell lines before the training, and more options of sbatch, are set in the "
-        "shell alone:"
+        "An empty field is left to the cluster; an empty number gets its default back. Shell lines before the training, and more "
+        "options of sbatch, are set in the shell alone:"
     )
     st.code(
         "python -m sslcore slurm --set set_up='module load cuda' extra='[--constraint=a100]'", language="bash", wrap_lines=True

@@ -53,10 +53,8 @@ def help_text(name: str) -> str:
 
 
 def say(value: Any) -> str:
-    """A value as the form shows it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as the form shows it, and reads it back."""
+    return "none" if value is None else words.setting(value)
 
 
 def groups() -> dict[str, list[str]]:

@@ -64,7 +64,7 @@ def refusal(scope: Scope) -> str:
     if not _is_ours(host):
         return "this dashboard does not answer to that name; python -m dashboard --host NAME makes it"
     safe = scope["type"] == "http" and scope["method"] in SAFE
-    if origin and not safe and urlsplit(origin).netloc != host and not _is_named(urlsplit(origin).hostname or ""):
+    if origin and not safe and not _is_from(origin, host):
         return "this came from a page of another site"
     path = scope["path"].removeprefix(scope.get("root_path", "")).removeprefix(BASE)
     if path.startswith(TO_VIEW + TO_CHANGE):
@@ -72,6 +72,15 @@ def refusal(scope: Scope) -> str:
         if not (rights.change if path.startswith(TO_CHANGE) else rights.view):
             return rights.why
     return ""
+
+
+def _is_from(origin: str, host: str) -> bool:
+    """Whether an Origin header is that of this dashboard's pages, called as `host` or by a name that it is given."""
+    try:
+        whole = urlsplit(origin)
+    except ValueError:
+        return False
+    return whole.netloc == host or _is_named(whole.hostname or "")
 
 
 def _is_ours(host: str) -> bool:
@@ -84,7 +93,8 @@ def _is_ours(host: str) -> bool:
     if whole.netloc != host or "@" in host:
         return False
     try:
-        return bool(ipaddress.ip_address(name))
+        ipaddress.ip_address(name)
+        return True
     except ValueError:
         return access.is_loopback(name) or name.rstrip(".") in _own_names() or _is_named(name)
 

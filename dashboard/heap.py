@@ -9,9 +9,9 @@ ARENA_MAX = -8  # glibc's malloc.h
 
 
 def share() -> None:
-    """Let all threads take memory from two stocks.
+    """Limit glibc to two arenas of memory.
 
-    Each look at a page is a thread, glibc has a stock for up to eight a core, and what is free in one no other takes.
+    Each run of a page is a thread, glibc keeps up to eight arenas a core, and no other arena uses what is free in one.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(ARENA_MAX, 2)

@@ -51,7 +51,9 @@ def percent(share: float | None) -> str:
 
 
 def setting(value: Any) -> str:
-    """Its value as text: 0.05, sgd, True."""
+    """Its value as text: 0.05, sgd, yes."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -12,7 +12,8 @@ import importlib.util
 from sslcore.pulse import AnyPulse
 from sslcore.training import Training
 
-# Steps; compiling is earned after 1,000 where torch's cache has the networks, else after 6,000 or 7,000 (benchmarks/gpu.md).
+# Steps. Compiling is earned after 1,000 where torch's cache has the networks, as from a grid's second run on, else after 6,000
+# or 7,000 (benchmarks/gpu.md).
 LONG = 5_000
 
 

@@ -21,12 +21,12 @@ MEASURING = ("packages", "python", "device", "precision", "git_commit", "data") 
 
 
 def keep(run: Run, training: Training, data: Data) -> None:
-    """Of a training that begins, or goes on."""
+    """Write environment.json as a training begins, or goes on."""
     write_json(run.environment_file, environment(run, training, data))
 
 
 def keep_measuring(run: Run, training: Training, data: Data) -> None:
-    """Of a run that is measured when its training is over: that of the training stays."""
+    """Add `measured_again` to environment.json; what the training wrote stays."""
     now, before = environment(run, training, data), run.environment()
     again = {"measured_again": {name: now[name] for name in MEASURING}}
     write_json(run.environment_file, before | again if before else now)

@@ -51,7 +51,7 @@ def room_for(path: Path, size: int = 0) -> Iterator[None]:
         if (why := _full(error, path, size)) is None:
             raise
         written = path.stat().st_size if path.exists() else 0
-        needed = f"{in_bytes(size)}" if size > written else f"more than {in_bytes(written)}"
+        needed = in_bytes(size) if size > written else f"more than {in_bytes(written)}"
         free = shutil.disk_usage(path.parent).free
         raise DiskFull(f"{FULL[why]}: {_called(path)} in {path.parent} takes {needed}, and {in_bytes(free)} are free") from error
 

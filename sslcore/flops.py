@@ -1,4 +1,4 @@
-"""Floating-point operations of a training step, counted once a config."""
+"""Floating-point operations of a training step, counted once a run."""
 
 from copy import copy, deepcopy
 

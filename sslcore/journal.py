@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sslcore import distributed
 from sslcore.experiment import Run
+from sslcore.losses import normalised
 from sslcore.pulse import AnyPulse
 from sslcore.readout import Readout
 from sslcore.training import Training
@@ -39,7 +39,7 @@ class Journal:
 
     def note(self, loss: Tensor, z: Tensor) -> None:
         """Ask the device for a row of this step: its loss, and how z (N, D) spreads."""
-        spread = F.normalize(z.float(), dim=1).std(0).mean()
+        spread = normalised(z).std(0).mean()
         rate = self.training.optimizer.param_groups[0]["lr"]
         self.readout.send(
             self.place() | {"chance_loss": self.training.method.chance_loss(), "learning_rate": rate}, (loss, spread)

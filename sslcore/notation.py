@@ -125,11 +125,11 @@ def _literal(key: str, text: str) -> bool:
     return key == "dataset" and not re.search(r"""(^|,)\s*["'[]""", text)
 
 
-def seconds_of(variable: str, default: float = 30.0) -> float:
-    """An environment variable that says how many seconds something takes. Raises ValueError, in words."""
-    text = os.environ.get(variable)
+def seconds_of(variable: str) -> float:
+    """An environment variable that says how many seconds something takes, 30 unless it is set. Raises ValueError, in words."""
+    text = os.environ.get(variable, "30")
     with suppress(ValueError):
-        if (seconds := default if text is None else float(text)) >= 0:
+        if (seconds := float(text)) >= 0:
             return seconds
     raise ValueError(f"{variable}={text}: expected a number of seconds")
 

@@ -94,7 +94,7 @@ class Reader:
         self.turn = 0
 
     def read(self, rows: np.ndarray) -> Future:
-        """Begin to read some images; the one of two reads before is then no longer valid."""
+        """Begin to read some images. There are two buffers: this overwrites what the read before the last one gave."""
         return self.thread.submit(self._read, rows)
 
     def _read(self, rows: np.ndarray) -> tuple[Tensor, "torch.cuda.Event | None"]:

@@ -141,7 +141,8 @@ def empty(store: Store, kept_seconds: float = TRASH_SECONDS) -> None:
     for folder, when in list(_folders(store)):
         if time.time() - when > kept_seconds:
             shutil.rmtree(folder, ignore_errors=True)
-    for left in (*store.root.glob(".new-*"), *store.root.glob(".import-*"), *store.root.glob("*/.new-*")):
+    half = (".new-*", ".import-*", "*/.new-*", ".*.????????", "*/.*.????????")  # the last two: see files.replacing
+    for left in (path for pattern in half for path in store.root.glob(pattern)):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > TRASH_SECONDS:
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()

@@ -196,12 +196,14 @@ class Pulse(Stoppable):
 def job() -> dict[str, Any]:
     """What status.json says of the Slurm job that this process is; its script, see launch/slurm/script.py, names it."""
     said = os.environ.get
+    if not said("TRIPTYCH_JOB"):
+        return dict.fromkeys(("engine", "job_id", "script", "partition")) | {"requeues": 0}
     return {
-        "engine": "slurm" if said("TRIPTYCH_JOB") else None,
+        "engine": "slurm",
         "job_id": said("TRIPTYCH_JOB"),
         "script": said("TRIPTYCH_SCRIPT"),
-        "partition": said("SLURM_JOB_PARTITION") if said("TRIPTYCH_JOB") else None,
-        "requeues": int(said("SLURM_RESTART_COUNT") or 0) if said("TRIPTYCH_JOB") else 0,
+        "partition": said("SLURM_JOB_PARTITION"),
+        "requeues": int(said("SLURM_RESTART_COUNT") or 0),
     }
 
 

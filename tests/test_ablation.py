@@ -224,6 +224,11 @@ def test_a_run_stands_at_the_batch_that_passes_at_once_and_at_no_value_of_anothe
     assert [cell.at for cell in ablation.cells(runs, [ablation.MECHANISM])] == [("queue",), ("batch",), (None,)]
 
 
+def test_an_axis_of_threads_has_a_place_for_as_many_as_there_are_cores():
+    entries = [entry(1, 0.5, threads=threads) for threads in (None, 2, 1)]
+    assert [cell.at for cell in ablation.cells(entries, ["threads"])] == [(1,), (2,), ("one for each core",)]
+
+
 def test_choices_stand_as_their_option_lists_them():
     assert ablation.in_order("head.kind", ["mlp", "none", "linear", "mlp"]) == ["none", "linear", "mlp"]
     assert ablation.in_order("batch_size", [64, 8, 512]) == [8, 64, 512]

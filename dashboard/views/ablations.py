@@ -284,8 +284,8 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
 def _cost(seconds: float | None, resumed: bool) -> str:
     if seconds is None:
         return (
-            "What they would cost is not known: no run with their encoder and image size has finished yet, or this dashboard "
-            "cannot read the data set."
+            "What they would cost is not known: no run with their encoder and image size has finished on this machine yet, or "
+            "this dashboard cannot read the data set."
         )
     going_on = " Those that have a checkpoint go on from it." if resumed else ""
     return (

@@ -91,6 +91,8 @@ def draw() -> None:
     logged = tables.curves(runs)
     means = spread and len({curve.label for curve in logged}) < len(logged)
     told = [_in_words(len(logged), moving), curves.MEANS if means else ""]
+    if means and smoothing:
+        told.append("Smoothed curves lie closer together than what was measured, and the band with them.")
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
         told.append(
             f"{words.count(uncounted, 'run')} without a count of operations: it is made when a run is probed, and python -m "

@@ -70,9 +70,10 @@ def batch(method: str) -> list[str]:
     if len(places) < 2:
         return []
     lost = over_seeds(list(drop(curve).values()), 1)
+    choice = "the other seeds choose for each" if lost.seeds > 1 else "this seed itself chooses, so that it is too much"
     return [
         f"Linear probe at batch {places[0]}: {100 * lost.mean:z.1f} points below the best of "
-        f"{', '.join(map(str, places))}, which the other seeds choose for each{_interval(lost)}, N = "
+        f"{', '.join(map(str, places))}, which {choice}{_interval(lost)}, N = "
         f"{words.count(lost.seeds, 'seed')}".replace("-", "−")
     ]
 

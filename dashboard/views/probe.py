@@ -103,7 +103,7 @@ n_labels, legend = len(names), style.legend_room(names, 540)
 plot(
     probe.accuracy(rows),
     key="probe_accuracy",
-    height=190 + 62 * n_labels,
+    height=probe.accuracy_height(n_labels),
     alt=probe.ALT["accuracy"],
 )
 st.caption(probe.BARS)
@@ -117,7 +117,7 @@ with grid.cell():
         plot(
             probe.per_class(rows, per_class),
             key="probe_classes",
-            height=max(460, 150 + 26 * min(n_classes, probe.MAX_CLASSES)) + legend,
+            height=max(460, probe.per_class_height(n_classes)) + legend,
             alt=probe.ALT["per_class"],
         )
         if said := probe.which_classes(rows, n_classes):
@@ -170,7 +170,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
             plot(
                 labels.heads(rows, probed),
                 key="probe_heads",
-                height=180 + 46 * n_labels,
+                height=labels.heads_height(n_labels),
                 alt=labels.ALT["heads"],
             )
     with grid.cell():
@@ -178,7 +178,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
             plot(
                 labels.forgets(rows, probed),
                 key="probe_forgets",
-                height=240 + 70 * n_labels,
+                height=labels.forgets_height(n_labels),
                 alt=labels.ALT["forgets"],
             )
     say_each((run, summary.wording(result, "heads", "protocol")) for run, result in probed.items())

@@ -107,7 +107,8 @@ def doing(run: Run, status: Status) -> str:
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
     if status.stage == "pretrain" and (epoch := metrics.logged(run).last("epoch")) is not None:
-        stage += f", epoch {min(int(epoch) + 1, run.config.epochs)} of {run.config.epochs}"
+        last = config.epochs if (config := run.readable_config) else None
+        stage += f", epoch {min(int(epoch) + 1, last)} of {last}" if last else ""
     left = f" · {words.duration(status.eta_seconds)} left" if status.eta_seconds is not None else ""
     return f"{stage}{left}"
 

@@ -20,7 +20,7 @@ PROTOCOL = (
     "each run is read at its last logged value at or before the budget, nothing is interpolated between values or continued "
     "beyond a run's end; the budget is what the run that spent least had spent at its end"
 )
-FLOPS = "floating-point operations of the forward and backward passes, counted once a config"
+FLOPS = "floating-point operations of the forward and backward passes, counted once a run"
 
 
 class Reading(NamedTuple):

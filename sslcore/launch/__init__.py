@@ -162,7 +162,8 @@ def discard(store: Store, thing: Experiment | Run) -> Dropped:
     try:
         if waiting:
             # Asked while the scripts are in their place.
-            ids = {run: job.id for path, job in client.queue(store).items() for run, _ in waiting if run.path == path}
+            in_slurm = client.queue(store)
+            ids = {run: in_slurm[run.path].id for run, _ in waiting if run.path in in_slurm}
     except (ValueError, RuntimeError) as error:
         problem = str(error)
     left = [status.job_id or run.id for run, status in waiting if problem or not script.owned(run, status)]

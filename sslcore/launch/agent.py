@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import psutil
 
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, read_object, stamp, write_json
-from sslcore.launch.process import Watch, how_it_ended
+from sslcore.launch.process import TRAIN, Watch, how_it_ended
 from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
@@ -36,7 +35,6 @@ TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
-TRAIN = (sys.executable, "-m", "sslcore", "train")
 
 log = logging.getLogger("agent")
 

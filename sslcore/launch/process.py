@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,8 @@ import sslcore
 from sslcore.experiment import Run
 from sslcore.locks import lives, process_is, process_name
 from sslcore.worker import STOPPED
+
+TRAIN = (sys.executable, "-m", "sslcore", "train")
 
 
 def python_path() -> str:

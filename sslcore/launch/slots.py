@@ -50,8 +50,8 @@ _refused_at = -math.inf  # when it last did not, monotonic
 def gpus() -> tuple[Device, ...]:
     """The GPUs that `nvidia-smi` lists, as far as CUDA_VISIBLE_DEVICES lets us see them.
 
-    Where it is there and fails, for its driver may just be waking up, it is asked again, three times at once, unless it hangs,
-    and then once a minute; until it answers there are none.
+    If nvidia-smi fails, as its driver may be waking up, it is tried up to three times in a row and then once a minute; one that
+    hangs is not tried again at once. Until it answers there are no GPUs.
     """
     global _refused_at
     if not _listed and time.monotonic() - _refused_at > ASK_AGAIN_SECONDS:

@@ -30,7 +30,14 @@ def test_other_names_other_sites_and_other_machines_are_refused(setting):
         assert asked(host=host)
     for method in ("WEBSOCKET", "PUT", "DELETE", "POST"):
         assert asked("/_stcore/stream", method, origin="http://127.0.0.1:8501") == ""
-        for origin in ("http://evil.example", "http://127.0.0.1:3000", "null", "http://evil.example:8501", "file://"):
+        for origin in (
+            "http://evil.example",
+            "http://127.0.0.1:3000",
+            "null",
+            "http://evil.example:8501",
+            "file://",
+            "http://[::1",
+        ):
             assert asked("/_stcore/stream", method, origin=origin)
         assert asked("/_stcore/stream", method, origin="http://evil.example:8501", host="evil.example:8501")
     assert asked(client="192.0.2.7") and not asked(client="::1")

@@ -179,8 +179,10 @@ def test_many_runs_are_listed_a_page_at_a_time():
 
 def test_a_run_whose_config_is_broken_does_not_take_the_page_down():
     experiment = synthetic.store(Store().root, seeds=(0,))
-    write_json(experiment.runs()[0].config_file, {"method": 7})
-    open_page("watch", experiment="photos")
+    synthetic.running(run := experiment.runs()[0])
+    write_json(run.config_file, {"method": 7})
+    shown = {bar.proto.text for bar in open_page("watch", experiment="photos").get("progress")}
+    assert any("training · 1 min left" in bar for bar in shown), shown
     open_page()
 
 

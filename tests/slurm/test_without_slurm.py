@@ -147,6 +147,7 @@ def test_what_is_kept_is_what_is_read_and_the_file_explains_itself(tmp_path, mon
         settings.keep(store, {"partition": "night"})
     assert settings.file(store).read_bytes() == before
     assert settings.keep(store, {"partition": "night"}) == kept.model_copy(update={"partition": "night"}), "the rest stays"
+    assert settings.keep(store, {"gpus": None, "partition": None}).gpus == 8 and settings.read(store).partition == "", "emptied"
     settings.file(store).write_text("time: 8:00:00\n")  # unquoted, as a person writes it
     assert settings.read(store).time == "8:00:00"
 

@@ -108,7 +108,7 @@ def _cautions(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
     """How the table is to be read. `counted`: all runs' operations are known."""
     told = [
         "N: seeds read; –: nothing was logged that early. A run that is read before its end is read at a learning rate that is "
-        "not yet annealed, and so is understated beside one that ends there."
+        "not yet annealed: a run that ends there may have come further, or less far."
     ]
     intervals = sorted({get(run.config, EVERY[reading]) for run in finished.values()})
     if len(intervals) > 1:

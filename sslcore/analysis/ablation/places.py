@@ -82,6 +82,8 @@ def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
         return config.negatives
     if axis == "micro_batch_size":
         return config.micro_batch_size or config.batch_size
+    if axis == "threads":
+        return config.threads or "one for each core"
     if axis in OPTIONS:
         owner = axis.partition(".")[0]
         return settings[axis] if owner not in METHODS or owner == method else None

@@ -4,19 +4,17 @@ import functools
 import os
 import re
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
-from sslcore.launch.process import python_path
+from sslcore.launch.process import TRAIN, python_path
 from sslcore.launch.slurm.settings import EARLY_SECONDS, Settings
 from sslcore.status import Status
 from sslcore.worker import MADE_ROOM
 
-TRAIN = (sys.executable, "-m", "sslcore", "train")
 SCRIPT = """\
 #!/bin/bash
 {options}

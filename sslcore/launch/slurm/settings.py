@@ -19,7 +19,7 @@ EARLY_SECONDS = 60  # by which Slurm's notice may come before its time
 
 
 class Settings(BaseModel):
-    """slurm.yaml: how jobs are asked for on this cluster. Whatever is empty is left to the cluster."""
+    """slurm.yaml: how jobs are asked for on this cluster. What is empty is left to the cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -133,8 +133,8 @@ def read(store: Store) -> Settings:
 
 
 def keep(store: Store, changes: Mapping[str, Any]) -> Settings:
-    """The settings with some of them changed, as they are then kept. Raises ConfigError."""
-    changed = _valid(read(store).model_dump() | dict(changes))
+    """The settings with some of them changed, as they are then kept; None gives one its default back. Raises ConfigError."""
+    changed = _valid({name: value for name, value in (read(store).model_dump() | dict(changes)).items() if value is not None})
     store.make_place()
     with replacing(file(store)) as temporary:
         temporary.write_text(in_yaml(changed), encoding="utf-8")
@@ -143,7 +143,7 @@ def keep(store: Store, changes: Mapping[str, Any]) -> Settings:
 
 def in_yaml(settings: Settings) -> str:
     """slurm.yaml, each setting below a comment that says what it means."""
-    lines = ["# How jobs are asked for on this cluster. Whatever is empty is left to the cluster."]
+    lines = ["# How jobs are asked for on this cluster. What is empty is left to the cluster."]
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
         said = yaml.safe_dump({name: list(value) if name == "extra" else value}, allow_unicode=True, width=1000)
