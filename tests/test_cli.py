@@ -173,7 +173,7 @@ def test_a_variable_that_is_no_number_is_told_by_its_name(monkeypatch):
         with pytest.raises(ValueError, match=f"TRIPTYCH_STOP_GRACE={text}: expected a number of seconds"):
             seconds_of("TRIPTYCH_STOP_GRACE")
     monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "2.5")
-    assert seconds_of("TRIPTYCH_STOP_GRACE") == 2.5 and seconds_of("TRIPTYCH_NOT_SET", 30.0) == 30.0
+    assert seconds_of("TRIPTYCH_STOP_GRACE") == 2.5 and seconds_of("TRIPTYCH_NOT_SET") == 30
     with shell("--help", env=os.environ | {"TRIPTYCH_STOP_GRACE": "abc"}) as process:
         assert "Exit codes" in process.communicate()[0], "only the agent asks for it"
     monkeypatch.setenv("TRIPTYCH_STOP_GRACE", "abc")
