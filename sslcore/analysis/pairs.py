@@ -303,6 +303,7 @@ def compare(
             matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
         more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
         found.append((a, b, difference, more, matches, left_out(*sides, have, paired), place))
+    found.sort(key=lambda one: one[-1])  # by data set
     adjusted = holm([difference.p for _, _, difference, *_ in found])
     tested = max(1, sum(p is not None for p in adjusted))
     compared = []

@@ -85,7 +85,7 @@ def _how(asked: Asked) -> list[str]:
     if of := pairs.averaged_over(asked.pairs):
         told.append(
             f"Compared at equal settings: each seed's difference is the mean over {of} (of "
-            f"{', '.join(map(in_words, asked.equal))}), and counts once."
+            f"{', '.join(in_words(name) for name in asked.equal if name != 'dataset')}), and counts once."
         )
     return [*told, *filter(None, [pairs.said_unequal(asked.pairs, asked.by, in_words(asked.by))])]
 
