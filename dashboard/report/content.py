@@ -9,7 +9,7 @@ from typing import Any
 from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
 from dashboard.figures.measures import unlike_times, unlike_votes, watched
-from sslcore.analysis import pairs, stats
+from sslcore.analysis import gains, pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, part, untrained, vote, warned, wording
@@ -68,10 +68,12 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "interval": stats.INTERVAL,
         "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *filter(None, [pairs.said_unequal(compared)])],
+        "learnt": gains.gains(chosen),
         "baselines": _baselines(rows),
         "protocol": _protocol(results)
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
-        + _tests(compared),
+        + _tests(compared)
+        + [("What training has added", f"{gains.PROTOCOL}; {stats.OVER_SEEDS}")] * bool(probed),
         "questions": questions.all_of([row for row in rows if row["run"] in results], results),
         "about": ABOUT,
         "settings": settings,

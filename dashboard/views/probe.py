@@ -10,7 +10,7 @@ from dashboard.figures.measures import unlike_samples, unlike_times, unlike_vote
 from dashboard.plot import plot
 from dashboard.printed import printed
 from sslcore import datasets
-from sslcore.analysis import pairs, stats, summary
+from sslcore.analysis import gains, pairs, stats, summary
 from sslcore.analysis.order import in_order
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
@@ -70,6 +70,9 @@ if compared or apart:
     if own := pairs.said_unequal(compared):
         st.caption(words.plain(own))
     link.page_link("evidence", "How that was tested, and at what cost", experiment=experiment.name)
+if learnt := gains.gains(runs.values()):
+    st.text("What training has added, by the linear probe:")
+    st.markdown("\n".join(f"- {words.plain(said)}" for said in learnt))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text(
@@ -87,7 +90,10 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
             st.text(f"{title}: {told}.")
     for told in questions.pixels(probed):
         st.text(f"Pixels: {told}.")
-    st.text("What a method learnt is what it has above the untrained encoder and the pixels.")
+    st.text(
+        f"What training has added: {gains.PROTOCOL}; {stats.OVER_SEEDS}. What a method learnt is what it has above the untrained "
+        "encoder and the pixels."
+    )
 
 # -- The figures -----------------------------------------------------------------------------
 
