@@ -31,7 +31,8 @@ def peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     with suppress(OSError):  # of Linux; getrusage counts what the process that started this one held, too
-        return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[1])
+        if held := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8")):
+            return 1024 * int(held[1])
     unit = 1 if sys.platform == "darwin" else 1024  # see getrusage(2) of either
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

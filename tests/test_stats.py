@@ -685,7 +685,7 @@ def test_a_mean_over_settings_tells_how_far_they_go_apart_and_which_remain(tmp_p
     assert pair.sentence.endswith(" Setting by setting: −1.7 to +3.9 points.")
     lacks = [run for run in runs if (run.config.method, run.config.batch_size, run.config.seed) != ("byol", 64, 1)]
     (pair,) = pairs.of_methods(lacks)[0]
-    assert pair.sentence.endswith(" Compared at batch_size 16 and 256 alone, which all seeds have.")
+    assert pair.sentence.endswith(" Compared at batch_size 16 and 256 alone: not every seed has the others.")
 
 
 def test_runs_that_were_tested_on_different_numbers_of_images_are_no_pair(tmp_path):

@@ -58,6 +58,8 @@ def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list
         return {}, []
     names = [entry.run for entry in ablation.to_run(entries)]
     seeds = sorted({config.seed for config in plan.plan(spec).configs.values()})
+    if not seeds:  # its grid cannot be made any more
+        return {}, names
     if names or verdict.word != "undecided" or not verdict.by_seeds or len(seeds) >= claim.seeds:
         return {}, names
     grown = {"seed": list(range(max(seeds) + 1, max(seeds) + 1 + claim.seeds - len(seeds)))}

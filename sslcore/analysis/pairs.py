@@ -263,7 +263,7 @@ def _setting_by_setting(matches: Mapping[int, Sequence[tuple[Run, Run]]], measur
 
 
 def _only_at(found: Mapping[int, Mapping[tuple[Setting, Setting], V]], equal: Sequence[str]) -> str:
-    """A sentence that names the settings compared where seeds have others, which not all of them have."""
+    """A sentence that names the settings compared where some seeds have others, too."""
     at = shared(found)
     every = [setting for of in found.values() for setting in of]
     if len(at) == len(set(every)):
@@ -273,7 +273,7 @@ def _only_at(found: Mapping[int, Mapping[tuple[Setting, Setting], V]], equal: Se
         values, of_all = ({one[k] for pair in settings for one in pair} - {ANY} for settings in (at, every))
         if values != of_all:
             told.append(f"{name} {series(map(str, sorted(values, key=lambda value: (str(type(value)), value))))}")
-    return f" Compared at {', '.join(told)} alone, which all seeds have." if told else ""
+    return f" Compared at {', '.join(told)} alone: not every seed has the others." if told else ""
 
 
 def compare(
