@@ -42,9 +42,13 @@ def few_labels(rows: Rows, results: Results, name: str) -> Table:
     lines = {label: labels.by_share(group, results, name, "accuracy") for label, group in groups.items()}
     lines |= {words.capital(said): line for said, line in labels.references(rows, results, name).items()}
     shares = sorted({share for line in lines.values() for share in line})
+    images = labels.labelled(rows, results, name)
     return [
         {"": label, "N": str(max(map(len, line.values())))}
-        | {f"{share:.0%}".replace("%", " %"): _over_seeds(line.get(share, ())) for share in shares}
+        | {
+            f"{share:.0%}".replace("%", " %") + labels.how_many(images.get(share)): _over_seeds(line.get(share, ()))
+            for share in shares
+        }
         for label, line in lines.items()
         if line
     ]

@@ -78,8 +78,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             continue
         colour, method = tone(rows, label), group[0]["method"]
         of_draws = by_share(group, results, name, "std")
-        images = by_share(group, results, name, "n")
-        labelled = [of[0] if len(set(of := images.get(share, ()))) == 1 else None for share in shares]
+        images = labelled(group, results, name)
         made = {share: aggregate(values) for share, values in shares.items()}
         spread = [next(iter(of_draws.get(share, ())), None) if one.std is None else one.std for share, one in made.items()]
         figure.add_trace(
@@ -92,10 +91,11 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
                 text=[
-                    f"{'' if deviation is None else f' ± {100 * deviation:.1f} %'} with {share:.0%} of the labels{_how_many(n)}"
-                    for deviation, share, n in zip(spread, shares, labelled)
+                    f"{'' if deviation is None else f' ± {100 * deviation:.1f} %'} with {share:.0%} of the labels"
+                    f"{how_many(images.get(share))}"
+                    for deviation, share in zip(spread, shares)
                 ],
-                customdata=[[deviation, one.n, n] for deviation, one, n in zip(spread, made.values(), labelled)],
+                customdata=[[deviation, one.n, images.get(share)] for deviation, (share, one) in zip(spread, made.items())],
                 meta={"columns": ["std", "N", "labelled images"]},
                 hovertemplate=f"%{{y:.1%}}%{{text}}, N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
             )
@@ -103,7 +103,12 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     return figure.update_traces(cliponaxis=False)
 
 
-def _how_many(images: float | None) -> str:
+def labelled(rows: Rows, results: Results, name: str) -> dict[float, float]:
+    """Share of the labels -> how many images that is, where it is as many in all runs."""
+    return {share: of[0] for share, of in by_share(rows, results, name, "n").items() if len(set(of)) == 1}
+
+
+def how_many(images: float | None) -> str:
     """How many labelled images a share is: 1 % of a small set may be one of each class, and so more."""
     return "" if images is None else f" ({words.count(round(images), 'image')})"
 
