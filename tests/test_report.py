@@ -294,7 +294,7 @@ def test_markdown_says_what_the_charts_and_the_app_would(experiment):
     assert "## h against z\n\nh is what the encoder puts out, z what the head makes of it" in written
     assert "| Chance |  | – | – | 50.0 % | 50.0 % | 25.0 % | 25.0 % |" in written
     few = written[written.index("## Linear probe with few labels") :].splitlines()
-    assert "training labels" in few[2] and few[4].startswith("|  | N | 1 % |") and few[6].startswith("| MoCo | 2 | ")
+    assert "training labels" in few[2] and few[4].startswith("|  | N | 1 % (40 images) |") and few[6].startswith("| MoCo | 2 | ")
 
 
 def test_it_says_at_its_head_on_what_and_for_how_long_all_runs_were_trained(experiment, tmp_path):

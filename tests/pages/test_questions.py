@@ -181,7 +181,9 @@ def test_fine_tunings_of_different_length_are_not_averaged_and_nothing_else_is_k
     ]
     assert table[1][""] == "MoCo · 8 epochs", "of all labels; of fewer there are more"
     assert "MoCo · 8 epochs" in [trace.name for trace in labels.few_labels(rows, results, "fine_tuning").data]
-    assert all(line["100 % (4,000 images)"] == (pytest.approx(0.8 if "scratch" in line[""] else 0.9), None) for line in table[1::2])
+    assert all(
+        line["100 % (4,000 images)"] == (pytest.approx(0.8 if "scratch" in line[""] else 0.9), None) for line in table[1::2]
+    )
     assert [line[""] for line in questions.few_labels(rows, results, "label_efficiency")][:3] == ["MoCo", "SimCLR", "BYOL"]
     compared, apart = pairs.of_methods(experiment.runs())
     assert not apart and {len(pair.matches) for pair in compared} == {2}
