@@ -213,7 +213,7 @@ def cost(training: Training) -> dict:
     images = training.total * training.config.batch_size
     on_cpu = [name.startswith("CPU") for name in training.trained_on]
     memories = ["peak of allocated GPU memory"] * (not all(on_cpu)) + [
-        "peak resident memory of the process, Python and PyTorch with it,"
+        "peak resident memory of the process, with all that it has imported,"
     ] * any(on_cpu)
     protocol = [
         "seconds of training steps and of preparing them (compiling), evaluation left out",

@@ -41,7 +41,7 @@ IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in 
 VOTE_WATCHED = ("evaluate.knn_train", *VOTE)  # while a run trains; at its end all training images vote
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
-    "peak_memory_bytes": Measure("Peak memory", "GB", "while it trained; on a CPU with Python and PyTorch themselves"),
+    "peak_memory_bytes": Measure("Peak memory", "GB", "while it trained; on a CPU with all that was imported"),
 }
 
 
