@@ -38,7 +38,7 @@ def peak(device: torch.device) -> int:
 
 
 def forget_peak(device: torch.device) -> None:
-    """Let `peak` count from now on, where the system can: what was held for a moment, as to decode images, is not the training's."""
+    """Let `peak` count from now on, where the system can: what was held to decode images is no part of a training."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
