@@ -288,21 +288,23 @@ def compare(
     sets = told_apart(dict.fromkeys(own[0] for own in have.values()))
     probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
     found, apart = [], []
-    for (a, b), on in ((two, on) for two in combinations(groups, 2) for on in _data_sets(*(probed[side] for side in two), have)):
-        sides = [[run for run in probed[side] if on in (None, have[run][0])] for side in (a, b)]
-        place = sets[on] if on and len(sets) > 1 else ""
-        paired = by_setting(*sides, have)
-        if not paired:
-            where = f" on {place}" if place else ""
-            apart.append(f"{names[a]} and {names[b]} could not be paired{where}: {_why_apart(*sides, have, equal)}.")
-            continue
-        matches = at_shared(paired)
-        difference = _difference(matches, measure)
-        if difference.mean < 0:
-            a, b, difference = b, a, difference.turned()
-            matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
-        more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
-        found.append((a, b, difference, more, matches, left_out(*sides, have, paired), place))
+    for a, b in combinations(groups, 2):
+        for on in _data_sets(probed[a], probed[b], have):
+            place = sets[on] if on and len(sets) > 1 else ""
+            sides = [[run for run in probed[side] if on in (None, have[run][0])] for side in (a, b)]
+            paired = by_setting(*sides, have)
+            if not paired:
+                where = f" on {place}" if place else ""
+                apart.append(f"{names[a]} and {names[b]} could not be paired{where}: {_why_apart(*sides, have, equal)}.")
+                continue
+            matches = at_shared(paired)
+            difference = _difference(matches, measure)
+            ahead, behind = a, b
+            if difference.mean < 0:
+                ahead, behind, difference = b, a, difference.turned()
+                matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
+            more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
+            found.append((ahead, behind, difference, more, matches, left_out(*sides, have, paired), place))
     found.sort(key=lambda one: one[-1])  # by data set
     adjusted = holm([difference.p for _, _, difference, *_ in found])
     tested = max(1, sum(p is not None for p in adjusted))
