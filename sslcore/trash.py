@@ -20,6 +20,14 @@ from sslcore.files import read_object, write_json
 TRASH_SECONDS = 7 * 24 * 3600.0
 TRASH_STAMP = "%Y%m%d-%H%M%S"
 OF = ".experiment.json"
+HALF_MADE = (  # by a process that was killed; the last three as files.replacing calls what it writes
+    ".new-*",
+    ".import-*",
+    "*/.new-*",
+    ".slurm.yaml.????????",
+    "*/.experiment.json.????????",
+    "*/.sample-*.webp.????????",
+)
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,7 @@ def empty(store: Store, kept_seconds: float = TRASH_SECONDS) -> None:
     for folder, when in list(_folders(store)):
         if time.time() - when > kept_seconds:
             shutil.rmtree(folder, ignore_errors=True)
-    half = (".new-*", ".import-*", "*/.new-*", ".*.????????", "*/.*.????????")  # the last two: see files.replacing
-    for left in (path for pattern in half for path in store.root.glob(pattern)):
+    for left in (path for pattern in HALF_MADE for path in store.root.glob(pattern)):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > TRASH_SECONDS:
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()

@@ -378,6 +378,10 @@ def test_a_point_tells_its_mean_its_spread_and_its_seeds_in_the_units_of_its_axi
     cells = ablation.cells(GRID, ["batch_size"])
     (line,) = (t for t in traces(figures.against(cells, "batch_size", "linear"), "BYOL") if t.error_y.array is not None)
     assert line.text[0] == "batch size 16<br>51.0 ± 1.4 %, N = 2"
+    (line,) = (
+        t for t in traces(figures.against(cells, "batch_size", "linear", drop=True), "BYOL") if t.error_y.array is not None
+    )
+    assert line.text[0] == "batch size 16<br>20.0 points below its best (its accuracy ± 1.4), N = 2", "no spread of the drop"
     heavy = [
         replace(e, numbers=e.numbers | {"peak_memory_bytes": (2 + e.config.seed) * 1e9, "seconds": 600.0 * (90 + e.config.seed)})
         for e in GRID

@@ -585,9 +585,13 @@ def test_what_a_killed_launcher_left_half_made_is_not_listed_and_swept_in_time(d
     assert [e.name for e in store.experiments()] == ["whole"] and len(experiment.runs()) == 1
     trash.empty(store, kept_seconds=-1)
     assert all(half.exists() for half in halves), "their makers may be at work, and they are no trash"
-    for half in halves:
-        os.utime(half, (1, 1))
+    others = [store.root / ".notes.markdown", experiment.path / ".drafts.20260101"]  # a reader's own
+    others[0].touch()
+    others[1].mkdir()
+    for path in (*halves, *others):
+        os.utime(path, (1, 1))
     trash.empty(store)
+    assert all(path.exists() for path in others)
     assert not any(half.exists() for half in halves) and len(experiment.runs()) == 1
 
 

@@ -39,7 +39,7 @@ TEMPLATES.globals["colour"] = style.colour
 def html(experiment: Experiment) -> str:
     """The report of the experiment's runs, those that are not hidden, as one HTML file."""
     content = gather(experiment)
-    runs, probed, results = content["runs"], content["probed"], content["results"]
+    runs, measured, probed, results = (content[name] for name in ("runs", "measured", "probed", "results"))
     return TEMPLATES.get_template("report.html.jinja").render(
         content,
         notes=Markup(MARKDOWN.render(content["spec"].notes)),
@@ -47,7 +47,7 @@ def html(experiment: Experiment) -> str:
         policy=look.policy(),
         plotly=Markup(get_plotlyjs()),
         script=Markup(look.script()),
-        sections=charts.sections(runs, probed, results),
+        sections=charts.sections(runs, measured, probed, results),
         confusions=charts.confusions(probed, results),
         ablations=charts.varied(experiment, runs),
         embeddings=charts.layouts(runs),

@@ -42,8 +42,8 @@ class Chart:
         return Markup(text.replace("<", "\\u003c"))
 
 
-def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) -> dict[str, list[Chart]]:
-    """The report's charts, by section. `probed` are the rows of the runs that were."""
+def sections(runs: Sequence[Run], measured: labels.Rows, probed: labels.Rows, results: labels.Results) -> dict[str, list[Chart]]:
+    """The report's charts, by section. `measured`: rows of the runs that have results; `probed`: of those with accuracies."""
     logged = tables.curves(runs)
     return {
         "accuracy": _accuracy(probed),
@@ -54,11 +54,7 @@ def sections(runs: Sequence[Run], probed: labels.Rows, results: labels.Results) 
         "metrics": [_metric(logged, name) for name in curves.METRICS if any(curve.has(name) for curve in logged)],
         "classes": _classes(probed, results),
         "few_labels": _few_labels(probed, results),
-        "heads": _heads(
-            [row for row in tables.summary(runs) if row["run"] in results],
-            results,
-            unlike_samples((run.config for run in runs), "this is"),
-        ),
+        "heads": _heads(measured, results, unlike_samples((run.config for run in runs), "this is")),
     }
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dashboard import questions, tables, words
@@ -13,6 +13,7 @@ from sslcore.analysis import gains, pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
 from sslcore.analysis.summary import by_seed, kind, part, untrained, vote, warned, wording
+from sslcore.config import ConfigError, flatten
 from sslcore.experiment import Experiment, Run
 
 PROTOCOLS = {  # of the further probes: title, and where a run's results say it
@@ -41,7 +42,8 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     rows = tables.summary(chosen)
     folded = by_seed(rows)
     results = {name: result for name, run in tables.named(chosen).items() if (result := run.results())}
-    probed = [row for row in rows if row["linear"] is not None and row["run"] in results]
+    measured = [row for row in rows if row["run"] in results]
+    probed = [row for row in measured if row["linear"] is not None]
     settings, called = _settings(chosen)
     votes = unlike_votes(run.config for run in chosen)
     return {
@@ -56,6 +58,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
         "results": results,
+        "measured": measured,
         "probed": probed,
         "answer": [one | {"n": n} for one in folded if (n := _n(one))],
         "waiting": [one["label"] for one in folded if not _n(one)],
@@ -74,7 +77,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
         + _tests(compared)
         + [("What training has added", f"{gains.PROTOCOL}; {stats.OVER_SEEDS}")] * bool(probed),
-        "questions": questions.all_of([row for row in rows if row["run"] in results], results),
+        "questions": questions.all_of(measured, results),
         "about": ABOUT,
         "settings": settings,
         "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
@@ -182,20 +185,15 @@ def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:
     """(the runs that share it, name -> value) of each environment in which runs were trained."""
     found: dict[str, tuple[list[str], dict[str, str]]] = {}
     for run in runs:
-        if said := run.environment():
+        try:
+            said = flatten(run.environment() or {})
+        except ConfigError:  # it says something twice, as no file of ours does
+            continue
+        if said:
             flat = {
                 name.removeprefix("packages."): words.setting(value)
-                for name, value in _flat(said)
+                for name, value in said.items()
                 if name not in ("command", "parameters", "peak_learning_rate") and ".data." not in f".{name}"
             }
             found.setdefault(json.dumps(flat), ([], flat))[0].append(run.name)
     return [(", ".join(names) if len(found) > 1 else "", flat) for names, flat in found.values()]
-
-
-def _flat(said: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of all that a file says, whatever it is."""
-    for name, value in said.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{within}{name}.")
-        else:
-            yield f"{within}{name}", value
