@@ -57,17 +57,18 @@ def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list
     if claim.axis is None or claim.axis not in ablation.axes(entries):
         return {}, []
     names = [entry.run for entry in ablation.to_run(entries)]
-    seeds = sorted({config.seed for config in plan.plan(spec).configs.values()})
-    if not seeds:  # its grid cannot be made any more
+    if names or verdict.word != "undecided" or not verdict.by_seeds:
         return {}, names
-    if names or verdict.word != "undecided" or not verdict.by_seeds or len(seeds) >= claim.seeds:
+    planned = plan.plan(spec).configs
+    seeds = sorted({config.seed for config in planned.values()})
+    if not 0 < len(seeds) < claim.seeds:  # 0: its grid cannot be made any more
         return {}, names
     grown = {"seed": list(range(max(seeds) + 1, max(seeds) + 1 + claim.seeds - len(seeds)))}
     try:
         after = plan.plan(plan.extend(spec, grown)).configs
     except ConfigError:
         return {}, []
-    return grown, [name for name in after if name not in plan.plan(spec).configs]
+    return grown, [name for name in after if name not in planned]
 
 
 def queue(experiment: Experiment, grown: dict[str, list[int]], names: list[str]) -> None:
