@@ -7,7 +7,7 @@ import socket
 import sys
 from pathlib import Path
 
-from sslcore.__main__ import Parser
+from sslcore.__main__ import Parser, with_root
 
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
 ENDINGS = (".html", ".htm", ".md")  # of a report
@@ -37,13 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    root = argparse.ArgumentParser(add_help=False)
-    root.add_argument(
-        "--root",
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="the store of experiments (default $TRIPTYCH_EXPERIMENTS, else experiments/)",
-    )
+    root = with_root()
     main = Parser(
         prog="python -m dashboard",
         description="Serve the app on this machine until interrupted.",

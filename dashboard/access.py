@@ -63,8 +63,8 @@ class Rights:
     """What somebody may do, and why not more."""
 
     who: str  # e-mail address; "" where nobody is asked to log in
-    view: bool
-    change: bool
+    view: bool = False
+    change: bool = False
     why: str = ""  # in a sentence or two
 
 
@@ -159,41 +159,25 @@ def rights_of(user: Mapping[str, Any]) -> Rights:
     if not login_is_set_up():
         if is_local() or trusts_network():
             return Rights("", True, True)
-        return Rights(
-            "",
-            True,
-            False,
-            f"Read-only: other machines can reach this dashboard, and nobody has to log in. {MANUAL} says how to allow changes.",
-        )
+        why = f"Read-only: other machines can reach this dashboard, and nobody has to log in. {MANUAL} says how to allow changes."
+        return Rights("", view=True, why=why)
     if not user.get("is_logged_in"):
-        return Rights("", False, False, "Log in to see the experiments.")
+        return Rights("", why="Log in to see the experiments.")
     who = user.get("email")
     if not isinstance(who, str) or "@" not in who or user.get("email_verified", True) not in (True, "true"):
-        return Rights(
-            str(user.get("sub") or ""),
-            False,
-            False,
-            "Your login comes without a verified e-mail address, by which this dashboard knows people.",
-        )
+        why = "Your login comes without a verified e-mail address, by which this dashboard knows people."
+        return Rights(str(user.get("sub") or ""), why=why)
     try:
         lists = listed()
     except ValueError as error:
-        return Rights(who, False, False, f"Nobody may see anything: {error}.")
+        return Rights(who, why=f"Nobody may see anything: {error}.")
     if _is_on(lists["change"], who):
         return Rights(who, True, True)
     if _is_on(lists["view"], who):
-        return Rights(
-            who,
-            True,
-            False,
-            f"Read-only: you may look, and change nothing. Whoever runs this dashboard can allow it, in {file().name}.",
-        )
-    return Rights(
-        who,
-        False,
-        False,
-        f"{who} is not on the list of those who may see this dashboard. Whoever runs it can add you, in {file().name}.",
-    )
+        why = f"Read-only: you may look, and change nothing. Whoever runs this dashboard can allow it, in {file().name}."
+        return Rights(who, view=True, why=why)
+    why = f"{who} is not on the list of those who may see this dashboard. Whoever runs it can add you, in {file().name}."
+    return Rights(who, why=why)
 
 
 def _is_on(entries: list[str], who: str) -> bool:

@@ -13,7 +13,7 @@ from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, alone, check_names, flatten, resolve
 from sslcore.experiment import Run, Spec, Store
-from sslcore.notation import axes_of, axes_words, option_words, settings_of, settings_words
+from sslcore.notation import axes_of, axes_words, launch_words, settings_of, settings_words
 
 LARGEST = 10**15  # whole number that a field can show
 MAX_SEEDS = 20
@@ -156,19 +156,11 @@ class Draft:
 
         Without a store, one that can be passed on: it names neither a store nor a file of one.
         """
-        more = ["--engine", engine] if engine != "local" else []
         found = self.start.source in plan.presets() or (self.start.source is not None and store is not None)
         if not found or any(self.by_method.values()) or self.question != self.start.spec.question:
-            return (
-                f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n"
-                f"{shell.line(store, 'launch', f'{name}.yaml', '--name', name, *option_words('--title', self.title), *more)}"
-            )
-        words = [self.start.source, "--name", name, *option_words("--title", self.title)]
-        if self.settings:
-            words += ["--set", *settings_words(self.settings)]
-        if self.axes:
-            words += ["--vary", *axes_words(self.axes)]
-        return shell.line(store, "launch", *words, *more)
+            words = launch_words(f"{name}.yaml", name, self.title, {}, {}, engine)
+            return f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n{shell.line(store, *words)}"
+        return shell.line(store, *launch_words(self.start.source, name, self.title, self.settings, self.axes, engine))
 
 
 def expected_seconds(store: Store, configs: Mapping[str, RunConfig]) -> float | None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import streamlit as st
 
@@ -154,6 +155,18 @@ def number(title: str, kind: type, **common: Any) -> int | float | None:
     """
     typed = st.number_input(title, value=None, step=1.0 if kind is int else 0.01, format="%g", **common)
     return int(typed) if kind is int and typed is not None and float(typed).is_integer() else typed
+
+
+OWN = "own images"  # stands in a list of data sets for a path
+
+
+def path(kinds: str, **common: Any) -> str:
+    """The absolute path of the reader's own images, typed or as file managers copy it; "" for none. `kinds`: of what."""
+    help = f"On the machine where this dashboard runs: {kinds}, or an .npz file with x_train, y_train, x_test, y_test."
+    typed = (st.text_input("Path", placeholder="/home/me/images", help=help, **common) or "").strip()
+    if typed.startswith("file://"):
+        typed = unquote(typed.removeprefix("file://"))
+    return datasets.canonical(typed)
 
 
 def problem(box: Any, problems: Mapping[str, str], name: str) -> None:

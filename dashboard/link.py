@@ -13,7 +13,7 @@ on what is in the store, because Streamlit leaves defaults out of the URL (see
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 import streamlit as st
@@ -76,15 +76,10 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     shown = by_method(found)
     if unreadable := [run for run in found if not run.readable_config]:
         names = ", ".join(run.name for run in unreadable)
-        again = f"In a shell, {shell.line(Store(), 'complete', unreadable[0].path.parent.name)} writes it anew."
-        st.warning(words.plain(f"Left out, as config.json cannot be read: {names}. {again}"), icon=":material/draft:")
+        command = "complete", unreadable[0].path.parent.name
+        say_damaged(f"Left out, as config.json cannot be read: {names}", "writes it anew", *command)
     if not shown:
-        if experiment.spec().hidden:
-            st.info("All its runs are hidden; the switch above shows them.", icon=":material/visibility_off:")
-        else:
-            st.info("This experiment has no runs that can be read.", icon=":material/info:")
-            page_link("new", "Start an experiment")
-        st.stop()
+        end_without_runs(experiment)
     on = told_apart(data_sets(shown).values())
     if len(on) > 1:
         told = ", ".join(sorted(on.values()))
@@ -92,13 +87,28 @@ def header(title: str, points: bool = False) -> tuple[Experiment, list[Run]]:
     return experiment, shown
 
 
+def end_without_runs(experiment: Experiment) -> NoReturn:
+    """End a page that has no runs to show, with a word on what to do."""
+    if experiment.runs() and not own_runs(experiment):
+        st.info("All its runs are hidden; the switch above shows them.", icon=":material/visibility_off:")
+    else:
+        st.info("This experiment has no runs that can be read.", icon=":material/info:")
+        page_link("new", "Start an experiment")
+    st.stop()
+
+
+def say_damaged(what: str, does: str, *command: str) -> None:
+    """Say what cannot be read, and what a command does about it."""
+    again = f"In a shell, {shell.line(Store(), *command)} {does}."
+    st.warning(words.plain(f"{what}. {again}"), icon=":material/draft:")
+
+
 def say_cautions(runs: Iterable[Run]) -> None:
     """Say which finished runs have results that cannot be read, and how to make them again; and what runs warned of."""
     statuses = {run: run.status() for run in runs}
     if damaged := [run for run, status in statuses.items() if status.state == "finished" and not run.results()]:
         names = ", ".join(run.name for run in damaged)
-        again = f"In a shell, {shell.line(Store(), 'evaluate', *(run.id for run in damaged))} makes it again."
-        st.warning(words.plain(f"results.json cannot be read: {names}. {again}"), icon=":material/draft:")
+        say_damaged(f"results.json cannot be read: {names}", "makes it again", "evaluate", *(run.id for run in damaged))
     say_warnings({run.name: status for run, status in statuses.items()})
 
 

@@ -79,5 +79,5 @@ def draw(store: Store) -> None:
                 min(share, 1.0),
                 f"GPU {number}: {busy}{words.size(gpu.memory_used)} of {words.size(gpu.memory_total)} ({words.plain(gpu.name)})",
             )
-    for slot in launch.slots(store):
-        st.caption(f"{words.plain(slot.label)}: {words.plain(slot.run_id) if slot.run_id else 'free'}")
+    for device, held_by in launch.slots(store).items():
+        st.caption(words.plain(f"{device.label}: {held_by or 'free'}"))

@@ -14,7 +14,7 @@ from pyarrow import json
 
 from sslcore import compact
 from sslcore.experiment import Run
-from sslcore.files import Stamp, logged_rows, stamp
+from sslcore.files import Stamp, appended, logged_rows, stamp
 
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
 MEASURED = (  # what charts show
@@ -91,12 +91,12 @@ def logged(run: Run) -> Logged:
 def _read_on(run: Run, now: Stamp, known: _Read | None) -> _Read:
     _, size, inode = now
     if known and known.stamp[2] == inode and _tail(run.metrics_file, known.end) == known.tail:
-        lines = _whole_lines(run.metrics_file, known.end)
+        lines = appended(run.metrics_file, known.end)
         end, found = known.end + len(lines), known.logged.and_then(_logged(_columns(lines))) if lines else known.logged
     elif size and (table := compact.read(run, METRICS)) is not None:
         end, found = size, _logged({name: table[name].to_numpy() for name in table.column_names})
     else:
-        lines = _whole_lines(run.metrics_file, 0)
+        lines = appended(run.metrics_file, 0)
         end, found = len(lines), _logged(_columns(lines))
     return _Read(now, end, _tail(run.metrics_file, end), found)
 
@@ -108,17 +108,6 @@ def _tail(file: Path, end: int) -> bytes:
             return opened.read(min(end, 100))
     except OSError:
         return b""
-
-
-def _whole_lines(file: Path, start: int) -> bytes:
-    """What a file holds from a byte on, without the line that is being written; nothing where there is no file."""
-    try:
-        with file.open("rb") as opened:
-            opened.seek(start)
-            content = opened.read()
-    except OSError:
-        return b""
-    return content[: content.rfind(b"\n") + 1]
 
 
 def _columns(lines: bytes) -> dict[str, np.ndarray]:

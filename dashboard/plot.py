@@ -107,7 +107,7 @@ def plot(
         "figures": FIGURES_URL,
         "thumbnails": THUMBNAILS_URL,
     }
-    _chart(key=key, data=chart, height=height, on_picked_change=_nothing)
+    _chart(key=key, data=chart, height=height, on_picked_change=lambda: None)  # without a callback the state has no key
     return picked(key)
 
 
@@ -129,7 +129,3 @@ def _mark_selected(figure: go.Figure, indices: Sequence[int]) -> None:
                 trace.selectedpoints = np.flatnonzero(
                     np.isin((own if own.ndim == 1 else own[:, 0]).astype(int), indices)
                 ).tolist()
-
-
-def _nothing() -> None:
-    """A key of the component's state exists if it has a callback."""

@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 
-import numpy as np
 import plotly
 import streamlit as st
 from PIL import Image
@@ -17,10 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from dashboard import difference, tables
+from dashboard import difference, sheets, tables
 from sslcore import datasets
-from sslcore.experiment import Experiment, Store
-from sslcore.files import Stamp, stamp
+from sslcore.experiment import Store
 
 BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
 HERE = Path(__file__).parent
@@ -91,8 +89,9 @@ def thumbnail(request: Request) -> Response:
             with suppress(ValueError, IndexError):
                 return _png(datasets.thumbnail(dataset, int(index), size, checksum))
         for experiment in store.experiments():
-            with suppress(ValueError, IndexError):
-                return _png(_from_sheet(experiment, dataset, int(index), checksum))
+            with suppress(ValueError, LookupError):
+                sheet, places = sheets.sheet(experiment, dataset, checksum)
+                return _png(datasets.tile(sheet, places[int(index)]))
     return PlainTextResponse("no such image", status_code=404)
 
 
@@ -108,44 +107,6 @@ def _png(image: Image.Image) -> Response:
     return Response(
         content.getvalue(), media_type="image/png", headers={"Cache-Control": f"private, max-age={THUMBNAIL_SECONDS}"}
     )
-
-
-def _from_sheet(experiment: Experiment, dataset: str, index: int, checksum: str) -> Image.Image:
-    """An image of the experiment's sample sheet, whose k-th tile is of the k-th index in its runs' embeddings.npz.
-
-    Raises ValueError where it is not there, or not for sure: where the sheet may be of another data set of that file
-    name, of another sample or of other images under that name, since the runs differ in it.
-    """
-    file = experiment.sample_sheet(dataset)
-    runs = [
-        run for run in experiment.runs() if (config := run.readable_config) and experiment.sample_sheet(config.dataset) == file
-    ]
-    embedded = [run.embeddings_file for run in runs if run.embeddings_file.is_file()]
-    samples = {(run.config.dataset, run.config.evaluate.sample) for run in runs}
-    seen = {(run.config.image_size, str(of)) for run in runs if (of := run.images().get("checksum"))}
-    alike = len(samples) == 1 and len(seen) == len({size for size, _ in seen}) and checksum in ("", *(of for _, of in seen))
-    if not (file.is_file() and embedded and alike and runs[0].config.dataset == dataset):
-        raise ValueError(f"{experiment.name} has no thumbnails of {dataset}")
-    sheet, places = _sheet(file, stamp(file), embedded[0], stamp(embedded[0]))
-    if index not in places:
-        raise ValueError(f"image {index} is not in the sample of {dataset}")
-    return datasets.tile(sheet, places[index])
-
-
-@lru_cache(maxsize=4)
-def _sheet(file: Path, of_file: Stamp, embeddings: Path, of_embeddings: Stamp) -> tuple[Image.Image, dict[int, int]]:
-    """(the sheet, data set index -> tile). Raises ValueError where one cannot be read or the two do not belong together."""
-    try:
-        sheet = Image.open(file, formats=["WEBP"])
-        sheet.load()
-        with np.load(embeddings, allow_pickle=False) as kept:
-            places = {int(index): k for k, index in enumerate(kept["index"])}
-    except Exception as error:  # whatever a foreign or torn file makes Pillow or numpy raise
-        raise ValueError(f"{file}: {error}") from None
-    side = sheet.width // datasets.SHEET_COLUMNS
-    if not side or sheet.height // side != -(-len(places) // datasets.SHEET_COLUMNS):
-        raise ValueError(f"{file} is of another sample than {embeddings}")
-    return sheet, places
 
 
 def report_page(request: Request) -> Response:

@@ -51,11 +51,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{program}: error: {' '.join(message.split())}\n")
 
 
-def parser() -> argparse.ArgumentParser:
+def with_root() -> argparse.ArgumentParser:
+    """What every command takes, and the dashboard."""
     root = argparse.ArgumentParser(add_help=False)
     root.add_argument(
         "--root", metavar="DIR", default=argparse.SUPPRESS, help="the store (default: $TRIPTYCH_EXPERIMENTS, else experiments/)"
     )
+    return root
+
+
+def parser() -> argparse.ArgumentParser:
+    root = with_root()
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter, "parents": [root]}
     main = Parser(prog=PROGRAM, description=MANUAL, epilog=EXAMPLES.format(p=PROGRAM), **style)
     subparsers = main.add_subparsers(title="commands", metavar="COMMAND", required=True)

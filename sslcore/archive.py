@@ -5,7 +5,6 @@ for hostile: names, links, sizes and every file's content are checked, nothing i
 added whole, under a free name, or not at all.
 """
 
-import errno
 import os
 import re
 import shutil
@@ -24,12 +23,12 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
-from sslcore.experiment import Experiment, Run, Store
+from sslcore.experiment import Experiment, Run, Store, into_place
 from sslcore.files import check_place, in_bytes, replacing, room_for
 from sslcore.naming import LONGEST_NAME, folder_name
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
-from sslcore.vetting import FREE_BYTES, MAX_RATIO
+from sslcore.vetting import CHUNK, FREE_BYTES, MAX_RATIO
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -46,7 +45,6 @@ MAX_FILES = 50_000
 LONGEST_ENTRY = 1000  # bytes of a file in the list of those inside, of which its name is most
 MAX_BYTES = 50_000_000_000  # unpacked
 MAX_TEXT = 1_000_000  # of a spec, a config or a status
-CHUNK = 1 << 20
 
 
 # -- Out -----------------------------------------------------------------------
@@ -343,13 +341,8 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
 
 def _place(store: Store, temporary: Path, wanted: str) -> Experiment:
     while True:
-        name = store.free_name(wanted)
-        try:
-            temporary.rename(store.root / name)
-            return store.experiment(name)
-        except OSError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # taken by somebody else a moment ago
-                raise
+        with suppress(FileExistsError):  # taken by somebody else a moment ago
+            return Experiment(into_place(temporary, store.root / store.free_name(wanted), wanted))
 
 
 def as_imported(status: Status) -> Status:

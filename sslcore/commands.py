@@ -17,7 +17,7 @@ from sslcore.cores import limit_threads
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import in_bytes
 from sslcore.naming import folder_name
-from sslcore.notation import axes_of, axes_words, option_words, pairs, printable, settings_of, settings_words
+from sslcore.notation import axes_of, launch_words, option_words, pairs, printable, settings_of
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
 
@@ -105,11 +105,7 @@ def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, A
         given = {**settings, **axes}
         settings = _made_absolute(flatten(own.base), given | own.axes) | settings
         axes = _made_absolute(own.axes, given) | axes
-    words = [*PROGRAM.split(), "launch", preset, *option_words("--name", name), *option_words("--title", title)]
-    words += ["--set", *settings_words(settings)] if settings else []
-    words += ["--vary", *axes_words(axes)] if axes else []
-    words += ["--engine", args.engine] if args.engine != "local" else []
-    return shlex.join(words)
+    return shlex.join([*PROGRAM.split(), *launch_words(preset, name, title, settings, axes, args.engine)])
 
 
 def _made_absolute(own: Mapping[str, Any], replaced: Collection[str]) -> dict[str, Any]:
@@ -184,9 +180,9 @@ def status(args: argparse.Namespace) -> int:
         out.print(
             f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
         )
-    for slot in launch.slots(store):
-        if slot.run_id:
-            out.print(f"{slot.label}: {slot.run_id}", soft_wrap=True)
+    for device, held_by in launch.slots(store).items():
+        if held_by:
+            out.print(f"{device.label}: {held_by}", soft_wrap=True)
     return 0
 
 

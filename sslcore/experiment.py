@@ -314,7 +314,7 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(path for path in named if not path.name.startswith("."))
 
 
-def _into_place(folder: Path, path: Path, taken: str) -> Path:
+def into_place(folder: Path, path: Path, taken: str) -> Path:
     """Rename a folder that is whole. Raises FileExistsError, with the words `taken`, where another has just got the name."""
     try:
         return folder.rename(path)
@@ -411,7 +411,7 @@ class Experiment:
             for name in configs:
                 if os.path.lexists(self.path / name):
                     raise FileExistsError(f"{self.name}/{name} is there already")
-                path = _into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already")
+                path = into_place(temporary / name, self.path / name, f"{self.name}/{name} is there already")
                 added.append(path)  # what is in place must be known
         except BaseException:
             for path in added:
@@ -518,7 +518,7 @@ class Store:
             fresh = {"created": time.time(), "archived": False, "pinned": [], "hidden": []}
             Experiment(temporary).write_spec(spec.model_copy(update=fresh))
             _make_runs(temporary, configs, engine)
-            _into_place(temporary, self.root / name, f"{name}: an experiment of this name exists in {self.root}")
+            into_place(temporary, self.root / name, f"{name}: an experiment of this name exists in {self.root}")
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

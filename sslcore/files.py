@@ -177,6 +177,17 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def appended(file: Path, start: int) -> bytes:
+    """What a file of lines holds from a byte on, without the line that is being written. Nothing where there is no file."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read()
+    except OSError:
+        return b""
+    return content[: content.rfind(b"\n") + 1]
+
+
 def logged_rows(content: bytes) -> list[dict[str, Any]]:
     """The JSON objects, one a line; lines that are none (the last one, after a crash), or of no step, are skipped."""
     rows = []

@@ -163,6 +163,16 @@ def option_words(flag: str, value: str) -> list[str]:
     return [f"{flag}={value}"] if value.startswith("-") else [flag, value]
 
 
+def launch_words(
+    preset: str, name: str, title: str, settings: Mapping[str, Any], axes: Mapping[str, list[Any]], engine: str
+) -> list[str]:
+    """What launches an experiment, after `python -m sslcore`."""
+    words = ["launch", preset, *option_words("--name", name), *option_words("--title", title)]
+    words += ["--set", *settings_words(settings)] if settings else []
+    words += ["--vary", *axes_words(axes)] if axes else []
+    return words + (["--engine", engine] if engine != "local" else [])
+
+
 def _scalar(value: Any) -> str:
     """A value as YAML writes it on one line: true, null, 0.06, text."""
     text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, allow_unicode=True, sort_keys=False)

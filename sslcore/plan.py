@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import GROUPS, ConfigError, RunConfig, check_names, first_problem, flatten, get, resolve
+from sslcore.config import GROUPS, ConfigError, RunConfig, check_names, first_problem, flatten, get, is_anothers, resolve
 from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
 from sslcore.idle import twins
 from sslcore.methods import METHODS
@@ -244,8 +244,7 @@ def axes_by_method(spec: Spec) -> list[dict[str, list[Any]]]:
     """The axes that the runs of each method have, in the order of the methods."""
     grids = []
     for method in spec.axes.get("method", [_method(spec, {})]):
-        others = [other for other in METHODS if other != method]
-        axes = {axis: values for axis, values in spec.axes.items() if axis.partition(".")[0] not in others}
+        axes = {axis: values for axis, values in spec.axes.items() if not is_anothers(axis, method)}
         grids.append({axis: [method] if axis == "method" else values for axis, values in axes.items()})
     return grids
 

@@ -1,6 +1,5 @@
 """Runs on a terminal: bars while they train, a table of results at the end."""
 
-import os
 import sys
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from sslcore.analysis.order import listed
 from sslcore.analysis.summary import by_seed, run_rows, warned
 from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
-from sslcore.files import logged_rows
+from sslcore.files import appended, logged_rows, stamp
 from sslcore.launch.slurm import heard
 from sslcore.notation import printable
 from sslcore.status import ACTIVE, Status
@@ -108,15 +107,10 @@ class Latest:
         self.numbers: dict[str, Any] = {}
 
     def __call__(self) -> dict[str, Any]:
-        try:
-            with self.file.open("rb") as file:
-                if (inode := os.fstat(file.fileno()).st_ino) != self.inode:  # the run began anew, or went on from a checkpoint
-                    self.inode, self.read, self.numbers = inode, 0, {}
-                file.seek(self.read)
-                content = file.read()
-        except OSError:
-            return {}
-        lines = content[: content.rfind(b"\n") + 1]
+        _, _, inode = stamp(self.file)
+        if inode != self.inode:  # the run began anew, or went on from a checkpoint
+            self.inode, self.read, self.numbers = inode, 0, {}
+        lines = appended(self.file, self.read)
         self.read += len(lines)
         for row in logged_rows(lines):
             self.numbers |= {name: value for name, value in row.items() if value is not None}

@@ -95,10 +95,10 @@ def test_counting_leaves_the_training_as_it_was(shapes, settings):
 
 def test_a_curve_is_read_at_its_last_value_within_the_budget():
     x, y = np.array([1.0, 2, 3, 4]), np.array([0.1, np.nan, 0.3, 0.4])
-    assert read(x, y, 3.9) == (0.3, 3.0)
-    assert read(x, y, 3.0) == (0.3, 3.0)  # at the budget itself: there the run ends that spent least
-    assert read(x, y, 2.0) == (0.1, 1.0)  # nothing was measured at 2
-    assert read(x, y, 99) == (0.4, 4.0)  # the end, not a guess beyond it
+    assert read(x, y, 3.9) == 0.3
+    assert read(x, y, 3.0) == 0.3  # at the budget itself: there the run ends that spent least
+    assert read(x, y, 2.0) == 0.1  # nothing was measured at 2
+    assert read(x, y, 99) == 0.4  # the end, not a guess beyond it
     assert read(x, y, 0.5) is None
 
 

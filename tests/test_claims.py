@@ -460,9 +460,9 @@ def test_methods_are_held_against_each_other_at_the_places_of_both_and_what_is_l
     found = made.curves("batch_size", ["moco", "byol"], "linear")
     assert all(list(one.curve) == [0, 1, 2] for one in found.values())
     rule = along.SensitivityOrder(rule="sensitivity_order", axis="batch_size", methods=["moco", "byol"])
-    (step,) = rule.steps(made)
+    (step,) = rule.find(made).steps
     assert step.difference.seeds == 3
-    assert rule.left_out(made) == ["BYOL's batch size 512", "MoCo's batch size 512"]
+    assert rule.find(made).left_out == ["BYOL's batch size 512", "MoCo's batch size 512"]
     verdict = judge(Claim(claim="c", source="s", parts=[rule.model_dump()]), made)
     assert "Left out, so that every seed has the same: BYOL's batch size 512; MoCo's batch size 512." in verdict.reasons
 

@@ -24,9 +24,7 @@ def label(cell: Cell) -> str:
 
 def colours(cells: Iterable[Cell]) -> dict[tuple, str]:
     """Each line's colour: its method's, or a tone of it where the method has several lines."""
-    lines = list(dict.fromkeys(cell.line for cell in cells))
-    of_method = {method: [line for line in lines if line[0] == method] for method, _ in lines}
-    return {line: style.shade(style.colour(line[0]), of_method[line[0]].index(line), len(of_method[line[0]])) for line in lines}
+    return style.tones({cell.line: cell.method for cell in cells})
 
 
 def against(

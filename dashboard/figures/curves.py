@@ -7,6 +7,7 @@ were looked at: those of one seed count as one. A figure is kept, and not to be 
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce, wraps
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import plotly.graph_objects as go
 
 from dashboard import words
 from dashboard.figures import style
+from dashboard.figures.measures import MEASURES
 from dashboard.tables import Curve
 from sslcore.methods import METHODS
 from sslcore.notation import series
@@ -43,13 +45,10 @@ METRICS = {  # column: (title, how to read it, what its axis shows)
         "a fixed sample of test images by their nearest training images, by cosine of h",
         "accuracy",
     ),
-    "effective_rank": ("Effective rank", "how many dimensions of normalised h are in use; 1 is collapse", "dimensions"),
-    "alignment": (
-        "Alignment",
-        "how far apart two views of an image are; 0 is perfect, and unrelated images are about 1 apart, as h is never negative",
-        "squared distance",
-    ),
-    "uniformity": ("Uniformity", "how evenly h fills the sphere; 0 is collapse, lower is more even", "log mean exp(−2d²)"),
+    **{
+        name: (MEASURES[name].title, MEASURES[name].how, MEASURES[name].unit)
+        for name in ("effective_rank", "alignment", "uniformity")
+    },
     "std": ("Spread", "of a coordinate of normalised h; 0 is collapse, 1 even", "std × √D"),
     "learning_rate": ("Learning rate", "as resolved, after scaling to the batch size", "learning rate"),
     "images_per_second": ("Speed", "images, not views; evaluation left out", "images / s"),
@@ -88,6 +87,22 @@ def kept(most: int) -> Callable[[Callable], Callable]:
         return latest
 
     return keeping
+
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # (steps, x, y) of a curve, (m,) each
+
+
+class Drawing(NamedTuple):
+    """How curves are drawn."""
+
+    y: str
+    x: str
+    smoothing: float
+    spread: bool  # the mean over seeds and its spread, in place of each run
+    unit: str  # of x, as its axis says
+    per_unit: float
+    points: int  # a curve, at most
+    crowd: bool  # too many curves for those behind a mean
 
 
 @kept(KEPT)
@@ -179,8 +194,8 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
     curves = [curve for _, _, group in groups for curve in group]
     unit, per_unit = _unit(curves, y, x)
     points = max(100, min(POINTS, ALL_POINTS // max(len(curves) * (2 if smoothing else 1), 1)))
-    choices = y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD
-    traces = [trace for label, tone, group in groups if group for trace in _of_label(group, label, tone, *choices)]
+    how = Drawing(y, x, smoothing, spread, unit, per_unit, points, len(curves) > CROWD)
+    traces = [trace for label, tone, group in groups if group for trace in _of_label(group, label, tone, how)]
     # From 0, so that a single place has a range; and whole steps where there are few.
     xaxis = {"title": {"text": unit}, "rangemode": "tozero"}
     if x == "step" and max((curve.logged.last("step") for curve in curves), default=0) < 8:
@@ -189,46 +204,35 @@ def _curves(curves: Sequence[Curve], y: str, x: str, smoothing: float, spread: b
 
 
 @kept(LABELS)
-def _of_label(
-    curves: Sequence[Curve],
-    label: str,
-    tone: str,
-    y: str,
-    x: str,
-    smoothing: float,
-    spread: bool,
-    unit: str,
-    per_unit: float,
-    points: int,
-    crowd: bool,
-) -> list[dict]:
+def _of_label(curves: Sequence[Curve], label: str, tone: str, how: Drawing) -> list[dict]:
     """The traces of the curves of one label; those behind a mean are a single one, and left out of a crowd."""
     method, n = curves[0].method, len({curve.seed for curve in curves})
     line = {"color": tone, "dash": style.dash(method)}
-    logged = [(steps, at / np.float32(per_unit), values) for steps, at, values in (curve.pairs(y, x) for curve in curves)]
-    smooth = [(steps, at, smoothed(values, smoothing)) for steps, at, values in logged]
+    logged = [
+        (steps, at / np.float32(how.per_unit), values) for steps, at, values in (curve.pairs(how.y, how.x) for curve in curves)
+    ]
+    smooth = [(steps, at, smoothed(values, how.smoothing)) for steps, at, values in logged]
     seeds = [f"{label}, seed {curve.seed}" for curve in curves]
     raw = {"line": {"color": style.faint(tone, 0.25), "width": 1}, "hoverinfo": "skip"}
-    if len(curves) > 1 and spread:
-        traces = [_line(logged, points, label, meta={"series": seeds}, **raw)] if smoothing else []
+    if len(curves) > 1 and how.spread:
+        traces = [_line(logged, how.points, label, meta={"series": seeds}, **raw)] if how.smoothing else []
         behind = {"line": {**line, "width": 1}, "opacity": min(0.3, 1.5 / n), "hoverinfo": "skip", "meta": {"series": seeds}}
-        traces += [] if crowd else [_line(smooth, points, label, **behind)]
+        traces += [] if how.crowd else [_line(smooth, how.points, label, **behind)]
         smooth = [_of_seed([one for name, one in zip(seeds, smooth) if name == seed]) for seed in dict.fromkeys(seeds)]
         if n > 1:
-            deviation = ".1%" if y == "knn" else ".3~g"
-            return traces + _spread(smooth, label, n, line, points, unit, deviation)
+            return traces + _spread(smooth, label, n, line, how)
     else:
-        traces = [_line([one], points, label, **raw) for one in logged] if smoothing else []
+        traces = [_line([one], how.points, label, **raw) for one in logged] if how.smoothing else []
     for seed, one in zip(seeds, smooth):
         traces.append(
             _line(
                 [one],
-                points,
+                how.points,
                 label,
                 name=seed,
                 line={**line, "width": 2 if len(smooth) == 1 else 1},
                 opacity=1.0,
-                hovertemplate=_hover(seed, unit),
+                hovertemplate=f"%{{y}}<br>{how.unit} %{{x:,.6~g}}<extra>{seed}</extra>",
             )
         )
     named = seeds[0] if n == 1 else f"{label}, N = {n}"
@@ -248,18 +252,11 @@ def _of_label(
 
 def _groups(curves: Sequence[Curve]) -> list[tuple[str, str, list[Curve]]]:
     """(label, colour, curves) of each label; labels of one method are tones of its colour."""
-    groups = []
-    for method in dict.fromkeys(curve.method for curve in curves):
-        parts: dict[str, list[Curve]] = {}
-        for curve in curves:
-            if curve.method == method:
-                parts.setdefault(curve.label, []).append(curve)
-        for k, (label, own) in enumerate(parts.items()):
-            groups.append((style.plain(label), style.shade(style.colour(method), k, len(parts)), own))
-    return groups
+    tones = style.tones({curve.label: curve.method for curve in curves})
+    return [(style.plain(label), tone, [curve for curve in curves if curve.label == label]) for label, tone in tones.items()]
 
 
-def _line(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], points: int, label: str, **more) -> dict:
+def _line(curves: Sequence[Arrays], points: int, label: str, **more) -> dict:
     """One trace of (steps, x, y) curves, with gaps between them; its `meta` may name them, for whoever downloads the numbers."""
     kept = [(x[places], y[places]) for _, x, y in curves for places in [thinned(y, points)]]
     gap = np.full(1, np.nan, np.float32)
@@ -276,22 +273,11 @@ def _line(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], points: i
     }
 
 
-def _hover(name: str, unit: str) -> str:
-    return f"%{{y}}<br>{unit} %{{x:,.6~g}}<extra>{name}</extra>"
-
-
-def _spread(
-    curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    label: str,
-    n: int,
-    line: dict,
-    points: int,
-    unit: str,
-    deviation: str,
-) -> list[dict]:
+def _spread(curves: Sequence[Arrays], label: str, n: int, line: dict, how: Drawing) -> list[dict]:
     """Mean and standard deviation over seeds, wherever at least two of them have logged a step."""
+    deviation = ".1%" if how.y == "knn" else ".3~g"
     x, mean, std, count = _over_seeds(curves)
-    places = thinned(mean, points) if len(mean) else [-1]
+    places = thinned(mean, how.points) if len(mean) else [-1]
     # A gap, where there is no mean: it keeps its place in the legend.
     x, mean, std, count = (np.append(column, np.nan)[places].astype(np.float32) for column in (x, mean, std, count))
     around, low_and_high = np.concatenate([x, x[::-1]]), np.concatenate([mean - std, (mean + std)[::-1]])
@@ -316,21 +302,21 @@ def _spread(
             "line": {**line, "width": 2.5},
             "name": f"{label}, N = {n}",
             "hovertemplate": (
-                f"%{{y}} ± %{{customdata[0]:{deviation}}} (%{{customdata[1]}} of {n} seeds)<br>{unit} %{{x:,.6~g}}"
+                f"%{{y}} ± %{{customdata[0]:{deviation}}} (%{{customdata[1]}} of {n} seeds)<br>{how.unit} %{{x:,.6~g}}"
                 f"<extra>{label}</extra>"
             ),
         },
     ]
 
 
-def _of_seed(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _of_seed(curves: Sequence[Arrays]) -> Arrays:
     """(steps, x, y), each (m,): the mean of the runs of one seed, at the steps that all of them have logged."""
     common = reduce(np.intersect1d, (steps for steps, _, _ in curves))
     x, y = (np.mean([curve[k][np.searchsorted(curve[0], common)] for curve in curves], axis=0) for k in (1, 2))
     return common, x, y
 
 
-def _over_seeds(curves: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, ...]:
+def _over_seeds(curves: Sequence[Arrays]) -> tuple[np.ndarray, ...]:
     """(x, mean, std, count), each (m,), of the steps that at least two curves have."""
     first = curves[0][0]
     if all(np.array_equal(steps, first) for steps, _, _ in curves):

@@ -36,13 +36,7 @@ def differences(rows: Sequence[Row], title: str, subtitle: str) -> go.Figure:
             "minallowed": -100,  # no accuracies differ by more
             "maxallowed": 100,
         },
-        yaxis={
-            "range": [len(rows) - 0.4, -0.6],
-            "tickvals": list(range(len(rows))),
-            "ticktext": [style.plain(row.name) for row in rows],
-            "showgrid": False,
-            "ticks": "",
-        },
+        yaxis=style.named_rows([row.name for row in rows], range=[len(rows) - 0.4, -0.6]),
         shapes=[
             {
                 "type": "line",

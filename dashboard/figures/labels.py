@@ -130,7 +130,7 @@ def heads(rows: Rows, results: Results) -> go.Figure:
         },
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         margin=style.ROOM,
-        yaxis=_label_axis(rows),
+        yaxis=style.named_rows(by_label(rows)),
         uirevision="heads",
     )
     _add_pairs(figure, rows, {run: part(result, "heads", "linear") for run, result in results.items()}, {})
@@ -169,7 +169,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         # As many numbers as lie side by side where long names leave a panel little: on end they reach into the panel below.
         ticks = {"tickformat": ".4~p", "nticks": 3, "tickangle": 0}
         figure.update_xaxes(showgrid=True, range=[max(0, low), min(1.02, high)], **ticks, **place)
-        figure.update_yaxes(**_label_axis(rows), **place)
+        figure.update_yaxes(**style.named_rows(by_label(rows)), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
     return _with_keys(figure)
@@ -227,17 +227,6 @@ def _with_keys(figure: go.Figure) -> go.Figure:
     for name, symbol in (("h, the encoder's output", "circle"), ("z, the head's", "circle-open")):
         figure.add_trace(style.key(name, symbol))
     return figure.update_traces(cliponaxis=False)
-
-
-def _label_axis(rows: Rows) -> dict[str, Any]:
-    names = list(by_label(rows))
-    return {
-        "range": [len(names) - 0.5, -0.5],
-        "tickvals": list(range(len(names))),
-        "ticktext": [style.plain(name) for name in names],
-        "showgrid": False,
-        "ticks": "",
-    }
 
 
 def by_tuning(rows: Rows, results: Results, name: str) -> Rows:

@@ -51,18 +51,11 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     seeds, which then appear as small dots.
     """
     groups = by_label(rows)
-    names = list(groups)
     figure = style.figure(
         title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         margin=style.ROOM,
-        yaxis={
-            "autorange": "reversed",
-            "tickvals": list(range(len(names))),
-            "ticktext": [style.plain(name) for name in names],
-            "showgrid": False,
-            "ticks": "",
-        },
+        yaxis=style.named_rows(groups, range=None, autorange="reversed"),
         uirevision="accuracy",
     )
     for column, name in BASELINES.items():
@@ -211,9 +204,7 @@ def which_classes(rows: Sequence[Mapping[str, Any]], n: int) -> str:
 
 def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
     """A label's colour: its method's, or a tone of it where the method has several labels."""
-    method = next(row["method"] for row in rows if row["label"] == label)
-    of_method = list(dict.fromkeys(row["label"] for row in rows if row["method"] == method))
-    return style.shade(style.colour(method), of_method.index(label), len(of_method))
+    return style.tones({row["label"]: row["method"] for row in rows})[label]
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> go.Figure:

@@ -1,7 +1,8 @@
 """How Triptych's figures look: one colour and one dash a method, the same everywhere, in light and dark."""
 
 import html
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -63,6 +64,14 @@ def shade(colour: str, k: int, n: int) -> str:
     return "#" + "".join(f"{round(part + (200 - part) * pale):02x}" for part in parts)
 
 
+def tones(methods: Mapping[Any, str]) -> dict[Any, str]:
+    """Name -> its method's colour, or a tone of it where the method has several names; a method after the other."""
+    alike: dict[str, list[Any]] = {}
+    for name, method in methods.items():
+        alike.setdefault(method, []).append(name)
+    return {name: shade(colour(method), k, len(names)) for method, names in alike.items() for k, name in enumerate(names)}
+
+
 def faint(colour: str, opacity: float) -> str:
     """A colour as rgba, for bands and for raw values behind smooth ones."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
@@ -85,6 +94,14 @@ _AXIS = {
 # a single value.
 SHARE = {"tickformat": ".4~p", "minallowed": 0, "maxallowed": 1}
 ROOM = {"r": 22}  # pixels right of such an x axis: half of its 100%, which plotly leaves out where it does not fit
+
+
+def named_rows(names: Iterable[str], **more: Any) -> dict[str, Any]:
+    """A y axis with a name a row, the first at 0 and on top."""
+    names = [plain(name) for name in names]
+    places = {"range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": names}
+    return {**places, "showgrid": False, "ticks": "", **more}
+
 
 # Explicit, because importing Streamlit changes plotly's default template.
 TEMPLATE = go.layout.Template(

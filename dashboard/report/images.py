@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from dashboard import embeddings, tables
-from sslcore.analysis.images import data_sets
+from dashboard import tables
+from dashboard.sheets import sheet
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Run
 
@@ -37,30 +37,19 @@ def views(runs: Sequence[Run]) -> tuple[str, str] | None:
 
 
 def sheets(runs: Sequence[Run]) -> list[Sheet]:
-    """The sample sheets of the runs' data sets, where their tiles can be told by the sample of a run."""
-    found: dict[str, Sheet] = {}
-    sets = data_sets(runs)
-    for run in runs:
-        dataset, file = run.config.dataset, run.experiment.sample_sheet(run.config.dataset)
-        samples = {
-            (sets[other], other.config.evaluate.sample)
-            for other in runs
-            if other.experiment.sample_sheet(other.config.dataset) == file
-        }
-        if dataset in found or len(samples) > 1:  # the sheet is of one of them, and it is not known of which
-            continue
-        with suppress(ValueError, OSError, ZeroDivisionError):
-            indices = sorted(embeddings.read(run).index.tolist())
-            with Image.open(file, formats=["WEBP"]) as image:
-                side = image.width // SHEET_COLUMNS
-                if -(-len(indices) // SHEET_COLUMNS) == image.height // side:  # else it is of another sample
-                    found[dataset] = Sheet(dataset, _address(_small(file, image, side)), json.dumps(indices))
-    return list(found.values())
+    """The sample sheets of the runs' data sets, where their tiles can be told."""
+    found = []
+    for dataset, experiment in {run.config.dataset: run.experiment for run in runs}.items():
+        with suppress(ValueError, OSError):
+            image, places = sheet(experiment, dataset)
+            small = _small(experiment.sample_sheet(dataset), image)
+            found.append(Sheet(dataset, _address(small), json.dumps(list(places))))
+    return found
 
 
-def _small(file: Path, image: Image.Image, side: int) -> bytes:
+def _small(file: Path, image: Image.Image) -> bytes:
     """The sheet as it is; with smaller tiles where it is larger than MAX_SHEET."""
-    content = file.read_bytes()
+    content, side = file.read_bytes(), image.width // SHEET_COLUMNS
     while len(content) > MAX_SHEET and side > 8:
         side = side * 3 // 4
         rows = image.height * SHEET_COLUMNS // image.width

@@ -8,12 +8,12 @@ from dashboard import access, change, details, link, menu, metrics, share, study
 from dashboard.draft import Draft, Start
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
+from dashboard.sections.new.runs import launch
 from sslcore import datasets, plan
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import by_seed, kind, untrained, vote
 from sslcore.experiment import Experiment, Run, Spec, Store
-from sslcore.launch import NotStarted
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
 from sslcore.notation import series
@@ -75,12 +75,7 @@ def start_first_comparison() -> None:
     planned = plan.plan(spec)
     if planned.problems:
         raise ValueError("; ".join(planned.problems.values()))
-    name = store.free_name(FIRST)
-    try:
-        change.launch(store, name, spec.model_copy(update={"command": draft.command(None, name)}), planned.configs)
-    except NotStarted as error:
-        st.session_state["watch_refused"] = str(error)
-    link.go("watch", experiment=name)
+    launch(store, store.free_name(FIRST), draft, planned)
 
 
 if not experiments:
@@ -147,7 +142,6 @@ def methods(spec: Spec) -> list[str]:
 
 def find() -> list[str]:
     """The names of the experiments that suit what the reader looks for."""
-    found = dict(experiments)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
             "Search", type="search", placeholder="title, question, tag, folder", key="experiments_text", bind="query-params"
@@ -158,18 +152,17 @@ def find() -> list[str]:
         about = st.multiselect(
             "Method", list(METHODS), format_func=style.title, key="experiments_methods", bind="query-params", placeholder="any"
         )
-    for word in (text or "").lower().split():
-        found = {
-            name: (e, spec)
-            for name, (e, spec) in found.items()
-            if word in " ".join([name, spec.title, spec.question, *spec.tags]).lower()
-        }
-    found = {
-        name: (e, spec) for name, (e, spec) in found.items() if set(wanted) <= set(spec.tags) and set(about) <= set(methods(spec))
-    }
-    if states:
-        found = {name: (e, spec) for name, (e, spec) in found.items() if any(run.status().state in states for run in e.runs())}
-    return list(found)
+
+    def suits(experiment: Experiment, spec: Spec) -> bool:
+        said = " ".join([experiment.name, spec.title, spec.question, *spec.tags]).lower()
+        return (
+            all(word in said for word in (text or "").lower().split())
+            and set(wanted) <= set(spec.tags)
+            and set(about) <= set(methods(spec))
+            and (not states or any(run.status().state in states for run in experiment.runs()))
+        )
+
+    return [name for name, found in experiments.items() if suits(*found)]
 
 
 names = find() if len(experiments) > MANY else list(experiments)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from dashboard import access, change, link, questions, shell, tables, unprobed, words
+from dashboard import access, change, forms, link, questions, shell, tables, unprobed, words
 from dashboard.figures import labels, probe, style
 from dashboard.figures.measures import unlike_samples, unlike_times, unlike_votes
 from dashboard.plot import plot
@@ -213,7 +213,6 @@ else:
 
 # A process of its own measures it; this page follows what that says
 
-OWN = "own images"
 TICK = 2  # seconds
 
 
@@ -258,38 +257,29 @@ elif weights:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         dataset = st.selectbox(
             "Data set",
-            [*datasets.NAMES, OWN],
+            [*datasets.NAMES, forms.OWN],
             key="probe_dataset",
             persist_state="session",  # while a probing goes on the field is away
-            format_func=lambda name: name if name == OWN else f"{name}: {datasets.NAMES[name]}",
+            format_func=lambda name: name if name == forms.OWN else f"{name}: {datasets.NAMES[name]}",
             width=640,
         )
-        if dataset == OWN:
-            dataset = st.text_input(
-                "Path",
-                key="probe_path",
-                persist_state="session",
-                placeholder="/home/me/images",
-                width=300,
-                help=(
-                    "On the machine where this dashboard runs: a folder with a folder of images for each "
-                    "class, or an .npz file with x_train, y_train, x_test, y_test."
-                ),
-            )
+        if dataset == forms.OWN:
+            kinds = "a folder with a folder of images for each class"
+            dataset = forms.path(kinds, key="probe_path", persist_state="session", width=300)
         st.button(
             "Probe on it",
             icon=":material/play_arrow:",
             key="probe_transfer",
             on_click=begin,
-            args=((dataset or "").strip(),),
-            **access.lock(disabled=not (dataset or "").strip()),
+            args=(dataset,),
+            **access.lock(disabled=not dataset),
         )
     st.caption(
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
 if weights:
-    to = (dataset or "").strip() or "PATH"
-    st.caption(words.plain(f"In a shell: {shell.line(experiment.store, 'transfer', experiment.name, '--to', to)}"))
+    again = shell.line(experiment.store, "transfer", experiment.name, "--to", dataset or "PATH")
+    st.caption(words.plain(f"In a shell: {again}"))
 else:
     st.caption(words.plain(f"Not to be probed here: {transfer.NO_WEIGHTS}."))

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, menu, metrics, shell, tables, trash, words
+from dashboard import access, change, cluster, link, machine, menu, metrics, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
@@ -26,12 +26,7 @@ experiment = link.heading("Watch")
 spec = experiment.spec()
 runs = {run.name: run for run in link.own_runs(experiment)}
 if not runs:
-    st.info(
-        "All its runs are hidden; the switch above shows them." if experiment.runs() else "This experiment has no runs.",
-        icon=":material/info:",
-    )
-    link.page_link("new", "Start an experiment")
-    st.stop()
+    link.end_without_runs(experiment)
 
 
 def statuses() -> dict[str, Status]:
@@ -138,11 +133,6 @@ def resumed(run: Run) -> str:
     return barred(run) or ("Resume goes on from the last checkpoint." if run.has_checkpoint() else anew)
 
 
-def damaged(file: str, says: str, *command: str) -> None:
-    again = f"In a shell, {shell.line(store, *command)} {says}."
-    st.warning(words.plain(f"{file} cannot be read. {again}"), icon=":material/draft:")
-
-
 def row(run: Run, status: Status) -> None:
     word, icon, colour = words.STATES[status.state]
     if status.state == "queued" and status.requeues:
@@ -170,11 +160,11 @@ def row(run: Run, status: Status) -> None:
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
         elif status.state == "finished" and not run.results():
-            damaged("results.json", "makes it again", "evaluate", run.id)
+            link.say_damaged("results.json cannot be read", "makes it again", "evaluate", run.id)
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
         if not run.readable_config:
-            damaged("config.json", "writes it anew", "complete", experiment.name)
+            link.say_damaged("config.json cannot be read", "writes it anew", "complete", experiment.name)
 
 
 @st.fragment(run_every=tick)

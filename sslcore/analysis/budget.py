@@ -5,7 +5,6 @@ at one common budget: that of the cheapest run, beyond which its curve would hav
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,26 +22,16 @@ PROTOCOL = (
 FLOPS = "floating-point operations of the forward and backward passes, counted once a run"
 
 
-class Reading(NamedTuple):
-    """What a run had reached, and where on the budget's axis that was logged."""
-
-    value: float
-    at: float
-
-
 def common(spent: Iterable[np.ndarray]) -> float | None:
     """The largest budget that every run reached: the least of the runs' last values. None where a run logged nothing."""
     ends = [float(np.nanmax(x)) if np.isfinite(x).any() else None for x in spent]
     return min(ends) if ends and None not in ends else None
 
 
-def read(x: np.ndarray, y: np.ndarray, budget: float) -> Reading | None:
+def read(x: np.ndarray, y: np.ndarray, budget: float) -> float | None:
     """The last y that was logged at or before x = budget; None where there is none. x (n,) never falls; NaN is no value."""
     logged = np.isfinite(x) & np.isfinite(y) & (x <= budget)
-    if not logged.any():
-        return None
-    last = np.flatnonzero(logged)[-1]
-    return Reading(float(y[last]), float(x[last]))
+    return float(y[logged][-1]) if logged.any() else None
 
 
 def pareto(cost: np.ndarray, worth: np.ndarray) -> np.ndarray:

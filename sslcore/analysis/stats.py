@@ -67,7 +67,7 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     mean, std = float(values.mean()), float(values.std(ddof=1))
     if std < NO_SPREAD:  # as of two seeds and few test images that is no rare chance, it tells nothing of a third
         return Aggregate(mean, std, None, None, n)
-    half = half_width(std, n)
+    half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
 
 
@@ -83,11 +83,6 @@ def means_by_seed(values: Iterable[tuple[Any, float | None]]) -> dict[Any, float
 def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
     """`means_by_seed` without the seeds."""
     return list(means_by_seed(values).values())
-
-
-def half_width(std: float, n: int) -> float:
-    """Of the t interval of a mean over n values."""
-    return float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
 
 
 # -- The difference of two ------------------------------------------------------------
@@ -122,16 +117,14 @@ def over_seeds(differences: Sequence[float], most: float = math.inf) -> Differen
     Of differences that are all the same the spread is not known (with two seeds and few test images that is no rare
     chance); then, as with a single one, nothing is tested.
     """
-    values = np.array(differences, float)
-    mean, n = float(values.mean()), len(values)
-    std = float(values.std(ddof=1)) if n > 1 else None
-    if std is None or std < NO_SPREAD:
+    made = aggregate(differences, -most, most)
+    n = made.n
+    if made.low is None:
         seeds = "both" if n == 2 else f"all {n}"
         why = "one seed" if n == 1 else f"the difference is the same in {seeds} seeds, so that its spread is not known"
-        return Difference(mean, None, None, None, "none", n, std, why=why)
-    half = half_width(std, n)
-    p = 2 * float(stdtr(n - 1, -abs(mean) / (std / math.sqrt(n))))
-    return Difference(mean, max(mean - half, -most), min(mean + half, most), p, "seeds", n, std)
+        return Difference(made.mean, None, None, None, "none", n, made.std, why=why)
+    p = 2 * float(stdtr(n - 1, -abs(made.mean) / (made.std / math.sqrt(n))))
+    return Difference(made.mean, made.low, made.high, p, "seeds", n, made.std)
 
 
 def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:

@@ -17,6 +17,7 @@ import numpy as np
 
 from sslcore.datasets import rule
 from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split, untrained
+from sslcore.files import stamp
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
@@ -49,7 +50,7 @@ def defaults(path: str) -> dict[str, Any]:
 def fingerprint(path: str) -> object:
     """Names, sizes and times of all files."""
     found = source(path)
-    return [(str(file), *_stat(file)) for file in found.images], found.train
+    return [(str(file), *stamp(file)[1::-1]) for file in found.images], found.train
 
 
 def source(path: str, report: Report | None = None) -> Source:
@@ -191,11 +192,3 @@ def _is_image(entry: os.DirEntry) -> bool:
 def _identity(folder: str | Path) -> tuple[int, int]:
     stat = os.stat(folder)
     return stat.st_dev, stat.st_ino
-
-
-def _stat(file: Path) -> tuple[int, int]:
-    try:
-        stat = file.stat()
-        return stat.st_size, stat.st_mtime_ns
-    except OSError:
-        return -1, -1

@@ -19,28 +19,15 @@ from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import write_json
-from sslcore.launch import agent
+from sslcore.launch.agent import alive as agent_alive
 from sslcore.launch.process import detached, python_path
-from sslcore.launch.slots import CPU, HOST, devices_for, folder, gpus
+from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus
 from sslcore.launch.slurm import client, jobs, script
 from sslcore.locks import take, taken
 from sslcore.status import OF_A_PROCESS, RESUMABLE, Status
 
 START_SECONDS = 20.0
 ENGINES = {"local": "this machine", "slurm": "Slurm"}
-
-
-class Slot(NamedTuple):
-    """A place where one run at a time is trained."""
-
-    name: str  # "cpu", "gpu0", ...
-    label: str
-    run_id: str | None  # the run that holds it, or the experiment whose encoders are probed on it
-
-
-def agent_alive(store: Store) -> bool:
-    """Whether this machine's agent of the store is at work."""
-    return agent.alive(store)
 
 
 class NoAgent(RuntimeError):
@@ -56,7 +43,7 @@ def start(store: Store) -> None:
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    if agent.alive(store) and (ours or home.stat().st_uid == 0):  # root's may write to what is anybody's, another user's may not
+    if agent_alive(store) and (ours or home.stat().st_uid == 0):  # root's may write to what is anybody's, another user's may not
         return
     if not ours:
         raise NoAgent(
@@ -65,7 +52,7 @@ def start(store: Store) -> None:
         )
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
-        if agent.alive(store):
+        if agent_alive(store):
             return
         if time.monotonic() > deadline:
             raise NoAgent(
@@ -73,13 +60,13 @@ def start(store: Store) -> None:
             )
         time.sleep(0.02)
     with open(lock, encoding="utf-8"):
-        if agent.alive(store):
+        if agent_alive(store):
             return
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:
             process = detached(command, log, env={**os.environ, "PYTHONPATH": python_path()})
         deadline = time.monotonic() + START_SECONDS
-        while not agent.alive(store):
+        while not agent_alive(store):
             if process.returncode is not None or time.monotonic() > deadline:
                 raise NoAgent(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
             time.sleep(0.02)
@@ -307,6 +294,6 @@ def engine_of(experiment: Experiment) -> str:
     return "slurm" if any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()) else "local"
 
 
-def slots(store: Store) -> list[Slot]:
-    """What this machine can train on, and what holds it now."""
-    return [Slot(device.name, device.label, taken(device.lock_file(store))) for device in (*gpus(), CPU)]
+def slots(store: Store) -> dict[Device, str | None]:
+    """What this machine can train on -> the run that holds it now, or the experiment whose encoders are probed on it."""
+    return {device: taken(device.lock_file(store)) for device in (*gpus(), CPU)}

@@ -79,9 +79,9 @@ def _columns(asked: Asked, finished: Mapping[str, Run], reading: str, share: flo
         if least is None:
             continue
         reached = {
-            run: one.value
+            run: value
             for run, curve in logged.items()
-            if (one := budget.read(curve[column].astype(float), curve[reading].astype(float), share * least))
+            if (value := budget.read(curve[column].astype(float), curve[reading].astype(float), share * least)) is not None
         }
         columns[f"{called.capitalize()}: {_amount(column, share * least)}"] = {
             label: stats.aggregate(stats.of_each_seed((row["seed"], reached.get(row["run"])) for row in rows))

@@ -148,7 +148,11 @@ def offer_launch(form: Form, planned: plan.Plan, store: Store) -> None:
         action.text("Press Keep first: jobs are asked for by the settings that were kept last, not by those shown above.")
         return
     if wanted:
-        _launch(form, planned, store, engine)
+        try:
+            launch(store, store.free_name(form.title), form.draft, planned, engine)
+        except (OSError, ValueError, RuntimeError) as error:
+            st.error(f"The experiment could not be started: {words.plain(str(error))}")
+            st.stop()
     place = "this machine" if engine == "local" else "the cluster"
     action.caption(f"They wait in a queue and start as soon as {place} has room. You can close the browser meanwhile.")
     with st.expander("The same from the shell", icon=":material/terminal:"):
@@ -163,15 +167,11 @@ def _problems(form: Form) -> list[str]:
     return [f"- {names.get(name, name.capitalize())}: {words.plain(what)}" for name, what in form.problems.items()]
 
 
-def _launch(form: Form, planned: plan.Plan, store: Store, engine: str) -> None:
-    """Ends the page: by going to Watch, or by saying why nothing could be started."""
-    name = store.free_name(form.title)
-    spec = form.draft.spec().model_copy(update={"command": form.draft.command(None, name, engine)})
+def launch(store: Store, name: str, asked: draft.Draft, planned: plan.Plan, engine: str = "local") -> None:
+    """Ends the page by going to Watch. Raises as change.launch does, where nothing could be started."""
+    spec = asked.spec().model_copy(update={"command": asked.command(None, name, engine)})
     try:
         change.launch(store, name, spec, planned.configs, engine)
     except NotStarted as error:
         st.session_state["watch_refused"] = str(error)
-    except (OSError, ValueError, RuntimeError) as error:
-        st.error(f"The experiment could not be started: {words.plain(str(error))}")
-        st.stop()
     link.go("watch", experiment=name)

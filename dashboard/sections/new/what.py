@@ -1,7 +1,5 @@
 """The question, the images, the methods and how often each is repeated."""
 
-from urllib.parse import unquote
-
 import streamlit as st
 
 from dashboard import details, draft, forms, words
@@ -9,8 +7,6 @@ from dashboard.sections.new.form import Form
 from sslcore import datasets
 from sslcore.config import ConfigError, flatten, resolve
 from sslcore.methods import METHODS
-
-OWN = "own images"  # stands in the list of data sets for a path
 
 
 def ask(form: Form) -> None:
@@ -40,9 +36,9 @@ def _question(form: Form) -> None:
 
 def _images(form: Form) -> None:
     usual = form.start.dataset
-    forms.follow("new_dataset", usual if usual in datasets.NAMES else OWN, form.images_from)
-    dataset = st.selectbox("Data set", [OWN, *datasets.NAMES], index=None, key="new_dataset", bind="query-params") or usual
-    if dataset == OWN:
+    forms.follow("new_dataset", usual if usual in datasets.NAMES else forms.OWN, form.images_from)
+    dataset = st.selectbox("Data set", [forms.OWN, *datasets.NAMES], index=None, key="new_dataset", bind="query-params") or usual
+    if dataset == forms.OWN:
         dataset = _path(form)
     form.boxes["dataset"] = st.container()
     if not dataset:
@@ -63,19 +59,8 @@ def _images(form: Form) -> None:
 
 def _path(form: Form) -> str:
     forms.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.images_from)
-    path = st.text_input(
-        "Path",
-        key="new_path",
-        bind="query-params",
-        placeholder="/home/me/images",
-        help="On the machine where this dashboard runs: a folder with a folder of images for each class (with or without "
-        "train/ and test/ above them), a folder of images without labels, or an .npz file with x_train, y_train, x_test, "
-        "y_test.",
-    )
-    path = (path or "").strip()
-    if path.startswith("file://"):  # as file managers copy it
-        path = unquote(path.removeprefix("file://"))
-    return datasets.canonical(path) if path else ""
+    kinds = "a folder with a folder of images for each class (with or without train/ and test/ above them), a folder of images"
+    return forms.path(f"{kinds} without labels", key="new_path", bind="query-params")
 
 
 def _methods(form: Form) -> None:

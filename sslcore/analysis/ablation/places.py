@@ -14,7 +14,7 @@ from typing import Any
 
 from sslcore import datasets
 from sslcore.analysis.ablation.entry import Entry, by_method
-from sslcore.config import OPTIONS, RunConfig, get, resolve, varying_in
+from sslcore.config import OPTIONS, RunConfig, get, is_anothers, resolve, varying_in
 from sslcore.methods import METHODS
 
 NEGATIVES = "negatives"
@@ -85,8 +85,7 @@ def place(entry: Entry, axis: str, usual: Mapping[str, Any]) -> Any:
     if axis == "threads":
         return config.threads or "one for each core"
     if axis in OPTIONS:
-        owner = axis.partition(".")[0]
-        return settings[axis] if owner not in METHODS or owner == method else None
+        return None if is_anothers(axis, method) else settings[axis]
     if f"{method}.{axis}" in OPTIONS:
         return settings[f"{method}.{axis}"]
     within = [option for option in OPTIONS if option.startswith(f"{axis}.")]

@@ -135,9 +135,10 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     left_out: dict[str, None] = {}
     for part in claim.parts:
         try:
-            steps += part.steps(evidence)
-            averaged |= dict.fromkeys(part.averaged(evidence))
-            left_out |= dict.fromkeys(part.left_out(evidence))
+            found = part.find(evidence)
+            steps += found.steps
+            averaged |= dict.fromkeys(found.averaged)
+            left_out |= dict.fromkeys(found.left_out)
         except Lacking as lack:
             steps += lack.steps
             lacks.append(str(lack))

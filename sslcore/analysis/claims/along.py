@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from sslcore.analysis import ablation
 from sslcore.analysis.claims.evidence import AUGMENTATIONS, Along, Curve, Evidence, place, unequal
-from sslcore.analysis.claims.rule import Method, Rule, title
+from sslcore.analysis.claims.rule import Found, Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
 from sslcore.config import GROUPS, OPTIONS
@@ -49,9 +49,9 @@ class AlongAxis(Rule):
         named = [getattr(self, name, None) for name in ("methods", "method", "than")]
         return {method for name in named if name for method in ([name] if isinstance(name, str) else name)}
 
-    def curves(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Curve]:
+    def curves(self, found: Mapping[str, Along]) -> dict[str, Curve]:
         """Of each method, over the places that all have, and on the images that all have. Raises Lacking."""
-        found, whose = self.along(evidence, methods), series([title(method) for method in methods])
+        whose = series([title(method) for method in found])
         curves = {method: along.curve for method, along in found.items()}
         if absent := [title(method) for method, curve in curves.items() if not curve]:
             raise Lacking(f"no probed runs of {series(absent)} along {self.words}")
@@ -71,37 +71,29 @@ class AlongAxis(Rule):
             for method, curve in curves.items()
         }
 
-    def together(self, evidence: Evidence) -> list[list[str]]:
-        """The methods that are held against each other, or each alone."""
-        return [sorted(self.about)]
-
     def along(self, evidence: Evidence, methods: Collection[str]) -> dict[str, Along]:
         """What of each method is looked at."""
         return evidence.curves(self.axis, methods, self.measure, self.needed, self.values)
 
-    def averaged(self, evidence: Evidence) -> list[str]:
+    def told(self, steps: list[Step], *looked: Mapping[str, Along]) -> Found:
+        """The steps, with what is to be told of all that was looked at. `looked`: methods held together, or each alone."""
         over: dict[tuple[str, str], list[str]] = {}  # (method, over what its numbers are means) -> beside whom
-        for methods in self.together(evidence):
-            for method, one in self.along(evidence, methods).items():
+        left_out: dict[str, None] = {}
+        for methods in looked:
+            for method, one in sorted(methods.items()):
                 over.setdefault((method, one.over), []).extend(title(other) for other in methods if other != method)
+                places, seeds, lines = one.left_out
+                said = [f"{self.words} {series([str(place) for place in places])}"] if places else []
+                said += [f"{'seed' if len(seeds) == 1 else 'seeds'} {series([str(seed) for seed in seeds])}"] if seeds else []
+                said += [f"{lines} {'setting' if lines == 1 else 'settings'}"] if lines else []
+                left_out |= {f"{title(method)}'s {series(said)}": None} if said else {}
         times = Counter(method for method, _ in over)
         whose: dict[str, list[str]] = {}
         for (method, mean), others in over.items():
             beside = f" (beside {series(others)})" if times[method] > 1 else ""
             whose.setdefault(mean, []).append(title(method) + beside)
-        return [f"those of {', '.join(names)} along {self.words} over {mean}" for mean, names in whose.items() if mean]
-
-    def left_out(self, evidence: Evidence) -> list[str]:
-        found: dict[str, None] = {}
-        for methods in self.together(evidence):
-            for method, one in self.along(evidence, methods).items():
-                places, seeds, lines = one.left_out
-                said = [f"{self.words} {series([str(place) for place in places])}"] if places else []
-                said += [f"{'seed' if len(seeds) == 1 else 'seeds'} {series([str(seed) for seed in seeds])}"] if seeds else []
-                said += [f"{lines} {'setting' if lines == 1 else 'settings'}"] if lines else []
-                if said:
-                    found[f"{title(method)}'s {series(said)}"] = None
-        return list(found)
+        averaged = [f"those of {', '.join(names)} along {self.words} over {mean}" for mean, names in whose.items() if mean]
+        return Found(steps, averaged, list(left_out))
 
     def numbers(self, curve: Curve) -> list[float]:
         """The curve's places. Raises Lacking where they are no numbers."""
@@ -147,10 +139,10 @@ class SensitivityOrder(AlongAxis):
     def needed(self) -> list[Place]:
         return [*([] if self.start is None else [self.start]), *self.at]
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        curves, found = self.curves(evidence, self.methods), self.along(evidence, self.methods)
-        drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
-        return [
+    def find(self, evidence: Evidence) -> Found:
+        found = self.along(evidence, self.methods)
+        drops = {method: drop(curve, self.start, self.at) for method, curve in self.curves(found).items()}
+        steps = [
             step_of(
                 f"{title(a)} loses more than {title(b)} "
                 f"{'without some augmentations' if self.axis == AUGMENTATIONS else f'as the {self.words} falls'}",
@@ -159,6 +151,7 @@ class SensitivityOrder(AlongAxis):
             )
             for a, b in zip(self.methods, self.methods[1:])
         ]
+        return self.told(steps, found)
 
 
 def drop(curve: Curve, start: Any = None, at: Sequence[Any] = ()) -> dict[int, float]:
@@ -175,25 +168,17 @@ class GainMore(AlongAxis):
     methods: list[Method] = Field(min_length=1)
     than: Method
 
-    def together(self, evidence: Evidence) -> list[list[str]]:
-        return [[method, self.than] for method in self.methods]
-
-    def steps(self, evidence: Evidence) -> list[Step]:
-        found, larger = [], f"{'more' if self.axis == ablation.NEGATIVES else 'a larger'} {self.words}"
-        for method in self.methods:
-            curves = self.curves(evidence, [method, self.than])
+    def find(self, evidence: Evidence) -> Found:
+        steps, looked = [], [self.along(evidence, [method, self.than]) for method in self.methods]
+        larger = f"{'more' if self.axis == ablation.NEGATIVES else 'a larger'} {self.words}"
+        for method, found in zip(self.methods, looked):
             gains = {
                 name: {seed: list(of.values())[-1] - next(iter(of.values())) for seed, of in curve.items()}
-                for name, curve in curves.items()
+                for name, curve in self.curves(found).items()
             }
-            found.append(
-                step_of(
-                    f"{title(method)} gains more than {title(self.than)} from {larger}",
-                    _less(gains[method], gains[self.than]),
-                    unequal=unequal(self.axis, self.along(evidence, [method, self.than]).values()),
-                )
-            )
-        return found
+            says = f"{title(method)} gains more than {title(self.than)} from {larger}"
+            steps.append(step_of(says, _less(gains[method], gains[self.than]), unequal=unequal(self.axis, found.values())))
+        return self.told(steps, *looked)
 
 
 class GainThenSaturates(AlongAxis):
@@ -203,8 +188,9 @@ class GainThenSaturates(AlongAxis):
     method: Method
     values: int = Field(3, ge=3)
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        curve = self.curves(evidence, [self.method])[self.method]
+    def find(self, evidence: Evidence) -> Found:
+        found = self.along(evidence, [self.method])
+        curve = self.curves(found)[self.method]
         places = self.numbers(curve)
         if min(places) <= 0:
             raise Lacking(f"the values of {self.words} are not all positive, so they have no doublings")
@@ -224,7 +210,7 @@ class GainThenSaturates(AlongAxis):
                 f"where that interval lies below {100 * SATURATED:g} point",
                 steps,
             )
-        return steps
+        return self.told(steps, found)
 
 
 class InteriorBest(AlongAxis):
@@ -234,17 +220,19 @@ class InteriorBest(AlongAxis):
     method: Method
     values: int = Field(3, ge=3)
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        curve = self.curves(evidence, [self.method])[self.method]
+    def find(self, evidence: Evidence) -> Found:
+        found = self.along(evidence, [self.method])
+        curve = self.curves(found)[self.method]
         places = self.numbers(curve)
         inside = best_by_others(curve, places[1:-1])
-        return [
+        steps = [
             step_of(
                 f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}",
                 {seed: inside[seed] - of[end] for seed, of in curve.items()},
             )
             for end in (places[0], places[-1])
         ]
+        return self.told(steps, found)
 
 
 class SlowAhead(AlongAxis):
@@ -255,8 +243,9 @@ class SlowAhead(AlongAxis):
     method: Method
     values: int = Field(3, ge=2)
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        curve = self.curves(evidence, [self.method])[self.method]
+    def find(self, evidence: Evidence) -> Found:
+        found = self.along(evidence, [self.method])
+        curve = self.curves(found)[self.method]
         moving = [at for at in self.numbers(curve) if at < 1]
         if len(moving) < self.values:
             raise Lacking(f"{len(moving)} momenta below 1 for {title(self.method)}, of the {self.values} that this needs")
@@ -266,7 +255,7 @@ class SlowAhead(AlongAxis):
             f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one "
             f"({', '.join(map('{:g}'.format, fast))})"
         )
-        return [step_of(says, _less(best_by_others(curve, slow), best_by_others(curve, fast)))]
+        return self.told([step_of(says, _less(best_by_others(curve, slow), best_by_others(curve, fast)))], found)
 
 
 class Share(AlongAxis):
@@ -281,15 +270,15 @@ class Share(AlongAxis):
     def needed(self) -> list[Place]:
         return self.at
 
-    def kept(self, evidence: Evidence) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
+    def kept(self, evidence: Evidence, found: Mapping[str, Along]) -> dict[Any, tuple[dict[int, float], dict[int, float]]]:
         """Place -> by seed: the gain over the untrained encoder there, and what lies above `share` of the best one."""
         reached = evidence.curve(self.axis, self.method, self.measure)
-        known = self.along(evidence, [self.method])[self.method].curve
+        known = found[self.method].curve
         if unknown := [str(at) for at in _places(reached) if at not in _places(known)]:
             raise Lacking(
                 f"{title(self.method)} lacks runs at {self.words} {', '.join(unknown)} with the untrained encoder probed"
             )
-        gains = self.curves(evidence, [self.method])[self.method]
+        gains = self.curves(found)[self.method]
         places = _places(gains)
         if self.at_most is not None and self.numbers(gains)[0] > self.at_most:
             raise Lacking(
@@ -320,16 +309,17 @@ class WorksWithout(Share):
 
     rule: Literal["works_without"]
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        name = title(self.method)
-        return [
+    def find(self, evidence: Evidence) -> Found:
+        name, found = title(self.method), self.along(evidence, [self.method])
+        steps = [
             step
-            for at, (gain, above) in self.kept(evidence).items()
+            for at, (gain, above) in self.kept(evidence, found).items()
             for step in (
                 step_of(f"{name} at {self.words} {at} is ahead of the untrained encoder", gain),
                 step_of(f"{name}'s gain there lies above {100 * self.share:.0f} % of its best gain", above),
             )
         ]
+        return self.told(steps, found)
 
 
 class Fails(Share):
@@ -337,16 +327,17 @@ class Fails(Share):
 
     rule: Literal["fails"]
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        name = title(self.method)
-        return [
+    def find(self, evidence: Evidence) -> Found:
+        name, found = title(self.method), self.along(evidence, [self.method])
+        steps = [
             step_of(
                 f"{name}'s gain over the untrained encoder at {self.words} {at} lies below {100 * self.share:.0f} % of its best "
                 "one",
                 {seed: -value for seed, value in above.items()},
             )
-            for at, (_, above) in self.kept(evidence).items()
+            for at, (_, above) in self.kept(evidence, found).items()
         ]
+        return self.told(steps, found)
 
 
 class Ahead(AlongAxis):
@@ -357,35 +348,28 @@ class Ahead(AlongAxis):
     of: list[Place] = Field(min_length=1)
     methods: list[Method] = ["moco", "simclr", "byol"]
 
-    def together(self, evidence: Evidence) -> list[list[str]]:
-        return [[method] for method in self._having(evidence)]
-
-    def averaged(self, evidence: Evidence) -> list[str]:
-        methods = [title(method) for method in self._having(evidence)]
-        over = [f"those of {self.words} {self.ahead} over {series(methods)}"] if len(methods) > 1 else []
-        return [*over, *super().averaged(evidence)]
-
-    def _having(self, evidence: Evidence) -> dict[str, Curve]:
-        """The curves of the methods that have all of the places."""
-        curves = {method: evidence.curve(self.axis, method, self.measure) for method in self.methods}
+    def find(self, evidence: Evidence) -> Found:
+        """Of the methods that have all of the places."""
         needed = {self.ahead, *self.of}
-        return {method: curve for method, curve in curves.items() if curve and needed <= set(_places(curve))}
-
-    def steps(self, evidence: Evidence) -> list[Step]:
-        curves = list(self._having(evidence).values())
-        if not curves:
+        looked = {method: evidence.curve_on(None, self.axis, method, self.measure) for method in self.methods}
+        having = {method: one for method, one in looked.items() if one.curve and needed <= set(_places(one.curve))}
+        if not having:
             raise Lacking(
                 f"no method has probed runs with all that this needs of {self.words}: "
                 f"{', '.join(map(str, (self.ahead, *self.of)))}"
             )
-        seeds = set.intersection(*map(set, curves))
-        return [
+        curves = [one.curve for one in having.values()]
+        steps = [
             step_of(
                 f"{self.ahead} is ahead of {other}",
                 {
                     seed: float(np.mean([curve[seed][self.ahead] - curve[seed][other] for curve in curves]))
-                    for seed in sorted(seeds)
+                    for seed in sorted(set.intersection(*map(set, curves)))
                 },
             )
             for other in self.of
         ]
+        found = self.told(steps, *({method: one} for method, one in having.items()))
+        methods = [title(method) for method in having]
+        over = [f"those of {self.words} {self.ahead} over {series(methods)}"] if len(methods) > 1 else []
+        return found._replace(averaged=[*over, *found.averaged])

@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 from sslcore import compact
 from sslcore.analysis import pairs
 from sslcore.analysis.claims.evidence import Evidence
-from sslcore.analysis.claims.rule import Method, Rule, title
-from sslcore.analysis.claims.step import Lacking, Step, step_of
+from sslcore.analysis.claims.rule import Found, Method, Rule, title
+from sslcore.analysis.claims.step import Lacking, step_of
 from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.analysis.summary import LARGEST, number
 from sslcore.config import check_names, get, varying
@@ -28,20 +28,15 @@ class PairAhead(Rule):
     ahead: Method
     of: Method
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        matches = self._matches(evidence)
+    def find(self, evidence: Evidence) -> Found:
+        matches = matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
         says, own = f"{title(self.ahead)} is ahead of {title(self.of)}", pairs.unequal([matches], "method")
-        return [step_of(says, pairs.differences(matches, self.measure), unequal=own)]
-
-    def averaged(self, evidence: Evidence) -> list[str]:
-        return over(self._matches(evidence), self.ahead, self.of)
-
-    def _matches(self, evidence: Evidence) -> pairs.Matches:
-        return matches_of(evidence, self.ahead, self.of, lambda run: pairs.accuracy(run, self.measure) is not None)
+        step = step_of(says, pairs.differences(matches, self.measure), unequal=own)
+        return Found([step], over(matches, self.ahead, self.of))
 
 
 def over(matches: pairs.Matches, a: str, b: str) -> list[str]:
-    """As Rule.averaged: a seed's pairs."""
+    """As Found.averaged: a seed's pairs."""
     n = len(next(iter(matches.values())))
     return [f"those of {title(a)} and {title(b)} over {n} settings"] if n > 1 else []
 
@@ -84,10 +79,11 @@ class CostOrder(Rule):
             "read at the first evaluation that has it."
         )
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        found = []
+    def find(self, evidence: Evidence) -> Found:
+        found, averaged = [], []
         for other in self.cheap:
-            matches = self._matches(evidence, other)
+            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
+            averaged += over(matches, self.dear, other)
             own = pairs.unequal([matches], "method")
             for cost in self.costs:
                 ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
@@ -103,13 +99,7 @@ class CostOrder(Rule):
                         unequal=own,
                     )
                 )
-        return found
-
-    def averaged(self, evidence: Evidence) -> list[str]:
-        return [said for other in self.cheap for said in over(self._matches(evidence, other), self.dear, other)]
-
-    def _matches(self, evidence: Evidence, other: str) -> pairs.Matches:
-        return matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
+        return Found(found, averaged)
 
 
 def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
@@ -190,12 +180,11 @@ class ResultAhead(Rule):
         check_names(settings)
         return settings
 
-    def steps(self, evidence: Evidence) -> list[Step]:
-        return [step_of(self.says, {seed: float(np.mean(of)) for seed, of in self._by_seed(evidence).items()})]
-
-    def averaged(self, evidence: Evidence) -> list[str]:
-        n = len(next(iter(self._by_seed(evidence).values())))
-        return [f"“{self.says}” over {n} runs"] if n > 1 else []
+    def find(self, evidence: Evidence) -> Found:
+        by_seed = self._by_seed(evidence)
+        step = step_of(self.says, {seed: float(np.mean(of)) for seed, of in by_seed.items()})
+        n = len(next(iter(by_seed.values())))
+        return Found([step], [f"“{self.says}” over {n} runs"] if n > 1 else [])
 
     def _by_seed(self, evidence: Evidence) -> dict[int, list[float]]:
         """Seed -> its differences, one a method and setting. Raises Lacking."""

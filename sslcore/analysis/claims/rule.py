@@ -1,6 +1,6 @@
 """What all rules have."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -22,8 +22,16 @@ def _known(method: str) -> str:
 Method = Annotated[str, AfterValidator(_known)]
 
 
+class Found(NamedTuple):
+    """The steps that a rule takes, and what is to be said of the runs behind them."""
+
+    steps: list[Step]
+    averaged: list[str] = []  # whose numbers are means over several runs of a seed, and over how many
+    left_out: list[str] = []  # what does not count, since others lack its like
+
+
 class Rule(BaseModel):
-    """What all rules have. `steps` raises Lacking."""
+    """What all rules have."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,13 +43,6 @@ class Rule(BaseModel):
         by = {"linear": "the linear probe", "knn": "kNN"}[self.measure]
         return f"Points are of accuracy by {by} on the test images."
 
-    def steps(self, evidence: Evidence) -> list[Step]:
+    def find(self, evidence: Evidence) -> Found:
+        """Raises Lacking."""
         raise NotImplementedError
-
-    def averaged(self, evidence: Evidence) -> list[str]:
-        """Whose numbers are means over several runs of a seed, and over how many; asked only where there are steps."""
-        return []
-
-    def left_out(self, evidence: Evidence) -> list[str]:
-        """What of the runs does not count, since others lack its like; asked only where there are steps."""
-        return []
