@@ -17,7 +17,7 @@ from dashboard.routes import ROUTES
 @asynccontextmanager
 async def ready(app: st.App):
     """Before anybody is served: memory is shared, answers leave at once, pages arrive whole, and what is amiss is said."""
-    heap.share()
+    heap.limit_arenas()
     set_nodelay()
     keep_pages_whole()
     for why in (login.problem(), access.rights_of({}).why):

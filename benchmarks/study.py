@@ -89,7 +89,7 @@ def of_one(experiment: Experiment) -> Iterator[str]:
             *markdown(
                 [
                     list(table[0]),
-                    *([cell if isinstance(cell, str) else tables.share(*cell) for cell in row.values()] for row in table),
+                    *([cell if isinstance(cell, str) else words.share(*cell) for cell in row.values()] for row in table),
                 ]
             ),
             "",
@@ -106,7 +106,7 @@ def against(cells: Sequence[Cell], axis: str, measure: str, title: str) -> Itera
         lines.append(
             [
                 said.label(own[0]),
-                *(f"{tables.share(of[at].mean, of[at].std)}, n = {of[at].n}" if at in of and of[at].n else "–" for at in places),
+                *(f"{words.share(of[at].mean, of[at].std)}, n = {of[at].n}" if at in of and of[at].n else "–" for at in places),
             ]
         )
     yield from [*markdown(lines), ""]

@@ -89,8 +89,8 @@ def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
     except Exception:  # missing, torn or foreign
         return {}
     own = {int(epoch): part for epoch, part in rows.groupby("epoch") if np.array_equal(part["index"], index)}
-    layouts = {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in own.items()}
-    return {epoch: layout for epoch, layout in layouts.items() if np.isfinite(layout).all()}
+    placed = {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in own.items()}
+    return {epoch: layout for epoch, layout in placed.items() if np.isfinite(layout).all()}
 
 
 def pca(run: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from contextlib import suppress
 ARENA_MAX = -8  # glibc's malloc.h
 
 
-def share() -> None:
+def limit_arenas() -> None:
     """Limit glibc to two arenas of memory.
 
     Each run of a page is a thread, glibc keeps up to eight arenas a core, and no other arena uses what is free in one.

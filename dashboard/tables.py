@@ -177,18 +177,3 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     said = {option: [words.setting(column.get(option)) for column in columns.values()] for option in options}
     shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}
     return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
-
-
-def share(mean: float | None, std: float | None = None) -> str:
-    """Accuracies as text: 87.4 %, or 87.4 ± 0.6 % where there is a spread."""
-    if mean is None:
-        return "–"
-    return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
-
-
-COSTS = {"seconds": words.duration, "images_per_second": words.speed, "peak_memory_bytes": words.size}
-
-
-def cost(folded: Mapping[str, Any], name: str, most: int) -> str:
-    """One of COSTS in a row that is folded over seeds, and of how many these are where its line is of `most`."""
-    return COSTS[name](folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], most)

@@ -195,6 +195,24 @@ def fewer(n: int, most: int) -> str:
     return f" (N = {n})" if 0 < n < most else ""
 
 
+def share(mean: float | None, std: float | None = None) -> str:
+    """Accuracies as text: 87.4 %, or 87.4 ± 0.6 % where there is a spread."""
+    if mean is None:
+        return "–"
+    return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
+
+
+COSTS = {"seconds": duration, "images_per_second": speed, "peak_memory_bytes": size}
+
+
+def cost(folded: Mapping[str, Any], name: str, most: int) -> str:
+    """One of COSTS in a row that is folded over seeds, and of how many these are where its line is of `most`."""
+    return COSTS[name](folded[name], folded[f"{name}_std"]) + fewer(folded[f"{name}_n"], most)
+
+
+WITHOUT_SPREAD = "a cost without ± is the same over them, or spreads by less than half of the last place shown"
+
+
 def count(n: int, thing: str) -> str:
     """1 run, 2 runs, 1,200 images."""
     plural = thing if n == 1 else thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith("s") else "s")

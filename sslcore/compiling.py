@@ -33,7 +33,7 @@ def compile_networks(training: Training, pulse: AnyPulse) -> None:
     """Compile them and see that they run; where they do not, warn and leave them as they were."""
     import torch._dynamo  # takes two seconds
 
-    pulse.say("compiling the networks, which may take minutes")
+    pulse.say("compiling the networks, which takes up to a minute")
     torch._dynamo.config.recompile_limit = 64  # of all networks together, each with and without gradient
     torch.compiler.set_stance("force_eager")  # for evaluations; Training.passes, where compiled, says otherwise
     training.compiled = True

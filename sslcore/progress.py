@@ -188,7 +188,7 @@ def results(runs: Sequence[Run]) -> Table:
 
 def say_warnings(statuses: Mapping[str, Status], out: Console) -> None:
     for warning in warned(statuses):
-        out.print(f"warning: {printable(warning)}", soft_wrap=True, markup=False)
+        out.print(f"warning: {printable(warning)}", soft_wrap=True)
 
 
 def percent(row: dict[str, Any], name: str) -> str:

@@ -34,7 +34,7 @@ STOCKS = """
 import ctypes, os, threading
 from dashboard import heap
 
-heap.share()
+heap.limit_arenas()
 everybody = threading.Barrier(8)
 
 def work():

@@ -144,7 +144,7 @@ def test_its_curves_are_the_folders_metrics_in_the_apps_colours(experiment, page
 def test_its_table_says_what_the_folder_says(experiment, page):
     text = " ".join(Parsed(page).text.split())
     for row in by_seed(tables.summary(experiment.runs())):
-        assert " ".join([row["label"], "2", tables.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
+        assert " ".join([row["label"], "2", words.share(row["linear"], row["linear_std"]).split(" %")[0]]) in text
         assert words.duration(row["seconds"]) in text
     compared, _ = pairs.compare(
         pairs.contestants(in_order(experiment.runs()), "method"),
@@ -179,7 +179,7 @@ def test_the_further_probes_are_drawn_tabled_and_their_protocols_told(experiment
     assert "On other images" in parsed.text and parsed.text.count("digits") == 3 and parsed.text.count("90.0 ± 0.0 %") == 3
     assert written.count("| 90.0 ± 0.0 % | 88.0 ± 0.0 % | 80.0 ± 0.0 % | 70.0 ± 0.0 % | 85.0 % |") == 3, "pixels have no seed"
     means = [
-        tables.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev)))
+        words.share(*(f([of["label_efficiency"][k]["accuracy"] for of in byol]) for f in (statistics.fmean, statistics.stdev)))
         for k in range(3)
     ]
     assert f"| BYOL | 2 | {' | '.join(means)} |" in written

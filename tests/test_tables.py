@@ -146,9 +146,3 @@ def test_of_many_runs_the_first_of_each_method_comes_before_others():
     assert [tables.one_of_each(methods, n) for n in (1, 2, 3)] == [["a0"], ["a0", "b0"], ["a0", "a1", "b0"]]
     with_experiments = {"a0": ("moco", 1), "a1": ("moco", 1), "b0": ("byol", 1), "b1": ("byol", 2)}
     assert tables.one_of_each(with_experiments, 3) == ["a0", "b0", "b1"]
-
-
-def test_accuracies_as_text():
-    assert tables.share(0.8741, 0.0062) == "87.4 ± 0.6 %"
-    assert tables.share(0.8741) == "87.4 %"
-    assert tables.share(None, None) == "–"

@@ -137,3 +137,9 @@ def test_a_wording_stands_once_and_names_its_runs_where_it_is_not_that_of_all():
         "to digits",
         "to photos",
     ]
+
+
+def test_accuracies_as_text():
+    assert words.share(0.8741, 0.0062) == "87.4 ± 0.6 %"
+    assert words.share(0.8741) == "87.4 %"
+    assert words.share(None, None) == "–"

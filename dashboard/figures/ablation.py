@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from dashboard.figures import style
 from dashboard.figures.axes import Scale, said, title
-from dashboard.figures.measures import COSTS, MEASURES, Show, n_seeds, unmeasured, why_missing
+from dashboard.figures.measures import COSTS, MEASURES, Show, in_words, n_seeds, unmeasured, why_missing
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell, Curve, Measured
 from sslcore.methods import METHODS
@@ -105,16 +105,14 @@ def _spreads(lines: Iterable[Sequence[Cell]], measure: str, scale: Scale) -> lis
 
 def _seeds(cells: Sequence[Cell], measure: str, spreads: Sequence[str]) -> str:
     """How many seeds there are, and what the band, or the bar, is."""
-    n = n_seeds(cells, measure)
-    if n == "N = 0":
+    counts = n_seeds(cells, measure)
+    if not counts:
         return unmeasured(cells)
-    if n == "N = 1":
+    if counts == [1]:
         return "N = 1: one seed a point, so there is no band"
-    if measure in COSTS:
-        return f"{n} seeds; {' or '.join(spreads)}: ± one standard deviation"
-    return f"{n} seeds, each a dot; {' or '.join(spreads)}: ± one standard deviation" + (
-        " (none where N = 1)" if n.startswith("N = 1 ") else ""
-    )
+    dots = "" if measure in COSTS else ", each a dot"
+    alone = " (none where N = 1)" if counts[0] == 1 else ""
+    return f"{in_words(counts)} seeds{dots}; {' or '.join(spreads)}: ± one standard deviation{alone}"
 
 
 def _add_line(

@@ -37,6 +37,10 @@ X_AXES = {
 NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run starts."  # instead of charts
 NEVER = "These runs have logged nothing."  # once they have ended
 
+LOSSES = (
+    "Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a network "
+    "that knows nothing would have."
+)
 MEANS = "Where a legend says N, the line is the mean over N seeds, and the band ± one standard deviation."
 
 METRICS = {  # column: (title, how to read it, what its axis shows)

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.figures import style
 from dashboard.figures.ablation import label
 from dashboard.figures.axes import said, ticks, title
-from dashboard.figures.measures import Show, n_seeds, unmeasured, why_missing
+from dashboard.figures.measures import Show, in_words, n_seeds, unmeasured, why_missing
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell
 
@@ -24,11 +24,12 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
     columns, rows = (ablation.in_order(axis, [cell.at[k] for cell in cells]) for k, axis in enumerate(axes))
     z = np.full((len(rows), len(columns)), np.nan)
     hover = np.full(z.shape, "", dtype=object)
+    counts = n_seeds(cells, measure)
     texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
     figure = style.figure(
         title={
             "text": style.plain(label(cells[0])),
-            "subtitle": {"text": f"seeds a cell: {n_seeds(cells, measure)}" if best_mean is not None else unmeasured(cells)},
+            "subtitle": {"text": f"seeds a cell: {in_words(counts)}" if counts else unmeasured(cells)},
         },
         xaxis={"title": {"text": title(axes[0])}, **ticks(axes[0], columns)},
         yaxis={"title": {"text": title(axes[1])}, **ticks(axes[1], rows), "showgrid": False},

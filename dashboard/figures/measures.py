@@ -145,9 +145,13 @@ class Show:
         return f"{number}{spread}{unit}, N = {measured.n}"
 
 
-def n_seeds(cells: Sequence[Cell], measure: str) -> str:
-    """How many seeds the cells have that have any: N = 3, or N = 2 to 3."""
-    counts = sorted({n for cell in cells if (n := cell.measured(measure).n)} or {0})
+def n_seeds(cells: Sequence[Cell], measure: str) -> list[int]:
+    """How many seeds the cells have that have any, each number once, in order."""
+    return sorted({n for cell in cells if (n := cell.measured(measure).n)})
+
+
+def in_words(counts: Sequence[int]) -> str:
+    """N = 3, or N = 2 to 3."""
     return f"N = {counts[0]}" if len(counts) == 1 else f"N = {counts[0]} to {counts[-1]}"
 
 

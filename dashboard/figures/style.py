@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from sslcore.methods import METHODS
+from sslcore.methods import COMPARED, METHODS
 
 # Okabe & Ito's colours, which colour-blind readers tell apart, in the order in which methods get them.
 # Their yellow is left out (invisible on white), and their black (on black).
@@ -19,8 +19,7 @@ GREY_TEXT = "#767d83"  # legible on white and on black alike; the page replaces 
 
 def _place(method: str) -> int | None:
     """A method's place in the lists above: the registry's order; None for references, which look neutral."""
-    contrasted = [name for name in METHODS if name != "supervised"]
-    return contrasted.index(method) if method in contrasted else None
+    return COMPARED.index(method) if method in COMPARED else None
 
 
 def colour(method: str) -> str:

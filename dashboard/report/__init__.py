@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboard import tables, words
+from dashboard import words
 from dashboard.figures import style
 from dashboard.report import charts, images, look
 from dashboard.report.content import gather
@@ -29,10 +29,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "plain", "count", "fewer")} | {
-    "share": tables.share,
-    "cost": tables.cost,
-}
+TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "plain", "count", "fewer", "share", "cost")}
 TEMPLATES.globals["colour"] = style.colour
 
 

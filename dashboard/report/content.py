@@ -46,6 +46,8 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     probed = [row for row in measured if row["linear"] is not None]
     settings, called = _settings(chosen)
     votes = unlike_votes(run.config for run in chosen)
+    baselines = _baselines(rows)
+    commonest = words.once((run, probe.commonest(part(result, "linear"))) for run, result in results.items())
     return {
         "experiment": experiment,
         "spec": spec,
@@ -64,15 +66,14 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "commonest": words.once((run, probe.commonest(part(result, "linear"))) for run, result in results.items()),
         "unlike": [said for said in (votes, unlike_times(rows)) if said],
         "watched": watched(chosen),
-        "means": curves.MEANS,
-        "interval": stats.INTERVAL,
+        "of_losses": f"{curves.LOSSES} {curves.MEANS}",
         "said_by": pairs.said_by(compared),
         "differences": [*(pair.sentence for pair in compared), *apart, *filter(None, [pairs.said_unequal(compared)])],
         "learnt": gains.gains(chosen),
-        "baselines": _baselines(rows),
+        "baselines": baselines,
+        "reading": _reading(bool(baselines)) + commonest,
         "protocol": _protocol(results)
         + [("Several seeds", stats.AGGREGATE)] * any(one["linear_n"] > 1 for one in folded)
         + _tests(compared)
@@ -137,6 +138,15 @@ def _baselines(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             if (told["linear"], told["knn"]) != (None, None):
                 lines[label] = told | {"label": label, "n": max(told["linear_n"], told["knn_n"])}
     return list(lines.values())
+
+
+def _reading(baselines: bool) -> list[str]:
+    """How the numbers of the answer are to be read."""
+    return [f"Over several seeds: mean ± standard deviation; {words.WITHOUT_SPREAD}"] + [
+        "Of the untrained encoder, which is the same in all runs of a seed, each seed counts once",
+        f"The 95 % interval is the linear probe's: {stats.INTERVAL}",
+        gains.LEARNT,
+    ] * baselines
 
 
 def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

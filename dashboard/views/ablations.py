@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, tables, unprobed, words
+from dashboard import access, change, forms, link, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
@@ -213,7 +213,7 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
         lacks = cell.measured(measure)
         for name in ("linear", "knn"):
             accuracy = cell.measured(name)
-            row[MEASURES[name].title] = tables.share(accuracy.mean, accuracy.std) + words.fewer(accuracy.n, lacks.n)
+            row[MEASURES[name].title] = words.share(accuracy.mean, accuracy.std) + words.fewer(accuracy.n, lacks.n)
         time, memory = cell.measured("seconds"), cell.measured("peak_memory_bytes")
         rows.append(
             row

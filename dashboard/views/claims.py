@@ -13,7 +13,7 @@ from dashboard.figures.axes import heading, title
 from dashboard.plot import plot
 from sslcore import plan
 from sslcore.analysis import ablation, claims
-from sslcore.analysis.claims.evidence import AUGMENTATIONS
+from sslcore.analysis.claims.evidence import on_grid
 from sslcore.config import ConfigError
 from sslcore.experiment import Experiment, Store
 
@@ -127,13 +127,8 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
                     "new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim)
                 )
             if claim.axis and verdict.steps:
-                axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
-                link.page_link(
-                    "ablations",
-                    "See the ablation",
-                    experiment=experiment.name,
-                    ablations_axis=heading(axis),
-                )
+                axis = heading(on_grid(claim.axis))
+                link.page_link("ablations", "See the ablation", experiment=experiment.name, ablations_axis=axis)
             if not claim.axis and verdict.steps:
                 link.page_link("evidence", "See the evidence", experiment=experiment.name)
         if claim.needs:
@@ -144,7 +139,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     """The measure along the claim's first axis, where the runs vary it."""
     if claim.axis is None:
         return
-    axis = "augment" if claim.axis == AUGMENTATIONS else claim.axis
+    axis = on_grid(claim.axis)
     methods = set().union(*(part.about for part in claim.parts if isinstance(part, claims.AlongAxis)))
     lines = {
         method: [line for line in own if len({cell.at for cell in line}) > 1]

@@ -113,10 +113,7 @@ def draw() -> None:
     panel = PANEL + max(style.legend_room(of_method[method], 340) for method in methods)
     st.header("Training loss")
     if layout == "own axes":
-        st.caption(
-            "Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a "
-            "network that knows nothing would have."
-        )
+        st.caption(curves.LOSSES)
         with st.grid(len(methods), min_column_width=250, gap="medium"):
             for method in methods:
                 own = tuple(curve for curve in logged if curve.method == method)

@@ -213,7 +213,7 @@ def worth(folded: dict) -> tuple[float, float]:
 def line(name: str, folded: dict, linear: str, knn: str) -> dict[str, str]:
     n = max(folded[f"{linear}_n"], folded[f"{knn}_n"])
     numbers = {
-        column: tables.share(folded[measure], folded[f"{measure}_std"]) + words.fewer(folded[f"{measure}_n"], n)
+        column: words.share(folded[measure], folded[f"{measure}_std"]) + words.fewer(folded[f"{measure}_n"], n)
         for column, measure in (("linear probe", linear), ("kNN", knn))
     }
     return {"Method": name, **numbers, "N": str(n)}

@@ -11,10 +11,11 @@ from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.idle import idle
+from sslcore.methods import COMPARED
 from sslcore.notation import series
 
 TEXTS = link.VIEWS.parent / "methods"
-METHODS = ("moco", "simclr", "byol")
+DESCRIBED = [name for name in COMPARED if (TEXTS / f"{name}.yaml").is_file()]
 REFERENCE = "simclr"  # what costs are told relative to
 NEEDS = {"negatives": "Negatives", "components": "Beyond encoder and head", "batch": "Dependence on the batch", "cost": "Cost"}
 
@@ -25,7 +26,7 @@ st.caption(
     "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, but for what is named there; geometric mean."
 )
 there = {config.method for config, *_ in evidence.read}
-if absent := [style.title(method) for method in METHODS if method not in there]:
+if absent := [style.title(method) for method in DESCRIBED if method not in there]:
     st.info(
         f"This experiment has no finished run of {series(absent)}, so beside it stands what the papers say alone.",
         icon=":material/info:",
@@ -155,7 +156,7 @@ def show(method: str) -> None:
     st.caption(words.plain(f"Source: {text['source']}"))
 
 
-for method in METHODS:
+for method in DESCRIBED:
     show(method)
     st.divider()
 link.page_link("claims", "What of this do your runs bear out? See Claims", experiment=experiment.name)

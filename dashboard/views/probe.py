@@ -38,7 +38,7 @@ rows = [row for row in tables.summary(runs.values()) if row["run"] in probed]
 
 def accuracy(folded: dict, name: str) -> str:
     """With its spread, and of how many seeds it is where the linear probe is of more."""
-    return tables.share(folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], folded["linear_n"])
+    return words.share(folded[name], folded[f"{name}_std"]) + words.fewer(folded[f"{name}_n"], folded["linear_n"])
 
 
 def line(folded: dict) -> dict[str, str]:
@@ -53,9 +53,9 @@ def line(folded: dict) -> dict[str, str]:
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),
         "Pixels: kNN": accuracy(folded, "pixels_knn"),
-        "Training": tables.cost(folded, "seconds", folded["linear_n"]),
-        "Images/s": tables.cost(folded, "images_per_second", folded["linear_n"]),
-        "Memory": tables.cost(folded, "peak_memory_bytes", folded["linear_n"]),
+        "Training": words.cost(folded, "seconds", folded["linear_n"]),
+        "Images/s": words.cost(folded, "images_per_second", folded["linear_n"]),
+        "Memory": words.cost(folded, "peak_memory_bytes", folded["linear_n"]),
     }
 
 
@@ -75,10 +75,7 @@ if learnt := gains.gains(runs.values()):
     st.markdown("\n".join(f"- {words.plain(said)}" for said in learnt))
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
-    st.text(
-        "N: seeds; above 1, numbers are the mean ± the standard deviation over them. A cost without ± is the same over "
-        "them, or spreads by less than half of the last place shown."
-    )
+    st.text(f"N: seeds; above 1, numbers are the mean ± the standard deviation over them; {words.WITHOUT_SPREAD}.")
     st.text(f"95 % interval: {stats.INTERVAL}.")
     for title, name in (
         ("Linear probe", "linear"),
@@ -90,10 +87,7 @@ with st.expander("How these numbers are obtained", key="probe_how", bind="query-
             st.text(f"{title}: {told}.")
     for told in questions.pixels(probed):
         st.text(f"Pixels: {told}.")
-    st.text(
-        f"What training has added: {gains.PROTOCOL}; {stats.OVER_SEEDS}. What a method learnt is what it has above the untrained "
-        "encoder and the pixels."
-    )
+    st.text(f"What training has added: {gains.PROTOCOL}; {stats.OVER_SEEDS}. {gains.LEARNT}.")
 
 # -- The figures -----------------------------------------------------------------------------
 
@@ -201,7 +195,7 @@ else:
 st.header("On other images", anchor="transfer")
 
 moved = [
-    {column: cell if isinstance(cell, str) else tables.share(*cell) for column, cell in row.items()}
+    {column: cell if isinstance(cell, str) else words.share(*cell) for column, cell in row.items()}
     for row in questions.transfers(rows, probed)
 ]
 if moved:

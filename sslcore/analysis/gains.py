@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from sslcore.analysis import pairs
-from sslcore.analysis.stats import holm, over_seeds, sentence
+from sslcore.analysis.stats import adjusted, over_seeds, sentence
 from sslcore.analysis.summary import number
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
@@ -15,6 +15,7 @@ PROTOCOL = (
     "each run's accuracy by the linear probe less that of the same probe of its own untrained encoder; a seed's difference is "
     "the mean over the settings that all seeds of the method have"
 )
+LEARNT = "What a method learnt is what it has above the untrained encoder and the pixels"
 
 
 def gains(runs: Iterable[Run]) -> list[str]:
@@ -31,10 +32,9 @@ def gains(runs: Iterable[Run]) -> list[str]:
             if by_setting:
                 by_seed = [float(np.mean(values)) for values in pairs.at_shared(by_setting).values()]
                 found.append((f"On {called}: " if len(sets) > 1 else "", METHODS[method].title, over_seeds(by_seed, 1)))
-    adjusted = holm([difference.p for *_, difference in found])
-    tested = max(1, sum(p is not None for p in adjusted))
+    p_values, tested = adjusted([difference for *_, difference in found])
     said = []
-    for (where, method, difference), p in zip(found, adjusted):
+    for (where, method, difference), p in zip(found, p_values):
         sides, ahead = (method, "its untrained encoder"), difference.mean >= 0
         one, other = sides if ahead else (f"The untrained encoder of {method}", method)
         said.append(f"{where}{sentence(one, other, difference if ahead else difference.turned(), p, tested)}")

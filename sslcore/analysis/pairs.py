@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.stats import OVER_IMAGES, Difference, holm, over_images, over_seeds, sentence, signed
+from sslcore.analysis.stats import OVER_IMAGES, Difference, adjusted, over_images, over_seeds, sentence, signed
 from sslcore.analysis.summary import number
 from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.datasets import CAUTIONS
@@ -306,10 +306,9 @@ def compare(
             more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
             found.append((ahead, behind, difference, more, matches, left_out(*sides, have, paired), place))
     found.sort(key=lambda one: one[-1])  # by data set
-    adjusted = holm([difference.p for _, _, difference, *_ in found])
-    tested = max(1, sum(p is not None for p in adjusted))
+    p_values, tested = adjusted([difference for _, _, difference, *_ in found])
     compared = []
-    for (a, b, difference, more, *rest, place), p in zip(found, adjusted):
+    for (a, b, difference, more, *rest, place), p in zip(found, p_values):
         said = f"{sentence(names[a], names[b], difference, p, tested)}{more}"
         compared.append(Pair(a, b, difference, p, f"On {place}: {said}" if place else said, *rest, place))
     return compared, apart

@@ -172,6 +172,12 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
+def adjusted(differences: Sequence[Difference]) -> tuple[list[float | None], int]:
+    """(their p-values by Holm's method, how many comparisons these allow for)."""
+    p = holm([difference.p for difference in differences])
+    return p, max(1, sum(value is not None for value in p))
+
+
 def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
     """Seeds beyond those there are until the paired t test tells a from b with a chance of POWER, at this mean and spread.
 

@@ -25,6 +25,7 @@ METHODS: dict[str, Entry] = {
     "byol": Entry("BYOL", "sslcore.methods.byol:BYOL", "unrelated vectors"),
     "supervised": Entry("Supervised", "sslcore.methods.supervised:Supervised", "chance: ln(classes)", {"head.kind": "none"}),
 }
+COMPARED = [name for name in METHODS if name != "supervised"]  # the others are references
 
 
 def load(name: str) -> type:

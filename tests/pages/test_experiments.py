@@ -39,8 +39,8 @@ def test_every_experiment_is_listed_with_its_question_states_and_best_numbers():
     (table,) = printed(app)
     for run in done.runs():
         row = table.loc[METHODS[run.config.method].title]
-        assert row["linear probe"] == tables.share(run.results()["linear"]["accuracy"])
-        assert row["kNN"] == tables.share(run.results()["knn"]["accuracy"])
+        assert row["linear probe"] == words.share(run.results()["linear"]["accuracy"])
+        assert row["kNN"] == words.share(run.results()["knn"]["accuracy"])
 
 
 def test_of_several_data_sets_each_has_numbers_of_its_own():
@@ -162,7 +162,7 @@ def test_a_method_with_images_of_another_size_has_an_untrained_encoder_of_its_ow
     assert list(table.index) == ["MoCo", "BYOL", "Untrained at 32 px", "Untrained at 64 px"]
     for run, of in zip(experiment.runs(), (64, 32)):
         untrained = run.results()["baselines"]["random_encoder"]["linear"]
-        assert table.loc[f"Untrained at {of} px", "linear probe"] == tables.share(untrained)
+        assert table.loc[f"Untrained at {of} px", "linear probe"] == words.share(untrained)
 
 
 def test_methods_with_another_vote_have_untrained_knns_of_their_own_in_the_list_and_in_the_report():
@@ -171,7 +171,7 @@ def test_methods_with_another_vote_have_untrained_knns_of_their_own_in_the_list_
     table, told = printed(open_page())[0], report.markdown(experiment)
     assert list(table.index) == ["MoCo", "BYOL", "Untrained, kNN at k 20", "Untrained, kNN at k 5"]
     for run, k in zip(experiment.runs(), (5, 20)):
-        knn = tables.share(run.results()["baselines"]["random_encoder"]["knn"])
+        knn = words.share(run.results()["baselines"]["random_encoder"]["knn"])
         assert table.loc[f"Untrained, kNN at k {k}", "kNN"] == knn
         assert f"Untrained encoder, kNN at k {k} |" in told.replace("\\", "") and f"Pixels, kNN at k {k} |" in told
     assert "differ in evaluate.knn_k (5, 20): their kNN" in told.replace("\\", "")

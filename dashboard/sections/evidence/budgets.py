@@ -98,7 +98,7 @@ def _amount(column: str, amount: float) -> str:
 def _said(made: stats.Aggregate | None, n: int, reading: str) -> str:
     if made is None:
         return "–"
-    told = tables.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}"
+    told = words.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}"
     if reading != "knn" and made.std:
         told += f" ± {made.std:.2g}"
     return told + words.fewer(made.n, n)

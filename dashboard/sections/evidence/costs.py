@@ -33,8 +33,8 @@ def show_table(asked: Asked) -> None:
     lines = [_line(asked, label, rows) for label, rows in asked.of_label.items()]
     printed(lines, "Accuracy and cost of each", strong="Mean ± std")
     st.caption(
-        "N: seeds; runs of one seed count as their mean. A cost without ± is the same over them, or spreads by "
-        "less than half of the last place shown; one beside (N = …) is over those alone of which it is known."
+        f"N: seeds; runs of one seed count as their mean; {words.WITHOUT_SPREAD}; one beside (N = …) is over those alone of "
+        "which it is known."
     )
     costs = {name: part(run.results(), "cost") for name, run in asked.named.items()}
     told = [stats.AGGREGATE, f"95 % interval: {stats.INTERVAL}"]
@@ -64,7 +64,7 @@ def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[s
     return {
         "Method": label,
         "N": str(shown.n),
-        "Mean ± std": tables.share(shown.mean, shown.std),
+        "Mean ± std": words.share(shown.mean, shown.std),
         "95 % interval": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
         "Training": mean("seconds", words.duration),
         "Images/s": mean("images_per_second", words.speed),

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import embeddings, link, pictures, tables, words
 from dashboard.figures import evidence, style
+from dashboard.figures.probe import MAX_CLASSES
 from dashboard.plot import plot
 from dashboard.sections.evidence.asked import Asked
 from dashboard.sections.evidence.every_pair import p_value
@@ -16,7 +17,6 @@ from sslcore.analysis import pairs, stats
 from sslcore.analysis.pairs import Pair, Said
 
 PICTURES = 12  # a side
-MAX_CLASSES = 30
 
 
 def show(asked: Asked) -> None:

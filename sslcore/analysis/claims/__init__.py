@@ -32,7 +32,7 @@ from sslcore.analysis.claims.pair import CostOrder, PairAhead, ResultAhead
 from sslcore.analysis.claims.rule import Method, Rule
 from sslcore.analysis.claims.step import Lacking, Step
 from sslcore.analysis.pairs import not_equal
-from sslcore.analysis.stats import holm
+from sslcore.analysis.stats import adjusted
 from sslcore.config import first_problem
 from sslcore.notation import yaml_of
 
@@ -143,9 +143,8 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             steps += lack.steps
             lacks.append(str(lack))
             by_seeds &= bool(lack.steps)
-    adjusted = holm([step.difference.p for step in steps])
-    tested = max(1, sum(p is not None for p in adjusted))
-    steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, adjusted)]
+    p_values, tested = adjusted([step.difference for step in steps])
+    steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, p_values)]
     if any(step.difference.seeds < claim.seeds for step in steps):
         fewest = min(step.difference.seeds for step in steps)
         lacks.append(f"it takes {claim.seeds} seeds, and these runs have {fewest}")

@@ -57,7 +57,7 @@ class Evidence:
 
     def cells(self, axis: str) -> list[ablation.Cell]:
         if axis not in self._cells:
-            self._cells[axis] = ablation.cells(self.entries, ["augment" if axis == AUGMENTATIONS else axis])
+            self._cells[axis] = ablation.cells(self.entries, [on_grid(axis)])
         return self._cells[axis]
 
     def lines(self, axis: str) -> dict[str, list[list[ablation.Cell]]]:
@@ -152,15 +152,19 @@ def unequal(axis: str, sides: Iterable[Along]) -> list[str]:
     """The options, beside the axis, of which each of some methods has its own along it."""
     configs = [[entry.config for line in along.lines for cell in line for entry in cell.entries] for along in sides]
     methods = {config.method for own in configs for config in own}
-    on_axis = ["augment" if axis == AUGMENTATIONS else axis]
     return [
         name
         for name in OPTIONS
         if name not in ("method", "dataset", "seed", *WATCHING)
-        and not lies_on(name, on_axis)
+        and not lies_on(name, [on_grid(axis)])
         and not any(is_anothers(name, method) for method in methods)
         and len({frozenset(get(config, name) for config in own) for own in configs}) > 1
     ]
+
+
+def on_grid(axis: str) -> str:
+    """The axis of a grid on which the places of a claim's axis lie."""
+    return "augment" if axis == AUGMENTATIONS else axis
 
 
 def data_set(line: Sequence[ablation.Cell], axis: str) -> str:
