@@ -24,7 +24,7 @@ from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.process import Watch
-from sslcore.launch.slots import TRIES, folder, gpus, visible_gpus
+from sslcore.launch.slots import CPU, TRIES, folder, gpus, visible_gpus
 from sslcore.locks import process_is, taken
 from sslcore.status import Status
 from tests.waiting import until
@@ -153,10 +153,10 @@ def test_the_status_names_the_process_and_the_slot_names_the_run(lab):
     assert status.state == run.status().state == "running" and status.slot == "cpu"
     assert str(run.path) in psutil.Process(status.pid).cmdline()
     assert os.getsid(status.pid) == status.pid, "a session of its own"
-    assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == ["e/a"]
+    assert launch.slots(lab.store)[CPU] == "e/a"
     (run.path / "go").touch()
     until(lambda: run.status().state == "finished")
-    until(lambda: [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == [None])
+    until(lambda: launch.slots(lab.store)[CPU] is None)
 
 
 def test_a_crash_and_a_kill_are_recorded_in_words(lab):
@@ -717,10 +717,10 @@ def test_the_slot_of_a_dead_process_is_free(lab):
     folder(lab.store).mkdir(parents=True)
     lock_file = folder(lab.store) / "cpu.lock"
     lock_file.write_text("e/gone")
-    assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == [None]
+    assert launch.slots(lab.store)[CPU] is None
     with lock_file.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert [slot.run_id for slot in launch.slots(lab.store) if slot.name == "cpu"] == ["e/gone"]
+        assert launch.slots(lab.store)[CPU] == "e/gone"
 
 
 def test_a_file_system_that_fails_for_a_moment_does_not_end_the_agent(tmp_path, monkeypatch):

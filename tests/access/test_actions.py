@@ -86,7 +86,6 @@ READING = {
     "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
     "in_bytes",
-    "agent_alive",
     "slots",
     "look",
     "export",

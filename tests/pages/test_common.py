@@ -11,6 +11,7 @@ from PIL import Image
 from dashboard import link, report
 from dashboard.figures import curves
 from dashboard.figures.measures import unlike_times
+from sslcore import trash
 from sslcore.experiment import Experiment, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -223,6 +224,13 @@ def test_an_experiment_all_of_whose_runs_are_hidden_says_how_to_see_them(two_exp
         assert "hidden" in app.info[0].value
         app.toggle(key="link_hidden").set_value(True).run()
         assert not clean(app).info
+    for run in two_experiments[0].runs():
+        trash.discard(Store(), run)
+    for page in ("compare", "probe", "watch"):
+        app = open_page(page, experiment="ours")
+        assert "no runs" in app.info[0].value and "link_hidden" not in [box.key for box in app.toggle], (
+            "what were hidden are gone"
+        )
 
 
 def test_runs_are_pinned_and_hidden_on_watch(two_experiments):

@@ -264,6 +264,8 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
         run.encoder_file.touch()
     app = open_page("probe", experiment=experiment.name)
     app.selectbox(key="probe_dataset").set_value("own images").run()
+    app.text_input(key="probe_path").set_value("file:///nowhere/of%20all").run()
+    assert "--to '/nowhere/of all'" in texts(app).replace("\\", ""), "as a file manager copies a path"
     app.text_input(key="probe_path").set_value("/nowhere/at/all").run()
     assert "--to /nowhere/at/all" in texts(app).replace("\\", ""), "the shell is told to do what the button does"
     app.button(key="probe_transfer").click().run()
