@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from sslcore.methods import COMPARED, METHODS
+from sslcore.methods import METHODS, compared
 
 # Okabe & Ito's colours, which colour-blind readers tell apart, in the order in which methods get them.
 # Their yellow is left out (invisible on white), and their black (on black).
@@ -19,7 +19,7 @@ GREY_TEXT = "#767d83"  # legible on white and on black alike; the page replaces 
 
 def _place(method: str) -> int | None:
     """A method's place in the lists above: the registry's order; None for references, which look neutral."""
-    return COMPARED.index(method) if method in COMPARED else None
+    return compared().index(method) if method in compared() else None
 
 
 def colour(method: str) -> str:

@@ -11,11 +11,11 @@ from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.idle import idle
-from sslcore.methods import COMPARED
+from sslcore.methods import compared
 from sslcore.notation import series
 
 TEXTS = link.VIEWS.parent / "methods"
-DESCRIBED = [name for name in COMPARED if (TEXTS / f"{name}.yaml").is_file()]
+DESCRIBED = [name for name in compared() if (TEXTS / f"{name}.yaml").is_file()]
 REFERENCE = "simclr"  # what costs are told relative to
 NEEDS = {"negatives": "Negatives", "components": "Beyond encoder and head", "batch": "Dependence on the batch", "cost": "Cost"}
 

@@ -25,7 +25,11 @@ METHODS: dict[str, Entry] = {
     "byol": Entry("BYOL", "sslcore.methods.byol:BYOL", "unrelated vectors"),
     "supervised": Entry("Supervised", "sslcore.methods.supervised:Supervised", "chance: ln(classes)", {"head.kind": "none"}),
 }
-COMPARED = [name for name in METHODS if name != "supervised"]  # the others are references
+
+
+def compared() -> list[str]:
+    """The methods that learn without labels; the others are references."""
+    return [name for name in METHODS if name != "supervised"]
 
 
 def load(name: str) -> type:

@@ -112,6 +112,7 @@ READING = {
     "contents",
     "check_place",
     "own_folder",  # makes one, for temporary files
+    "appended",
     "stamp",
     "as_float",
 }

@@ -15,7 +15,7 @@ from sslcore.analysis.claims.rule import Found, Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
 from sslcore.config import GROUPS, OPTIONS
-from sslcore.methods import COMPARED, METHODS
+from sslcore.methods import METHODS, compared
 from sslcore.notation import series
 
 Place = float | int | str
@@ -346,7 +346,7 @@ class Ahead(AlongAxis):
     rule: Literal["ahead"]
     ahead: Place
     of: list[Place] = Field(min_length=1)
-    methods: list[Method] = COMPARED
+    methods: list[Method] = Field(default_factory=compared)
 
     def find(self, evidence: Evidence) -> Found:
         """Of the methods that have all of the places."""

@@ -19,7 +19,7 @@ from sslcore.analysis.summary import LARGEST, number
 from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
-from sslcore.methods import COMPARED
+from sslcore.methods import compared
 
 
 class PairAhead(Rule):
@@ -169,7 +169,7 @@ class ResultAhead(Rule):
     where: dict[str, Any] = {}  # where results.json has a list of rows: which row
     settings: dict[str, Any] = {}  # of the runs that count
     absent: str = "no run has these numbers"
-    methods: list[Method] = COMPARED
+    methods: list[Method] = Field(default_factory=compared)
 
     @property
     def unit(self) -> str:
