@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import access, change, words
 from sslcore.experiment import Experiment, Spec, Store
-from sslcore.notation import series
+from sslcore.wording import series
 
 LETTERS = {"title": 120, "question": 1000}  # that one may write; what is longer, from a file or a teammate, stays
 ASKED = "_dialog_details"  # in the session: (experiment, what its fields said when the reader opened them)

@@ -24,8 +24,8 @@ from sslcore.analysis.order import by_method, listed
 from sslcore.analysis.summary import warned
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.naming import told_apart
-from sslcore.notation import series
 from sslcore.status import Status
+from sslcore.wording import series
 
 VIEWS = Path(__file__).parent / "views"
 CARRIED = ("experiment", "also", "hidden")

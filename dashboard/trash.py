@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard import access, change, words
 from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
-from sslcore.files import in_bytes
+from sslcore.wording import in_bytes
 
 ASKED = "_dialog_delete"  # in the session: (experiment, run or "") that the reader asked to delete
 

@@ -4,11 +4,12 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sslcore.files import in_bytes
 from sslcore.status import ACTIVE, RESUMABLE
+from sslcore.wording import count as count  # for the pages
+from sslcore.wording import in_bytes, some
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -163,11 +164,6 @@ def once(told: Iterable[tuple[str, str]]) -> list[str]:
     return [said if len(runs) == len(every) else f"{said} ({some(list(runs))})" for said, runs in of.items()]
 
 
-def some(names: Sequence[str]) -> str:
-    """a, b, c and 4 others."""
-    return ", ".join(names[:3]) + (f" and {count(len(names) - 3, 'other')}" if len(names) > 3 else "")
-
-
 def date(seconds: float | None) -> str:
     """A moment, as a reader of today would say it."""
     if seconds is None:
@@ -211,9 +207,3 @@ def cost(folded: Mapping[str, Any], name: str, most: int) -> str:
 
 
 WITHOUT_SPREAD = "a cost without ± is the same over them, or spreads by less than half of the last place shown"
-
-
-def count(n: int, thing: str) -> str:
-    """1 run, 2 runs, 1,200 images."""
-    plural = thing if n == 1 else thing[:-1] + "ies" if thing.endswith("y") else thing + ("es" if thing.endswith("s") else "s")
-    return f"{n:,} {plural}"

@@ -13,7 +13,7 @@ from sslcore.commands import PROGRAM
 from sslcore.endings import leave
 from sslcore.files import rights_told
 from sslcore.launch import ENGINES
-from sslcore.notation import printable
+from sslcore.wording import printable
 
 MANUAL = """\
 Train MoCo, SimCLR and BYOL on your images and keep what they learn as folders.

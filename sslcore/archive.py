@@ -24,11 +24,11 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Store, into_place
-from sslcore.files import check_place, in_bytes, replacing, room_for
+from sslcore.files import check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, folder_name
-from sslcore.notation import printable
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import CHUNK, FREE_BYTES, MAX_RATIO
+from sslcore.wording import count, in_bytes, printable
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -154,7 +154,7 @@ class Contents:
     def in_words(self) -> str:
         """One line for a terminal: what it is, how many runs, how much."""
         states = ", ".join(f"{n} {state}" for state, n in Counter(run.state for run in self.runs).items())
-        runs = f"{len(self.runs)} {'run' if len(self.runs) == 1 else 'runs'}" + (f" ({states})" if states else "")
+        runs = count(len(self.runs), "run") + (f" ({states})" if states else "")
         title = printable(self.title) or self.name
         return f"{title}: {runs}, {'with' if self.checkpoints else 'without'} checkpoints, {in_bytes(self.n_bytes)} unpacked"
 

@@ -15,11 +15,11 @@ from typing import Any
 from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, resolve
 from sslcore.cores import limit_threads
 from sslcore.experiment import Run, Spec, Store
-from sslcore.files import in_bytes
 from sslcore.naming import folder_name
-from sslcore.notation import axes_of, launch_words, option_words, pairs, printable, settings_of
+from sslcore.notation import axes_of, launch_words, option_words, pairs, settings_of
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
+from sslcore.wording import count, in_bytes, printable
 
 PROGRAM = "python -m sslcore"
 
@@ -50,8 +50,7 @@ def launch(args: argparse.Namespace) -> int:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     out = progress.console()
-    count = len(configs)
-    out.print(f"{count} {'run' if count == 1 else 'runs'} queued in {experiment.path}", soft_wrap=True)
+    out.print(f"{count(len(configs), 'run')} queued in {experiment.path}", soft_wrap=True)
     root = root_words(args)
     browser = f"python -m dashboard{root}" if root else "make app"  # which opens the store that no --root names
     if not args.wait:
@@ -393,8 +392,8 @@ def memory(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(held))
         return 0
-    for name, count in held.items():
-        print(f"{in_bytes(count):>9}  {name}")
+    for name, n_bytes in held.items():
+        print(f"{in_bytes(n_bytes):>9}  {name}")
     return 0
 
 

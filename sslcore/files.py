@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sslcore.wording import in_bytes
+
 # -- Writing, and a disk that is full --------------------------------------------
 
 FULL = {
@@ -75,15 +77,6 @@ def _full(error: Exception, path: Path, size: int) -> int | None:
 def _called(path: Path) -> str:
     """A temporary file is called by the name that it would get."""
     return (path.name[1:].rpartition(".")[0] if path.name.startswith(".") else "") or path.name
-
-
-def in_bytes(n: float) -> str:
-    """As one would say it: 512 B, 2 kB, 48 MB, 3.1 GB, powers of ten."""
-    for unit in ("B", "kB", "MB"):
-        if n < 999.5:
-            return f"{n:.0f} {unit}"
-        n /= 1000
-    return f"{n:.1f} GB"
 
 
 def check_place(path: Path, flag: str = "") -> None:

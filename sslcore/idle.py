@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from sslcore.config import RunConfig
+from sslcore.wording import count
 
 
 def idle(config: RunConfig) -> dict[str, str]:
@@ -50,7 +51,4 @@ def twins(configs: Mapping[str, RunConfig]) -> list[str]:
             if value != other[option]:
                 where = idle(config).get(option) or f"between {other[option]} and {value}, with batch_size={config.batch_size}"
                 found.setdefault(f"{option} makes no difference {where}", []).append(f"{name} as {twin}")
-    return [
-        f"{what}: {len(of)} {'run' if len(of) == 1 else 'runs'} would train the same weights as another one, {of[0]}"
-        for what, of in found.items()
-    ]
+    return [f"{what}: {count(len(of), 'run')} would train the same weights as another one, {of[0]}" for what, of in found.items()]

@@ -134,11 +134,6 @@ def seconds_of(variable: str) -> float:
     raise ValueError(f"{variable}={text}: expected a number of seconds")
 
 
-def printable(text: str) -> str:
-    """As one line, without what would steer a terminal: escapes that colour it, clear it, or write to the clipboard."""
-    return "".join(filter(str.isprintable, " ".join(text.split())))
-
-
 # -- Writing -----------------------------------------------------------------------
 
 
@@ -150,12 +145,6 @@ def settings_words(settings: Mapping[str, Any]) -> list[str]:
 def axes_words(axes: Mapping[str, list[Any]]) -> list[str]:
     """What --vary takes for these axes: the opposite of `axes_of`."""
     return [f"{name}={_list(name, values)}" for name, values in axes.items()]
-
-
-def series(words: Iterable[str]) -> str:
-    """A, B and C."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def option_words(flag: str, value: str) -> list[str]:

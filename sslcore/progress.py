@@ -19,8 +19,8 @@ from sslcore.config import OPTIONS, is_anothers
 from sslcore.experiment import Experiment, Run
 from sslcore.files import appended, logged_rows, stamp
 from sslcore.launch.slurm import heard
-from sslcore.notation import printable
 from sslcore.status import ACTIVE, Status
+from sslcore.wording import printable
 
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 60.0  # between two lines of a run that trains

@@ -24,7 +24,8 @@ from dashboard import tables
 from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
-from sslcore.files import check_place, in_bytes, write_json
+from sslcore.files import check_place, write_json
+from sslcore.wording import in_bytes
 from tests import synthetic
 
 pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")

@@ -23,10 +23,11 @@ from sslcore.__main__ import EXAMPLES, main, parser
 from sslcore.commands import again
 from sslcore.config import OPTIONS, resolve
 from sslcore.experiment import Experiment, Run, Spec, Store
-from sslcore.files import in_bytes, read_json, write_json
+from sslcore.files import read_json, write_json
 from sslcore.launch.slots import folder
 from sslcore.locks import process_is
 from sslcore.notation import axes_of, axes_words, seconds_of, settings_of, settings_words, value_of
+from sslcore.wording import in_bytes
 from tests import synthetic
 from tests.waiting import until
 

@@ -18,7 +18,7 @@ from dashboard.figures import style
 from dashboard.figures.measures import MEASURES
 from dashboard.tables import Curve
 from sslcore.methods import METHODS
-from sslcore.notation import series
+from sslcore.wording import series
 
 POINTS = 1000  # a curve, at most; fewer where there are many curves
 ALL_POINTS = 30_000

@@ -12,8 +12,8 @@ from sslcore.analysis.pairs import VOTE
 from sslcore.analysis.summary import number
 from sslcore.config import RunConfig, get
 from sslcore.experiment import Run
-from sslcore.notation import series
 from sslcore.waiting import MANY
+from sslcore.wording import series
 
 
 @dataclass(frozen=True)

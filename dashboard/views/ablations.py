@@ -14,8 +14,8 @@ from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.analysis.summary import part
 from sslcore.config import OPTIONS
-from sslcore.notation import series
 from sslcore.status import ACTIVE, RESUMABLE
+from sslcore.wording import series
 
 TICK = 5  # seconds between two looks at the folders, while something runs
 CHART, COST, HEAT = 460, 330, 380  # heights in pixels

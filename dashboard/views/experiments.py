@@ -16,8 +16,8 @@ from sslcore.analysis.summary import by_seed, kind, untrained, vote
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
-from sslcore.notation import series
 from sslcore.status import ACTIVE
+from sslcore.wording import series
 
 PAGE = 20  # experiments shown at a time
 MANY = 6  # experiments, above which the reader can search and filter

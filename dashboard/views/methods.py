@@ -12,7 +12,7 @@ from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.idle import idle
 from sslcore.methods import compared
-from sslcore.notation import series
+from sslcore.wording import series
 
 TEXTS = link.VIEWS.parent / "methods"
 DESCRIBED = [name for name in compared() if (TEXTS / f"{name}.yaml").is_file()]

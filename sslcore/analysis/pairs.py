@@ -24,7 +24,7 @@ from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
-from sslcore.notation import series
+from sslcore.wording import series
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which the latter goes, and the former does not

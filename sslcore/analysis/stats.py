@@ -17,6 +17,8 @@ import numpy as np
 # Of the binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB.
 from scipy.special import bdtr, nctdtr, ndtri, stdtr, stdtrit
 
+from sslcore.wording import count
+
 LEVEL = 0.05
 POWER = 0.8
 MOST_SEEDS = 100  # beyond which nobody would train
@@ -201,7 +203,7 @@ def told_apart(p: float | None) -> bool:
 
 def sentence(a: str, b: str, difference: Difference, p: float | None, comparisons: int = 1) -> str:
     """What may be said of a and b. `p` is adjusted for the number of comparisons; the mean is of shares, told in points."""
-    seeds = f"{difference.seeds} {'seed' if difference.seeds == 1 else 'seeds'}"
+    seeds = count(difference.seeds, "seed")
     tie = difference.mean < NO_SPREAD
     if difference.test == "none":
         apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
@@ -224,11 +226,8 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
     needed = more_seeds(difference, comparisons)
-    n = f"more than {MOST_SEEDS}" if needed is None else f"about {needed}"
-    wish = (
-        f"{n} more {'seed' if needed == 1 else 'seeds'} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at "
-        "this difference and spread"
-    )
+    more = f"more than {MOST_SEEDS} more seeds" if needed is None else f"about {count(needed, 'more seed')}"
+    wish = f"{more} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at this difference and spread"
     return f"{a} and {b} are not told apart by these runs{corrected} ({ahead}, {interval}, {seeds}): {wish}."
 
 

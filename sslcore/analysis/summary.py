@@ -11,6 +11,7 @@ from sslcore.compact import as_float
 from sslcore.config import WATCHING, get, is_anothers
 from sslcore.experiment import Run
 from sslcore.status import Status
+from sslcore.wording import some
 
 SETTINGS = ("method", "dataset", "encoder", "batch_size", "epochs", "seed")
 NUMBERS = {  # column: where results.json has it
@@ -194,6 +195,4 @@ def warned(statuses: Mapping[str, Status]) -> list[str]:
     for name, status in statuses.items():
         for warning in status.warnings:
             names.setdefault(warning, []).append(name)
-    more = {warning: len(of) - 3 for warning, of in names.items()}
-    others = {warning: f" and {n} other{'s' * (n > 1)}" if n > 0 else "" for warning, n in more.items()}
-    return [f"{', '.join(sorted(of)[:3])}{others[warning]}: {warning}" for warning, of in names.items()]
+    return [f"{some(sorted(of))}: {warning}" for warning, of in names.items()]

@@ -85,7 +85,6 @@ READING = {
     "environment",
     "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
-    "in_bytes",
     "slots",
     "look",
     "export",

@@ -11,7 +11,7 @@ from dashboard.sections.evidence.asked import Asked
 from sslcore.analysis import budget, stats
 from sslcore.config import get
 from sslcore.experiment import Run
-from sslcore.notation import series
+from sslcore.wording import series
 
 SHARES = {"25 %": 0.25, "50 %": 0.5, "100 %": 1.0}
 READINGS = {"knn": "kNN while training", "loss": "training loss"}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.config import RunConfig
 from sslcore.methods import METHODS
-from sslcore.notation import series
+from sslcore.wording import series
 
 OPTIMIZERS = {"sgd": "SGD", "lars": "LARS", "adamw": "AdamW"}
 

@@ -16,7 +16,7 @@ from sslcore.analysis.claims.step import Lacking, Step, step_of
 from sslcore.analysis.stats import over_seeds, signed
 from sslcore.config import GROUPS, OPTIONS
 from sslcore.methods import METHODS, compared
-from sslcore.notation import series
+from sslcore.wording import count, series
 
 Place = float | int | str
 SATURATED = 0.01  # a last step that gains less is no gain
@@ -63,8 +63,7 @@ class AlongAxis(Rule):
             raise Lacking(f"no probed runs at {self.words} {', '.join(gone)} for {whose}")
         if len(common) < self.values:
             raise Lacking(
-                f"{len(common)} distinct {'value' if len(common) == 1 else 'values'} of {self.words} for {whose}, of the "
-                f"{self.values} that this needs"
+                f"{count(len(common), 'distinct value')} of {self.words} for {whose}, of the {self.values} that this needs"
             )
         return {
             method: {seed: {at: value for at, value in of.items() if at in common} for seed, of in curve.items()}
@@ -85,7 +84,7 @@ class AlongAxis(Rule):
                 places, seeds, lines = one.left_out
                 said = [f"{self.words} {series([str(place) for place in places])}"] if places else []
                 said += [f"{'seed' if len(seeds) == 1 else 'seeds'} {series([str(seed) for seed in seeds])}"] if seeds else []
-                said += [f"{lines} {'setting' if lines == 1 else 'settings'}"] if lines else []
+                said += [count(lines, "setting")] if lines else []
                 left_out |= {f"{title(method)}'s {series(said)}": None} if said else {}
         times = Counter(method for method, _ in over)
         whose: dict[str, list[str]] = {}

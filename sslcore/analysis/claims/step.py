@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sslcore.analysis.stats import POWER, Difference, more_seeds, over_seeds, signed, told_apart
+from sslcore.wording import count
 
 
 class Lacking(Exception):
@@ -59,7 +60,7 @@ class Step:
     @property
     def _evidence(self) -> str:
         of, mean = self.difference, self.amount(self.difference.mean)
-        seeds = f"{of.seeds} {'seed' if of.seeds == 1 else 'seeds'}"
+        seeds = count(of.seeds, "seed")
         if self.exact:
             return f"{mean}, the same in all {seeds}"
         if of.test == "none":
@@ -68,7 +69,7 @@ class Step:
         wish = ""
         if not self.apart and (needed := more_seeds(of, self.comparisons)):
             wish = (
-                f"; about {needed} more {'seed' if needed == 1 else 'seeds'} would have an {100 * POWER:.0f} % chance to tell, "
+                f"; about {count(needed, 'more seed')} would have an {100 * POWER:.0f} % chance to tell, "
                 "at this difference and spread"
             )
         return f"{mean}, 95 % interval {low} to {high}, {seeds}{wish}"
