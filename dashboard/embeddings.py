@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sslcore.analysis import layouts, summary
+from sslcore.analysis import layouts
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
+from sslcore.results import part
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _pca(folder: Path, *stamps: Stamp) -> tuple[np.ndarray, np.ndarray]:
 
 def classes(run: Run) -> list[str]:
     """The names of the classes, in their order; [] where they are not known."""
-    return summary.part(run.results(), "linear").get("classes") or []
+    return part(run.results(), "linear").get("classes") or []
 
 
 def called(numbers: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ from pyarrow import json
 
 from sslcore import compact
 from sslcore.experiment import Run
-from sslcore.files import Stamp, appended, logged_rows, stamp
+from sslcore.files import Stamp, appended, as_float, logged_rows, stamp
 
 PLACES = ("step", "epoch", "images_seen", "seconds")  # that every row has
 MEASURED = (  # what charts show
@@ -121,7 +121,7 @@ def _columns(lines: bytes) -> dict[str, np.ndarray]:
         return {name: table[name].to_numpy() for name in METRICS}
     except pyarrow.ArrowInvalid:  # no line, a torn one amid the file, or no number where one should be: slower, and leaves it out
         rows = logged_rows(lines)
-        return {name: np.array([compact.as_float(row.get(name)) for row in rows], dtype=float) for name in METRICS}
+        return {name: np.array([as_float(row.get(name)) for row in rows], dtype=float) for name in METRICS}
 
 
 def _logged(columns: Mapping[str, np.ndarray]) -> Logged:

@@ -12,8 +12,8 @@ from dashboard.figures import labels
 from dashboard.figures.labels import Results, Rows
 from dashboard.figures.probe import by_label
 from sslcore.analysis.stats import aggregate, of_each_seed
-from sslcore.analysis.summary import number, part
 from sslcore.naming import told_apart
+from sslcore.results import number, part
 
 Cell = str | tuple[float | None, float | None]
 Table = list[dict[str, Cell]]

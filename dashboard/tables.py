@@ -15,12 +15,13 @@ from dashboard.metrics import PLACES, Logged, logged
 from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.order import by_method
-from sslcore.analysis.summary import NUMBERS, SETTINGS, number, run_rows
+from sslcore.analysis.summary import NUMBERS, SETTINGS, run_rows
 from sslcore.config import get, is_anothers, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, stamp
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
+from sslcore.results import number
 
 
 def identity(run: Run) -> dict[str, str]:

@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from dashboard import link, words
-from sslcore.analysis.summary import number
 from sslcore.experiment import Run
+from sslcore.results import number
 from sslcore.status import ACTIVE
 
 NO_LABELS = "the data set has no labels: nothing can be probed"

@@ -1,13 +1,12 @@
 """metrics.parquet: what metrics.jsonl says, as a table, once the run has ended."""
 
-import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sslcore.experiment import Run
-from sslcore.files import logged_rows, replacing
+from sslcore.files import as_float, is_number, logged_rows, replacing
 
 if TYPE_CHECKING:
     import pyarrow  # costs a run's start a tenth of a second
@@ -28,8 +27,8 @@ def write(run: Run) -> None:
     except FileNotFoundError:
         return
     rows = logged_rows(content)
-    names = dict.fromkeys(name for row in rows for name, value in row.items() if _is_number(value))
-    numbers = {name: [value if _is_number(value := row.get(name)) else None for row in rows] for name in names}
+    names = dict.fromkeys(name for row in rows for name, value in row.items() if is_number(value))
+    numbers = {name: [value if is_number(value := row.get(name)) else None for row in rows] for name in names}
     table = pyarrow.table(numbers).replace_schema_metadata({COMPACTED: str(len(content))})
     by_byte = {field.name: "BYTE_STREAM_SPLIT" for field in table.schema if field.type == pyarrow.float64()}
     with replacing(run.compact_file) as temporary:  # no dictionaries: hardly a measured number comes twice
@@ -61,15 +60,3 @@ def columns(run: Run, names: Iterable[str]) -> dict[str, np.ndarray]:
         return {name: np.array([as_float(row.get(name)) for row in rows], float) for name in names}
     missing = np.full(table.num_rows, np.nan)
     return {name: table[name].to_numpy() if name in table.column_names else missing for name in names}
-
-
-def as_float(value: Any) -> float:
-    """NaN for what is no number, or one too large."""
-    try:
-        return float(value) if _is_number(value) else math.nan
-    except OverflowError:
-        return math.nan
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

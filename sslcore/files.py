@@ -192,3 +192,15 @@ def logged_rows(content: bytes) -> list[dict[str, Any]]:
         if isinstance(row, dict) and isinstance(row.get("step", 0), (int, float)):
             rows.append(row)
     return rows
+
+
+def as_float(value: Any) -> float:
+    """NaN for what is no number, or one too large."""
+    try:
+        return float(value) if is_number(value) else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -3,10 +3,13 @@
 Here stand the parts on which readers rely; the others may be whatever they are.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from sslcore.files import as_float
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -68,3 +71,35 @@ def usable(found: dict[str, Any] | None) -> dict[str, Any] | None:
     except ValidationError:
         return None
     return found
+
+
+# -- Reading what may not be there ---------------------------------------------
+
+LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
+
+
+def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
+    """The number under a dotted name of results.json; None where there is none. `where`: see `dig`."""
+    value = dig(results, *dotted.split("."), where=where)
+    return value if abs(as_float(value)) < LARGEST else None
+
+
+def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
+    """Whatever results.json has under these keys, or None. Of a list, `where` (keys and values) picks the row."""
+    for key in keys:
+        if isinstance(value, list):
+            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def part(value: Any, *keys: str) -> Mapping[str, Any]:
+    """The part of results.json under these keys; {} where it is not there, or no part at all."""
+    found = dig(value, *keys)
+    return found if isinstance(found, Mapping) else {}
+
+
+def wording(value: Any, *keys: str) -> str:
+    """The words under these keys; none where there are none."""
+    told = dig(value, *keys)
+    return told if isinstance(told, str) else ""

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore.analysis.stats import aggregate
-from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, number, run_rows, untrained, vote, warned
+from sslcore.analysis.summary import NUMBERS, SETTINGS, by_seed, run_rows, untrained, vote, warned
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.results import number
 from sslcore.status import Status
 
 

@@ -15,8 +15,9 @@ from dashboard import words
 from dashboard.figures import style
 from dashboard.figures.probe import by_label, over_seeds, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
-from sslcore.analysis.summary import dig, kind, number, part
+from sslcore.analysis.summary import kind
 from sslcore.naming import told_apart
+from sslcore.results import dig, number, part
 
 TASKS = {"grayscale": "grey or not", "colour": "which colours", "rotation": "which rotation", "flip": "mirrored or not"}
 FEW = {"label_efficiency": "Linear probe with few labels", "fine_tuning": "Fine-tuning with few labels"}

@@ -1,19 +1,11 @@
 """What an ablation measures: its names, its units, and how a value is said."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.ablation import Cell, Measured
-from sslcore.analysis.images import data_sets
-from sslcore.analysis.pairs import VOTE
-from sslcore.analysis.summary import number
-from sslcore.config import RunConfig, get
-from sslcore.experiment import Run
-from sslcore.waiting import MANY
-from sslcore.wording import series
 
 
 @dataclass(frozen=True)
@@ -37,68 +29,10 @@ MEASURES = {
     ),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
 }
-IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in views as the run's own augmentation draws them
-VOTE_WATCHED = ("evaluate.knn_train", *VOTE)  # while a run trains; at its end all training images vote
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
     "peak_memory_bytes": Measure("Peak memory", "GB", "while it trained; on a CPU with all that was imported"),
 }
-
-
-def unlike(configs: Iterable[RunConfig], names: Iterable[str], therefore: str) -> str:
-    """A sentence that names those of `names` in which runs differ, and what follows; "" where they differ in none."""
-    configs = list(configs)
-    values = {name: sorted({get(config, name) for config in configs}) for name in names}
-    told = [f"{name} ({', '.join(f'{value:,}' for value in of)})" for name, of in values.items() if len(of) > 1]
-    return f"These runs differ in {series(told)}: {therefore}." if told else ""
-
-
-def unlike_samples(configs: Iterable[RunConfig], what: str = "they are") -> str:
-    """That what is measured on the evaluation sample is not on the same images in all runs, in a sentence; "" where it is."""
-    return unlike(configs, ("evaluate.sample",), f"{what} measured on as many images, and so not on the same ones")
-
-
-def unlike_votes(configs: Iterable[RunConfig], names: Iterable[str] = VOTE) -> str:
-    return unlike(configs, names, "their kNN accuracies differ by that, whatever the encoders")
-
-
-def watched(runs: Sequence[Run]) -> str:
-    """How curves of h are measured while runs train: whether on the same images, and whether their kNN goes by the same vote."""
-    configs = [run.config for run in runs]
-    samples = unlike_samples(configs)
-    same = not samples and len(set(data_sets(runs).values())) == 1
-    on = ", and on the same images for every run" if same else ""
-    measured = f"But for learning rate and speed, measured on h, the encoder's output{on}."
-    return " ".join(filter(None, [measured, samples, unlike_votes(configs, VOTE_WATCHED), unlike_views(configs)]))
-
-
-def unlike_views(configs: Iterable[RunConfig]) -> str:
-    """That IN_OWN_VIEWS cannot be compared between these runs, in a sentence; "" where they can."""
-    settings = [config.augment.model_dump() for config in configs]
-    differing = [name for name in settings[0] if len({one[name] for one in settings}) > 1] if settings else []
-    if not differing:
-        return ""
-    return (
-        f"These runs augment differently ({', '.join(differing)}). Effective rank, alignment, uniformity and spread are measured "
-        "in each run's own views, and tell of the augmentation as much as of the encoder: compare such runs by kNN or the probe."
-    )
-
-
-def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
-    """Why times of these runs cannot be compared, in sentences; "" where they can. Of each: device, threads_waiting."""
-    machines = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
-    known = [n for cost in costs if (n := number(cost, "threads_waiting")) is not None]
-    waited = [n for n in known if n >= MANY]
-    told = []
-    if len(machines) > 1:
-        told.append(f"Trained on different machines ({', '.join(machines)}): times and speeds cannot be compared.")
-    if waited:
-        threads = " to ".join(dict.fromkeys(f"{n:.1f}" for n in (min(waited), max(waited))))
-        told.append(
-            f"{len(waited)} of {words.count(len(known), 'run')} waited for cores that were busy ({threads} threads at a time): "
-            "times and speeds tell of that, too."
-        )
-    return " ".join(told)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from markupsafe import Markup
 from dashboard import embeddings, tables, words
 from dashboard.figures import axes, curves, embedding, heat, labels, probe, style
 from dashboard.figures.ablation import against, label
-from dashboard.figures.measures import unlike_samples
+from dashboard.unlike import unlike_samples
 from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
-from sslcore.analysis.summary import number, part
 from sslcore.experiment import Experiment, Run
+from sslcore.results import number, part
 
 MAX_PANELS = 6  # embeddings and confusion matrices: one a label
 MAX_AXES = 3  # along which ablations are drawn

@@ -8,13 +8,14 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
-from dashboard.figures.measures import unlike_times, unlike_votes, watched
+from dashboard.unlike import unlike_times, unlike_votes, watched
 from sslcore.analysis import gains, pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
-from sslcore.analysis.summary import by_seed, kind, part, untrained, vote, warned, wording
+from sslcore.analysis.summary import by_seed, kind, untrained, vote, warned
 from sslcore.config import ConfigError, flatten
 from sslcore.experiment import Experiment, Run
+from sslcore.results import part, wording
 
 PROTOCOLS = {  # of the further probes: title, and where a run's results say it
     "Few labels": lambda result: [wording(result, "label_efficiency_protocol")],

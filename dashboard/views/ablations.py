@@ -7,13 +7,14 @@ from dashboard import access, change, forms, link, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
-from dashboard.figures.measures import COSTS, IN_OWN_VIEWS, MEASURES, unlike_samples, unlike_times, unlike_views, unlike_votes
+from dashboard.figures.measures import COSTS, MEASURES
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.unlike import IN_OWN_VIEWS, unlike_samples, unlike_times, unlike_views, unlike_votes
 from sslcore import plan
 from sslcore.analysis import ablation
-from sslcore.analysis.summary import part
 from sslcore.config import OPTIONS
+from sslcore.results import part
 from sslcore.status import ACTIVE, RESUMABLE
 from sslcore.wording import series
 

@@ -5,11 +5,11 @@ import streamlit as st
 
 from dashboard import link, tables, words
 from dashboard.figures import curves, style
-from dashboard.figures.measures import unlike_times, watched
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.unlike import unlike_times, watched
 from sslcore.analysis.order import in_order
-from sslcore.analysis.summary import part
+from sslcore.results import part
 from sslcore.status import ACTIVE
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}

@@ -6,14 +6,15 @@ import streamlit as st
 
 from dashboard import access, change, forms, link, questions, shell, tables, unprobed, words
 from dashboard.figures import labels, probe, style
-from dashboard.figures.measures import unlike_samples, unlike_times, unlike_votes
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.unlike import unlike_samples, unlike_times, unlike_votes
 from sslcore import datasets
 from sslcore.analysis import gains, pairs, stats, summary
 from sslcore.analysis.order import in_order
 from sslcore.launch import transfer
 from sslcore.naming import told_apart
+from sslcore.results import part, wording
 
 experiment, runs = link.header("Probe")
 runs = tables.named(in_order(runs))
@@ -149,7 +150,7 @@ if few:
                 alt=labels.ALT[name],
             )
     for name in few:
-        say_each((run, summary.wording(result, f"{name}_protocol")) for run, result in probed.items())
+        say_each((run, wording(result, f"{name}_protocol")) for run, result in probed.items())
 if "label_efficiency" not in few:
     st.text(
         "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
@@ -181,7 +182,7 @@ if labels.has(probed, "heads", "linear") or labels.forgotten(probed):
                 height=labels.forgets_height(n_labels),
                 alt=labels.ALT["forgets"],
             )
-    say_each((run, summary.wording(result, "heads", "protocol")) for run, result in probed.items())
+    say_each((run, wording(result, "heads", "protocol")) for run, result in probed.items())
     if said := unlike_samples((runs[name].config for name in probed), "what z forgets is"):
         st.caption(words.plain(said))
 else:
@@ -200,8 +201,8 @@ moved = [
 ]
 if moved:
     printed(moved, "Accuracy of each encoder on other data sets")
-    entries = [(run, entry) for run, result in probed.items() for entry in summary.part(result, "transfer").values()]
-    say_each((run, summary.wording(entry, "protocol")) for run, entry in entries)
+    entries = [(run, entry) for run, result in probed.items() for entry in part(result, "transfer").values()]
+    say_each((run, wording(entry, "protocol")) for run, entry in entries)
 else:
     st.text("How well do these encoders see images of another data set?")
 
@@ -212,7 +213,7 @@ TICK = 2  # seconds
 
 def called(dataset: str) -> str:
     """A data set on which encoders are probed, by what tells it from those on which they were."""
-    there = (name for result in probed.values() for name in summary.part(result, "transfer"))
+    there = (name for result in probed.values() for name in part(result, "transfer"))
     return words.plain(told_apart([*there, dataset])[dataset])
 
 

@@ -9,11 +9,11 @@ from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
 from sslcore.analysis.order import by_method, in_order
-from sslcore.analysis.summary import number
 from sslcore.experiment import Run, Store
 from sslcore.launch.slots import HOST
 from sslcore.launch.slurm import heard
 from sslcore.methods import METHODS
+from sslcore.results import number
 from sslcore.status import ACTIVE, RESUMABLE, Status
 
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs

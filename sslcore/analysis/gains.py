@@ -6,10 +6,10 @@ import numpy as np
 
 from sslcore.analysis import pairs
 from sslcore.analysis.stats import adjusted, over_seeds, sentence
-from sslcore.analysis.summary import number
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
+from sslcore.results import number
 
 PROTOCOL = (
     "each run's accuracy by the linear probe less that of the same probe of its own untrained encoder; a seed's difference is "

@@ -18,12 +18,12 @@ import numpy as np
 
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import OVER_IMAGES, Difference, adjusted, over_images, over_seeds, sentence, signed
-from sslcore.analysis.summary import number
 from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
+from sslcore.results import number
 from sslcore.wording import series
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz

@@ -7,9 +7,9 @@ from typing import Any
 
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed, wilson
-from sslcore.compact import as_float
 from sslcore.config import WATCHING, get, is_anothers
 from sslcore.experiment import Run
+from sslcore.results import dig, number
 from sslcore.status import Status
 from sslcore.wording import some
 
@@ -33,7 +33,6 @@ NUMBERS = {  # column: where results.json has it
 }
 SHARES = ("linear", "knn", "random_knn", "random_linear", "pixels_knn")  # no more than 1
 SEEDLESS = "pixels_knn"  # the same in every run
-LARGEST = 1e30  # nothing that is measured comes near, and sums and squares of smaller ones are finite
 OF_ONE_RUN = ("run", "seed", "state", "linear_low", "linear_high", "knn_low", "knn_high", "device")
 
 
@@ -83,33 +82,6 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
 def _interval(share: float | None, n: float | None) -> tuple[float | None, float | None]:
     """The 95 % interval of an accuracy on n test images; (None, None) where one of them is not known."""
     return wilson(round(share * n), int(n)) if share is not None and 0 <= share <= 1 <= (n or 0) else (None, None)
-
-
-def number(results: Any, dotted: str, where: Mapping[str, Any] | None = None) -> float | int | None:
-    """The number under a dotted name of results.json; None where there is none. `where`: see `dig`."""
-    value = dig(results, *dotted.split("."), where=where)
-    return value if abs(as_float(value)) < LARGEST else None
-
-
-def dig(value: Any, *keys: str, where: Mapping[str, Any] | None = None) -> Any:
-    """Whatever results.json has under these keys, or None. Of a list, `where` (keys and values) picks the row."""
-    for key in keys:
-        if isinstance(value, list):
-            value = next((row for row in value if where and isinstance(row, Mapping) and where.items() <= row.items()), None)
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def part(value: Any, *keys: str) -> Mapping[str, Any]:
-    """The part of results.json under these keys; {} where it is not there, or no part at all."""
-    found = dig(value, *keys)
-    return found if isinstance(found, Mapping) else {}
-
-
-def wording(value: Any, *keys: str) -> str:
-    """The words under these keys; none where there are none."""
-    told = dig(value, *keys)
-    return told if isinstance(told, str) else ""
 
 
 def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dashboard import link, report
 from dashboard.figures import curves
-from dashboard.figures.measures import unlike_times
+from dashboard.unlike import unlike_times
 from sslcore import trash
 from sslcore.experiment import Experiment, Spec, Store
 from sslcore.files import write_json

@@ -8,10 +8,10 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import draft, machine, words
 from sslcore import plan
-from sslcore.analysis.summary import number
 from sslcore.archive import as_imported
 from sslcore.experiment import Store
 from sslcore.launch.slurm import client
+from sslcore.results import number
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 

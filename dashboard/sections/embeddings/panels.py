@@ -8,7 +8,7 @@ from dashboard import embeddings, tables, words
 from dashboard.figures import embedding as figure
 from dashboard.plot import plot
 from dashboard.sections.embeddings.asked import BY, Asked
-from sslcore.analysis.summary import number, part
+from sslcore.results import number, part
 
 HEIGHT = {1: 640, 2: 500, 3: 430}  # pixels, by the number of columns
 MEASURES = {  # key of results.json: what a caption calls it

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import tables, words
-from dashboard.figures.measures import VOTE_WATCHED, unlike_samples, unlike_votes
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
+from dashboard.unlike import VOTE_WATCHED, unlike_samples, unlike_votes
 from sslcore.analysis import budget, stats
 from sslcore.config import get
 from sslcore.experiment import Run

@@ -8,13 +8,13 @@ import streamlit as st
 
 from dashboard import metrics, tables, words
 from dashboard.figures import evidence, probe
-from dashboard.figures.measures import unlike_times
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
+from dashboard.unlike import unlike_times
 from sslcore.analysis import budget, stats, summary
-from sslcore.analysis.summary import part
 from sslcore.experiment import Run
+from sslcore.results import part
 
 COSTS = {"seconds": "training time", "images_seen": "images seen", "flops": "operations", "energy_joules": "energy, kJ"}
 UNCOUNTED = "`python -m sslcore evaluate` counts operations."

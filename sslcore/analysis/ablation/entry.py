@@ -7,11 +7,12 @@ from typing import Any
 
 from sslcore import plan
 from sslcore.analysis.images import at_path, data_sets
-from sslcore.analysis.summary import NUMBERS, number
+from sslcore.analysis.summary import NUMBERS
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
+from sslcore.results import number
 
 NOT_RUN = "not run"  # the state of a run that was planned and never made
 

@@ -15,11 +15,11 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Found, Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, step_of
 from sslcore.analysis.stats import Difference, over_seeds
-from sslcore.analysis.summary import LARGEST, number
 from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
 from sslcore.methods import compared
+from sslcore.results import LARGEST, number
 
 
 class PairAhead(Rule):
