@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, change, link, shell, words
+from dashboard import access, change, head, link, shell, words
 from dashboard.figures import style
 from sslcore import archive
 from sslcore.experiment import Experiment, Store
@@ -55,7 +55,7 @@ def _export(experiment: Experiment) -> None:
         )
     st.subheader("Zip")
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
-    link.say_cautions(experiment.runs())
+    head.say_cautions(experiment.runs())
     for weights, label, suffix in ((False, "Without weights", ""), (True, "With weights", "-with-weights")):
         size = words.size(n := n_bytes(experiment, weights))
         if n > 1e6 * LARGEST_MB:  # a browser's way in has no room for it, nor the dashboard's memory for the way out

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import link, words
+from dashboard import head, link, words
 from sslcore.experiment import Run
 from sslcore.results import number
 from sslcore.status import ACTIVE
@@ -23,7 +23,7 @@ def note(results: Iterable[Mapping[str, Any]]) -> str:
 
 def say(runs: Sequence[Run], without_labels: str) -> None:
     """Why, and where to go from here. `without_labels`: what of the page needs labels, and what can be done."""
-    link.say_cautions(runs)
+    head.say_cautions(runs)
     results = [result for run in runs if (result := run.results())]
     if results:
         st.info(words.plain(words.capital(note(results) or NO_LABELS)), icon=":material/label_off:")

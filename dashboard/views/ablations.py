@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, forms, link, unprobed, words
+from dashboard import access, change, forms, head, link, unprobed, words
 from dashboard.figures import heat, style
 from dashboard.figures.ablation import against, label
 from dashboard.figures.axes import heading, said, title
@@ -22,8 +22,8 @@ TICK = 5  # seconds between two looks at the folders, while something runs
 CHART, COST, HEAT = 460, 330, 380  # heights in pixels
 VALUES, DROP = "as measured", "drop from the best"
 
-experiment, runs = link.header("Ablations")
-link.say_cautions(runs)
+experiment, runs = head.of_results("Ablations")
+head.say_cautions(runs)
 entries = ablation.entries(experiment, runs)
 axes = ablation.axes(entries)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
-from dashboard import access, change, link, unprobed, words
+from dashboard import access, change, head, link, unprobed, words
 from dashboard.claims import form
 from dashboard.figures import claims as figures
 from dashboard.figures.ablation import against
@@ -20,7 +20,7 @@ from sslcore.experiment import Experiment, Store
 ALL = "all"
 CHART = 330  # pixels
 
-experiment, runs = link.header("Claims")
+experiment, runs = head.of_results("Claims")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 known, problems = claims.read()
 own, more = claims.read(Store().root / "claims.yaml")

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from dashboard import link, tables, words
+from dashboard import head, link, tables, words
 from dashboard.figures import curves, style
 from dashboard.plot import plot
 from dashboard.printed import printed
@@ -16,7 +16,7 @@ X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seco
 TICK = 1  # seconds between two looks at the folders, while something runs
 PANEL, METRIC = 340, 320  # heights in pixels, and more for a long legend; fixed, so that nothing jumps as data come in
 
-experiment, runs = link.header("Compare")
+experiment, runs = head.of_results("Compare")
 
 # -- What the reader chooses ---------------------------------------------------------------
 
@@ -157,7 +157,7 @@ def _in_words(logged: int, moving: int) -> str:
 
 
 draw()
-link.say_cautions(runs)
+head.say_cautions(runs)
 
 # -- What differs ----------------------------------------------------------------------------
 

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from dashboard import embeddings, link, tables, words
+from dashboard import embeddings, head, link, tables, words
 from dashboard.sections.embeddings import asked, neighbours, panels, selected, selection
 from sslcore.status import ACTIVE, RESUMABLE
 
-_, runs = link.header("Embeddings", points=True)
+_, runs = head.of_results("Embeddings", points=True)
 named = tables.named(runs)
 states = {name: run.status().state for name, run in named.items()}
 resumable = {name for name, run in named.items() if states[name] in RESUMABLE and run.goes_on()}

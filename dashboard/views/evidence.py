@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard import link, unprobed, words
+from dashboard import head, unprobed, words
 from dashboard.sections.evidence import asked, budgets, costs, every_pair, images
 from sslcore.analysis import pairs
 from sslcore.analysis.order import in_order
 
-experiment, runs = link.header("Evidence")
+experiment, runs = head.of_results("Evidence")
 probed = in_order(run for run in runs if pairs.accuracy(run, "linear") is not None)
 if not probed:
     unprobed.say(
@@ -22,7 +22,7 @@ if not question.runs:
 lacking = words.lacking(run.status().state for run in runs if not run.results())
 compared = f"{words.count(len(question.runs), 'probed run')} compared"
 st.caption(" · ".join([compared, *lacking, f"accuracy by {question.measured_by} on h, on all test images"]))
-link.say_cautions(runs)
+head.say_cautions(runs)
 
 costs.show_table(question)
 every_pair.show(question)

@@ -3,7 +3,7 @@
 import streamlit as st
 import yaml
 
-from dashboard import link, unprobed, words
+from dashboard import head, link, unprobed, words
 from dashboard.figures import style
 from sslcore.analysis import ablation, claims, pairs
 from sslcore.analysis.claims.along import drop
@@ -19,7 +19,7 @@ DESCRIBED = [name for name in compared() if (TEXTS / f"{name}.yaml").is_file()]
 REFERENCE = "simclr"  # what costs are told relative to
 NEEDS = {"negatives": "Negatives", "components": "Beyond encoder and head", "batch": "Dependence on the batch", "cost": "Cost"}
 
-experiment, runs = link.header("Methods")
+experiment, runs = head.of_results("Methods")
 evidence = claims.Evidence(ablation.entries(experiment, runs), runs)
 st.caption(
     "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "

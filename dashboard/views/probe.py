@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from dashboard import access, change, forms, link, questions, shell, tables, unprobed, words
+from dashboard import access, change, forms, head, link, questions, shell, tables, unprobed, words
 from dashboard.figures import labels, probe, style
 from dashboard.plot import plot
 from dashboard.printed import printed
@@ -16,7 +16,7 @@ from sslcore.launch import transfer
 from sslcore.naming import told_apart
 from sslcore.results import part, wording
 
-experiment, runs = link.header("Probe")
+experiment, runs = head.of_results("Probe")
 runs = tables.named(in_order(runs))
 results = {name: result for name, run in runs.items() if (result := run.results())}
 states = [run.status().state for name, run in runs.items() if name not in results]
@@ -28,7 +28,7 @@ if not probed:
         "class.",
     )
     st.stop()
-link.say_cautions(runs.values())
+head.say_cautions(runs.values())
 if lacking := words.lacking(states):
     st.caption(" · ".join([f"{len(probed)} of {words.count(len(runs), 'run')} probed so far", *lacking]))
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, cluster, link, machine, menu, metrics, tables, trash, words
+from dashboard import access, change, cluster, head, link, machine, menu, metrics, tables, trash, words
 from dashboard.figures import curves
 from dashboard.plot import plot
 from sslcore import launch
@@ -22,11 +22,11 @@ LIST = 530  # pixels of a long list: five runs and half of another, which tells 
 
 
 store = Store()
-experiment = link.heading("Watch")
+experiment = head.of_experiment("Watch")
 spec = experiment.spec()
 runs = {run.name: run for run in link.own_runs(experiment)}
 if not runs:
-    link.end_without_runs(experiment)
+    head.end_without_runs(experiment)
 
 
 def statuses() -> dict[str, Status]:
@@ -160,11 +160,11 @@ def row(run: Run, status: Status) -> None:
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
         elif status.state == "finished" and not run.results():
-            link.say_damaged("results.json cannot be read", "makes it again", "evaluate", run.id)
+            head.say_damaged("results.json cannot be read", "makes it again", "evaluate", run.id)
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
         if not run.readable_config:
-            link.say_damaged("config.json cannot be read", "writes it anew", "complete", experiment.name)
+            head.say_damaged("config.json cannot be read", "writes it anew", "complete", experiment.name)
 
 
 @st.fragment(run_every=tick)
@@ -194,7 +194,7 @@ def overview() -> None:
             st.rerun()
     elif by_slurm:
         cluster.trouble(store)
-    link.say_warnings({name: now[name] for name in listed if name in now})
+    head.say_warnings({name: now[name] for name in listed if name in now})
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:
