@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore.analysis import pairs, stats
+from sslcore.analysis.image_by_image import Predicted, by_class, predicted_by
 from sslcore.analysis.stats import aggregate, holm, more_seeds, over_images, over_seeds, sentence, told_apart
 from sslcore.config import varying
 from sslcore.experiment import Run, Spec, Store
@@ -541,12 +542,12 @@ def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_pa
         np.savez(run.predictions_file, index=np.arange(4), label=label, linear=np.full(4, 3), knn=knn)
     (pair,) = compared(sorted(runs, key=lambda run: run.config.method == "byol"))
     assert all((a.config.method, b.config.method) == (pair.a, pair.b) for of in pair.matches.values() for a, b in of)
-    told = pairs.said(pair.matches, "knn")
+    told = predicted_by(pair.matches, "knn")
     assert pair.a == "byol" and told.right_a.tolist() == [4, 2, 2, 1] and not told.right_b.any()
-    of_class = pairs.by_class(told)
+    of_class = by_class(told)
     assert [(one.mean, one.seeds) for one in of_class.values()] == [(pytest.approx(0.75), 2), (pytest.approx(0.375), 2)]
     all_right = [match for match in pair.matches[0] if match[0].config.batch_size == 64]
-    alone = pairs.by_class(pairs.said({0: all_right}, "knn"))
+    alone = by_class(predicted_by({0: all_right}, "knn"))
     assert [(one.mean, one.test, one.images) for one in alone.values()] == [(1.0, "images", 2)] * 2
 
 
@@ -555,8 +556,8 @@ def test_no_interval_of_two_accuracies_passes_100_points(tmp_path):
     ahead = {0: 0.2, 1: -0.16}
     axes = {"method": ["simclr", "byol"], "seed": [0, 1]}
     (pair,) = compared(grid(tmp_path, axes, lambda config: 0.5 + (config.method == "byol") * ahead[config.seed]))
-    told = pairs.Said(np.arange(2), np.zeros(2), np.array([[0, 0], [0, 1]]), np.ones((2, 2)), np.array([0, 1]))
-    for difference in (pair.difference, pairs.by_class(told)[0]):
+    told = Predicted(np.arange(2), np.zeros(2), np.array([[0, 0], [0, 1]]), np.ones((2, 2)), np.array([0, 1]))
+    for difference in (pair.difference, by_class(told)[0]):
         assert difference.test == "seeds" and (difference.low, difference.high) == (-1, 1)
 
 
@@ -566,15 +567,15 @@ def test_image_by_image_all_were_tested_on_the_same_images(tmp_path):
     for run in runs:
         np.savez(run.predictions_file, **said)
     (pair,) = compared(runs)
-    assert pairs.said(pair.matches, "knn").a.shape == (2, 4)
+    assert predicted_by(pair.matches, "knn").a.shape == (2, 4)
     last = pair.matches[1][0][1]
     for other in ("index", "label"):
         np.savez(last.predictions_file, **said | {other: np.arange(4)[::-1]})
         with pytest.raises(ValueError, match=f"{last.id} was tested on other images"):
-            pairs.said(pair.matches, "knn")
+            predicted_by(pair.matches, "knn")
     last.predictions_file.unlink()
     with pytest.raises(ValueError, match=f"python -m sslcore evaluate {last.id}"):
-        pairs.said(pair.matches, "knn")
+        predicted_by(pair.matches, "knn")
 
 
 def test_a_seed_counts_where_all_of_its_pairs_have_the_number():

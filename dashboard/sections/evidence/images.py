@@ -13,8 +13,9 @@ from dashboard.figures.probe import MAX_CLASSES
 from dashboard.plot import plot
 from dashboard.sections.evidence.asked import Asked
 from dashboard.sections.evidence.every_pair import p_value
-from sslcore.analysis import pairs, stats
-from sslcore.analysis.pairs import Pair, Said
+from sslcore.analysis import image_by_image, pairs, stats
+from sslcore.analysis.image_by_image import Predicted
+from sslcore.analysis.pairs import Pair
 
 PICTURES = 12  # a side
 
@@ -26,7 +27,7 @@ def show(asked: Asked) -> None:
     st.header("Where two of them differ")
     pair = _pick(asked)
     try:
-        said = pairs.said(pair.matches, asked.measure)
+        tested = image_by_image.predicted_by(pair.matches, asked.measure)
     except ValueError as error:
         st.info(words.plain(str(error)), icon=":material/draft:")
         return
@@ -36,8 +37,8 @@ def show(asked: Asked) -> None:
     def class_name(label: int) -> str:
         return classes[label] if 0 <= label < len(classes) else f"class {label}"
 
-    _show_classes(asked, pair, said, class_name)
-    _show_images(asked, pair, said, class_name, tables.identity(run))
+    _show_classes(asked, pair, tested, class_name)
+    _show_images(asked, pair, tested, class_name, tables.identity(run))
 
 
 def _pick(asked: Asked) -> Pair:
@@ -50,11 +51,11 @@ def _pick(asked: Asked) -> Pair:
     return choices[link.choice("Pair", list(choices), next(iter(choices)), key="evidence_pair", width=360)]
 
 
-def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str]) -> None:
+def _show_classes(asked: Asked, pair: Pair, tested: Predicted, class_name: Callable[[int], str]) -> None:
     a, b = asked.names[pair.a], asked.names[pair.b]
-    of_class = pairs.by_class(said)
+    of_class = image_by_image.by_class(tested)
     adjusted = dict(zip(of_class, stats.holm([difference.p for difference in of_class.values()])))
-    n_images = {label: int((said.label == label).sum()) for label in of_class}
+    n_images = {label: int((tested.label == label).sum()) for label in of_class}
     most_different = sorted(of_class, key=lambda label: -abs(of_class[label].mean))[:MAX_CLASSES]
     rows = [
         evidence.Row(
@@ -82,9 +83,9 @@ def _show_classes(asked: Asked, pair: Pair, said: Said, class_name: Callable[[in
     st.caption(words.plain(how + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")))
 
 
-def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int], str], seen: dict[str, str]) -> None:
+def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callable[[int], str], seen: dict[str, str]) -> None:
     a, b = asked.names[pair.a], asked.names[pair.b]
-    n_runs = len(said.seed)  # a side; one that stands in several pairs counts in each
+    n_runs = len(tested.seed)  # a side; one that stands in several pairs counts in each
     held = [{match[side].id for of_seed in pair.matches.values() for match in of_seed} for side in (0, 1)]
     of_these, trainings = (" pairs", "pairs") if min(map(len, held)) < n_runs else ("", "trainings")
 
@@ -98,15 +99,15 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         return f"{mark} {escape(who)}: {right} of {n_runs}{of_these}" + (f", else {escape(mistake)}" if len(wrong) else "")
 
     def card(k: int) -> str:
-        index, label = int(said.index[k]), int(said.label[k])
+        index, label = int(tested.index[k]), int(tested.label[k])
         lines = [
             f'<b>{escape(class_name(label))}</b> <span class="aside">{index}</span>',
-            verdict(a, said.a[:, k], label),
-            verdict(b, said.b[:, k], label),
+            verdict(a, tested.a[:, k], label),
+            verdict(b, tested.b[:, k], label),
         ]
         return pictures.picture(seen, index, f"test image {index}, {class_name(label)}", lines)
 
-    ahead = said.right_a - said.right_b  # (N,) trainings
+    ahead = tested.right_a - tested.right_b  # (N,) trainings
     for better, worse, order in ((a, b, -ahead), (b, a, ahead)):
         won = int((order == -n_runs).sum())
         draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
@@ -115,7 +116,7 @@ def _show_images(asked: Asked, pair: Pair, said: Said, class_name: Callable[[int
         others = "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those in most {trainings}"
         st.markdown(
             f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(won, 'image')} of "
-            f"{len(said.label):,}{others}"
+            f"{len(tested.label):,}{others}"
         )
         if shown:
             st.html(pictures.row([card(k) for k in shown], f"Images that {better} gets right and {worse} wrong"))
