@@ -1,12 +1,9 @@
 """What the launch form describes: a starting point and the reader's changes, as a spec and as a shell command."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
-
-import yaml
 
 from dashboard import shell
 from sslcore import plan
@@ -159,7 +156,7 @@ class Draft:
         found = self.start.source in plan.presets() or (self.start.source is not None and store is not None)
         if not found or any(self.by_method.values()) or self.question != self.start.spec.question:
             words = launch_words(f"{name}.yaml", name, self.title, {}, {}, engine)
-            return f"cat > {name}.yaml <<'END'\n{in_yaml(self.spec())}END\n{shell.line(store, *words)}"
+            return plan.with_file(self.spec(), name, shell.line(store, *words))
         return shell.line(store, *launch_words(self.start.source, name, self.title, self.settings, self.axes, engine))
 
 
@@ -170,11 +167,3 @@ def expected_seconds(store: Store, configs: Mapping[str, RunConfig]) -> float | 
     measured = (entry for run in runs if (entry := ablation.made(run)) and entry.numbers["images_per_second"])
     asked = [ablation.to_make("", name, config) for name, config in configs.items()]
     return ablation.seconds_to_run(asked, list(islice(measured, LATEST)))
-
-
-def in_yaml(spec: Spec) -> str:
-    """A file that `python -m sslcore launch` takes."""
-    keys = {"title", "question", "notes", "tags", "base", "by_method", "axes"}
-    return yaml.safe_dump(
-        spec.model_dump(include=keys, exclude_defaults=True), sort_keys=False, allow_unicode=True, width=math.inf
-    )

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import draft, shell
+from dashboard import shell
+from sslcore import plan
 from sslcore.experiment import Spec
 
 
 def of_runs(spec: Spec) -> dict[str, int]:
     """Bytes that a training step holds at most, by run: see sslcore.footprint. Raises ValueError, in one line, where it fails."""
-    return _counted(draft.in_yaml(spec.model_copy(update={"title": "", "question": "", "notes": "", "tags": []})))
+    return _counted(plan.in_yaml(spec.model_copy(update={"title": "", "question": "", "notes": "", "tags": []})))
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
-def _counted(plan: str) -> dict[str, int]:
+def _counted(spec: str) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "plan.yaml"
-        file.write_text(plan, encoding="utf-8")
+        file.write_text(spec, encoding="utf-8")
         return json.loads(shell.run("memory", str(file), "--json"))

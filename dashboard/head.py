@@ -6,6 +6,7 @@ from typing import NoReturn
 import streamlit as st
 
 from dashboard import link, plot, shell, words
+from dashboard.unlike import symmetric
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import warned
@@ -33,6 +34,8 @@ def of_results(title: str, points: bool = False) -> tuple[Experiment, list[Run]]
     if len(on) > 1:
         told = ", ".join(sorted(on.values()))
         st.caption(words.plain(f"These runs are on different images ({told}): their accuracies answer different questions."))
+    if said := symmetric(run.config for run in shown):
+        st.caption(said)
     return experiment, shown
 
 

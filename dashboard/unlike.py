@@ -32,6 +32,21 @@ def unlike_votes(configs: Iterable[RunConfig], names: Iterable[str] = VOTE) -> s
     return unlike(configs, names, "their kNN accuracies differ by that, whatever the encoders")
 
 
+def symmetric(configs: Iterable[RunConfig]) -> str:
+    """That MoCo's loss is the symmetric one, in a sentence; "" where it is not, or labels say which runs have it."""
+    of_moco = {config.moco.symmetric for config in configs if config.method == "moco"}
+    return "MoCo's loss is symmetric here: each step compares twice the pairs, at twice the compute." if of_moco == {True} else ""
+
+
+def vote(configs: Iterable[RunConfig]) -> str:
+    """How kNN votes while runs train, in a sentence; "" where they differ in it."""
+    ways = {(one.evaluate.knn_k, one.evaluate.knn_temperature, one.evaluate.knn_train) for one in configs}
+    if len(ways) != 1:
+        return ""
+    ((k, temperature, most),) = ways
+    return f"kNN: the {k} nearest of at most {most:,} training images vote, at temperature {temperature:g}."
+
+
 def watched(runs: Sequence[Run]) -> str:
     """How curves of h are measured while runs train: whether on the same images, and whether their kNN goes by the same vote."""
     configs = [run.config for run in runs]
@@ -39,7 +54,8 @@ def watched(runs: Sequence[Run]) -> str:
     same = not samples and len(set(data_sets(runs).values())) == 1
     on = ", and on the same images for every run" if same else ""
     measured = f"But for learning rate and speed, measured on h, the encoder's output{on}."
-    return " ".join(filter(None, [measured, samples, unlike_votes(configs, VOTE_WATCHED), unlike_views(configs)]))
+    told = [measured, vote(configs), samples, unlike_votes(configs, VOTE_WATCHED), unlike_views(configs)]
+    return " ".join(filter(None, told))
 
 
 def unlike_views(configs: Iterable[RunConfig]) -> str:

@@ -46,6 +46,12 @@ was stopped and kept a checkpoint, 130 Ctrl-C (runs that an agent trains go on).
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage before it."""
 
+    def parse_known_args(self, args=None, namespace=None):
+        for word in sys.argv[1:] if args is None else args:
+            if word.startswith("--") and word.endswith("=--"):  # which argparse takes for no value
+                self.error(f"{word}: -- is no value")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> typing.NoReturn:
         program = " ".join(self.prog.split()[: len(PROGRAM.split())])  # without the command
         self.exit(2, f"{program}: error: {' '.join(message.split())}\n")

@@ -89,7 +89,7 @@ def crop_and_flip(images: Tensor, crop_min: float, flip: float) -> Tensor:
     columns = bilinear(left, width, size)
     mirrored = random_rows(torch.rand, n, 1, 1, device=images.device) < flip
     columns = torch.where(mirrored, columns.flip(1), columns)
-    x = rows @ (images.float() / 255).view(n, size, size * 3)
+    x = rows @ (images.float() / 255).reshape(n, size, size * 3)
     x = x.view(n, size, size, 3).permute(0, 3, 1, 2).reshape(n, 3 * size, size)  # (N, 3 * S rows, S columns)
     return (x @ columns.mT).view(n, 3, size, size)
 
@@ -192,7 +192,7 @@ def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def gaussian_blur(x: Tensor, probability: float) -> Tensor:
-    """Blur with sigma uniform in [0.1, 2] pixels and a kernel of about a tenth of the image: (N, 3, S, S).
+    """Blur with sigma uniform in [0.1, 2] pixels and a kernel of about a tenth of the image: (N, 3, S, S) in [0, 1].
 
     It has 23 taps at 224 px, as SimCLR's (appendix A), 7 at 64 px and 5 at 32 px, where a tenth would be 3.
     One matrix (N, S, S) an image, the same for rows and columns; the border is reflected.
@@ -207,4 +207,4 @@ def gaussian_blur(x: Tensor, probability: float) -> Tensor:
     source = (size - 1) - ((size - 1) - source.abs()).abs()
     blur = torch.zeros(n, size, size, device=x.device)
     blur.scatter_add_(2, source.expand(n, -1, -1), weight[:, None, :].expand(-1, size, -1))
-    return blur[:, None] @ x @ blur[:, None].mT
+    return (blur[:, None] @ x @ blur[:, None].mT).clamp_(0, 1)  # which rounding may leave

@@ -37,10 +37,11 @@ def launch(args: argparse.Namespace) -> int:
                 "dashes and underscores; --title takes any letters"
             }
         )
-    title = (args.title or "").strip() or args.name or spec.title
+    title = (args.title or "").strip() or own_title(args.preset, spec) or args.name or spec.title
+    spec = spec.model_copy(update={"title": title})
     while True:
         name = folder_name(args.name) if args.name is not None else store.free_name(Path(args.preset).stem)
-        spec = spec.model_copy(update={"title": title, "command": again(args, name, title, settings, axes)})
+        spec = spec.model_copy(update={"command": again(args, name, spec, settings, axes)})
         try:
             experiment = launch.launch(store, name, spec, configs, args.engine)
             break
@@ -94,22 +95,21 @@ def asked(
     return spec, planned.configs, planned.warnings
 
 
-def again(args: argparse.Namespace, name: str, title: str, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
-    """The shell command that makes the same experiment again, from any folder, under the name that it got."""
+def own_title(preset: str, spec: Spec) -> str:
+    """The title that a file of the reader's own gives; "" where it gives none, or is a preset."""
     from sslcore import plan
 
-    preset = args.preset
-    if preset not in plan.presets():
-        own, preset = plan.read(preset), str(Path(preset).resolve())
-        given = {**settings, **axes}
-        settings = _made_absolute(flatten(own.base), given | own.axes) | settings
-        axes = _made_absolute(own.axes, given) | axes
-    return shlex.join([*PROGRAM.split(), *launch_words(preset, name, title, settings, axes, args.engine)])
+    return spec.title if preset not in plan.presets() and spec.title != Path(preset).stem else ""
 
 
-def _made_absolute(own: Mapping[str, Any], replaced: Collection[str]) -> dict[str, Any]:
-    """The data set among a file's settings, or its axes, as `found_anywhere` has it, where it is named otherwise."""
-    return {name: value for name, value in found_anywhere(own).items() if value != own[name] and name not in replaced}
+def again(args: argparse.Namespace, name: str, spec: Spec, settings: dict[str, Any], axes: dict[str, list[Any]]) -> str:
+    """The shell command that makes the same experiment again, wherever it runs, under the name that it got."""
+    from sslcore import plan
+
+    if args.preset in plan.presets():
+        return shlex.join([*PROGRAM.split(), *launch_words(args.preset, name, spec.title, settings, axes, args.engine)])
+    words = launch_words(f"{name}.yaml", name, spec.title, {}, {}, args.engine)
+    return plan.with_file(spec, name, shlex.join([*PROGRAM.split(), *words]))
 
 
 def found_anywhere(named: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,11 +234,12 @@ def resume(args: argparse.Namespace) -> int:
         launch.check_resumable(run, args.engine)
     alone = None
     for run in runs:
+        anew = " to begin anew: it has no checkpoint" if run.metrics() and not run.has_checkpoint() else ""
         try:
             launch.resume(run, args.engine)
         except launch.NoAgent as error:  # it is queued all the same, and so are the others
             alone = error
-        print(f"{run.id}: queued")
+        print(f"{run.id}: queued{anew}")
     if alone:
         raise alone
     return 0
@@ -297,8 +298,9 @@ def transfer(args: argparse.Namespace) -> int:
     for run in runs:  # a damaged one is told before any is probed
         weights.read(run, build_encoder(run.config.encoder, run.config.image_size))
     for number, run in enumerate(runs, start=1):
+        data = transfer.labelled(args.to, run.config.image_size, report)
         print(f"probing {run.id}, run {number} of {len(runs)}", flush=True)
-        measured = transfer.transfer(run, args.to, transfer.labelled(args.to, run.config.image_size, report))
+        measured = transfer.transfer(run, args.to, data)
         transfer.keep(run, args.to, measured)
         numbers = measured["linear"]["accuracy"], measured["knn"]["accuracy"], measured["random_encoder"]["linear"]
         print("{}: linear {:.1%}, kNN {:.1%}; untrained encoder, linear {:.1%}".format(run.id, *numbers), flush=True)

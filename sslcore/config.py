@@ -394,7 +394,7 @@ def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 # -- From settings to a config -------------------------------------------------
 
 
-def check_names(settings: Mapping[str, Any]) -> None:
+def check_names(settings: Iterable[str]) -> None:
     """Raise ConfigError for names that no option has, with the closest one that exists."""
     problems = {}
     for name in settings:

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import GROUPS, ConfigError, RunConfig, check_names, first_problem, flatten, get, is_anothers, resolve
+from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, is_anothers, resolve
 from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
 from sslcore.idle import twins
 from sslcore.methods import METHODS
 from sslcore.naming import LONGEST_NAME, slug
 from sslcore.notation import axes_words, yaml_of
+from sslcore.wording import count
 
 PRESETS = Path(__file__).parent / "presets"
 MAX_RUNS = 2000
@@ -63,6 +65,19 @@ def read(preset: str) -> Spec:
             f"{preset}: schema_version: {spec.schema_version} is a newer Triptych's; this one reads up to {SCHEMA_VERSION}"
         )
     return spec
+
+
+def in_yaml(spec: Spec) -> str:
+    """A file that `read` takes: what describes the experiment, without how it came about."""
+    keys = {"title", "question", "notes", "tags", "base", "by_method", "axes"}
+    return yaml.safe_dump(
+        spec.model_dump(include=keys, exclude_defaults=True), sort_keys=False, allow_unicode=True, width=math.inf
+    )
+
+
+def with_file(spec: Spec, name: str, command: str) -> str:
+    """The shell command that launches `name`.yaml, with that file before it."""
+    return f"cat > {name}.yaml <<'END'\n{in_yaml(spec)}END\n{command}"
 
 
 def change(spec: Spec, settings: Mapping[str, Any], axes: Mapping[str, list[Any]]) -> Spec:
@@ -187,6 +202,10 @@ def plan(spec: Spec) -> Plan:
         if (twin := first.setdefault(config, cell)) is not cell:
             axis = next(a for a in cell if repr(cell[a]) != repr(twin[a]) or spec.axes[a].count(cell[a]) > 1)
             (words,) = axes_words({axis: [twin[axis], cell[axis]]})
+            if axis in GROUPS and cell[axis] != twin[axis]:  # as without colour where images have none
+                same = f"{words} are the same on {config.dataset}, and trained once"
+                result.warnings += [same] * (same not in result.warnings)
+                continue
             result.problems[axis] = f"a value is listed twice: {words} would train {name} two times; leave one out"
         elif name in result.configs:
             result.problems["axes"] = f"two runs would both be called {name}; do two data sets end in the same name?"
@@ -209,10 +228,14 @@ def _wrong_by_method(spec: Spec) -> dict[str, str]:
         if method not in METHODS:
             close = difflib.get_close_matches(method.lower(), METHODS, n=1)
             problems[f"by_method.{method}"] = f"there is no such method{f'; did you mean {close[0]}?' if close else ''}"
-        try:
-            check_names(flatten(own))
-        except ConfigError as error:
-            problems |= _whose(error.problems, method, own=error.problems)
+        for name in flatten(own):
+            try:
+                check_names([name])
+            except ConfigError as error:
+                meant = f"there is no such setting; did you mean {method}.{name}?" if f"{method}.{name}" in OPTIONS else None
+                problems[f"by_method.{method}.{name}"] = meant or error.problems[name]
+            if name == "method":
+                problems[f"by_method.{method}.method"] = "a method's own settings cannot say which method it is"
     return problems
 
 
@@ -360,8 +383,8 @@ def _suits_moco(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str],
         groups, asked = config.bn_splits_at_a_time * parts, settings.bn_splits
         if asked > (most := config.batch_size // parts // 2 * parts):
             warnings.append(
-                f"moco.bn_splits {asked}: a batch of {config.batch_size} has {most} groups of two images or more; choose at most "
-                "that"
+                f"moco.bn_splits {asked}: a batch of {config.batch_size} has {count(most, 'group')} of two images or more; "
+                "choose at most that"
             )
         elif groups != asked:
             warnings.append(
@@ -369,9 +392,10 @@ def _suits_moco(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str],
                 f"of each): it has {groups} groups; choose a multiple of {parts}"
             )
         if config.bn_splits_at_a_time * config.devices == 1 and settings.negatives != "memory_bank":
+            whole = "the batch" if parts == 1 else f"each of {parts} micro-batches"
             warnings.append(
-                f"moco.bn_splits: each of {parts} micro-batches is one group, so that BatchNorm sees a key among the same images "
+                f"moco.bn_splits: {whole} is one group, so that BatchNorm sees a key among the same images "
                 f"as its query, which can give the key away; choose bn_splits of {2 * parts} or more, or a larger "
-                "micro_batch_size"
+                f"{'batch_size' if parts == 1 else 'micro_batch_size'}"
             )
     return problems, warnings

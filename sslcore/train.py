@@ -34,6 +34,8 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
     sample = datasets.sample(data, config.evaluate.sample)
     if distributed.agree(run.has_checkpoint()):
         resume(training, run, pulse)
+    elif distributed.first() and run.metrics():
+        pulse.say("there is no checkpoint, so it begins anew")
     evaluation = OnlineEvaluation(config, data, training.views, training.precision)
     if distributed.first():
         run.keep_metrics_until(training.step)
@@ -63,7 +65,7 @@ def pretrain(training: Training, data: Data, run: Run, pulse: AnyPulse) -> bool:
                 if knn_every and (epoch % knn_every == 0 or epoch == config.epochs):
                     seen = evaluation(training.method.encoder)
                     journal.write(journal.place() | {"seconds": training.seconds} | seen)
-                    warn_of_collapse(seen)
+                    warn_of_collapse(epoch, seen)
                     words += "".join(f", {name} {number:.3g}" for name, number in seen.items())
                 if snapshots and epoch % snapshots == 0 and epoch < config.epochs:
                     take_snapshot(training, data.images(sample), epoch)
@@ -133,22 +135,23 @@ def make_ready(training: Training, pulse: AnyPulse) -> None:
     training.seconds += time.monotonic() - began
 
 
-def collapse_watch(run: Run, pulse: AnyPulse, images: int) -> Callable[[dict[str, float]], None]:
+def collapse_watch(run: Run, pulse: AnyPulse, images: int) -> Callable[[int, dict[str, float]], None]:
     """Returns what warns, once a run, when h has collapsed: all images then look the same to the encoder.
 
     The effective rank cannot exceed the number of images, so it counts from RANKED images on.
     """
     warned = any(words.startswith(COLLAPSED) for words in run.recorded_status().warnings)
 
-    def check(seen: dict[str, float]) -> None:
+    def check(epoch: int, seen: dict[str, float]) -> None:
         nonlocal warned
-        few_dimensions = images >= RANKED and seen["effective_rank"] < COLLAPSED_RANK
-        if not warned and (few_dimensions or seen["std"] < COLLAPSED_STD):
+        rank, std = seen["effective_rank"], seen["std"]
+        told = [f"effective rank {rank:.2f} (floor {COLLAPSED_RANK})"] * (images >= RANKED and rank < COLLAPSED_RANK)
+        told += [f"std {std:.2g} (floor {COLLAPSED_STD})"] * (std < COLLAPSED_STD)
+        if told and not warned:
             warned = True
             pulse.warn(
-                f"{COLLAPSED}: effective rank {seen['effective_rank']:.2f} (floor {COLLAPSED_RANK}), "
-                f"std {seen['std']:.2g} (floor {COLLAPSED_STD}). Nearly all images get the same h; "
-                "try a lower learning_rate, or for BYOL a momentum between 0.9 and 0.999"
+                f"{COLLAPSED} by the end of epoch {epoch}: {', '.join(told)}. Nearly all images got the same h; try a lower "
+                "learning_rate, or for BYOL a momentum between 0.9 and 0.999"
             )
 
     return check

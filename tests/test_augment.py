@@ -205,6 +205,17 @@ def test_views_of_any_settings_stay_within_the_image_range(n, size, crop_min, ji
     assert -1e-5 <= float(x.min()) and float(x.max()) <= 1 + 1e-5
 
 
+def test_a_blur_leaves_white_white_and_images_may_lie_in_memory_as_they_like():
+    white = torch.full((64, 32, 32, 3), 255, dtype=torch.uint8)
+    assert augment.draw(white, Augment(blur=1, jitter=0, hue=0, grayscale=0)).max() <= 1
+    images = noise(5)
+    drawn = []
+    for same in (images, images.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)):
+        torch.manual_seed(0)
+        drawn.append(augment.draw(same, Augment()))
+    assert torch.equal(*drawn)
+
+
 def test_views_are_normalised_by_the_training_images_statistics():
     images = noise(50)
     mean, std = [0.5] * 3, [0.25] * 3

@@ -354,6 +354,17 @@ def test_of_several_runs_none_is_resumed_where_one_cannot_be(store, nothing_star
     assert f"{last.id} has been measured" in capsys.readouterr().err
     assert {run.status().state for run in runs} == {"stopped"}
     assert main(["resume", first.id]) == 0 and first.status().state == "queued"
+    assert capsys.readouterr().out == f"{first.id}: queued\n"
+
+
+def test_what_has_no_checkpoint_is_said_to_begin_anew(store, nothing_starts, capsys):
+    """As of an experiment that came without its checkpoints: what it had logged is lost with the first step."""
+    experiment = synthetic.store(store.root, methods=("byol",), seeds=(0,))
+    (run,) = experiment.runs()
+    run.results_file.unlink()
+    run.write_status(synthetic.status(run, "stopped", progress=0.5))
+    assert main(["resume", run.id]) == 0
+    assert capsys.readouterr().out == f"{run.id}: queued to begin anew: it has no checkpoint\n"
 
 
 def test_whoever_names_no_runs_stops_and_resumes_all_of_the_store(store, nothing_starts, capsys):
@@ -477,17 +488,27 @@ def test_what_was_queued_is_started_where_another_run_is_refused_at_the_last_mom
     assert started
 
 
+def do_again(experiment: Experiment, monkeypatch, tmp_path) -> Experiment:
+    """What whoever has nothing but the kept command makes of it, in a store of their own."""
+    (tmp_path / "away").mkdir()
+    monkeypatch.chdir(tmp_path / "away")
+    *file, command = experiment.spec().command.splitlines()
+    subprocess.run(["sh"], input="".join(f"{line}\n" for line in file), text=True, check=True)
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "sslcore"]
+    assert main([*words[3:], "--root", str(tmp_path / "again")]) == 0
+    return Store(tmp_path / "again").experiment(experiment.name)
+
+
 def test_the_kept_command_makes_the_same_experiment_again(store, pictures, nothing_starts, monkeypatch, tmp_path):
     monkeypatch.chdir(pictures)
     Path("my own.yaml").write_text("base: {dataset: photos, epochs: 2}\naxes: {method: [byol, simclr]}\n")
     given_ = "launch 'my own.yaml' --title 'What  now?' --set learning_rate=1e-3 simclr.negatives= head.kind=none --vary seed=1,2"
     assert main(shlex.split(given_)) == 0
     first = store.experiment("my-own")
-    command = shlex.split(first.spec().command)
-    assert command[:3] == ["python", "-m", "sslcore"]
-    monkeypatch.chdir("/")
-    assert main([*command[3:], "--root", str(tmp_path / "again")]) == 0
-    second = Store(tmp_path / "again").experiment("my-own")
+    assert str(pictures) not in first.spec().command, "it says nothing of where the file lay"
+    Path("my own.yaml").unlink()
+    second = do_again(first, monkeypatch, tmp_path)
     for this in (first, second):
         assert len(this.runs()) == 4
     assert [run.config for run in first.runs()] == [run.config for run in second.runs()]
@@ -508,11 +529,8 @@ def test_the_kept_command_finds_a_files_own_images_from_any_folder(own, store, n
     Path("own.yaml").write_text(own)
     assert main(["launch", "own.yaml", "--set", "batch_size=2"]) == 0
     first = store.experiment("own")
-    command = shlex.split(first.spec().command)
     assert ("mine" in own) == (str(tmp_path / "mine.npz") in first.spec().command)
-    monkeypatch.chdir("/")
-    assert main([*command[3:], "--root", str(tmp_path / "again")]) == 0
-    second = Store(tmp_path / "again").experiment("own")
+    second = do_again(first, monkeypatch, tmp_path)
     assert [(run.name, run.config) for run in first.runs()] == [(run.name, run.config) for run in second.runs()]
 
 
@@ -529,7 +547,7 @@ names = st.sampled_from(sorted(set(OPTIONS) - {"dataset"}))
 @given(st.dictionaries(names, values, max_size=4), st.dictionaries(names, st.lists(values, min_size=1, max_size=3), max_size=3))
 def test_any_settings_survive_the_shell(settings, axes):
     args = parser().parse_args(["launch", "photos"])
-    words = shlex.split(again(args, "photos", "Photos", settings, axes))
+    words = shlex.split(again(args, "photos", Spec(title="Photos"), settings, axes))
     parsed = parser().parse_args(words[3:])
     assert settings_of(parsed.set) == settings
     assert axes_of(parsed.vary) == axes
@@ -569,7 +587,30 @@ def test_a_data_set_is_the_path_that_was_typed(path):
 
 def test_a_title_may_begin_with_a_dash():
     args = parser().parse_args(["launch", "photos", "--title=-x"])
-    assert parser().parse_args(shlex.split(again(args, "photos", args.title, {}, {}))[3:]).title == "-x"
+    assert parser().parse_args(shlex.split(again(args, "photos", Spec(title=args.title), {}, {}))[3:]).title == "-x"
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "title"),
+    [
+        ("title: Mine", "--name e", "Mine"),
+        ("title: Mine", "--name e --title Other", "Other"),
+        ("question: What?", "--name e", "e"),
+        ("question: What?", "", "own"),
+    ],
+)
+def test_a_files_own_title_is_kept_under_whatever_name(own, flags, title, store, nothing_starts, tmp_path):
+    (tmp_path / "own.yaml").write_text(f"{own}\nbase: {{dataset: digits, method: byol, batch_size: 32}}\n")
+    assert main(["launch", str(tmp_path / "own.yaml"), *flags.split()]) == 0
+    (experiment,) = store.experiments()
+    assert experiment.spec().title == title
+
+
+@pytest.mark.parametrize("words", [["launch", "photos", "--name=--"], ["launch", "photos", "--set=--"], ["agent", "--idle=--"]])
+def test_two_dashes_are_no_value(words, store, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "-- is no value" in capsys.readouterr().err and not store.root.exists()
 
 
 def test_a_group_is_varied_from_the_shell_in_place_of_the_presets(store, nothing_starts):

@@ -56,6 +56,13 @@ def test_knn_ignores_the_length_of_h_and_takes_any_k():
     assert len(knn_predict(train, y, queries, 1000, 0.1, 4)) == 20
 
 
+def test_knn_takes_any_precision():
+    train, y = clusters(30)
+    queries, _ = clusters(20, seed=1)
+    usual = knn_predict(train, y, queries, 5, 0.1, 4)
+    assert torch.equal(knn_predict(train.double(), y, queries.double(), 5, 0.1, 4), usual)
+
+
 def test_at_a_low_temperature_the_nearest_decides():
     random = torch.Generator().manual_seed(0)
     train, queries = torch.randn(300, 8, generator=random), torch.randn(100, 8, generator=random)

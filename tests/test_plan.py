@@ -216,13 +216,25 @@ def test_planning_makes_no_file(tmp_path, monkeypatch):
         ({"seed": [1, 1]}, "seed=1,1"),
         ({"batch_size": [64, "64"]}, "batch_size=[64, '64']"),
         ({"seed": [0, 1], "epochs": [1, 1.0]}, "epochs=1,1.0"),
-        ({"augment": [{"flip": 0.0}, {}]}, "augment={flip: 0.0},{}"),
+        ({"augment": [{"flip": 0.0}, {"flip": 0.0}]}, "augment={flip: 0.0},{flip: 0.0}"),
         ({"method": ["byol", "moco", "byol"]}, "method=byol,byol"),
     ],
 )
 def test_a_value_that_is_listed_twice_is_refused_however_it_is_spelled(axes, named):
     problems = plan.plan(Spec(base={"dataset": "digits"}, axes=axes)).problems
     assert list(problems) == [named.partition("=")[0]] and f"listed twice: {named} would" in str(problems)
+
+
+def test_what_a_data_set_makes_equal_is_trained_once_and_told(tmp_path):
+    """Digits are grey and have a right way up, so that of the kinds of augmentation crop and jitter alone are left."""
+    for name, whole, left in (("augmentations", 6, 3), ("augmentation-pairs", 12, 4)):
+        spec = plan.read(name)
+        planned = plan.plan(plan.change(spec, {"dataset": "digits", "image_size": 8}, {"seed": [0, 1]}))
+        n_methods = len(spec.axes["method"])
+        assert not planned.problems and len(planned.configs) == 2 * n_methods * left < 2 * n_methods * whole
+        assert len(set(planned.configs.values())) == len(planned.configs)
+        told = [one for one in planned.warnings if "are the same on digits, and trained once" in one]
+        assert len(told) == whole - left and "augment={},{flip: 0} are" in told[0]
 
 
 def test_values_that_are_called_alike_are_refused(tmp_path):
@@ -294,6 +306,8 @@ def test_settings_of_one_method_hold_for_it_alone():
         ({"zzz": {}}, "by_method.zzz", ""),
         ({"moco": {"epoch": 3}}, "by_method.moco.epoch", "did you mean epochs?"),
         ({"moco": {"augment": 3}}, "by_method.moco.augment", "give a value to one of them"),
+        ({"simclr": {"temperature": 3}}, "by_method.simclr.temperature", "did you mean simclr.temperature?"),
+        ({"moco": {"method": "byol"}}, "by_method.moco.method", "cannot say which method it is"),
     ],
 )
 def test_settings_of_one_method_are_checked_whether_it_has_runs_or_not(own, name, hint):
@@ -500,6 +514,7 @@ def test_a_queue_longer_than_the_data_set_deserves_a_word(tmp_path):
         ({"devices": 12}, ["12 groups"]),
         ({"devices": 3, "moco.bn_splits": 2}, ["3 groups"]),
         ({"moco.bn_splits": 13}, ["a batch of 24 has 12 groups"]),
+        ({"batch_size": 2, "moco.bn_splits": 2}, ["has 1 group of", "the batch is one group"]),
         ({"micro_batch_size": 8}, ["6 groups"]),
         ({"micro_batch_size": 3}, ["each of 8 micro-batches is one group"]),
         ({"micro_batch_size": 3, "moco.negatives": "memory_bank"}, []),

@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
-from dashboard.unlike import unlike_times, unlike_votes, watched
+from dashboard.unlike import symmetric, unlike_times, unlike_votes, watched
 from sslcore.analysis import gains, pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
@@ -67,7 +67,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "unlike": [said for said in (votes, unlike_times(rows)) if said],
+        "unlike": [said for said in (symmetric(run.config for run in chosen), votes, unlike_times(rows)) if said],
         "watched": watched(chosen),
         "of_losses": f"{curves.LOSSES} {curves.MEANS}",
         "said_by": pairs.said_by(compared),

@@ -10,6 +10,7 @@ from dashboard.figures.axes import heading, said, title
 from dashboard.figures.measures import COSTS, MEASURES
 from dashboard.plot import plot
 from dashboard.printed import printed
+from dashboard.sections.new import what
 from dashboard.unlike import IN_OWN_VIEWS, unlike_samples, unlike_times, unlike_views, unlike_votes
 from sslcore import plan
 from sslcore.analysis import ablation
@@ -40,7 +41,8 @@ def offer_presets() -> None:
                 with st.container(border=True):
                     st.markdown(f"**{words.plain(spec.title)}**")
                     st.text(spec.question)
-                    link.page_link("new", f"{words.count(len(plan.plan(spec).configs), 'run')}: look and launch", new_preset=name)
+                    n = words.count(len(plan.plan(spec).configs), "run")
+                    link.page_link("new", f"{n}: look and launch", new_preset=name, **what.params(runs))
 
 
 if not axes:

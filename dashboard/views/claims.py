@@ -124,7 +124,9 @@ def show(k: int, claim: claims.Claim, verdict: claims.Verdict) -> None:
                 )
             if claim.make:
                 link.page_link(
-                    "new", "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew", **form(claim)
+                    "new",
+                    "Set up the experiment that it needs" if verdict.word == "undecided" else "Try it anew",
+                    **form(claim, runs),
                 )
             if claim.axis and verdict.steps:
                 axis = heading(on_grid(claim.axis))

@@ -22,7 +22,7 @@ def knn_predict(train: Tensor, labels: Tensor, queries: Tensor, k: int, temperat
     predicted = [labels[:0]]
     for some in distributed.own(queries).split(max(1, min(CHUNK, PAIRS // len(train)))):
         cosine, neighbour = (normalised(some) @ train.T).topk(min(k, len(train)), dim=1)  # (m, k)
-        votes = torch.zeros(len(some), classes, device=train.device)
+        votes = cosine.new_zeros(len(some), classes)
         votes.scatter_add_(1, labels[neighbour], ((cosine - cosine[:, :1]) / temperature).exp())
         predicted.append(votes.argmax(1))
     return distributed.gather_shares(torch.cat(predicted), len(queries))

@@ -90,6 +90,8 @@ READING = {
     "export",
     "as_imported",
     "plan",
+    "in_yaml",
+    "with_file",
     "presets",
     "read",
     "check",

@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import yaml
 
@@ -94,10 +95,10 @@ def test_claims_of_ones_own_stand_beside_and_bad_ones_are_told(experiment):
 
 @pytest.mark.parametrize("claim", claims.read()[0], ids=lambda claim: claim.claim[:12])
 def test_the_form_understands_what_a_claim_asks_for(claim):
-    app = open_page("new", **form(claim))
+    app = open_page("new", **form(claim, []))
     assert not any("The link asks" in warning.value for warning in app.warning)
     assert app.number_input(key="new_seeds").value == claim.seeds
-    assert app.text_input(key="new_title").value == form(claim)["title"][0]
+    assert app.text_input(key="new_title").value == form(claim, [])["title"][0]
     if claim.make.vary:
         assert {name: app.text_input(key=f"new_values_{name}").value for name in claim.make.vary} == {
             name: ", ".join(map(str, values)) for name, values in claim.make.vary.items()
@@ -201,3 +202,16 @@ def test_what_more_negatives_gain_is_never_minus_nothing():
         write_json(run.results_file, results)
     shown = texts(open_page("methods", experiment="photos")).replace("\\", "")
     assert "Linear probe with 1,024 rather than 512: +0.0 points" in shown
+
+
+def test_what_a_claim_needs_is_set_up_on_the_images_that_are_looked_at(experiment, tmp_path):
+    claim = claims.read()[0][0]
+    on_photos, mine = experiment.runs(), tmp_path / "mine.npz"
+    assert form(claim, on_photos)["new_dataset"] == "photos"
+    np.savez(mine, x_train=np.zeros((80, 16, 16, 3), np.uint8))
+    on_mine = synthetic.store(tmp_path / "store", methods=("byol",), dataset=str(mine), batch_size=32).runs()
+    app = open_page("new", **form(claim, on_mine))
+    assert app.text_input(key="new_path").value == str(mine)
+    mine.unlink()
+    assert "new_path" not in form(claim, on_mine), "which are not here"
+    assert "new_dataset" not in form(claim, [*on_photos, *on_mine])

@@ -202,6 +202,18 @@ def test_what_a_line_is_the_mean_over_is_said_above_the_first_that_is_one():
     assert page.index(curves.MEANS) < page.index('data-name="loss-')
 
 
+def test_pages_say_how_knn_votes_and_that_a_loss_is_symmetric():
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), name="ours")
+    told = "kNN: the 20 nearest of at most 5,000 training images vote, at temperature 0.1."
+    assert told in texts(open_page("compare", experiment="ours")).replace("\\", "") and told in report.html(experiment)
+    assert "loss is symmetric" not in texts(open_page("probe", experiment="ours")) + report.markdown(experiment)
+    run = experiment.run("moco-bs256-s0")
+    write_json(run.config_file, run.config.model_dump() | {"moco": run.config.moco.model_dump() | {"symmetric": True}})
+    for page in ("compare", "probe", "evidence"):
+        assert "MoCo's loss is symmetric here" in texts(open_page(page, experiment="ours"))
+    assert "MoCo's loss is symmetric here" in report.markdown(experiment).replace("\\", "")
+
+
 def test_compare_says_which_of_the_runs_that_a_link_names_are_not_shown(two_experiments):
     with two_experiments[0].editing() as spec:
         spec.hidden = ["moco-bs256-s0"]

@@ -250,6 +250,18 @@ def test_no_micro_batch_is_a_single_image(shapes, batch, micro):
     assert pieces > 1 and kept == [False] * pieces + [True] * pieces, "what is kept for the gradient is a micro-batch's at a time"
 
 
+def test_what_begins_anew_for_want_of_a_checkpoint_says_so(shapes):
+    run = make_run("anew", shapes, epochs=1)
+    train(run)
+    said = "there is no checkpoint, so it begins anew"
+    assert said not in run.log_tail()
+    run.checkpoint_file.unlink()
+    run.previous_checkpoint_file.unlink(missing_ok=True)
+    before = len(run.metrics())
+    train(run)
+    assert said in run.log_tail() and len(run.metrics()) == before
+
+
 def test_collapse_is_said_in_words_while_it_happens(shapes):
     run = make_run("collapse", shapes, method="byol", **{"byol.momentum": 0.0})
     data = datasets.load(shapes, 16)
@@ -262,11 +274,11 @@ def test_collapse_is_said_in_words_while_it_happens(shapes):
         training.method.encoder.layer4.bn2.bias.fill_(1.0)
     pretrain(training, data, run, pulse)
     (warning,) = run.recorded_status().warnings  # once, not once an epoch
-    assert "collapsed" in warning and "effective rank 1.0" in warning
+    assert "collapsed by the end of epoch 1: effective rank 1.0" in warning
     again = Pulse(run)  # what goes on from the checkpoint keeps it, and does not say it anew
     again.start()
     again.hush()
-    collapse_watch(run, again, 48)({"effective_rank": 1.5, "std": 0.01})
+    collapse_watch(run, again, 48)(2, {"effective_rank": 1.5, "std": 0.01})
     assert run.recorded_status().warnings == [warning]
     run.checkpoint_file.unlink()
     run.previous_checkpoint_file.unlink(missing_ok=True)
@@ -290,9 +302,11 @@ def test_a_training_is_watched_for_few_dimensions_though_its_spread_is_wide(shap
 def test_either_sign_of_a_collapse_is_enough_to_warn(shapes, images, rank, std, warned):
     run = make_run("watched", shapes)
     watch = collapse_watch(run, pulse := Pulse(run), images)
-    for _ in range(3):
-        watch({"effective_rank": rank, "std": std})
+    for epoch in (1, 2, 3):
+        watch(epoch, {"effective_rank": rank, "std": std})
     assert len(pulse.status.warnings) == warned, "once"
+    for said in pulse.status.warnings:
+        assert ("effective rank" in said, "std" in said) == (rank < 2 and images > 2, std < 0.05), "of what is too small"
 
 
 def test_a_gpu_that_pytorch_cannot_use_is_told_and_not_replaced_by_the_cpu(shapes, monkeypatch):

@@ -1,12 +1,25 @@
 """The question, the images, the methods and how often each is repeated."""
 
+import os
+from collections.abc import Iterable
+
 import streamlit as st
 
 from dashboard import details, draft, forms, words
 from dashboard.sections.new.form import Form
 from sslcore import datasets
 from sslcore.config import ConfigError, flatten, resolve
+from sslcore.experiment import Run
 from sslcore.methods import METHODS
+
+
+def params(runs: Iterable[Run]) -> dict[str, str]:
+    """The query parameters by which the form has the images of these runs; none where they are on several, or not here."""
+    found = {run.config.dataset for run in runs}
+    dataset = found.pop() if len(found) == 1 else ""
+    if dataset in datasets.NAMES:
+        return {"new_dataset": dataset}
+    return {"new_dataset": forms.OWN, "new_path": dataset} if os.path.exists(dataset) else {}
 
 
 def ask(form: Form) -> None:
