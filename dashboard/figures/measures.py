@@ -21,13 +21,15 @@ class Measure:
 MEASURES = {
     "linear": Measure("Linear probe", "accuracy", "on h, frozen; all test images", share=True),
     "knn": Measure("kNN", "accuracy", "on h, by cosine; all test images", share=True),
-    "effective_rank": Measure("Effective rank", "dimensions", "of h scaled to unit length; 1 is collapse"),
+    "effective_rank": Measure(
+        "Effective rank", "dimensions", "how many dimensions of h, scaled to unit length, are in use; 1 is collapse"
+    ),
     "alignment": Measure(
         "Alignment",
         "squared distance",
-        "of two views' h, in the run's own augmentation; 0 is perfect, unrelated images lie at 0.6 to 1.3",
+        "how far apart two views of an image are, in the run's own augmentation; 0 is perfect, unrelated images lie at 0.6 to 1.3",
     ),
-    "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "of h; 0 is collapse, lower is more even"),
+    "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "how evenly h fills the sphere; 0 is collapse, lower is more even"),
 }
 COSTS = {
     "seconds": Measure("Training time", "", "evaluation left out"),
