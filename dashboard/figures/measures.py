@@ -27,7 +27,7 @@ MEASURES = {
     "alignment": Measure(
         "Alignment",
         "squared distance",
-        "how far apart two views of an image are, in the run's own augmentation; 0 is perfect, unrelated images lie at 0.6 to 1.3",
+        "how far apart two views of an image are, in the run's own augmentation; 0 is perfect, unrelated ones lie at 0.6 to 1.3",
     ),
     "uniformity": Measure("Uniformity", "log mean exp(−2d²)", "how evenly h fills the sphere; 0 is collapse, lower is more even"),
 }
