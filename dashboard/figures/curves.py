@@ -315,6 +315,8 @@ def _spread(curves: Sequence[Arrays], label: str, n: int, line: dict, how: Drawi
 
 def _of_seed(curves: Sequence[Arrays]) -> Arrays:
     """(steps, x, y), each (m,): the mean of the runs of one seed, at the steps that all of them have logged."""
+    if len(curves) == 1:
+        return curves[0]
     common = reduce(np.intersect1d, (steps for steps, _, _ in curves))
     x, y = (np.mean([curve[k][np.searchsorted(curve[0], common)] for curve in curves], axis=0) for k in (1, 2))
     return common, x, y
