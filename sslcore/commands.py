@@ -234,7 +234,7 @@ def resume(args: argparse.Namespace) -> int:
         launch.check_resumable(run, args.engine)
     alone = None
     for run in runs:
-        anew = " to begin anew: it has no checkpoint" if run.metrics() and not run.has_checkpoint() else ""
+        anew = " to begin anew: it has no checkpoint" if not run.has_checkpoint() and run.metrics() else ""
         try:
             launch.resume(run, args.engine)
         except launch.NoAgent as error:  # it is queued all the same, and so are the others
