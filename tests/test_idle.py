@@ -78,7 +78,7 @@ def test_what_makes_no_difference_to_some_runs_is_told_of_those_alone():
     (said,) = warnings(grid, method="byol")
     assert said.startswith("head.dim makes no difference with head.kind=none: 1 run ")
     assert warnings({**grid, "head.kind": ["linear", "mlp"]}, method="byol") == []
-    (said,) = warnings({"method": ["byol", "supervised"], "augment": [{}, {"flip": 0}, {"solarize": 0.2}]})
+    (said,) = warnings({"method": ["byol", "supervised"], "augment": [{}, {"flip": 0.5}, {"solarize": 0.2}]})
     assert "augment.solarize makes no difference with method=supervised: 1 run " in said
 
 
