@@ -50,7 +50,8 @@ def defaults(path: str) -> dict[str, Any]:
 def fingerprint(path: str) -> object:
     """Names, sizes and times of all files."""
     found = source(path)
-    return [(str(file), *stamp(file)[1::-1]) for file in found.images], found.train
+    stamps = {file: stamp(file) for file in found.images}
+    return [(str(file), size, changed) for file, (changed, size, _) in stamps.items()], found.train
 
 
 def source(path: str, report: Report | None = None) -> Source:
