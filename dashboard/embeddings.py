@@ -89,8 +89,8 @@ def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
         rows = pd.read_parquet(run.umap_file, columns=["x", "y", "index", "epoch"])
     except Exception:  # missing, torn or foreign
         return {}
-    own = {int(epoch): part for epoch, part in rows.groupby("epoch") if np.array_equal(part["index"], index)}
-    placed = {epoch: part[["x", "y"]].to_numpy(np.float32) for epoch, part in own.items()}
+    own = {int(epoch): of for epoch, of in rows.groupby("epoch") if np.array_equal(of["index"], index)}
+    placed = {epoch: of[["x", "y"]].to_numpy(np.float32) for epoch, of in own.items()}
     return {epoch: layout for epoch, layout in placed.items() if np.isfinite(layout).all()}
 
 

@@ -46,7 +46,7 @@ was stopped and kept a checkpoint, 130 Ctrl-C (runs that an agent trains go on).
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, without the usage before it."""
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
         for word in sys.argv[1:] if args is None else args:
             if word.startswith("--") and word.endswith("=--"):  # which argparse takes for no value
                 self.error(f"{word}: -- is no value")

@@ -166,12 +166,12 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     None, where nothing was tested, stays None and counts for nothing.
     """
     tested = sorted((value, k) for k, value in enumerate(p) if value is not None)
-    adjusted: list[float | None] = [None] * len(p)
+    found: list[float | None] = [None] * len(p)
     worst = 0.0
     for rank, (value, k) in enumerate(tested):
         worst = max(worst, min(1.0, (len(tested) - rank) * value))
-        adjusted[k] = worst
-    return adjusted
+        found[k] = worst
+    return found
 
 
 def adjusted(differences: Sequence[Difference]) -> tuple[list[float | None], int]:

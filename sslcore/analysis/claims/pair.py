@@ -81,7 +81,7 @@ class CostOrder(Rule):
         )
 
     def find(self, evidence: Evidence) -> Found:
-        found, averaged = [], []
+        steps, averaged = [], []
         for other in self.cheap:
             matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
             averaged += over(matches, self.dear, other)
@@ -91,7 +91,7 @@ class CostOrder(Rule):
                 if cost == "energy" and not ratios:
                     continue
                 reach = "" if cost == "memory" else " to the accuracy that both reach"
-                found.append(
+                steps.append(
                     step_of(
                         f"{title(self.dear)} needs more {COSTS[cost]} than {title(other)}{reach}",
                         ratios,
@@ -100,7 +100,7 @@ class CostOrder(Rule):
                         unequal=own,
                     )
                 )
-        return Found(found, averaged)
+        return Found(steps, averaged)
 
 
 def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
