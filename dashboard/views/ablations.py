@@ -34,7 +34,7 @@ axes = ablation.axes(entries)
 
 def offer_presets() -> None:
     """The ready-made ablations, each with a link to the form that launches it."""
-    ready = {name: plan.read(name) for name in plan.presets()}
+    ready, on_these = {name: plan.read(name) for name in plan.presets()}, what.params(runs)
     with st.grid(3, min_column_width=300, gap="medium"):
         for name, spec in ready.items():
             if set(spec.axes) - {"method", "seed"}:
@@ -42,7 +42,7 @@ def offer_presets() -> None:
                     st.markdown(f"**{words.plain(spec.title)}**")
                     st.text(spec.question)
                     n = words.count(len(plan.plan(spec).configs), "run")
-                    link.page_link("new", f"{n}: look and launch", new_preset=name, **what.params(runs))
+                    link.page_link("new", f"{n}: look and launch", new_preset=name, **on_these)
 
 
 if not axes:
