@@ -53,7 +53,7 @@ def draw(images: Tensor, settings: Augment, second: bool = False) -> Tensor:
     if settings.jitter or settings.hue:
         x = color_jitter(x, settings.jitter, settings.hue)
     if settings.grayscale:
-        x = torch.where(chance(x, settings.grayscale), gray(x), x)
+        x = fade(x, chance(x, settings.grayscale))
     if settings.blur:
         x = gaussian_blur(x, settings.blur)
     if settings.solarize and second:
@@ -152,8 +152,7 @@ def blend(x: Tensor, order: Tensor, factor: Tensor) -> Tensor:
     Each is factor * x + (1 - factor) * other, where other is black, the image's mean gray or its gray;
     a factor of 1 leaves the image as it is.
     """
-    identity = torch.eye(3, device=x.device)
-    luma = gray(identity.view(3, 3, 1, 1)).view(1, 3)
+    identity, luma = torch.eye(3, device=x.device), luma_row(x.device)
     contrast, saturation = ((order == change)[..., None, None] for change in (1, 2))
     share, rest = factor[..., None, None], (1 - factor)[..., None, None]
     matrix = share * identity + rest * saturation * luma  # (N, 3 blends, 3, 3)
@@ -171,21 +170,36 @@ def gray(x: Tensor) -> Tensor:
     return (GRAY[0] * red + GRAY[1] * green + GRAY[2] * blue).unsqueeze(1)
 
 
+def luma_row(device: torch.device) -> Tensor:
+    """The row (1, 3) that takes a colour to its luma, made on the device: a copy would wait for it."""
+    return gray(torch.eye(3, device=device).view(3, 3, 1, 1)).view(1, 3)
+
+
+def fade(x: Tensor, drawn: Tensor) -> Tensor:
+    """Grayscale where `drawn` (N, 1, 1, 1), by a matrix an image: (N, 3, S, S)."""
+    matrix = torch.where(drawn.view(-1, 1, 1), luma_row(x.device), torch.eye(3, device=x.device))  # (N, 3, 3)
+    return (matrix @ x.flatten(2)).view_as(x)
+
+
 def turn_hue(x: Tensor, turn: Tensor) -> Tensor:
-    """Add `turn` (N, 1, 1, 1), in turns, to the hue of HSV; value and saturation stay: (N, 3, S, S)."""
+    """Add `turn` (N, 1, 1, 1), in turns, to the hue of HSV; value and saturation stay: (N, 3, S, S).
+
+    Without a comparison: choosing a pixel at a time costs a CPU more than the arithmetic.
+    """
     red, green, blue = x.unbind(1)
-    value = x.amax(1)
-    chroma = value - x.amin(1)
-    safe = chroma.clamp(min=1e-8)
-    sixth = torch.where(
-        value == red, (green - blue) / safe, torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4)
-    )
-    sixth = sixth + 6 * turn.squeeze(1)  # (N, S, S), the hue in sixths of a turn
-    channels = []
-    for offset in (5, 3, 1):  # red, green, blue of HSV's hexagon
-        k = (sixth + offset) % 6
-        channels.append(value - chroma * torch.minimum(k, 4 - k).clamp(0, 1))
-    return torch.stack(channels, 1)
+    greater, lesser = torch.maximum(green, blue), torch.minimum(green, blue)
+    value, middle = torch.maximum(red, greater), torch.minimum(red, greater)
+    chroma = value - torch.minimum(middle, lesser)
+    # The hue is | start + (middle - lesser) / 6 chroma |, where start is 0 if red >= green >= blue,
+    bluer = (blue - green).sign_().clamp_(min=0)  # -1 if blue > green,
+    redless = (greater - red).sign_().clamp_(min=0)  # -1/3 if green is the greatest and 2/3 if blue is.
+    start = redless * (2 * bluer - 1 / 3) - bluer
+    hue = (start + (middle - lesser) / (6 * chroma).clamp_(min=1e-8)).abs_() + turn.squeeze(1)  # (N, S, S), in turns
+    opposite = torch.arange(3, -2, -2, device=x.device).view(1, 3, 1, 1) / 6  # the hues where a channel is least, negated
+    away = hue.unsqueeze(1) + opposite
+    away = away.sub_(away.round()).abs_()  # (N, 3, S, S): of the hue from there, at most half a turn
+    lacking = away.mul_(-6).add_(2).clamp_(0, 1)  # share of the chroma
+    return value.unsqueeze(1) - lacking.mul_(chroma.unsqueeze(1))
 
 
 # -- Blur ----------------------------------------------------------------------

@@ -55,8 +55,11 @@ def test_a_full_crop_is_the_image_and_a_flip_its_mirror():
 @settings(max_examples=30, deadline=None)
 @given(st.floats(-0.5, 0.5))
 def test_a_turn_of_the_hue_is_torchvisions(turn):
-    x = augment.to_float(noise(3))
-    torch.testing.assert_close(augment.turn_hue(x, torch.full((3, 1, 1, 1), turn)), F.adjust_hue(x, turn), atol=2e-5, rtol=0)
+    levels = torch.tensor([0.0, 0.5, 1.0])
+    equal = torch.cartesian_prod(levels, levels, levels).T.view(1, 3, 3, 9)  # black, white, and colours with two equal channels
+    for x in (augment.to_float(noise(3)), equal):
+        ours = augment.turn_hue(x, torch.full((len(x), 1, 1, 1), turn))
+        torch.testing.assert_close(ours, F.adjust_hue(x, turn), atol=2e-5, rtol=0)
 
 
 @settings(max_examples=40, deadline=None)
@@ -95,6 +98,9 @@ def test_every_image_draws_one_of_the_24_orders_of_its_four_changes(monkeypatch)
 def test_grayscale_and_solarization_are_torchvisions():
     x = augment.to_float(noise(5))
     torch.testing.assert_close(augment.gray(x), F.rgb_to_grayscale(x), atol=1e-4, rtol=0)
+    faded = augment.fade(x, torch.tensor([True, False, True, False, False]).view(5, 1, 1, 1))
+    torch.testing.assert_close(faded[[0, 2]], augment.gray(x[[0, 2]]).expand(-1, 3, -1, -1))
+    assert torch.equal(faded[[1, 3, 4]], x[[1, 3, 4]])
     solarized = augment.draw(noise(5), Augment(**NONE | {"solarize": 1.0}), second=True)
     torch.testing.assert_close(solarized, F.solarize(x, 0.5))
     assert torch.equal(augment.draw(noise(5), Augment(**NONE | {"solarize": 1.0})), x)  # never the first view
