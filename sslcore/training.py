@@ -8,6 +8,7 @@ one would have drawn, and on a CPU ends with the same bits.
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,13 @@ def initial(config: RunConfig, images: int, classes: int) -> Method:
     return load(config.method)(config, images, classes)
 
 
+@lru_cache(maxsize=4)  # this epoch's and the next one's, on the device and on the CPU, where images are read ahead
+def order_of(seed: int, epoch: int, size: int, device: torch.device) -> Tensor:
+    """The order (size,) in which an epoch takes the images."""
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 1, epoch]).generate_state(1)[0]))
+    return torch.randperm(size, generator=generator).to(device)
+
+
 def channel_statistics(images: Images) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of uint8 (N, S, S, 3), scaled to [0, 1].
 
@@ -122,8 +130,6 @@ class Training:
         self.steps_per_epoch = self.size // config.batch_size
         self.total = config.epochs * self.steps_per_epoch
         self.step = 0  # optimizer steps taken
-        self.order: Tensor | None = None  # of this epoch, on the device
-        self.known_order = (-1, torch.empty(0))  # (epoch, its order) on the CPU, where images are read ahead
         self.finite = torch.ones((), dtype=torch.bool, device=device)  # whether every loss was
         self.seconds = 0.0  # spent in training, evaluation left out
         self.peak_memory = 0  # bytes, as of the last checkpoint
@@ -136,28 +142,21 @@ class Training:
 
     # -- One step
 
-    def order_of(self, epoch: int) -> Tensor:
-        """The order in which an epoch takes the images, on the CPU."""
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.config.seed, 1, epoch]).generate_state(1)[0]))
-        return torch.randperm(self.size, generator=generator)
+    def taken_at(self, step: int, device: torch.device) -> Tensor:
+        """Which images all processes together take at a step: (N,), on a device."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = order_of(self.config.seed, epoch, self.size, device)
+        return order[place * self.config.batch_size :][: self.config.batch_size]
 
     def own_rows(self, step: int) -> Tensor | None:
         """Which images this process takes at a step, on the CPU; None after the last step."""
-        if step >= self.total:
-            return None
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if self.known_order[0] != epoch:
-            self.known_order = (epoch, self.order_of(epoch))
-        return distributed.own(self.known_order[1][place * self.config.batch_size :][: self.config.batch_size])
+        return distributed.own(self.taken_at(step, torch.device("cpu"))) if step < self.total else None
 
     def take_step(self) -> tuple[Tensor, Tensor]:
         """Train on the next batch. Returns (the loss, z (N, D)), both detached and on the device."""
         config = self.config
-        epoch, place = divmod(self.step, self.steps_per_epoch)
-        if place == 0 or self.order is None:
-            self.order = self.order_of(epoch).to(self.device)
         seed_everything(config.seed, 2, self.step)
-        indices = self.order[place * config.batch_size :][: config.batch_size]
+        indices = self.taken_at(self.step, self.device)
         batch = Batch(indices, None if self.labels is None else self.labels[indices])
         images = self.images.take(self.step, distributed.own(indices))
 

@@ -12,7 +12,7 @@ from sslcore.journal import Journal
 from sslcore.optim import learning_rate
 from sslcore.stages import cost
 from sslcore.train import collapse_watch, pretrain
-from sslcore.training import Training, pick_device, pick_precision
+from sslcore.training import Training, order_of, pick_device, pick_precision
 from sslcore.waiting import warning
 from sslcore.worker import Pulse
 from tests.training.small import make_run, small_training, train
@@ -67,10 +67,20 @@ def test_z_has_no_spread_where_all_images_get_the_same_and_much_where_they_lie_a
     assert told == pytest.approx([0, (16 / 15) ** 0.5 / 2], abs=1e-6)
 
 
-def test_every_epoch_of_every_seed_takes_all_images_in_an_order_of_its_own(shapes):
-    orders = [small_training(shapes, seed=seed).order_of(epoch).tolist() for seed in (0, 1) for epoch in (0, 1)]
+def test_every_epoch_of_every_seed_takes_all_images_in_an_order_of_its_own():
+    orders = [order_of(seed, epoch, 96, torch.device("cpu")).tolist() for seed in (0, 1) for epoch in (0, 1)]
     assert all(sorted(order) == list(range(96)) for order in orders) and len(set(map(tuple, orders))) == 4
-    assert small_training(shapes, seed=1).order_of(1).tolist() == orders[3]
+    order_of.cache_clear()
+    assert order_of(1, 1, 96, torch.device("cpu")).tolist() == orders[3]
+
+
+def test_an_epochs_steps_take_each_image_at_most_once(shapes):
+    training = small_training(shapes)
+    for epoch in range(training.config.epochs):
+        steps = range(epoch * training.steps_per_epoch, (epoch + 1) * training.steps_per_epoch)
+        taken = torch.cat([training.own_rows(step) for step in steps])
+        assert len(taken) == training.steps_per_epoch * training.config.batch_size == len(taken.unique())
+    assert training.own_rows(training.total) is None
 
 
 def test_every_step_of_every_seed_draws_anew(shapes):
