@@ -9,7 +9,7 @@ from typing import Any
 
 from sslcore.status import ACTIVE, RESUMABLE
 from sslcore.wording import count as count  # for the pages
-from sslcore.wording import in_bytes, some
+from sslcore.wording import in_bytes, some, tenths
 
 STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
     "running": ("running", ":material/play_circle:", "blue"),
@@ -48,7 +48,7 @@ def notes(text: str) -> str:
 
 def percent(share: float | None) -> str:
     """0.4137 -> 41.4 %, never broken across lines."""
-    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return "–" if share is None else f"{tenths(100 * share)}\N{NO-BREAK SPACE}%"
 
 
 def setting(value: Any) -> str:
@@ -195,7 +195,7 @@ def share(mean: float | None, std: float | None = None) -> str:
     """Accuracies as text: 87.4 %, or 87.4 ± 0.6 % where there is a spread."""
     if mean is None:
         return "–"
-    return f"{100 * mean:.1f} %" if std is None else f"{100 * mean:.1f} ± {100 * std:.1f} %"
+    return f"{tenths(100 * mean)} %" if std is None else f"{tenths(100 * mean)} ± {tenths(100 * std)} %"
 
 
 COSTS = {"seconds": duration, "images_per_second": speed, "peak_memory_bytes": size}

@@ -19,7 +19,7 @@ from sslcore.naming import folder_name
 from sslcore.notation import axes_of, launch_words, option_words, pairs, settings_of
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
-from sslcore.wording import count, in_bytes, printable
+from sslcore.wording import count, in_bytes, printable, tenths
 
 PROGRAM = "python -m sslcore"
 
@@ -158,7 +158,7 @@ def status(args: argparse.Namespace) -> int:
             where, numbers = stands[run.name], [row["linear"], row["knn"]]
             said = progress.in_words(run, where, progress.Latest(run))
             share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
-            table.add_row(run.name, said + share, *["–" if n is None else f"{100 * n:.1f} %" for n in numbers])
+            table.add_row(run.name, said + share, *["–" if n is None else f"{tenths(100 * n)} %" for n in numbers])
     else:
         for name in ("experiment", "title", "runs"):
             table.add_column(name, overflow="fold")

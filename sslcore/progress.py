@@ -20,7 +20,7 @@ from sslcore.experiment import Experiment, Run
 from sslcore.files import appended, logged_rows, stamp
 from sslcore.launch.slurm import heard
 from sslcore.status import ACTIVE, Status
-from sslcore.wording import printable
+from sslcore.wording import printable, tenths
 
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 60.0  # between two lines of a run that trains
@@ -132,7 +132,7 @@ def in_words(run: Run, status: Status, latest: Latest) -> str:
                 words.append(f"epoch {logged.get('epoch', 0):.1f}/{run.config.epochs}")
             words.append(f"{logged['images_per_second']:,.0f} images/s")
         if "knn" in logged:
-            words.append(f"kNN {100 * logged['knn']:.1f} %")
+            words.append(f"kNN {tenths(100 * logged['knn'])} %")
     if status.eta_seconds is not None:
         words.append(f"{duration(status.eta_seconds)} left")
     return ", ".join(words)
@@ -177,7 +177,8 @@ def results(runs: Sequence[Run]) -> Table:
         table.add_column("state")
     for row in rows:
         spread = f" ± {duration(row['seconds_std'])}" if (row["seconds_std"] or 0) >= 0.5 else ""  # to whole seconds
-        interval = "" if row["linear_low"] is None else f" [{100 * row['linear_low']:.1f}, {100 * row['linear_high']:.1f}]"
+        low, high = row["linear_low"], row["linear_high"]
+        interval = "" if low is None else f" [{tenths(100 * low)}, {tenths(100 * high)}]"
         cells = ["–" if is_anothers(name, row["method"]) else printable(str(row[name])) for name in axes]
         cells += [str(len(row["seeds"]))] * seeds
         cells += [percent(row, name) + (interval if name == "linear" else "") for name in numbers]
@@ -195,8 +196,8 @@ def percent(row: dict[str, Any], name: str) -> str:
     """The mean in percent, ± the standard deviation where several seeds were folded."""
     if row[name] is None:
         return "–"
-    spread = "" if row[f"{name}_std"] is None else f" ± {100 * row[f'{name}_std']:.1f}"
-    return f"{100 * row[name]:.1f}{spread}{fewer(row, name)}"
+    spread = "" if row[f"{name}_std"] is None else f" ± {tenths(100 * row[f'{name}_std'])}"
+    return f"{tenths(100 * row[name])}{spread}{fewer(row, name)}"
 
 
 def fewer(row: dict[str, Any], name: str) -> str:

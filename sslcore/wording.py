@@ -1,6 +1,7 @@
 """How numbers of things, and lists of them, are said: in sentences, in the shell, on pages."""
 
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 
 def count(n: int, thing: str) -> str:
@@ -16,6 +17,14 @@ def in_bytes(n: float) -> str:
             return f"{n:.0f} {unit}"
         n /= 1000
     return f"{n:.1f} GB"
+
+
+def tenths(n: float, spec: str = "") -> str:
+    """With one digit after the point; of halves the one further from 0, as a browser has it where one points at a curve.
+
+    `spec`: a format's sign and z. Python's own format takes the even digit: 56.2 of 56.25.
+    """
+    return f"{Decimal(float(n)).quantize(Decimal('0.1'), ROUND_HALF_UP):{spec}}"
 
 
 def series(words: Iterable[str]) -> str:

@@ -4,11 +4,13 @@ import calendar
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as hst
 
 from dashboard import words
+from sslcore import wording
 from sslcore.naming import told_apart
 
 
@@ -143,3 +145,15 @@ def test_accuracies_as_text():
     assert words.share(0.8741, 0.0062) == "87.4 ± 0.6 %"
     assert words.share(0.8741) == "87.4 %"
     assert words.share(None, None) == "–"
+
+
+def test_halves_of_a_tenth_are_rounded_away_from_zero():
+    assert [wording.tenths(n) for n in (56.25, -0.25, 56.35, 0.15, 100, np.float32(1.75))] == [
+        "56.3",
+        "-0.3",
+        "56.4",
+        "0.1",  # the nearest float lies below the half
+        "100.0",
+        "1.8",
+    ]
+    assert [wording.tenths(n, "+z") for n in (2.25, -0.04, -2.25)] == ["+2.3", "+0.0", "-2.3"]

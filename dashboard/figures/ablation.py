@@ -14,6 +14,7 @@ from dashboard.figures.measures import COSTS, MEASURES, Show, in_words, n_seeds,
 from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell, Curve, Measured
 from sslcore.methods import METHODS
+from sslcore.wording import tenths
 
 
 def label(cell: Cell) -> str:
@@ -240,7 +241,7 @@ def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
             legendrank=2000,
             line={"color": tone, "dash": "3px,4px", "width": 1.5},
             marker={"size": 8 if words else 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
-            text=[f"{100 * accuracy:.1f} %" for accuracy in curve.points.values()],
+            text=[f"{tenths(100 * accuracy)} %" for accuracy in curve.points.values()],
             hovertemplate=(
                 f"%{{y:.1f}} points below its best (%{{text}})<br>{style.plain(curve.source)}<br>ImageNet, ResNet-50, "
                 f"linear probe<extra>{name}</extra>"

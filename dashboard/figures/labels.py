@@ -92,7 +92,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 marker={"size": 8, "symbol": style.symbol(method), "color": colour},
                 error_y={"type": "data", "array": spread, "color": colour, "thickness": 1.5, "width": 4},
                 text=[
-                    f"{'' if deviation is None else f' ± {100 * deviation:.1f} %'} with {share:.0%} of the labels"
+                    f"{'' if deviation is None else f' ± {words.tenths(100 * deviation)} %'} with {share:.0%} of the labels"
                     f"{how_many(images.get(share))}"
                     for deviation, share in zip(spread, shares)
                 ],

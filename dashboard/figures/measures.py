@@ -69,7 +69,7 @@ class Show:
 
     def number(self, height: float) -> str:
         """As `digits` say it, in Python."""
-        return (f"{height:.1f}" if self.share else f"{float(f'{height:.3g}'):,g}").replace("-", "−")
+        return (words.tenths(height) if self.share else f"{float(f'{height:.3g}'):,g}").replace("-", "−")
 
     def said(self, measured: Measured, best: float | None) -> str:
         unit = " points below its best" if self.drop else " %" if self.share else f" {self.axis_title}"

@@ -179,7 +179,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
 
 def over_seeds(made: Aggregate) -> str:
     """The spread of an accuracy, for a tooltip; "" of a single seed."""
-    return "" if made.std is None else f" ± {100 * made.std:.1f} % over {made.n} seeds"
+    return "" if made.std is None else f" ± {words.tenths(100 * made.std)} % over {made.n} seeds"
 
 
 def commonest(linear: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "plain", "count", "fewer", "share", "cost")}
+TEMPLATES.filters |= {name: getattr(words, name) for name in ("percent", "plain", "count", "fewer", "share", "cost", "tenths")}
 TEMPLATES.globals["colour"] = style.colour
 
 

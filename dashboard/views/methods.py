@@ -73,14 +73,14 @@ def batch(method: str) -> list[str]:
     lost = over_seeds(list(drop(curve).values()), 1)
     choice = "the other seeds choose for each" if lost.seeds > 1 else "this seed itself chooses, so that it is too much"
     return [
-        f"Linear probe at batch {places[0]}: {100 * lost.mean:z.1f} points below the best of "
+        f"Linear probe at batch {places[0]}: {words.tenths(100 * lost.mean, 'z')} points below the best of "
         f"{', '.join(map(str, places))}, which {choice}{_interval(lost)}, N = "
         f"{words.count(lost.seeds, 'seed')}".replace("-", "−")
     ]
 
 
 def _interval(of: Difference) -> str:
-    return "" if of.low is None else f" (95 % interval {100 * of.low:z.1f} to {100 * of.high:z.1f})"
+    return "" if of.low is None else f" (95 % interval {words.tenths(100 * of.low, 'z')} to {words.tenths(100 * of.high, 'z')})"
 
 
 def negatives(method: str) -> list[str]:
@@ -97,8 +97,8 @@ def negatives(method: str) -> list[str]:
     if len(places) > 1:
         gain = over_seeds([own[places[-1]] - own[places[0]] for own in curve.values()], 1)
         said.append(
-            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {100 * gain.mean:+z.1f} points{_interval(gain)}, N = "
-            f"{words.count(gain.seeds, 'seed')}".replace("-", "−")
+            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {words.tenths(100 * gain.mean, '+z')} points"
+            f"{_interval(gain)}, N = {words.count(gain.seeds, 'seed')}".replace("-", "−")
         )
     return said
 

@@ -49,7 +49,7 @@ def line(folded: dict) -> dict[str, str]:
         "Method": folded["label"],
         "N": str(folded["linear_n"]),
         "Linear probe": accuracy(folded, "linear"),
-        "95 % interval": "–" if low is None else f"{100 * low:.1f} – {100 * high:.1f} %",
+        "95 % interval": "–" if low is None else f"{words.tenths(100 * low)} – {words.tenths(100 * high)} %",
         "kNN": accuracy(folded, "knn"),
         "Untrained: linear": accuracy(folded, "random_linear"),
         "Untrained: kNN": accuracy(folded, "random_knn"),

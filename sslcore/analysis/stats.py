@@ -17,7 +17,7 @@ import numpy as np
 # Of the binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB.
 from scipy.special import bdtr, nctdtr, ndtri, stdtr, stdtrit
 
-from sslcore.wording import count
+from sslcore.wording import count, tenths
 
 LEVEL = 0.05
 POWER = 0.8
@@ -208,7 +208,7 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     if difference.test == "none":
         apart = f"{a} and {b} came out the same" if tie else f"{a} came out {points(difference.mean)} ahead of {b}"
         return f"{apart}; nothing can be tested: {difference.why}."
-    interval = f"95 % interval {100 * difference.low:z.1f} to {100 * difference.high:z.1f}".replace("-", "−")
+    interval = f"95 % interval {tenths(100 * difference.low, 'z')} to {tenths(100 * difference.high, 'z')}".replace("-", "−")
     ahead = "equal in accuracy" if tie else f"{a} ahead by {points(difference.mean)}"
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":
@@ -233,9 +233,9 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
 
 def signed(share: float) -> str:
     """0.021 -> +2.1, in points."""
-    return f"{100 * share:+z.1f}".replace("-", "−")
+    return tenths(100 * share, "+z").replace("-", "−")
 
 
 def points(share: float) -> str:
     """0.021 -> 2.1 points."""
-    return f"{100 * share:.1f} points" if share >= 0.0005 else "less than 0.1 points"
+    return f"{tenths(100 * share)} points" if share >= 0.0005 else "less than 0.1 points"

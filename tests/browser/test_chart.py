@@ -15,6 +15,7 @@ from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
+from sslcore.wording import tenths
 from tests.browser.conftest import App, free_port, start, stop
 
 # The images of a data set on a grid, 12 a row: those of train drawn by SVG, those of test by WebGL. What is kept of
@@ -351,3 +352,8 @@ def test_a_tap_shows_the_image(charts, shapes, browser):
     page.touchscreen.tap(*place(page, 40))
     page.get_by_text("image 40", exact=True).wait_for()
     context.close()
+
+
+def test_tables_round_as_a_browser_does_where_one_points_at_a_curve(page):
+    shares = [100 * k / n for n in (320, 1437, 2000) for k in range(n)]
+    assert page.evaluate("shares => shares.map(share => share.toFixed(1))", shares) == [tenths(share) for share in shares]

@@ -65,7 +65,7 @@ def _line(asked: Asked, label: str, rows: Sequence[Mapping[str, Any]]) -> dict[s
         "Method": label,
         "N": str(shown.n),
         "Mean ± std": words.share(shown.mean, shown.std),
-        "95 % interval": "–" if shown.low is None else f"{100 * shown.low:.1f} – {100 * shown.high:.1f} %",
+        "95 % interval": "–" if shown.low is None else f"{words.tenths(100 * shown.low)} – {words.tenths(100 * shown.high)} %",
         "Training": mean("seconds", words.duration),
         "Images/s": mean("images_per_second", words.speed),
         "Peak memory": mean("peak_memory_bytes", words.size),
