@@ -86,11 +86,11 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
 
 def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:
     try:
-        rows = pd.read_parquet(run.umap_file, columns=["x", "y", "index", "epoch"])
+        rows = pd.read_parquet(run.umap_file, columns=["x", "y", "index", "epoch"], page_checksum_verification=True)
+        own = {int(epoch): of for epoch, of in rows.groupby("epoch") if np.array_equal(of["index"], index)}
+        placed = {epoch: of[["x", "y"]].to_numpy(np.float32) for epoch, of in own.items()}
     except Exception:  # missing, torn or foreign
         return {}
-    own = {int(epoch): of for epoch, of in rows.groupby("epoch") if np.array_equal(of["index"], index)}
-    placed = {epoch: of[["x", "y"]].to_numpy(np.float32) for epoch, of in own.items()}
     return {epoch: layout for epoch, layout in placed.items() if np.isfinite(layout).all()}
 
 

@@ -2,9 +2,11 @@
 
 import io
 import itertools
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +32,7 @@ MEASURED = (  # what charts show
 )
 METRICS = (*PLACES, *MEASURED)
 SCHEMA = pyarrow.schema([(name, pyarrow.float64()) for name in METRICS])
+CRASHES = re.compile(rb"^\s*null", re.MULTILINE)  # a block that begins so ends Arrow's reader, and this process with it
 MAX_RUNS = 1000  # whose rows are kept in memory
 
 
@@ -112,22 +115,24 @@ def _tail(file: Path, end: int) -> bytes:
 
 def _columns(lines: bytes) -> dict[str, np.ndarray]:
     """Each metric in all rows, (n,), NaN where a row lacks it."""
-    try:
-        table = json.read_json(
-            io.BytesIO(lines),
-            json.ReadOptions(use_threads=False),
-            json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore"),
-        )
-        return {name: table[name].to_numpy() for name in METRICS}
-    except pyarrow.ArrowInvalid:  # no line, a torn one amid the file, or no number where one should be: slower, and leaves it out
-        rows = logged_rows(lines)
-        return {name: np.array([as_float(row.get(name)) for row in rows], dtype=float) for name in METRICS}
+    if not CRASHES.search(lines):
+        # Fails where there is no line, a torn one amid the file, or no number where one should be.
+        with suppress(pyarrow.ArrowInvalid):
+            table = json.read_json(
+                io.BytesIO(lines),
+                json.ReadOptions(use_threads=False),
+                json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="ignore"),
+            )
+            return {name: table[name].to_numpy() for name in METRICS}
+    rows = logged_rows(lines)  # slower, and leaves it out
+    return {name: np.array([as_float(row.get(name)) for row in rows], dtype=float) for name in METRICS}
 
 
 def _logged(columns: Mapping[str, np.ndarray]) -> Logged:
     """Of columns of all rows, (n,) each, NaN where a row lacks it; a column that no row has may be missing."""
     n = max(map(len, columns.values()), default=0)
     columns = {name: columns[name].astype(np.float32) if name in columns else np.full(n, np.nan, np.float32) for name in METRICS}
+    columns["knn"][(columns["knn"] < 0) | (columns["knn"] > 1)] = np.nan  # no accuracy, however it came there
     placed = np.isfinite(columns["step"])
     if not placed.all():
         columns = {name: column[placed] for name, column in columns.items()}

@@ -63,7 +63,7 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
         raise ValueError(f"{experiment.name}: no such experiment in {experiment.path.parent}")
     check_place(Path(file))
     top = folder_name(experiment.name) or "experiment"
-    left_out: list[str] = []
+    left_out = [f"{experiment.name}/{name} has no config.json, and is left out" for name in experiment.strays()]
     with replacing(Path(file)) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for path in experiment.files():

@@ -148,12 +148,13 @@ def status(args: argparse.Namespace) -> int:
     store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
-    table, stands = Table(), {}
+    table, stands, lost = Table(), {}, []
     if args.name is not None:
         for name in ("run", "where it stands", "linear", "kNN"):
             table.add_column(name, overflow="fold")
         runs = store.find(args.name)
         stands = {run.name: run.status() for run in runs}
+        lost = [] if "/" in args.name else runs[0].experiment.strays()
         for run, row in zip(runs, run_rows(runs)):
             where, numbers = stands[run.name], [row["linear"], row["knn"]]
             said = progress.in_words(run, where, progress.Latest(run))
@@ -172,6 +173,10 @@ def status(args: argparse.Namespace) -> int:
             f"no experiments in {store.root}; {PROGRAM} launch photos --wait{root_words(args)} makes the first", soft_wrap=True
         )
     progress.say_warnings(stands, out)
+    for name in lost:
+        out.print(
+            f"warning: {name} has no config.json, and is left out; {PROGRAM} complete {args.name} writes it anew", soft_wrap=True
+        )
     active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)

@@ -32,7 +32,9 @@ def write(run: Run) -> None:
     table = pyarrow.table(numbers).replace_schema_metadata({COMPACTED: str(len(content))})
     by_byte = {field.name: "BYTE_STREAM_SPLIT" for field in table.schema if field.type == pyarrow.float64()}
     with replacing(run.compact_file) as temporary:  # no dictionaries: hardly a measured number comes twice
-        parquet.write_table(table, temporary, compression="lz4", use_dictionary=False, column_encoding=by_byte)
+        parquet.write_table(
+            table, temporary, compression="lz4", use_dictionary=False, column_encoding=by_byte, write_page_checksum=True
+        )
 
 
 def read(run: Run, names: Iterable[str]) -> "pyarrow.Table | None":
@@ -40,7 +42,7 @@ def read(run: Run, names: Iterable[str]) -> "pyarrow.Table | None":
     from pyarrow import ArrowException, parquet, types
 
     try:
-        with parquet.ParquetFile(run.compact_file) as file:
+        with parquet.ParquetFile(run.compact_file, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             if int(schema.metadata[COMPACTED]) != run.metrics_file.stat().st_size:
                 return None

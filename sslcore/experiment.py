@@ -395,6 +395,13 @@ class Experiment:
         except OSError:
             return []
 
+    def strays(self) -> list[str]:
+        """Names of folders that were runs, by their status, and have lost their config.json."""
+        try:
+            return [path.name for path in _listed(self.path) if (path / "status.json").is_file() and not Run(path).exists()]
+        except OSError:
+            return []
+
     def files(self) -> list[Path]:
         """The experiment's own files, its runs' not among them."""
         return [self.spec_file, *sorted(self.path.glob("sample-*.webp"))]

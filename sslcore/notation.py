@@ -1,6 +1,6 @@
 """How settings are written in the shell and in links: key=value, key=a,b,c."""
 
-import json
+import itertools
 import math
 import os
 import re
@@ -12,21 +12,45 @@ import yaml
 
 from sslcore.config import ConfigError
 
+MOST_VALUES = 100_000  # in one text
 BOOLEAN, INTEGER, FLOAT = (f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float"))
 
 # -- Reading -----------------------------------------------------------------------
 
 
 class Plain(yaml.SafeLoader):
-    """YAML as settings are written: on, off, yes and no are words, 010 is ten, and a key that is given twice is refused."""
+    """YAML as settings are written: on, off, yes and no are words, 010 is ten, and a key that is given twice is refused.
+
+    So is what contains itself by an alias, or becomes larger by them than anybody writes.
+    """
 
     yaml_implicit_resolvers = {
         letter: [(tag, pattern) for tag, pattern in resolvers if tag not in (BOOLEAN, INTEGER, FLOAT)]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def __init__(self, text: str):
+        super().__init__(text)
+        self.sizes: dict[yaml.Node, int] = {}  # of lists and mappings that are complete, what their aliases stand for counted
+
+    def compose_sequence_node(self, anchor: str | None) -> yaml.SequenceNode:
+        node = super().compose_sequence_node(anchor)
+        self.measure(node, node.value)
+        return node
+
+    def measure(self, node: yaml.Node, parts: Iterable[yaml.Node]) -> None:
+        size = 1
+        for part in parts:
+            if isinstance(part, yaml.CollectionNode) and part not in self.sizes:
+                raise ValueError("something in it contains itself; write it out without the alias (*)")
+            size += self.sizes.get(part, 1)
+        if size > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values, its aliases (*) written out")
+        self.sizes[node] = size
+
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
+        self.measure(node, itertools.chain.from_iterable(node.value))
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
@@ -36,7 +60,7 @@ class Plain(yaml.SafeLoader):
 
 
 Plain.add_implicit_resolver(BOOLEAN, re.compile("(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-Plain.add_implicit_resolver(INTEGER, re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789"))
+Plain.add_implicit_resolver(INTEGER, re.compile(r"[-+]?(0|[1-9][0-9_]{0,999})$"), list("-+0123456789"))
 Plain.add_implicit_resolver(
     FLOAT,
     re.compile(r"([-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"),
@@ -47,7 +71,7 @@ Plain.add_implicit_resolver(
 def yaml_of(text: str) -> Any:
     """What a piece of YAML says.
 
-    Raises ValueError, in one line, for what is not YAML, contains itself (`&a [*a]`) or has a key twice.
+    Raises ValueError, in one line, for what is not YAML, contains itself (`&a [*a]`), has a key twice or is too large.
     """
     try:
         value = yaml.load(text, Plain)
@@ -57,10 +81,6 @@ def yaml_of(text: str) -> Any:
         raise ValueError("not valid YAML: a tag (!!) does not suit its value") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    try:
-        json.dumps(value, default=str, skipkeys=True)  # which looks for circles
-    except (ValueError, RecursionError):
-        raise ValueError("something in it contains itself; write it out without the alias (*)") from None
     return value
 
 

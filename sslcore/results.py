@@ -6,21 +6,30 @@ Here stand the parts on which readers rely; the others may be whatever they are.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from sslcore.files import as_float
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class Part(BaseModel):
     model_config = ConfigDict(strict=True)  # readers do not turn text into numbers either
 
 
+def _in_order(ends: list[float]) -> list[float]:
+    if ends[0] > ends[1]:
+        raise PydanticCustomError("order", "an interval must end above where it begins")
+    return ends
+
+
 class Linear(Part):
     accuracy: Share
-    ci95: Annotated[list[Share], Field(min_length=2, max_length=2)] | None = None
+    n_train: Count | None = None
+    n_test: Count | None = None
+    ci95: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_in_order)] | None = None
     per_class: dict[str, Share | None] | None = None  # None of a class without test images
     classes: list[str] | None = None
     confusion: list[list[Annotated[int, Field(ge=0, le=2**53)]]] | None = None
@@ -36,7 +45,26 @@ class Linear(Part):
 
 class KNN(Part):
     accuracy: Share
+    n_train: Count | None = None
+    n_test: Count | None = None
     protocol: str | None = None
+
+
+class Baseline(Part):
+    linear: Share | None = None
+    knn: Share | None = None
+
+
+class Baselines(Part):
+    random_encoder: Baseline | None = None
+    pixels: Baseline | None = None
+
+
+class Transfer(Part):
+    linear: Linear | None = None
+    knn: KNN | None = None
+    random_encoder: Baseline | None = None
+    pixels: Baseline | None = None
 
 
 class Cost(Part):
@@ -45,6 +73,7 @@ class Cost(Part):
     peak_memory_bytes: Annotated[float, Field(ge=0)] | None = None
     energy_joules: Annotated[float, Field(ge=0)] | None = None
     threads_waiting: Annotated[float, Field(ge=0)] | None = None
+    flops_per_image: Annotated[float, Field(ge=0)] | None = None
     device: str | None = None
     protocol: str | None = None
 
@@ -52,11 +81,11 @@ class Cost(Part):
 class Results(Part):
     linear: Linear | None = None
     knn: KNN | None = None
-    baselines: dict[str, Any] | None = None
+    baselines: Baselines | None = None
     geometry: dict[str, Any] | None = None
     umap: dict[str, Any] | None = None
     cost: Cost | None = None
-    transfer: dict[str, dict[str, Any]] | None = None
+    transfer: dict[str, Transfer] | None = None
     heads: dict[str, Any] | None = None
     label_efficiency: list[dict[str, Any]] | None = None
     fine_tuning: list[dict[str, Any]] | None = None
@@ -97,6 +126,11 @@ def part(value: Any, *keys: str) -> Mapping[str, Any]:
     """The part of results.json under these keys; {} where it is not there, or no part at all."""
     found = dig(value, *keys)
     return found if isinstance(found, Mapping) else {}
+
+
+def on_cpu(results: Any) -> bool:
+    """Whether the run was trained on a CPU, be it in part: its memory is then the process's, with all that it imports."""
+    return "CPU" in wording(results, "cost", "device")
 
 
 def wording(value: Any, *keys: str) -> str:

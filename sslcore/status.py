@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sslcore.results import Share
 
@@ -24,7 +24,9 @@ class Status(BaseModel):
     state: State = "queued"
     stage: Stage | None = None
     progress: Share = 0.0  # of the whole run
-    eta_seconds: float | None = None
+    eta_seconds: Annotated[float | None, AfterValidator(lambda left: left if left is not None and 0 <= left < 1e11 else None)] = (
+        None
+    )
     measured_again: bool = False  # true of a finished run while that is done
     attempt: int = 0  # how often it was started
     queued_on: str | None = None  # the machine for whose devices it was queued

@@ -113,7 +113,7 @@ def _check_arrays(path: Path) -> None:
 def _check_table(path: Path) -> None:
     from pyarrow import parquet, types
 
-    with parquet.ParquetFile(path) as table:
+    with parquet.ParquetFile(path, page_checksum_verification=True) as table:
         if not all(types.is_primitive(column.type) for column in table.schema_arrow):
             raise ValueError("a column is no plain number")
         if table.metadata.num_rows * table.metadata.num_columns > MAX_CELLS:

@@ -1,13 +1,16 @@
 """encoder.safetensors: the encoder's weights alone, by torchvision's names, with what its input must look like."""
 
+import hashlib
 import json
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from sslcore.augment import Views
 from sslcore.experiment import Run
@@ -29,9 +32,19 @@ def write(run: Run, encoder: nn.Module, views: Views) -> None:
         "std": " ".join(f"{v:.6f}" for v in views.std.flatten().tolist()),
     }
     weights = {name: value.contiguous().cpu() for name, value in encoder.state_dict().items()}
+    metadata["sha256"] = checksum(weights)
     with replacing(run.encoder_file, size=sum(w.nbytes for w in weights.values())) as temporary:
         save_file(weights, temporary, metadata)
         sort_metadata(temporary)
+
+
+def checksum(weights: Mapping[str, Tensor]) -> str:
+    """Of contiguous weights and their names, in the names' order."""
+    read = hashlib.sha256()
+    for name in sorted(weights):
+        read.update(name.encode())
+        read.update(weights[name].reshape(-1).view(torch.uint8).numpy())
+    return read.hexdigest()
 
 
 def sort_metadata(file: Path) -> None:
@@ -58,8 +71,11 @@ def read(run: Run, encoder: nn.Module) -> Statistics:
     check(run)
     try:
         with safe_open(run.encoder_file, "pt") as file:
-            encoder.load_state_dict({name: file.get_tensor(name) for name in file.keys()})
-            metadata = file.metadata() or {}
+            kept, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        known = checksum(kept)
+        if metadata.get("sha256", known) != known:  # older ones have none
+            raise ValueError("its weights are not those that were written")
+        encoder.load_state_dict(kept)
         if lacking := [name for name in Statistics._fields if name not in metadata]:
             raise ValueError(f"it has no {lacking[0]} of its images' channels beside the weights")
         return Statistics(*([float(number) for number in metadata[name].split()] for name in Statistics._fields))

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore import trash, worker
+from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import read_json, write_json
@@ -581,3 +582,38 @@ def test_a_broken_config_is_told_in_one_line(run):
     with pytest.raises(ValueError, match="epochs") as error:
         _ = Run(run.path).config
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"baselines": {"random_encoder": {"linear": 4.5}}},
+        {"baselines": {"pixels": {"knn": -1.0}}},
+        {"transfer": {"photos": {"linear": {"accuracy": 5.0}}}},
+        {"cost": {"flops_per_image": -5}},
+        {"linear": {"accuracy": 0.5, "n_test": -4}},
+        {"linear": {"accuracy": 0.5, "ci95": [0.9, 0.1]}},
+    ],
+)
+def test_results_with_numbers_that_cannot_be_are_none(run, damaged):
+    write_json(run.results_file, {"linear": {"accuracy": 0.5}} | damaged)
+    assert run.results() is None
+
+
+@pytest.mark.parametrize(("written", "read"), [("NaN", None), ("Infinity", None), ("-50", None), ("1e300", None), ("61.5", 61.5)])
+def test_a_time_left_that_cannot_be_is_none_and_the_rest_of_the_status_stays(run, written, read):
+    run.status_file.write_text(f'{{"state": "finished", "attempt": 3, "eta_seconds": {written}}}')
+    assert (run.status().attempt, run.status().eta_seconds) == (3, read)
+
+
+def test_a_run_that_has_lost_its_config_is_told_by_every_way_out(run, capsys):
+    run.write_status(Status(state="finished"))
+    other = run.experiment.add({"other": run.config})[0]
+    run.config_file.unlink()
+    assert run.experiment.strays() == [run.name] and [one.name for one in run.experiment.runs()] == [other.name]
+    (run.experiment.path / "notes").mkdir()
+    root = ["--root", str(run.experiment.store.root)]
+    for command in (["status", run.experiment.name], ["export", run.experiment.name, str(run.experiment.path / "x.zip")]):
+        assert main([*command, *root]) == 0
+        told = capsys.readouterr()
+        assert f"{run.name} has no config.json" in told.out + told.err and "notes has" not in told.out + told.err

@@ -1,5 +1,6 @@
 """metrics.jsonl as arrays."""
 
+import json
 import os
 
 import numpy as np
@@ -158,3 +159,39 @@ def test_knn_over_epochs_follows_the_file(experiment):
     assert metrics.knn(run)[1][-1] == np.float32(0.9), "who knows at which epoch the last one was"
     run.metrics_file.unlink()
     assert len(metrics.knn(run)[0]) == 0
+
+
+@pytest.mark.parametrize("at", ["first", "amid", "appended"])
+def test_a_row_that_is_null_is_left_out_and_ends_nothing(experiment, at):
+    """Arrow's reader crashes, and the process with it, where a block begins with one."""
+    run = experiment.runs()[0]
+    known = metrics.logged(run) if at == "appended" else None
+    lines = run.metrics_file.read_text().splitlines()
+    more = '{"step": 105, "loss": 1.5}'
+    place = {"first": 0, "amid": len(lines) // 2, "appended": len(lines)}[at]
+    run.metrics_file.write_text("\n".join([*lines[:place], "null", *lines[place:], " null, ", more]) + "\n")
+    metrics._read.clear() if known is None else None
+    assert len(metrics.logged(run)) == len(lines) + 1 and metrics.logged(run).last("loss") == 1.5
+
+
+def test_an_accuracy_that_cannot_be_is_none(experiment):
+    run = experiment.runs()[0]
+    with run.metrics_file.open("a") as file:
+        file.write(
+            "".join(json.dumps({"step": 101 + k, "epoch": 9 + k, "knn": knn}) + "\n" for k, knn in enumerate((7, -7, 0.25)))
+        )
+    _, values = metrics.knn(run)
+    assert values[-1] == 0.25 and (values <= 1).all() and (values >= 0).all() and metrics.logged(run).last("step") == 103
+
+
+def test_of_a_damaged_table_no_other_numbers_are_read(experiment):
+    run = experiment.runs()[0]
+    compact.write(run)
+    whole, sound = run.compact_file.read_bytes(), compact.columns(run, metrics.METRICS)
+    for bit in range(0, 8 * len(whole), 8 * len(whole) // 300):
+        torn = bytearray(whole)
+        torn[bit // 8] ^= 1 << bit % 8
+        run.compact_file.write_bytes(torn)
+        found = compact.read(run, metrics.METRICS)
+        for name in found.column_names if found is not None else ():
+            np.testing.assert_array_equal(found[name].to_numpy(), sound[name])

@@ -59,3 +59,17 @@ def test_a_data_set_is_the_path_that_was_typed(path):
     assert axes_of([f"dataset={path},digits"]) == {"dataset": [path, "digits"]}
     for paths in ([path, "digits"], ["/a, b", path]):
         assert axes_of(axes_words({"dataset": paths})) == {"dataset": paths}
+
+
+def test_what_aliases_make_too_large_is_refused_and_a_list_that_is_written_out_is_not():
+    bomb = (
+        "[&a [1,2],&b [*a,*a],&c ["
+        + ",".join(["*b"] * 9)
+        + "]"
+        + "".join(f",&{chr(d)} [{','.join(['*' + chr(d - 1)] * 9)}]" for d in range(ord("d"), ord("z")))
+        + "]"
+    )
+    with pytest.raises(ValueError, match="not a value"):
+        value_of(bomb)
+    assert value_of("[&a [1, 2], *a, {x: *a}]") == [[1, 2], [1, 2], {"x": [1, 2]}]
+    assert len(value_of(f"[{','.join(map(str, range(50_000)))}]")) == 50_000

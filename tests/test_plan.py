@@ -550,6 +550,12 @@ def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(
         ("schema_version: new", "schema_version"),
         ("schema_version: 99", "schema_version: 99 is a newer Triptych's"),
         ("base: &a {x: *a}", "contains itself"),
+        ("base: &a {<<: *a}", "contains itself"),
+        ("axes: &a [[*a]]", "contains itself"),
+        (
+            "axes:\n  a0: &a0 [x, x]\n" + "".join(f"  a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30)),
+            "more than 100,000 values",
+        ),
         ("base: " + "[" * 3000, "nested too deeply"),
         ("base: {created: 2020-99-99}", "month"),
         ("base: {[1]: 2}", "unhashable"),

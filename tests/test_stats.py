@@ -695,3 +695,15 @@ def test_runs_that_were_tested_on_different_numbers_of_images_are_no_pair(tmp_pa
         write_json(run.results_file, {"linear": {"accuracy": 0.5, "n_test": 22 if run.config.method == "byol" else 19}})
     found, (told,) = pairs.of_methods(runs)
     assert not found and told.endswith("could not be paired: tested on different numbers of images.")
+
+
+def test_of_damaged_predictions_nothing_is_raised(tmp_path):
+    (run,) = grid(tmp_path, {"method": ["byol"]}, lambda config: 0.5)
+    np.savez_compressed(run.predictions_file, **{name: np.arange(40) for name in ("index", "label", "linear", "knn")})
+    whole = run.predictions_file.read_bytes()
+    for bit in range(0, 8 * len(whole), 29):
+        torn = bytearray(whole)
+        torn[bit // 8] ^= 1 << bit % 8
+        run.predictions_file.write_bytes(torn)
+        found = pairs.predictions(run)
+        assert found is None or set(found) == {"index", "label", "linear", "knn"}

@@ -219,7 +219,7 @@ class FinalEvaluation:
             )
         with replacing(run.umap_file) as temporary:
             frames = [layout_frame(points, indices, labels, epoch) for epoch, points in layouts.items()]
-            pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False)
+            pd.concat(frames, ignore_index=True).to_parquet(temporary, index=False, write_page_checksum=True)
         return results
 
 

@@ -64,6 +64,7 @@ READING = {
     "experiment",
     "experiments",
     "runs",
+    "strays",
     "find",
     "free_name",
     "spec",

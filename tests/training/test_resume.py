@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save_file
 
 from sslcore import checkpoint, datasets, environment, weights
 from sslcore.endings import Failed, Stopped
@@ -246,3 +247,16 @@ def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):
     (tmp_path / "earlier").rename(later.path.with_name("earlier"))
     work(later, pulse := Pulse(later))
     assert "has changed since earlier was trained on it: the two cannot be compared" in pulse.status.warnings[0]
+
+
+def test_weights_that_are_not_those_that_were_written_are_refused(shapes):
+    run = make_run("turned", shapes)
+    training = Training(run.config, datasets.load(shapes, 16), torch.device("cpu"))
+    weights.write(run, training.method.encoder, training.views)
+    whole = run.encoder_file.read_bytes()
+    run.encoder_file.write_bytes(whole[:-1000] + bytes(100) + whole[-900:])
+    with pytest.raises(ValueError, match="not those that were written"):
+        weights.read(run, training.method.encoder)
+    older = {"mean": "0.5 0.5 0.5", "std": "0.2 0.2 0.2"}  # without a checksum
+    save_file(load(whole), run.encoder_file, older)
+    assert weights.read(run, training.method.encoder).mean == [0.5] * 3
