@@ -96,12 +96,22 @@ def say_damaged(what: str, does: str, *command: str) -> None:
     st.warning(words.plain(f"{what}. {again}"), icon=":material/draft:")
 
 
+def say_unreadable(runs: Iterable[Run]) -> None:
+    """Say which runs have results that cannot be read, and how to make them again."""
+    runs = list(runs)
+    if measured := [run for run in runs if run.encoder_file.exists()]:
+        names = ", ".join(run.name for run in measured)
+        say_damaged(f"results.json cannot be read: {names}", "makes it again", "evaluate", *(run.id for run in measured))
+    if others := [run.name for run in runs if not run.encoder_file.exists()]:
+        what = f"results.json cannot be read: {', '.join(others)}"
+        away = "There is no encoder.safetensors to measure again. Import the experiment anew from where it came"
+        st.warning(words.plain(f"{what}. {away}."), icon=":material/draft:")
+
+
 def say_cautions(runs: Iterable[Run]) -> None:
     """Say which finished runs have results that cannot be read, and how to make them again; and what runs warned of."""
     statuses = {run: run.status() for run in runs}
-    if damaged := [run for run, status in statuses.items() if status.state == "finished" and not run.results()]:
-        names = ", ".join(run.name for run in damaged)
-        say_damaged(f"results.json cannot be read: {names}", "makes it again", "evaluate", *(run.id for run in damaged))
+    say_unreadable([run for run, status in statuses.items() if status.state == "finished" and not run.results()])
     say_warnings({run.name: status for run, status in statuses.items()})
 
 

@@ -11,7 +11,7 @@ on what is in the store, because Streamlit leaves defaults out of the URL (see
     hidden       "shown" where hidden runs are shown all the same
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -127,6 +127,12 @@ def choice(title: str, options: Sequence[str], default: str, key: str, say: Call
         title, options, index=None, format_func=say, placeholder=say(default), key=key, bind="query-params", **common
     )
     return chosen or default
+
+
+def one_of(title: str, options: Iterable[str], default: str, key: str, **how: Any) -> str:
+    """A choice of which one is always made; where a link leaves it empty, the default."""
+    chosen = st.segmented_control(title, options, default=default, required=True, key=key, bind="query-params", **how)
+    return default if chosen is None else chosen
 
 
 def params(*names: str) -> dict[str, list[str]]:

@@ -57,7 +57,10 @@ def _export(experiment: Experiment) -> None:
     st.text("The experiment itself: import it into another Triptych, and every page shows what it shows here.")
     head.say_cautions(experiment.runs())
     for weights, label, suffix in ((False, "Without weights", ""), (True, "With weights", "-with-weights")):
-        size = words.size(n := n_bytes(experiment, weights))
+        n = n_bytes(experiment, weights)
+        if weights and n == n_bytes(experiment, False):  # there are none
+            continue
+        size = words.size(n)
         if n > 1e6 * LARGEST_MB:  # a browser's way in has no room for it, nor the dashboard's memory for the way out
             words_of = ["export", experiment.name, f"{experiment.name}{suffix}.zip", *["--checkpoints"] * weights]
             st.text(f"{label} it is up to {size}, which takes a shell, here and where it is imported:")

@@ -32,6 +32,16 @@ def unlike_votes(configs: Iterable[RunConfig], names: Iterable[str] = VOTE) -> s
     return unlike(configs, names, "their kNN accuracies differ by that, whatever the encoders")
 
 
+def references(configs: Iterable[RunConfig]) -> str:
+    """That a reference among the runs has seen the labels, in a sentence; "" where there is none."""
+    if "supervised" not in {config.method for config in configs}:
+        return ""
+    return (
+        "Supervised is a reference: all labels of the training images went into its encoder, also where its probe has "
+        "few of them."
+    )
+
+
 def symmetric(configs: Iterable[RunConfig]) -> str:
     """That MoCo's loss is the symmetric one, in a sentence; "" where it is not, or labels say which runs have it."""
     of_moco = {config.moco.symmetric for config in configs if config.method == "moco"}
@@ -40,11 +50,14 @@ def symmetric(configs: Iterable[RunConfig]) -> str:
 
 def vote(configs: Iterable[RunConfig]) -> str:
     """How kNN votes while runs train, in a sentence; "" where they differ in it."""
-    ways = {(one.evaluate.knn_k, one.evaluate.knn_temperature, one.evaluate.knn_train) for one in configs}
+    ways = {tuple(get(one, name) for name in ("evaluate.sample", *VOTE_WATCHED)) for one in configs}
     if len(ways) != 1:
         return ""
-    ((k, temperature, most),) = ways
-    return f"kNN: the {k} nearest of at most {most:,} training images vote, at temperature {temperature:g}."
+    ((sample, most, k, temperature),) = ways
+    return (
+        f"kNN: of at most {sample:,} images, by the vote of the {k} nearest of at most {most:,} training images, at temperature "
+        f"{temperature:g}; with more test images, that of all of them, at the end, is another number."
+    )
 
 
 def watched(runs: Sequence[Run]) -> str:

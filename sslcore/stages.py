@@ -132,6 +132,11 @@ def read_data(run: Run, pulse: AnyPulse, evaluate_only: bool) -> Data:
                 raise Failed(f"dataset: {error}") from error
     for skipped in data.skipped:
         pulse.say(f"skipped {skipped}")
+    if data.skipped:
+        pulse.warn(
+            f"{config.dataset}: {len(data.skipped)} of its files or folders were left out, which cannot be read or have no place "
+            "among the classes; the log names them"
+        )
     for remark in data.remarks:
         pulse.warn(f"{config.dataset}: {remark}")
     info = datasets.info_of(data, config.dataset)  # some images may have turned out broken

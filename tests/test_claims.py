@@ -643,6 +643,17 @@ def test_energy_counts_where_it_was_measured(tmp_path):
     assert "energy" in step.says and step.difference.seeds == 3
 
 
+def test_the_memory_of_a_process_tells_nothing_of_its_method(tmp_path):
+    rule = {"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["memory", "operations"]}
+    for device, counted in (("NVIDIA H100", 2), ("CPU, x86_64, 2 cores", 1)):
+        cost = {"peak_memory_bytes": 1e9, "flops_per_image": 1e7, "device": device}
+        steps = judge(claim(rule), stored(tmp_path / device[:3], lambda method, _, cost=cost: {"cost": cost})).steps
+        assert len(steps) == counted and ("peak memory" in steps[-counted].says) == (counted == 2)
+    of_memory = claim(rule | {"costs": ["memory"]})
+    verdict = judge(of_memory, stored(tmp_path / "again", lambda method, _: {"cost": cost}))
+    assert verdict.word == "undecided" and "not those of a GPU" in said(verdict)
+
+
 @pytest.mark.parametrize("batch", [{}, {"simclr": 512}])
 def test_what_was_not_equal_is_among_the_reasons(batch, tmp_path):
     evidence = stored(tmp_path, lambda method, seed: {"cost": {"peak_memory_bytes": 1e8 * batch.get(method, 128)}})

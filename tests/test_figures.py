@@ -293,7 +293,8 @@ def test_data_as_csv_say_of_what_each_number_is_and_how_sure(experiment):
     row = evidence.Row("A − B", difference, False, "#0072b2", "untold", [0.03, -0.01, 0.02])
     seeds, mean = evidence.differences([row], "title", "subtitle").data
     assert (seeds.name, mean.name) == ("A − B, single seeds", "A − B")
-    assert list(mean.customdata[0]) == pytest.approx([100 * difference.low, 100 * difference.high])
+    *ends, seeds, apart = mean.customdata[0]
+    assert ends == pytest.approx([100 * difference.low, 100 * difference.high]) and (seeds, apart) == (3, "no")
     points = [evidence.Point("A", "moco", "#0072b2", 90.0, 0.7, 3, cost_std=6.0, low=0.6, high=0.8)]
     _, mark = evidence.cost(points, "Accuracy", "training time, minutes", 60).data
     assert dict(zip(mark.meta["columns"], mark.customdata[0])) == {

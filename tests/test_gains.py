@@ -67,7 +67,7 @@ def test_each_data_set_has_its_own(tmp_path):
         seed=[0, 1, 2],
     )
     on_digits, on_photos = gains(runs)
-    assert on_digits.startswith("On digits: The untrained encoder of BYOL is ahead") and on_photos.startswith(
+    assert on_digits.startswith("On digits: the untrained encoder of BYOL is ahead") and on_photos.startswith(
         "On photos: BYOL is ahead"
     )
 

@@ -232,7 +232,7 @@ def test_an_ablation_is_drawn(tmp_path):
         "heat-1",
     } <= drawn.keys()
     runs = experiment.runs()
-    assert f"Without results so far: {tables.labels(runs)[runs[0].name]}." in parsed.text
+    assert f"Without results: {tables.labels(runs)[runs[0].name]}." in parsed.text
 
 
 def test_settings_that_are_not_drawn_are_named(tmp_path):

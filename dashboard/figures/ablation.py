@@ -3,6 +3,7 @@
 `cells` are those of sslcore.analysis.ablation.cells over one axis.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from sslcore.analysis import ablation
 from sslcore.analysis.ablation import Cell, Curve, Measured
 from sslcore.methods import METHODS
 from sslcore.wording import tenths
+
+PUBLISHED = ("3px,4px", "8px,4px", "8px,3px,2px,3px", "14px,4px")  # dashes of a method's published curves
 
 
 def label(cell: Cell) -> str:
@@ -66,8 +69,10 @@ def against(
         showlegend=measure in MEASURES,
         uirevision=f"{measure} {drop} over {axis} {scale.kind}",
     )
+    drawn: Counter[str] = Counter()  # published curves, by method
     for curve in curves:
-        _add_curve(figure, curve, scale)
+        _add_curve(figure, curve, scale, PUBLISHED[drawn[curve.method] % len(PUBLISHED)])
+        drawn[curve.method] += 1
     marks: dict[float, int] = {}  # how many hollow marks stand at a place already
     for k, (line, own) in enumerate(lines.items()):
         shift = scale.dodge(k, len(lines)) if scale.kind == "words" or "bar" in spreads else 0.0
@@ -139,6 +144,7 @@ def _add_line(
                 text=[f"seed {seed}" for _, _, seed in seeds],
                 mode="markers",
                 **group,
+                cliponaxis=False,
                 marker={"size": 5, "color": style.faint(tone, 0.6)},
                 hovertemplate=f"%{{y:{show.digits}}}<br>%{{text}}<extra>{name}</extra>",
             )
@@ -156,6 +162,7 @@ def _add_line(
             mode="markers" if scale.kind == "words" else "lines+markers",
             name=name,
             legendgroup=name,
+            cliponaxis=False,
             connectgaps=False,
             line={"color": tone, "dash": style.dash(method), "width": 2.5},
             marker={"size": 9, "color": tone, "symbol": style.symbol(method)},
@@ -228,7 +235,7 @@ def _hollow(symbol: str, tone: str, size: int) -> dict:
     return {"symbol": f"{symbol}-open", "size": size, "color": tone, "line": {"width": 1.5, "color": tone}}
 
 
-def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
+def _add_curve(figure: go.Figure, curve: Curve, scale: Scale, dash: str) -> None:
     words = scale.kind == "words"  # where it has no lines, and stands beside the runs
     tone = style.faint(style.colour(curve.method), 0.8 if words else 0.55)
     name = style.plain(f"{METHODS[curve.method].title}, published: {curve.label}")
@@ -239,7 +246,7 @@ def _add_curve(figure: go.Figure, curve: Curve, scale: Scale) -> None:
             mode="markers" if words else "lines+markers",
             name=name,
             legendrank=2000,
-            line={"color": tone, "dash": "3px,4px", "width": 1.5},
+            line={"color": tone, "dash": dash, "width": 1.5},
             marker={"size": 8 if words else 5, "color": tone, "symbol": f"{style.symbol(curve.method)}-open"},
             text=[f"{tenths(100 * accuracy)} %" for accuracy in curve.points.values()],
             hovertemplate=(

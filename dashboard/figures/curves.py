@@ -38,8 +38,9 @@ NOTHING = "Nothing is logged yet; curves appear here a few seconds after a run s
 NEVER = "These runs have logged nothing."  # once they have ended
 
 LOSSES = (
-    "Each method minimises a loss of its own, so each has its own axis; read a curve against its dashed line, what a network "
-    "that knows nothing would have."
+    "Each method minimises a loss of its own, so each has its own axis. Dashed: the loss of outputs that tell no image from "
+    "another. A new network may lie below it at once, as two views of an image look alike to any; and a loss over the keys of "
+    "a queue may rise while kNN does."
 )
 MEANS = "Where a legend says N, the line is the mean over N seeds, and the band ± one standard deviation."
 

@@ -64,11 +64,10 @@ def differences(rows: Sequence[Row], title: str, subtitle: str) -> go.Figure:
                     marker={"size": 5, "color": style.faint(row.colour, 0.5)},
                 )
             )
-        error, spread = None, {}
+        error, ends = None, (None, None)
         if difference.low is not None:
-            mean, low, high = (100 * at for at in (difference.mean, difference.low, difference.high))
-            error = style.interval(mean, low, high, row.colour)
-            spread = {"customdata": [[low, high]], "meta": {"columns": ["95 % from", "95 % to"]}}
+            mean, *ends = (100 * at for at in (difference.mean, difference.low, difference.high))
+            error = style.interval(mean, *ends, row.colour)
         fill = row.colour if row.told_apart else "rgba(0,0,0,0)"
         figure.add_trace(
             go.Scatter(
@@ -78,8 +77,9 @@ def differences(rows: Sequence[Row], title: str, subtitle: str) -> go.Figure:
                 error_x=error,
                 name=style.plain(row.name),
                 marker={"size": 11, "color": fill, "line": {"width": 2, "color": row.colour}},
+                customdata=[[*ends, difference.seeds, "yes" if row.told_apart else "no"]],
+                meta={"columns": ["95 % from", "95 % to", "N", "told apart"]},
                 hovertemplate=f"%{{x:+.1f}} points<br>{style.plain(row.told)}<extra>{style.plain(row.name)}</extra>",
-                **spread,
             )
         )
     return figure

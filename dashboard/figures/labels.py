@@ -32,6 +32,7 @@ BESIDE = {  # what else a chart's subtitle says
     "label_efficiency": ", of a single run over draws of the labels",
     "fine_tuning": "; from scratch: mean over recipes",
 }
+SHARES = [0.01, 0.1, 1.0]  # of the labels
 DASHES = ("dot", "dash", "dashdot", "longdash")  # of what several data sets are compared with
 REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}
 
@@ -50,8 +51,8 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         xaxis={
             "title": {"text": "share of the training labels"},
             "type": "log",
-            "tickvals": [0.01, 0.1, 1],
-            "ticktext": ["1%", "10%", "100%"],
+            "tickvals": SHARES,
+            "ticktext": [f"{share:.0%}{how_many(labelled(rows, results, name).get(share))}" for share in SHARES],
         },
         yaxis={"title": {"text": "accuracy"}, **style.SHARE},
         uirevision=name,
@@ -152,7 +153,9 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         figure=style.figure(
             title={
                 "text": "What z forgets",
-                "subtitle": {"text": "accuracy at telling how an image was changed; dashed: chance, mean over runs"},
+                "subtitle": {
+                    "text": f"accuracy at telling how an image was changed{_of_tested(told)}; dashed: chance, mean over runs"
+                },
             },
             uirevision="forgets",
         ),
@@ -174,6 +177,12 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
     return _with_keys(figure)
+
+
+def _of_tested(told: Mapping[str, Results]) -> str:
+    """On how many images it was tested, in words; "" where that is not known."""
+    n = {value for of in told.values() for answer in of.values() if (value := number(answer, "n_test")) is not None}
+    return f", of {min(n):,.0f}{f' to {max(n):,.0f}' if len(n) > 1 else ''} test images" if n else ""
 
 
 def has(results: Results, *keys: str) -> bool:
@@ -217,7 +226,8 @@ def _add_pairs(
                     "line": {"width": 2, "color": colour},
                 },
                 text=[f"{side}{over_seeds(mean)}" for side, mean in means.items()],
-                meta={"x": "accuracy"},
+                customdata=[[side, mean.std, mean.n] for side, mean in means.items()],
+                meta={"x": "accuracy", "columns": ["from", "std", "N"]},
                 hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
             ),
             **place,

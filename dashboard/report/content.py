@@ -8,7 +8,7 @@ from typing import Any
 
 from dashboard import questions, tables, words
 from dashboard.figures import curves, labels, probe, style
-from dashboard.unlike import symmetric, unlike_times, unlike_votes, watched
+from dashboard.unlike import references, symmetric, unlike_times, unlike_votes, watched
 from sslcore.analysis import gains, pairs, stats
 from sslcore.analysis.order import in_order
 from sslcore.analysis.pairs import Pair
@@ -46,7 +46,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     measured = [row for row in rows if row["run"] in results]
     probed = [row for row in measured if row["linear"] is not None]
     settings, called = _settings(chosen)
-    votes = unlike_votes(run.config for run in chosen)
+    configs = [run.config for run in chosen]
     baselines = _baselines(rows)
     commonest = words.once((run, probe.commonest(part(result, "linear"))) for run, result in results.items())
     return {
@@ -56,7 +56,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "left_out": _left_out(own, spec.hidden),
+        "left_out": _left_out(own, spec.hidden, len(experiment.strays())),
         "states": _states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",
@@ -67,7 +67,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "waiting": [one["label"] for one in folded if not _n(one)],
         "warnings": warned({name: run.status() for name, run in tables.named(chosen).items()}),
         "unprobed": sorted({str(result["note"]) for result in results.values() if result.get("note")}),
-        "unlike": [said for said in (symmetric(run.config for run in chosen), votes, unlike_times(rows)) if said],
+        "unlike": list(filter(None, [references(configs), symmetric(configs), unlike_votes(configs), unlike_times(rows)])),
         "watched": watched(chosen),
         "of_losses": f"{curves.LOSSES} {curves.MEANS}",
         "said_by": pairs.said_by(compared),
@@ -88,9 +88,9 @@ def gather(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _left_out(runs: Sequence[Run], hidden: Sequence[str]) -> str:
+def _left_out(runs: Sequence[Run], hidden: Sequence[str], without_config: int) -> str:
     """How many of the runs are not in the report, and why."""
-    unread = sum(run.readable_config is None for run in runs if run.name not in hidden)
+    unread = sum(run.readable_config is None for run in runs if run.name not in hidden) + without_config
     n = sum(run.name in hidden for run in runs)
     why = [f"{n} hidden by hand"] * bool(n) + [f"{unread} that cannot be read"] * bool(unread)
     return f"{n + unread} more left out ({', '.join(why)})" if why else ""

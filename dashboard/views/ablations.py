@@ -67,13 +67,11 @@ with st.container(border=True), st.container(horizontal=True, vertical_alignment
     measure = link.choice(
         "Measure", list(MEASURES), at_first, key="ablations_measure", say=lambda name: MEASURES[name].title, width=170
     )
-    reading = st.segmented_control(
+    reading = link.one_of(
         "Reading",
         [VALUES, DROP],
         default=VALUES,
-        required=True,
         key="ablations_reading",
-        bind="query-params",
         help=(
             "A drop is counted from the line's own best mean, in percentage points: how much a method "
             "minds, whatever its level. Accuracies alone have it."
@@ -129,7 +127,8 @@ def draw() -> None:
     entries = ablation.entries(experiment, runs)
     cells = ablation.cells(entries, [axis])
     missing = [entry for entry in entries if entry.numbers[measure] is None]
-    parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} of the grid have this number"]
+    of_grid = "shown" if any(entry.experiment != experiment.name for entry in entries) else "of the grid"
+    parts = [f"{len(entries) - len(missing)} of {words.count(len(entries), 'run')} {of_grid} have this number"]
     if len(missing) == len(entries):
         parts += filter(None, [unprobed.note(filter(None, (run.results() for run in runs)))])
     level = [entry for cell in cells if cell.at[0] is None for entry in cell.measured(measure).missing]
@@ -140,7 +139,7 @@ def draw() -> None:
         parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
     st.caption(words.plain(" · ".join(parts)))
     data = pd.DataFrame(ablation.records(cells, [axis]))
-    rule = ablation.learning_rate_rule(entries)
+    rule = ablation.learning_rate_rule(entry.config for entry in entries)
     under = curves if laid_under else []
     figure = against(cells, axis, measure, drop=drop, published=under, notes=rule)
     plot(
@@ -237,7 +236,11 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
 
 def draw_missing(entries: list[ablation.Entry]) -> None:
     """What the grid lacks, what it would cost, and the button that runs it."""
-    st.header("What is missing")
+    st.header(
+        f"What is missing of {words.plain(experiment.name)}"
+        if len({entry.experiment for entry in entries}) > 1
+        else "What is missing"
+    )
     if refused:
         st.error(words.plain(refused))
     try:
@@ -316,7 +319,10 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
         )
         typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="one, another")
         submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
-    st.caption("The grid grows, and its new cells appear above as missing. Nothing starts yet.")
+    st.caption(
+        "The grid grows, and its new cells appear above as missing. Nothing starts yet; a value that was added cannot be taken "
+        "out again."
+    )
     if submitted:
         try:
             change.grow(experiment, {grown: forms.values(typed or "", grown)})

@@ -11,11 +11,13 @@ from dashboard.figures import claims as figures
 from dashboard.figures.ablation import against
 from dashboard.figures.axes import heading, title
 from dashboard.plot import plot
+from dashboard.unlike import unlike_times
 from sslcore import plan
 from sslcore.analysis import ablation, claims
 from sslcore.analysis.claims.evidence import on_grid
 from sslcore.config import ConfigError
 from sslcore.experiment import Experiment, Store
+from sslcore.results import part
 
 ALL = "all"
 CHART = 330  # pixels
@@ -33,15 +35,16 @@ st.caption(
     "What textbooks and papers say of these methods, held against the runs chosen above. They speak of these images and this "
     f"encoder, at these lengths of training: a claim that is contradicted here may hold on ImageNet. {words.plain(claims.RULE)}."
 )
+head.say_cautions(runs)
+if told := unlike_times([part(results, "cost") for *_, results in evidence.read]):
+    st.caption(words.plain(told))
 if why := unprobed.note(results for *_, results in evidence.read):
     st.info(words.plain(words.capital(why)), icon=":material/label_off:")
-chosen = st.segmented_control(
+chosen = link.one_of(
     "Show",
     [ALL, *counts],
     default=ALL,
-    required=True,
     key="claims_show",
-    bind="query-params",
     format_func=lambda word: word if word == ALL else f"{figures.VERDICTS[word][0]} {word}",  # what the address says
 )
 st.caption(f"{words.count(len(judged), 'claim')}: {', '.join(f'{n} {word}' for word, n in counts.items())}.")
@@ -50,10 +53,15 @@ st.caption(f"{words.count(len(judged), 'claim')}: {', '.join(f'{n} {word}' for w
 # -- What is missing, and what brings it ---------------------------------------------------
 
 
+def about(claim: claims.Claim) -> set[str]:
+    """The methods that it is about, along its axis."""
+    return set().union(*(part.about for part in claim.parts if isinstance(part, claims.AlongAxis)))
+
+
 def wanted(claim: claims.Claim, verdict: claims.Verdict) -> tuple[dict[str, list[int]], list[str]]:
     """What would complete this experiment's own grid for the claim: seeds to add, and names of runs to make."""
-    spec = experiment.spec()
-    entries = [entry for entry in evidence.entries if entry.experiment == experiment.name]
+    spec, methods = experiment.spec(), about(claim)
+    entries = [entry for entry in evidence.entries if entry.experiment == experiment.name and entry.config.method in methods]
     if claim.axis is None or claim.axis not in ablation.axes(entries):
         return {}, []
     names = [entry.run for entry in ablation.to_run(entries)]
@@ -141,8 +149,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
     """The measure along the claim's first axis, where the runs vary it."""
     if claim.axis is None:
         return
-    axis = on_grid(claim.axis)
-    methods = set().union(*(part.about for part in claim.parts if isinstance(part, claims.AlongAxis)))
+    axis, methods = on_grid(claim.axis), about(claim)
     lines = {
         method: [line for line in own if len({cell.at for cell in line}) > 1]
         for method, own in evidence.lines(claim.axis).items()
@@ -155,10 +162,11 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
         for cell in line
     ]
     if cells:
+        rule = ablation.learning_rate_rule(entry.config for cell in cells for entry in cell.entries)
         plot(
-            against(cells, axis, claim.parts[0].measure),
+            against(cells, axis, claim.parts[0].measure, notes=rule),
             key=f"claims_curve_{k}",
-            height=CHART + 20,
+            height=CHART + 20 + 16 * len(rule),
             data=pd.DataFrame(ablation.records(cells, [axis])),
             alt=f"Accuracy against {title(axis)}, a line a method",
         )

@@ -36,21 +36,9 @@ with st.container(border=True):
     everything = "the one run" if len(named) == 1 else f"all {len(named)} runs; choose some to narrow"
     chosen = st.multiselect("Runs", list(named), key="compare_runs", bind="query-params", placeholder=everything)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        x = st.segmented_control(
-            "Horizontal axis",
-            X_WORDS,
-            default="step",
-            required=True,
-            format_func=X_WORDS.get,
-            key="compare_x",
-            bind="query-params",
-        )
-        layout = st.segmented_control(
-            "Loss", ["own axes", "one axis"], default="own axes", required=True, key="compare_loss", bind="query-params"
-        )
-        seeds = st.segmented_control(
-            "Seeds", ["mean ± std", "each run"], default="mean ± std", required=True, key="compare_seeds", bind="query-params"
-        )
+        x = link.one_of("Horizontal axis", X_WORDS, default="step", format_func=X_WORDS.get, key="compare_x")
+        layout = link.one_of("Loss", ["own axes", "one axis"], default="own axes", key="compare_loss")
+        seeds = link.one_of("Seeds", ["mean ± std", "each run"], default="mean ± std", key="compare_seeds")
         smoothing = st.slider(
             "Smoothing",
             0.0,

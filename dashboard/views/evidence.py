@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import head, unprobed, words
 from dashboard.sections.evidence import asked, budgets, costs, every_pair, images
+from dashboard.unlike import references
 from sslcore.analysis import pairs
 from sslcore.analysis.order import in_order
 
@@ -22,6 +23,8 @@ if not question.runs:
 lacking = words.lacking(run.status().state for run in runs if not run.results())
 compared = f"{words.count(len(question.runs), 'probed run')} compared"
 st.caption(" · ".join([compared, *lacking, f"accuracy by {question.measured_by} on h, on all test images"]))
+if said := references(run.config for run in question.runs):
+    st.caption(said)
 head.say_cautions(runs)
 
 costs.show_table(question)

@@ -196,7 +196,10 @@ def best_numbers(rows: list[dict]) -> list[dict[str, str]]:
             best[key] = folded
     sets = told_apart(dataset for dataset, _ in best)
     on = {dataset: f" on {name}" if len(sets) > 1 else "" for dataset, name in sets.items()}
-    lines = [line(style.title(method) + on[dataset], folded, "linear", "knn") for (dataset, method), folded in best.items()]
+    lines = [
+        line(style.title(method) + on[dataset] if len(sets) > 1 else folded["label"], folded, "linear", "knn")
+        for (dataset, method), folded in best.items()
+    ]
     told, votes = labels.kinds(list(best.values())), {(kind(folded), vote(folded)) for folded in best.values()}
     beside = [
         line(f"Untrained{''.join(told[kind(folded)])}{words.vote(*vote(folded))}", folded, "random_linear", "random_knn")

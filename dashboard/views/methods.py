@@ -5,6 +5,7 @@ import yaml
 
 from dashboard import head, link, unprobed, words
 from dashboard.figures import style
+from dashboard.unlike import unlike_times
 from sslcore.analysis import ablation, claims, pairs
 from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
@@ -12,6 +13,7 @@ from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
 from sslcore.idle import idle
 from sslcore.methods import compared
+from sslcore.results import on_cpu, part
 from sslcore.wording import series
 
 TEXTS = link.VIEWS.parent / "methods"
@@ -25,10 +27,13 @@ st.caption(
     "How MoCo, SimCLR and BYOL work, by their papers, and beside each thing they need what the runs chosen above measured of it. "
     "Intervals: 95 %, t over seeds; ratios: at equal settings and seed, but for what is named there; geometric mean."
 )
+head.say_cautions(runs)
+if told := unlike_times([part(results, "cost") for *_, results in evidence.read]):
+    st.caption(words.plain(told))
 there = {config.method for config, *_ in evidence.read}
 if absent := [style.title(method) for method in DESCRIBED if method not in there]:
     st.info(
-        f"This experiment has no finished run of {series(absent)}, so beside it stands what the papers say alone.",
+        f"There is no finished run of {series(absent)} whose results can be read, so beside it stands what the papers say alone.",
         icon=":material/info:",
     )
 
@@ -59,8 +64,10 @@ def costs(method: str) -> list[str]:
         ("energy_joules", "Energy", words.energy),
     ):
         mean = mean_of(method, number, say)
-        ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE else None
-        said += [f"{what}: {mean}{f'; {factor(ratio.difference)}' if ratio else ''}"] if mean else []
+        of_process = number == "peak_memory_bytes" and any(on_cpu(results) for *_, results in evidence.read)
+        ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE and not of_process else None
+        beside = f"; {factor(ratio.difference)}" if ratio else "; most of it Python and PyTorch" if of_process else ""
+        said += [f"{what}: {mean}{beside}"] if mean else []
         own |= dict.fromkeys(ratio.unequal if ratio else ())
     return [*said, *filter(None, [pairs.not_equal("method", own)])]
 
@@ -84,14 +91,12 @@ def _interval(of: Difference) -> str:
 
 
 def negatives(method: str) -> list[str]:
-    counts = sorted(
-        {count for config, *_ in evidence.read if config.method == method and (count := config.negatives) is not None}
-    )
-    n = sum(config.method == method for config, *_ in evidence.read)
-    if not n:
+    configs = [config for config, *_ in evidence.read if config.method == method]
+    if not configs:
         return []
+    counts = sorted({config.negatives for config in configs if config.negatives is not None})
     span = "none" if not counts else f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    said = [f"Negatives per positive: {span}, in {words.count(n, 'run')}"]
+    said = [f"Negatives per positive: {span}, in {words.count(len(configs), 'run')}"]
     curve = evidence.curve(ablation.NEGATIVES, method, "linear")
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
@@ -100,6 +105,12 @@ def negatives(method: str) -> list[str]:
             f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {words.tenths(100 * gain.mean, '+z')} points"
             f"{_interval(gain)}, N = {words.count(gain.seeds, 'seed')}".replace("-", "−")
         )
+        few, many = (sorted({one.batch_size for one in configs if one.negatives == place}) for place in (places[0], places[-1]))
+        if not {*few} & {*many}:
+            said.append(
+                f"Not of the negatives alone: the batch size is {series(map(str, many))} there rather than "
+                f"{series(map(str, few))}"
+            )
     return said
 
 
@@ -124,6 +135,10 @@ MEASURED = {
 }
 
 
+ALONG = {"negatives": ablation.NEGATIVES, "batch": "batch_size"}  # the axis that the page draws
+varied = ablation.axes(evidence.entries)
+
+
 # -- A section a method -----------------------------------------------------------------------
 
 
@@ -146,7 +161,8 @@ def show(method: str) -> None:
                 found = measured(method)
                 if found:
                     st.markdown("Your runs:\n" + "\n".join(f"- {words.plain(line)}" for line in found))
-                    link.page_link(page, f"See {label}", experiment=experiment.name, **params)
+                    if need not in ALONG or ALONG[need] in varied:
+                        link.page_link(page, f"See {label}", experiment=experiment.name, **params)
                 else:
                     takes = "It takes a finished run"
                     if need == "batch":

@@ -8,7 +8,7 @@ from dashboard import access, change, forms, head, link, questions, shell, table
 from dashboard.figures import labels, probe, style
 from dashboard.plot import plot
 from dashboard.printed import printed
-from dashboard.unlike import unlike_samples, unlike_times, unlike_votes
+from dashboard.unlike import references, unlike_samples, unlike_times, unlike_votes
 from sslcore import datasets
 from sslcore.analysis import gains, pairs, stats, summary
 from sslcore.analysis.order import in_order
@@ -61,7 +61,8 @@ def line(folded: dict) -> dict[str, str]:
 
 
 printed([line(folded) for folded in summary.by_seed(rows)], "Accuracy and cost of each method", strong="Linear probe")
-unlike = [unlike_votes(runs[name].config for name in probed), unlike_times(rows)]
+configs = [runs[name].config for name in probed]
+unlike = [references(configs), unlike_votes(configs), unlike_times(rows)]
 if any(unlike):
     st.caption(words.plain(" ".join(unlike)))
 compared, apart = pairs.of_methods(runs.values())
@@ -77,7 +78,7 @@ if learnt := gains.gains(runs.values()):
 
 with st.expander("How these numbers are obtained", key="probe_how", bind="query-params"):
     st.text(f"N: seeds; above 1, numbers are the mean ± the standard deviation over them; {words.WITHOUT_SPREAD}.")
-    st.text(f"95 % interval: {stats.INTERVAL}.")
+    st.text(f"95 % interval: {stats.INTERVAL}. –: all seeds came out the same, which tells nothing of another.")
     for title, name in (
         ("Linear probe", "linear"),
         ("kNN", "knn"),
@@ -273,6 +274,8 @@ elif weights:
         "Every encoder shown here gets a linear probe and kNN on the labels of these images; nothing else is trained. It goes on "
         "when the page is closed."
     )
+if weights and (lacking := [name for name in probed if not runs[name].encoder_file.exists()]):
+    st.caption(words.plain(f"Left out, without encoder.safetensors: {', '.join(lacking)}."))
 if weights:
     again = shell.line(experiment.store, "transfer", experiment.name, "--to", dataset or "PATH")
     st.caption(words.plain(f"In a shell: {again}"))

@@ -160,7 +160,7 @@ def row(run: Run, status: Status) -> None:
             why = status.error or "Its process is gone (killed, or the machine was restarted)"
             st.warning(words.plain(f"{why.rstrip('.')}. {resumed(run)}"))
         elif status.state == "finished" and not run.results():
-            head.say_damaged("results.json cannot be read", "makes it again", "evaluate", run.id)
+            head.say_unreadable([run])
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
         if not run.readable_config:
@@ -195,6 +195,8 @@ def overview() -> None:
     elif by_slurm:
         cluster.trouble(store)
     head.say_warnings({name: now[name] for name in listed if name in now})
+    if lost := experiment.strays():
+        head.say_damaged(f"There is no config.json in {', '.join(lost)}", "writes it anew", "complete", experiment.name)
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:

@@ -13,7 +13,7 @@ from sslcore.results import number
 
 PROTOCOL = (
     "each run's accuracy by the linear probe less that of the same probe of its own untrained encoder; a seed's difference is "
-    "the mean over the settings that all seeds of the method have"
+    "the mean over the settings that all seeds of the method have; p-values are adjusted by Holm's method over the methods"
 )
 LEARNT = "What a method learnt is what it has above the untrained encoder and the pixels"
 
@@ -36,8 +36,9 @@ def gains(runs: Iterable[Run]) -> list[str]:
     said = []
     for (where, method, difference), p in zip(found, p_values):
         sides, ahead = (method, "its untrained encoder"), difference.mean >= 0
-        one, other = sides if ahead else (f"The untrained encoder of {method}", method)
-        said.append(f"{where}{sentence(one, other, difference if ahead else difference.turned(), p, tested)}")
+        one, other = sides if ahead else (f"the untrained encoder of {method}", method)
+        told = sentence(one, other, difference if ahead else difference.turned(), p, tested)
+        said.append(f"{where}{told}" if where else f"{told[0].upper()}{told[1:]}")
     return said
 
 

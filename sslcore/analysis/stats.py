@@ -22,6 +22,7 @@ from sslcore.wording import count, tenths
 LEVEL = 0.05
 POWER = 0.8
 MOST_SEEDS = 100  # beyond which nobody would train
+SPREAD_FROM = 3  # seeds, for a guess of how many more are needed
 NO_SPREAD = 1e-12  # differences that agree to this are the same
 
 AGGREGATE = (
@@ -41,8 +42,9 @@ OVER_IMAGES = (
     "two proportions of the same images (his method 10); it speaks of these two trained networks, not of training again"
 )
 HOLM = (
-    "p-values are adjusted by Holm's method over all pairs shown; two are told apart where the adjusted p is below 0.05. "
-    "Intervals are each pair's own, not adjusted"
+    "p-values are adjusted by Holm's method over all pairs that could be tested; two are told apart where the adjusted p is "
+    "below 0.05. They hold for a number of seeds that was chosen beforehand: whoever adds seeds until two are told apart finds "
+    "differences too often. Intervals are each pair's own, not adjusted"
 )
 
 
@@ -225,9 +227,12 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
         )
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
-    needed = more_seeds(difference, comparisons)
-    more = f"more than {MOST_SEEDS} more seeds" if needed is None else f"about {count(needed, 'more seed')}"
-    wish = f"{more} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at this difference and spread"
+    if difference.seeds < SPREAD_FROM:
+        wish = "two seeds tell too little of their spread to say how many more it would take"
+    else:
+        needed = more_seeds(difference, comparisons)
+        more = f"more than {MOST_SEEDS} more seeds" if needed is None else f"about {count(needed, 'more seed')}"
+        wish = f"{more} would be needed for an {100 * POWER:.0f} % chance to tell them apart, at this difference and spread"
     return f"{a} and {b} are not told apart by these runs{corrected} ({ahead}, {interval}, {seeds}): {wish}."
 
 

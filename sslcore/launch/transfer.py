@@ -19,7 +19,10 @@ from sslcore.launch.slots import CPU, Device, gpus
 from sslcore.locks import take, taken
 
 LOG = ".transfer.log"
-NO_WEIGHTS = "there is no encoder.safetensors here; an experiment has them where it was trained, or exported with --checkpoints"
+NO_WEIGHTS = (
+    "there is no encoder.safetensors here; an experiment has them where it was trained, or where it came with its weights "
+    "(export --checkpoints)"
+)
 
 
 class Transfer(NamedTuple):

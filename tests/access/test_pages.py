@@ -75,6 +75,7 @@ def test_who_may_change_is_not_hindered(login, experiment):
 
 
 def test_the_shared_zip_is_not_a_change(login, experiment):
+    experiment.runs()[0].encoder_file.write_bytes(b"weights")
     login('view = ["bo@lab.example"]')
     app = open_page("experiments", someone("bo@lab.example"))
     app = app.menu_button(key="experiments_menu_one").click("Share").run()

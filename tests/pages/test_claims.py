@@ -15,6 +15,7 @@ from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import over_seeds
 from sslcore.experiment import Store
 from sslcore.files import write_json
+from sslcore.plan import grow
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -215,3 +216,25 @@ def test_what_a_claim_needs_is_set_up_on_the_images_that_are_looked_at(experimen
     mine.unlink()
     assert "new_path" not in form(claim, on_mine), "which are not here"
     assert "new_dataset" not in form(claim, [*on_photos, *on_mine])
+
+
+def test_a_claim_offers_only_the_missing_runs_of_its_own_methods_along_its_own_axis(experiment):
+    grow(experiment, {"batch_size": [32]})
+    app = open_page("claims", experiment="sizes")
+    offered = {k: button.label for k in range(9) for button in app.button if button.key == f"claims_queue_{k}"}
+    assert offered == {0: "Queue 6 missing runs", 2: "Queue 2 missing runs"}, (
+        "of all three methods; of BYOL; none of MoCo's queue"
+    )
+
+
+def test_what_is_told_of_negatives_says_where_the_batch_goes_with_them(experiment):
+    shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
+    assert "Not of the negatives alone: the batch size is 256 there rather than 16" in shown
+
+
+def test_of_a_reference_it_is_said_that_it_has_seen_the_labels():
+    told = "Supervised is a reference"
+    synthetic.store(Store().root, methods=("simclr",), seeds=(0,), name="without")
+    synthetic.store(Store().root, methods=("simclr", "supervised"), seeds=(0,), name="with")
+    for page in ("probe", "evidence"):
+        assert [told in texts(open_page(page, experiment=name)) for name in ("without", "with")] == [False, True]

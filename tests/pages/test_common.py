@@ -204,7 +204,7 @@ def test_what_a_line_is_the_mean_over_is_said_above_the_first_that_is_one():
 
 def test_pages_say_how_knn_votes_and_that_a_loss_is_symmetric():
     experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), name="ours")
-    told = "kNN: the 20 nearest of at most 5,000 training images vote, at temperature 0.1."
+    told = "of at most 2,000 images, by the vote of the 20 nearest of at most 5,000 training images, at temperature 0.1;"
     assert told in texts(open_page("compare", experiment="ours")).replace("\\", "") and told in report.html(experiment)
     assert "loss is symmetric" not in texts(open_page("probe", experiment="ours")) + report.markdown(experiment)
     run = experiment.run("moco-bs256-s0")
@@ -425,3 +425,16 @@ def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_e
     run = grid.runs()[0]
     write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"device": "a GPU"}})
     assert said in texts(open_page("ablations", experiment="grid")).replace("\\", "")
+
+
+def test_a_choice_that_a_link_leaves_empty_is_the_usual_one():
+    synthetic.embed(synthetic.store(Store().root, seeds=(0,), name="ours"))
+    for page, keys in {
+        "compare": ("compare_x", "compare_loss", "compare_seeds"),
+        "evidence": ("evidence_read", "evidence_share", "evidence_cost", "evidence_marks", "evidence_measure"),
+        "embeddings": ("embeddings_layout",),
+        "ablations": ("ablations_reading",),
+        "claims": ("claims_show",),
+    }.items():
+        usual, empty = texts(open_page(page, experiment="ours")), open_page(page, experiment="ours", **dict.fromkeys(keys, ""))
+        assert texts(clean(empty)) == usual

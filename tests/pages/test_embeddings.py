@@ -17,6 +17,7 @@ from sslcore.config import resolve
 from sslcore.evaluate.embed import layout_frame
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.methods import METHODS
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -54,7 +55,7 @@ def test_a_link_names_the_selection_and_the_strip_lists_it_with_every_verdict():
     (body,) = lists(app)
     for run in experiment.runs():
         kept = arrays(run)
-        title = {"moco": "MoCo", "simclr": "SimCLR", "byol": "BYOL"}[run.config.method]
+        title = f"{METHODS[run.config.method].title} · seed {run.config.seed}"
         for k in pick:
             at = int(np.flatnonzero(kept["index"] == k)[0])
             label, guess = (synthetic.CLASSES[kept[name][at]] for name in ("label", "prediction"))
@@ -215,7 +216,7 @@ def test_what_is_measured_of_a_layout_is_told_to_two_digits_and_a_layout_before_
     drawn = []
     monkeypatch.setattr(panels, "plot", lambda figure, alt, **_: drawn.append(alt))
     open_page("embeddings", experiment="photos", embeddings_epoch="0")
-    assert drawn[0].startswith("UMAP of 60 images, before training as BYOL places them")
+    assert drawn[0].startswith("UMAP of 60 images, before training as BYOL · seed 0 places them")
 
 
 @pytest.mark.parametrize(("colour", "offered"), [("class", True), ("class predicted by", True), ("right or wrong", False)])
@@ -469,3 +470,12 @@ def test_a_copied_experiment_shows_the_same():
         for name in ("photos", "copy")
     ]
     assert both[0] == both[1] and both[0]
+
+
+@pytest.mark.parametrize("odd", ["float16", "text"])
+def test_a_layout_of_odd_numbers_is_as_none(odd):
+    run = embedded(methods=("byol",)).runs()[0]
+    layout = pd.read_parquet(run.umap_file)
+    column = {"float16": {"epoch": layout["epoch"].astype("float16")}, "text": {"x": layout["x"].astype(str)}}[odd]
+    layout.assign(**column).to_parquet(run.umap_file, index=False)
+    clean(open_page("embeddings", experiment="photos"))

@@ -340,7 +340,9 @@ def test_two_sides_are_compared_class_by_class_and_image_by_image(forests):
     shown = [(row.name, round(row.difference.mean, 3), row.colour) for row in forests[1]]
     assert shown == [("astronaut", 0.667, style.colour("byol")), ("camera", -0.222, style.colour("moco"))]
     wins = "right, {} wrong** in all 3 matched trainings: {} of 6"
-    assert "**BYOL " + wins.format("MoCo", "2 images") + "; after them, those in most trainings" in texts(app)
+    assert "**BYOL " + wins.format("MoCo", "2 images") + "; after them, those on which they differ in most trainings" in texts(
+        app
+    )
     assert "**MoCo " + wins.format("BYOL", "1 image") + "\n" in texts(app) + "\n"
     ahead, behind = [element.proto.body for element in app.get("html") if 'role="list"' in element.proto.body]
     assert sorted(re.findall(r"test image (\d+)", ahead)) == ["10", "7", "8"] and re.findall(r"test image (\d+)", behind) == [

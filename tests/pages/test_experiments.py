@@ -328,7 +328,7 @@ def synthetic_files(experiment) -> dict[str, bytes]:
 
 
 def test_what_is_too_large_for_a_browser_is_shared_in_a_shell(monkeypatch):
-    synthetic.store(Store().root, seeds=(0,), name="one")
+    synthetic.store(Store().root, seeds=(0,), name="one").runs()[0].encoder_file.write_bytes(b"weights")
     monkeypatch.setattr(share, "LARGEST_MB", 0)
     app = menu(open_page(), "one", "Share")
     assert {button.key for button in app.get("download_button")} == {"share_report"}
@@ -340,6 +340,9 @@ def test_share_and_import_give_the_same_experiment_again():
     experiment = synthetic.store(Store().root, seeds=(0,), name="one")
     with experiment.editing() as spec:
         spec.archived = True
+    app = menu(open_page(experiments_archived="true"), "one", "Share")
+    assert {button.key for button in app.get("download_button")} == {"share_report", "share_zip_False"}, "there are no weights"
+    experiment.runs()[0].encoder_file.write_bytes(b"weights")
     app = menu(open_page(experiments_archived="true"), "one", "Share")
     assert {button.key for button in app.get("download_button")} == {"share_report", "share_zip_False", "share_zip_True"}
     file = share.zipped(experiment, weights=False)

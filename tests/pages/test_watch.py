@@ -99,13 +99,17 @@ def test_of_runs_that_have_ended_nothing_is_promised():
 
 
 def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():
-    one, other, *_ = synthetic.store(Store().root, steps=20).runs()
+    one, other, third, *_ = synthetic.store(Store().root, steps=20).runs()
+    one.encoder_file.touch()
     assert "cannot be read" not in texts(open_page("watch", experiment="photos"))
     one.results_file.write_text("{ torn")
     other.config_file.write_text("{ torn")
+    third.results_file.write_text("{ torn")
     shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
     root = f"--root {Store().root}"
-    assert f"results.json cannot be read. In a shell, python -m sslcore evaluate {one.id} {root} makes it again." in shown
+    again = f"In a shell, python -m sslcore evaluate {one.id} {root} makes it again."
+    assert f"results.json cannot be read: {one.name}. {again}" in shown
+    assert f"results.json cannot be read: {third.name}. There is no encoder.safetensors to measure again." in shown
     assert f"config.json cannot be read. In a shell, python -m sslcore complete photos {root} writes it anew." in shown
 
 

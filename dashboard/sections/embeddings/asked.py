@@ -6,7 +6,7 @@ from functools import cached_property
 
 import streamlit as st
 
-from dashboard import embeddings, tables
+from dashboard import embeddings, link, tables
 from dashboard.embeddings import Embedding
 from sslcore.analysis.images import data_sets
 from sslcore.experiment import Run
@@ -69,9 +69,7 @@ def ask(runs: Mapping[str, Run], called: Mapping[str, str]) -> Asked:
         classes = next(filter(None, (embeddings.classes(runs[name]) for name in titles)), [])
         epochs = sorted({epoch for own in shown.values() for epoch in list(own.umap)[:-1]})
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            layout = st.segmented_control(
-                "Layout", ["UMAP", "PCA"], default="UMAP", required=True, key="embeddings_layout", bind="query-params"
-            )
+            layout = link.one_of("Layout", ["UMAP", "PCA"], default="UMAP", key="embeddings_layout")
             by = st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
             oracle = _oracle(alike) if by == "predicted" else None
             highlight = _highlight(classes) if by in ("class", "predicted") and classes else []
@@ -108,8 +106,7 @@ def _titles(runs: Mapping[str, Run], called: Mapping[str, str]) -> dict[str, str
     kinds = {name: (runs[name].config.method, runs[name].path.parent) for name in first_seeds}  # method, experiment
     at_first = tables.one_of_each(kinds, SHOWN_AT_FIRST)
     shown = [name for name in runs if name in (chosen or at_first)]
-    alike = [called[name] for name in shown]
-    return {name: called[name] + (f" · seed {runs[name].config.seed}" if alike.count(called[name]) > 1 else "") for name in shown}
+    return {name: f"{called[name]} · seed {runs[name].config.seed}" for name in shown}
 
 
 def _oracle(runs: Mapping[str, Run]) -> tuple[str, Embedding]:

@@ -107,7 +107,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
     numbers = [
         f"{what}\N{NO-BREAK SPACE}**{value:z.2f}**".replace("-", "−")
         for measure, what in MEASURES.items()
-        if (value := number(result, measure)) is not None
+        if (value := number(result, measure)) is not None and abs(value) <= 1
     ]
     if numbers:
         st.caption(" · ".join(numbers))

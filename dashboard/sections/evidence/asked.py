@@ -75,14 +75,8 @@ class Asked:
 def ask(probed: Sequence[Run]) -> Asked:
     """The controls at the head of the page, for runs that were probed."""
     with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        measure = st.segmented_control(
-            "Accuracy by",
-            list(pairs.MEASURES),
-            default="linear",
-            required=True,
-            format_func=pairs.MEASURES.get,
-            key="evidence_measure",
-            bind="query-params",
+        measure = link.one_of(
+            "Accuracy by", list(pairs.MEASURES), default="linear", format_func=pairs.MEASURES.get, key="evidence_measure"
         )
         options = [name for name in pairs.decisive(probed, measure) if name != "dataset"]
         on = ["dataset"] if _differs(probed, "dataset") else []  # by its images; two of them are never on the same

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from dashboard import tables, words
+from dashboard import link, tables, words
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked
 from dashboard.unlike import VOTE_WATCHED, unlike_samples, unlike_votes
@@ -23,25 +23,8 @@ Column = dict[str, stats.Aggregate | None]  # label -> what its runs had reached
 def show(asked: Asked) -> None:
     st.header("At equal budgets")
     with st.container(horizontal=True, gap="medium"):
-        reading = st.segmented_control(
-            "Read",
-            list(READINGS),
-            default="knn",
-            required=True,
-            format_func=READINGS.get,
-            key="evidence_read",
-            bind="query-params",
-        )
-        share = SHARES[
-            st.segmented_control(
-                "Of the cheapest's budget",
-                list(SHARES),
-                default="100 %",
-                required=True,
-                key="evidence_share",
-                bind="query-params",
-            )
-        ]
+        reading = link.one_of("Read", list(READINGS), default="knn", format_func=READINGS.get, key="evidence_read")
+        share = SHARES[link.one_of("Of the cheapest's budget", list(SHARES), default="100 %", key="evidence_share")]
     finished = {name: run for name, run in asked.named.items() if run.status().state == "finished"}
     columns = _columns(asked, finished, reading, share)
     if not columns:
@@ -98,9 +81,10 @@ def _amount(column: str, amount: float) -> str:
 def _said(made: stats.Aggregate | None, n: int, reading: str) -> str:
     if made is None:
         return "–"
-    told = words.share(made.mean, made.std) if reading == "knn" else f"{made.mean:.3g}"
-    if reading != "knn" and made.std:
-        told += f" ± {made.std:.2g}"
+    if reading == "knn":
+        told = words.share(made.mean, made.std)
+    else:
+        told = f"{made.mean:.3f}" + (f" ± {made.std:.3f}" if made.std else "")
     return told + words.fewer(made.n, n)
 
 
@@ -120,7 +104,10 @@ def _cautions(finished: Mapping[str, Run], reading: str, counted: bool) -> str:
         configs = [run.config for run in finished.values()]
         told += filter(None, [unlike_samples(configs), unlike_votes(configs, VOTE_WATCHED)])
     else:
-        told.append("Each method's loss is its own: compare a method with itself, not with another.")
+        told.append(
+            "Each method's loss is its own, and those of MoCo and SimCLR also rise with the number of negatives and change with "
+            "the temperature, whatever was learnt: compare runs of one method that have these in common."
+        )
     if not counted:
         told.append("Equal operations need every run's count of operations; `python -m sslcore evaluate` makes it.")
     return " ".join(told)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dashboard import metrics, tables, words
+from dashboard import link, metrics, tables, words
 from dashboard.figures import evidence, probe
 from dashboard.plot import plot
 from dashboard.printed import printed
@@ -83,17 +83,8 @@ def show_chart(asked: Asked) -> None:
     st.header("Accuracy against cost")
     with st.container(horizontal=True, gap="medium"):
         known = [name for name in COSTS if name != "energy_joules" or any(row[name] is not None for row in asked.rows)]
-        what = st.segmented_control(
-            "Cost", known, default="seconds", required=True, format_func=COSTS.get, key="evidence_cost", bind="query-params"
-        )
-        marks = st.segmented_control(
-            "Marks",
-            ["mean of seeds", "each run"],
-            default="mean of seeds",
-            required=True,
-            key="evidence_marks",
-            bind="query-params",
-        )
+        what = link.one_of("Cost", known, default="seconds", format_func=COSTS.get, key="evidence_cost")
+        marks = link.one_of("Marks", ["mean of seeds", "each run"], default="mean of seeds", key="evidence_marks")
     taken = {row["run"]: spent(asked.named[row["run"]], row, what) for row in asked.rows}
     if points := _points(asked, taken, single=marks == "each run"):
         title = f"Accuracy by {asked.measured_by}"

@@ -8,7 +8,7 @@ from dashboard.figures import evidence
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked, in_words
-from sslcore.analysis import pairs, stats
+from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
 
 TESTS = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
@@ -86,6 +86,11 @@ def _how(asked: Asked) -> list[str]:
         told.append(
             f"Compared at equal settings: each seed's difference is the mean over {of} (of "
             f"{', '.join(in_words(name) for name in asked.equal if name != 'dataset')}), and counts once."
+        )
+    if asked.by == "batch_size":
+        rule = "; ".join(ablation.learning_rate_rule(run.config for run in asked.runs))
+        told.append(
+            f"With the batch size go the number of steps, more of a smaller batch in as many epochs, and the rate: {rule}."
         )
     return [*told, *filter(None, [pairs.said_unequal(asked.pairs, asked.by, in_words(asked.by))])]
 

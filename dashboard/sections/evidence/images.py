@@ -108,12 +108,17 @@ def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callab
         return pictures.picture(seen, index, f"test image {index}, {class_name(label)}", lines)
 
     ahead = tested.right_a - tested.right_b  # (N,) trainings
+    ticked = (
+        "" if n_runs == 1 else f" {pictures.RIGHT} right in more than half of the {trainings}, {pictures.WRONG} in half or fewer."
+    )
     for better, worse, order in ((a, b, -ahead), (b, a, ahead)):
         won = int((order == -n_runs).sum())
         draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
         shown = [k for k in np.lexsort((draw, order))[:PICTURES] if order[k] < 0]
         every = "" if n_runs == 1 else f" in all {n_runs} matched {trainings}"
-        others = "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those in most {trainings}"
+        others = (
+            "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those on which they differ in most {trainings}"
+        )
         st.markdown(
             f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(won, 'image')} of "
             f"{len(tested.label):,}{others}"
@@ -124,5 +129,5 @@ def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callab
             st.text("There is no such image.")
     st.caption(
         f"Of each side, up to {PICTURES} test images, those on which the two differ most; among those on which they differ "
-        "alike, a fixed draw. The number is the data set's index."
+        f"alike, a fixed draw. The number is the data set's index.{ticked}"
     )

@@ -44,7 +44,7 @@ def _preset() -> tuple[draft.Start, str]:
             index=None,
             key="new_preset",
             bind="query-params",
-            help="A preset fills in the form with settings that are known to work. Change below what you like.",
+            help="A preset fills in the form with settings that were tried on its own data set. Change below what you like.",
         )
         or FIRST
     )

@@ -87,7 +87,10 @@ def _methods(form: Form) -> None:
         format_func=lambda method: METHODS[method].title,
         key="new_methods",
         bind="query-params",
-        help="Each trains with its own recipe. Supervised is a reference: the same encoder, trained with the labels.",
+        help=(
+            "What the preset sets holds for all of them; what it leaves open is each method's own default. Supervised is a "
+            "reference: the same encoder, trained with the labels."
+        ),
     )
     form.methods = [method for method in METHODS if method in chosen]
     form.boxes["method"] = st.container()

@@ -19,7 +19,7 @@ from sslcore.config import check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
 from sslcore.methods import compared
-from sslcore.results import LARGEST, number
+from sslcore.results import LARGEST, number, on_cpu
 
 
 class PairAhead(Rule):
@@ -51,9 +51,8 @@ def matches_of(evidence: Evidence, a: str, b: str, usable: Callable[[Run], bool]
         pairs.settings((run for _, run, _ in evidence.read), [*varying(run.config for run in runs), *equal]),
     )
     if not matches:
-        raise Lacking(
-            f"no runs of {title(a)} and {title(b)} at the same settings{''.join(f', the same {name}' for name in equal)} and seed"
-        )
+        also = "".join(f", the same {name}" for name in equal)
+        raise Lacking(f"no finished runs of {title(a)} and {title(b)} at the same settings{also} and seed")
     return matches
 
 
@@ -65,7 +64,8 @@ class CostOrder(Rule):
 
     The accuracy is the kNN one while training, and the cost that of the first evaluation that has it: for each pair of
     runs, the lower of the two runs' highest. Both must be evaluated at the same epochs: who is looked at more seldom is
-    seen to reach it later. Energy counts where it was measured, which takes an NVIDIA GPU.
+    seen to reach it later. Energy counts where it was measured, which takes an NVIDIA GPU; memory where it is that of a GPU,
+    for that of a process is Python's and PyTorch's own, too.
     """
 
     rule: Literal["cost_order"]
@@ -88,7 +88,7 @@ class CostOrder(Rule):
             own = pairs.unequal([matches], "method")
             for cost in self.costs:
                 ratios = pairs.by_seed(matches, partial(_log_ratio, cost=cost))
-                if cost == "energy" and not ratios:
+                if cost in ("energy", "memory") and not ratios:
                     continue
                 reach = "" if cost == "memory" else " to the accuracy that both reach"
                 steps.append(
@@ -100,12 +100,14 @@ class CostOrder(Rule):
                         unequal=own,
                     )
                 )
+        if not steps:
+            raise Lacking("energy and memory are not those of a GPU in any of these runs")
         return Found(steps, averaged)
 
 
 def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
     if cost == "memory":
-        spent = [number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
+        spent = [None if on_cpu(run.results()) else number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
     else:
         looks = [_looks(run.path, stamp(run.metrics_file)) for run in (a, b)]
         if not all(looks):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sslcore.analysis.stats import POWER, Difference, more_seeds, over_seeds, signed, told_apart
+from sslcore.analysis.stats import POWER, SPREAD_FROM, Difference, more_seeds, over_seeds, signed, told_apart
 from sslcore.wording import count
 
 
@@ -67,7 +67,7 @@ class Step:
             return f"{mean}, untested: {of.why}"
         low, high = (self.amount(end).rpartition(" ")[0] for end in (of.low, of.high))
         wish = ""
-        if not self.apart and (needed := more_seeds(of, self.comparisons)):
+        if not self.apart and of.seeds >= SPREAD_FROM and (needed := more_seeds(of, self.comparisons)):
             wish = (
                 f"; about {count(needed, 'more seed')} would have an {100 * POWER:.0f} % chance to tell, "
                 "at this difference and spread"
