@@ -602,3 +602,25 @@ def test_records_hold_every_run_once_with_what_tells_it_apart():
 def test_what_is_less_than_nothing_is_said_with_a_minus():
     uniformity = Show.of("uniformity", (), drop=False)
     assert [uniformity.number(value) for value in (-2.8449, 0.5, -1234)] == ["−2.84", "0.5", "−1,230"]
+
+
+def test_all_heat_maps_of_drops_share_the_range_of_drops_from_each_lines_own_best():
+    entries = [
+        entry(linear=linear, method=method, batch_size=size, head__kind="mlp")
+        for method, of in (("moco", (0.2, 0.3)), ("byol", (0.8, 0.85)))
+        for size, linear in zip((16, 32), of)
+    ]
+    cells = ablation.cells(entries, ["batch_size", "head.kind"])
+    assert heat.ends(cells, "linear", True) == pytest.approx((0, 10))
+
+
+def test_no_line_is_drawn_through_a_place_without_a_mean():
+    lost = [replace(e, numbers=dict.fromkeys(NUMBERS), state="failed") for e in GRID[2:4]]
+    figure = figures.against(ablation.cells([*GRID[:2], *lost, *GRID[4:]], ["batch_size"]), "batch_size", "linear")
+    (line,) = (trace for trace in figure.data if trace.name == "BYOL")
+    assert line.mode == "lines+markers" and np.isnan(line.y[1]) and not line.connectgaps
+
+
+def test_a_run_that_was_interrupted_after_it_was_probed_is_not_missing():
+    one, other = (replace(GRID[0], state="interrupted", measured=measured) for measured in (True, False))
+    assert ablation.to_run([one, other]) == [other]

@@ -765,3 +765,8 @@ def test_with_fewer_seeds_than_it_asks_for_a_claim_is_undecided_however_far_apar
     words = {seeds: judge(it, entries(accuracy, THREE, seeds=range(seeds), noise=1e-5)) for seeds in (2, 3)}
     assert all(step.apart for step in words[2].steps) and words[2].word == "undecided" and words[3].word == "supported"
     assert "Not decided: it takes 3 seeds, and these runs have 2." in said(words[2])
+
+
+def test_a_cost_of_a_single_seed_is_not_exact():
+    one, two = (Step("A needs more", over_seeds([0.3] * n), ratio=True, counted=True) for n in (1, 2))
+    assert two.apart and not one.apart and "untested: one seed" in one.sentence

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sslcore.config import OPTIONS, ConfigError, RunConfig, check_names, flatten, get, nest, resolve, varying
+from sslcore.config import OPTIONS, WATCHING, ConfigError, RunConfig, check_names, flatten, get, nest, resolve, varying
 from sslcore.methods import METHODS
 
 names = st.sampled_from(sorted(OPTIONS))
@@ -161,3 +161,27 @@ def test_what_varies_is_told_within_a_method_by_values_and_without_what_only_wat
 def test_another_methods_option_does_not_tell_runs_apart():
     moco, simclr = ([resolve({"method": m, "simclr.temperature": t}) for t in (0.1, 0.5)] for m in ("moco", "simclr"))
     assert varying(moco) == [] and varying([*moco, *simclr]) == ["simclr.temperature"]
+
+
+def test_a_micro_batch_may_be_the_whole_batch():
+    assert resolve({"batch_size": 64, "micro_batch_size": 64}).micro_batches == 1
+
+
+def test_infinity_is_refused_where_no_bound_keeps_it_out():
+    with pytest.raises(ConfigError) as error:
+        resolve({"warmup_epochs": math.inf})
+    assert list(error.value.problems) == ["warmup_epochs"]
+
+
+def test_what_is_only_watched_decides_no_result():
+    others = {
+        "evaluate.log_every": 3,
+        "evaluate.knn_every": 3,
+        "evaluate.knn_train": 300,
+        "evaluate.sample": 300,
+        "evaluate.snapshots": 3,
+        "evaluate.labels": False,
+        "evaluate.finetune_epochs": 3,
+        "evaluate.heads": False,
+    }
+    assert set(others) == set(WATCHING) and varying([resolve({}), resolve(others)]) == []

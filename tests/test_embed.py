@@ -452,3 +452,11 @@ def test_the_embed_stage_lays_out_every_kept_epoch_and_measures_the_last(shapes)
     assert results["umap"]["k"] == 15 and results["umap"]["n"] == 48 and results["pca"]["k"] == 15
     assert sum(results["pca"]["explained_variance"]) <= 1
     assert results["umap"]["silhouette_h"] == results["pca"]["silhouette_h"] == pytest.approx(in_h, abs=0.01)
+
+
+def test_without_labels_no_predictions_of_before_are_left(shapes):
+    run = make_run("p", shapes)
+    keep_predictions({"index": np.arange(3)}, run)
+    assert run.predictions_file.exists()
+    keep_predictions(None, run)
+    assert not run.predictions_file.exists()

@@ -4,7 +4,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from sslcore.config import Head
-from sslcore.encoders import SmallResNet, build_encoder, build_head
+from sslcore.encoders import SmallResNet, SplitBatchNorm2d, build_encoder, build_head
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
@@ -46,3 +46,8 @@ def test_heads_are_what_their_kind_says():
     torch.testing.assert_close(linear(a + b), linear(a) + linear(b) - linear(torch.zeros(4, 10)))
     head, dim = build_head(Head(kind="mlp", hidden=12, dim=6), 10, batch_norm=False)
     assert head(x).shape == (4, 6) and not any(isinstance(m, nn.BatchNorm1d) for m in head)
+
+
+def test_no_group_is_a_single_image():
+    x = torch.randn(6, 3, 4, 4)
+    torch.testing.assert_close(SplitBatchNorm2d(3, 8)(x), SplitBatchNorm2d(3, 3)(x))

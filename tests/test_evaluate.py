@@ -454,3 +454,37 @@ def test_a_feature_that_is_dead_in_training_counts_for_nothing_in_other_images(i
     assert torch.equal(with_dead, without)
     assert float((without == fit_probe(h, y, 4).predict(test)).float().mean()) > 0.98, "but for ties"
     assert float((without == truth).float().mean()) > 0.5
+
+
+def test_of_fewer_images_than_features_the_probe_is_the_minimum_over_all_weights():
+    h, y = torch.randn(6, 64, generator=torch.Generator().manual_seed(0)), torch.arange(6)
+    probe = fit_probe(h, y, 6)
+    x = ((h - probe.mean) / probe.std).double()
+    theirs = LogisticRegression(C=1 / (probe.regularisation * 6), tol=1e-9, max_iter=20_000).fit(x.numpy(), y.numpy())
+    ours, best = (
+        float(F.cross_entropy(x @ weight.T + bias, y) + probe.regularisation / 2 * weight.square().sum())
+        for weight, bias in (
+            (probe.weight.double(), probe.bias.double()),
+            map(torch.from_numpy, (theirs.coef_, theirs.intercept_)),
+        )
+    )
+    assert ours < best * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_single_image_whose_h_overflows_is_enough(wrong):
+
+    class Broken(torch.nn.Flatten):
+        def forward(self, x):
+            return super().forward(x).index_fill(0, torch.tensor([1]), wrong)
+
+    with pytest.raises(Failed, match="for some images"):
+        encode(Broken(), torch.ones(3, 3, 4, 4), torch.float32)
+
+
+def test_while_training_neighbours_and_queries_are_from_all_over_their_sets(shapes):
+    """As they lie, images of one class may come first."""
+    data = datasets.load(shapes, 16)
+    config = resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "evaluate.knn_train": 30, "evaluate.sample": 20})
+    made = OnlineEvaluation(config, data, Views(config.augment, [0.5] * 3, [0.25] * 3), torch.float32)
+    assert made.neighbours[-1] > 60 and made.queries[-1] > 30

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dashboard import metrics, tables
 from dashboard.figures import curves, evidence, labels, probe, style
 from sslcore.analysis import stats
+from sslcore.analysis.stats import over_seeds
 from sslcore.methods import METHODS, Entry
 from tests import synthetic
 
@@ -443,3 +444,21 @@ def test_long_names_of_classes_that_begin_alike_can_be_told_apart():
     assert style.shorter(["cat", "x" * 40]) == {"cat": "cat", "x" * 40: "x" * 31 + "…"}
     for names in ([], ["y" * 40], ["same" * 10] * 2):
         assert set(style.shorter(names)) == set(names)
+
+
+def test_smoothing_weighs_each_older_value_as_much_less_from_the_first_on():
+    np.testing.assert_allclose(curves.smoothed(np.array([1.0, 0.0, 0.0]), 0.5), [1, 1 / 3, 1 / 7])
+
+
+def test_a_mean_is_of_smoothed_curves(tmp_path):
+    own = tables.curves(synthetic.store(tmp_path, methods=("byol",), seeds=(0, 1), steps=200).runs())
+    (mean,) = (trace for trace in curves.loss(own, smoothing=0.9).data if trace.customdata is not None)
+    expected = np.mean([curves.smoothed(curve.pairs("loss", "step")[2], 0.9) for curve in own], axis=0)
+    np.testing.assert_allclose(mean.y, expected, rtol=1e-5)
+
+
+def test_a_difference_is_filled_where_it_is_told_apart_and_hollow_where_it_has_an_interval_alone():
+    made = over_seeds([0.02, 0.021, 0.022])
+    rows = [evidence.Row("one", made, told, "#112233", "") for told in (True, False)]
+    figure = evidence.differences(rows, "", "")
+    assert [trace.marker.color for trace in figure.data] == ["#112233", "rgba(0,0,0,0)"]

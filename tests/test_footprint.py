@@ -7,7 +7,7 @@ from torch.profiler import profile
 from sslcore import convolution, datasets
 from sslcore.config import RunConfig, resolve
 from sslcore.footprint import of_runs, size, step_bytes
-from sslcore.methods import METHODS
+from sslcore.methods import METHODS, load
 from sslcore.training import Training
 
 
@@ -83,3 +83,15 @@ def test_runs_that_no_shape_tells_apart_are_counted_once(shapes):
     runs = {name: config_of("byol", shapes, **{name: value}) for name, value in many.items()}
     held = of_runs(runs | {"wide": config_of("byol", shapes, batch_size=32)})
     assert step_bytes.cache_info().misses == 2 and len(set(held.values())) == 2
+
+
+def test_autocasts_copy_of_the_weights_counts():
+    config = resolve({"method": "supervised", "encoder": "resnet18", "image_size": 8, "batch_size": 2, "head.kind": "none"})
+    n = sum(p.numel() for p in load("supervised")(config, 60, 3).parameters())
+    weights, gradients, velocity, copy = 4, 4, 4, 2
+    assert step_bytes(config, 60, 3, torch.bfloat16, "cpu") >= n * (weights + gradients + velocity + copy)
+
+
+def test_an_optimizer_that_keeps_more_of_each_weight_takes_more(shapes):
+    counted = of_runs({name: config_of("simclr", shapes, optimizer=name) for name in ("sgd", "adamw")})
+    assert counted["adamw"] > counted["sgd"]

@@ -79,3 +79,16 @@ def test_the_page_and_the_report_say_it(gain):
     assert "nothing can be tested: one seed" in said
     assert said in texts(open_page("probe", experiment="learnt")).replace("\\", "")
     assert said in report.markdown(run.experiment).replace("\\", "") and said in report.html(run.experiment)
+
+
+def test_no_interval_of_a_gain_passes_100_points(tmp_path):
+    (said,) = gains(made(tmp_path, lambda config: (0.05, 0.45)[config.seed], method=["byol"], seed=[0, 1]))
+    assert "interval −100.0 to 100.0" in said
+
+
+def test_seeds_that_differ_in_the_vote_of_knn_alone_are_averaged(tmp_path):
+    runs = made(
+        tmp_path, lambda config: 0.1 + 0.001 * config.seed, method=["byol"], seed=[0, 1, 2], **{"evaluate.knn_k": [5, 20]}
+    )
+    (said,) = gains(run for run in runs if (run.config.seed == 0) == (run.config.evaluate.knn_k == 5))
+    assert "3 seeds" in said

@@ -8,6 +8,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dashboard.figures import labels as figures
 from sslcore import datasets
 from sslcore.augment import Views
 from sslcore.config import resolve
@@ -145,3 +146,30 @@ def test_fine_tuning_keeps_the_runs_recipe_but_for_the_labels():
     assert (alone.devices, alone.micro_batch_size) == (1, 16), "one device sees no more at a time than it did"
     assert supervised(resolve({"batch_size": 64}), 64, 20).micro_batch_size is None
     assert (recipe.learning_rate, recipe.optimizer, recipe.augment) == (config.learning_rate, config.optimizer, config.augment)
+
+
+def test_two_seeds_that_agree_have_no_spread_over_draws():
+    rows = [
+        {"run": str(seed), "label": "BYOL", "method": "byol", "seed": seed, "dataset": "photos", "encoder": "small"}
+        for seed in (0, 1)
+    ]
+    entry = {"fraction": 0.01, "accuracy": 0.5, "std": 0.1, "n": 5, "random_encoder": 0.4}
+    figure = figures.few_labels(rows, {row["run"]: {"label_efficiency": [entry]} for row in rows}, "label_efficiency")
+    (line,) = (trace for trace in figure.data if trace.name == "BYOL")
+    assert list(line.error_y.array) == [0.0]
+
+
+def test_every_seed_is_fine_tuned_on_the_same_labels(monkeypatch, shapes):
+    data = datasets.load(shapes, 16)
+    monkeypatch.setattr(labels_module, "trained", lambda config, few, *rest: np.asarray(few.x_train).sum())
+    of_seed = [
+        fine_tuning(
+            resolve({"dataset": shapes, "image_size": 16, "batch_size": 8, "seed": seed, "evaluate.finetune_epochs": 1}),
+            data,
+            None,
+            None,
+            lambda: None,
+        )
+        for seed in (0, 1)
+    ]
+    assert of_seed[0] == of_seed[1]

@@ -508,3 +508,9 @@ def test_a_fourth_method_is_one_class_and_one_entry_of_the_registry(monkeypatch,
     training = Training(config, load_shapes(shapes), torch.device("cpu"))
     loss, z = training.take_step()
     assert torch.isfinite(loss) and z.shape == (8, 256)
+
+
+def test_the_predictor_is_as_wide_as_it_is_asked_to_be():
+    config = resolve({"method": "byol", "head.hidden": 32, "head.dim": 16, "byol.predictor_hidden": 24})
+    linear = [m for m in load("byol")(config, 60, 3).predictor.modules() if isinstance(m, torch.nn.Linear)]
+    assert [(m.in_features, m.out_features) for m in linear] == [(16, 24), (24, 16)]

@@ -195,3 +195,23 @@ def test_of_a_damaged_table_no_other_numbers_are_read(experiment):
         found = compact.read(run, metrics.METRICS)
         for name in found.column_names if found is not None else ():
             np.testing.assert_array_equal(found[name].to_numpy(), sound[name])
+
+
+def test_a_row_without_its_epoch_takes_its_accuracy_with_it(tmp_path):
+    (run,) = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=10).runs()
+    run.metrics_file.write_text('{"step": 1, "knn": 0.25}\n{"step": 2, "epoch": 1.0, "knn": 0.5}\n')
+    assert [values.tolist() for values in metrics.knn(run)] == [[1.0], [0.5]]
+
+
+def test_a_table_that_cannot_be_written_leaves_none_half_made(tmp_path, monkeypatch):
+    (run,) = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=10).runs()
+    run.compact_file.unlink(missing_ok=True)
+
+    def torn(table, file, **how):
+        file.write_bytes(b"PAR1")
+        raise OSError("killed")
+
+    monkeypatch.setattr(parquet, "write_table", torn)
+    with pytest.raises(OSError):
+        compact.write(run)
+    assert not run.compact_file.exists()

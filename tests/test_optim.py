@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sslcore.config import RunConfig
+from sslcore.config import RunConfig, resolve
 from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate, set_learning_rate
 
 
@@ -163,3 +163,9 @@ def test_a_rate_that_is_set_is_that_of_weights_and_of_biases(name):
     set_learning_rate(optimizer, 0.0)
     optimizer.step()
     assert all(map(torch.equal, before, net.parameters()))
+
+
+def test_adamw_is_pytorchs_with_its_usual_betas():
+    made = build_optimizer(torch.nn.Linear(3, 2), resolve({"optimizer": "adamw", "weight_decay": 0.1}))
+    usual = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).defaults
+    assert all((group["betas"], group["eps"]) == (usual["betas"], usual["eps"]) for group in made.param_groups)

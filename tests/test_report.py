@@ -16,15 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from dashboard import embeddings, report, tables, words
 from dashboard.__main__ import main
 from dashboard.figures import style
-from dashboard.report import charts
+from dashboard.report import charts, content, images
 from sslcore.analysis import pairs, stats
 from sslcore.analysis.order import in_order
+from sslcore.analysis.pairs import Pair
+from sslcore.analysis.stats import over_seeds
 from sslcore.analysis.summary import by_seed
+from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.plan import plan
@@ -562,3 +566,37 @@ def test_what_z_forgets_is_told_of_runs_without_labels_too(tmp_path):
     told = {"flip": {"h": 0.571, "z": 0.5, "chance": 0.5}}
     write_json(run.results_file, run.results() | {"heads": {"linear": None, "forgets": told, "protocol": "both in eval mode"}})
     assert "57.1" in report.markdown(experiment) and "What z forgets" in report.html(experiment)
+
+
+def test_seeds_are_told_among_the_settings_in_which_runs_differ(tmp_path):
+    lines, _ = content._settings(synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0, 1), steps=10).runs())
+    assert {line["name"] for line in lines if line["differs"]} == {"method", "seed"}
+
+
+def test_a_hidden_run_that_cannot_be_read_is_left_out_once(tmp_path):
+    one, other = synthetic.store(tmp_path, methods=("byol",), seeds=(0, 1), steps=10).runs()
+    one.config_file.write_text("{")
+    assert content._left_out([Run(one.path), other], [one.name], 0) == "1 more left out (1 hidden by hand)"
+
+
+def test_a_report_is_made_anew_where_a_runs_folder_has_another_name(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=10)
+    report.kept_html(experiment)
+    (run,) = experiment.runs()
+    run.path.rename(run.path.with_name("my-best-run"))
+    assert "my-best-run" in report.kept_html(experiment)
+
+
+def test_a_large_sheet_is_drawn_smaller(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 32 * SHEET_COLUMNS, 3), np.uint8)
+    file = tmp_path / "sheet.webp"
+    Image.fromarray(pixels).save(file, quality=85)
+    assert images._small(file, Image.open(file)) == file.read_bytes()
+    monkeypatch.setattr(images, "MAX_SHEET", file.stat().st_size // 2)
+    assert len(images._small(file, Image.open(file))) <= images.MAX_SHEET
+
+
+def test_a_single_difference_is_not_said_to_be_adjusted():
+    pair = Pair("byol", "moco", over_seeds([0.01, 0.02]), 0.2, "", {0: [], 1: []}, "")
+    assert [title for title, _ in content._tests([pair])] == ["Differences over seeds"]
+    assert "Several differences" in dict(content._tests([pair, pair]))

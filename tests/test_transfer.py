@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from sslcore import datasets, weights
 from sslcore.__main__ import main
 from sslcore.evaluate.transfer import keep
-from sslcore.files import write_json
+from sslcore.experiment import Run
+from sslcore.files import read_object, write_json
 from sslcore.launch import transfer as launched
 from sslcore.launch.slots import CPU, Device
 from sslcore.locks import taken
@@ -172,3 +174,16 @@ def test_what_cannot_be_probed_is_told_before_anything_starts(run, tmp_path):
     with pytest.raises(ValueError, match="--checkpoints"):
         launched.start(run.experiment, "digits", [run])
     assert launched.look(run.experiment) is None
+
+
+def test_what_another_process_is_changing_is_not_written_over(shapes, monkeypatch):
+    run = make_run("held", shapes)
+
+    @contextmanager
+    def hold(self, patience=0.0, elsewhere=0.0):
+        write_json(run.results_file, {"linear": {"accuracy": 0.5}})  # by whoever held it until now
+        yield
+
+    monkeypatch.setattr(Run, "hold", hold)
+    keep(run, "digits", {"linear": 1})
+    assert read_object(run.results_file) == {"linear": {"accuracy": 0.5}, "transfer": {"digits": {"linear": 1}}}

@@ -62,3 +62,11 @@ def test_where_it_is_not_counted_nothing_is_claimed(tmp_path, said):
     waiting.start()
     waiting.lap()
     assert waiting.seconds is None and waiting.mean(10.0) is None
+
+
+def test_a_lap_after_a_lap_counts_from_there(tmp_path):
+    waiting = Waiting(threads_of(tmp_path, t1="5 0 1\n"))
+    for seconds in (1, 2):
+        threads_of(tmp_path, t1=f"5 {seconds}000000000 1\n")
+        waiting.lap()
+    assert waiting.seconds == pytest.approx(2.0)

@@ -43,6 +43,7 @@ Results = Mapping[str, Mapping[str, Any]]
 def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
     rows = by_tuning(rows, results, name)
+    in_all = labelled(rows, results, name)
     figure = style.figure(
         title={
             "text": FEW[name],
@@ -52,7 +53,7 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
             "title": {"text": "share of the training labels"},
             "type": "log",
             "tickvals": SHARES,
-            "ticktext": [f"{share:.0%}{how_many(labelled(rows, results, name).get(share))}" for share in SHARES],
+            "ticktext": [f"{share:.0%}{how_many(in_all.get(share) if share < 1 else None, '<br>')}" for share in SHARES],
         },
         yaxis={"title": {"text": "accuracy"}, **style.SHARE},
         uirevision=name,
@@ -110,9 +111,9 @@ def labelled(rows: Rows, results: Results, name: str) -> dict[float, float]:
     return {share: of[0] for share, of in by_share(rows, results, name, "n").items() if len(set(of)) == 1}
 
 
-def how_many(images: float | None) -> str:
+def how_many(images: float | None, after: str = " ") -> str:
     """How many labelled images a share is: 1 % of a small set may be one of each class, and so more."""
-    return "" if images is None else f" ({words.count(round(images), 'image')})"
+    return "" if images is None else f"{after}({words.count(round(images), 'image')})"
 
 
 def heads_height(labels: int) -> int:

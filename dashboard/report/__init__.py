@@ -58,7 +58,7 @@ def kept_html(experiment: Experiment) -> str:
     runs = experiment.runs()
     files = [*experiment.files(), *(file for run in runs for file in run.files())]
     states = [run.status().state for run in runs]  # of a run that was killed, no file says it
-    return _kept(experiment.path, (*((file.name, *stamp(file)) for file in files), *states))
+    return _kept(experiment.path, (*((file.relative_to(experiment.path), *stamp(file)) for file in files), *states))
 
 
 @lru_cache(maxsize=4)  # some MB each

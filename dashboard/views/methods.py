@@ -66,7 +66,9 @@ def costs(method: str) -> list[str]:
         mean = mean_of(method, number, say)
         of_process = number == "peak_memory_bytes" and any(on_cpu(results) for *_, results in evidence.read)
         ratio = cost_ratio(evidence, method, REFERENCE, f"cost.{number}") if method != REFERENCE and not of_process else None
-        beside = f"; {factor(ratio.difference)}" if ratio else "; most of it Python and PyTorch" if of_process else ""
+        beside = f"; {factor(ratio.difference)}" if ratio else ""
+        if of_process:
+            beside = "; the process's, of which Python and PyTorch are some 0.65 GB"
         said += [f"{what}: {mean}{beside}"] if mean else []
         own |= dict.fromkeys(ratio.unequal if ratio else ())
     return [*said, *filter(None, [pairs.not_equal("method", own)])]

@@ -238,3 +238,9 @@ def test_of_a_reference_it_is_said_that_it_has_seen_the_labels():
     synthetic.store(Store().root, methods=("simclr", "supervised"), seeds=(0,), name="with")
     for page in ("probe", "evidence"):
         assert [told in texts(open_page(page, experiment=name)) for name in ("without", "with")] == [False, True]
+
+
+def test_the_forest_fills_what_is_told_apart_by_the_adjusted_p():
+    made = over_seeds([0.02, 0.021, 0.025])
+    (marks,) = figures.forest([Step("one", made, p=made.p), Step("one of many", made, p=0.06)]).data
+    assert made.p < 0.05 and list(marks.marker.symbol) == ["circle", "circle-open"]

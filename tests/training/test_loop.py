@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from sslcore import datasets
+from sslcore import datasets, stages
 from sslcore.config import resolve
 from sslcore.endings import Failed
+from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run
 from sslcore.journal import Journal
 from sslcore.optim import learning_rate
 from sslcore.stages import cost
 from sslcore.train import collapse_watch, pretrain
-from sslcore.training import Training, order_of, pick_device, pick_precision
+from sslcore.training import Training, channel_statistics, initial, order_of, pick_device, pick_precision
 from sslcore.waiting import warning
 from sslcore.worker import Pulse
 from tests.training.small import make_run, small_training, train
@@ -338,3 +339,28 @@ def test_a_cpu_computes_in_bfloat16_where_it_multiplies_it(encoder, has, shapes,
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has})
     chosen = pick_precision(resolve({"dataset": shapes, "encoder": encoder}), torch.device("cpu"))
     assert chosen == (torch.bfloat16 if has else torch.float32)
+
+
+def test_speed_is_of_the_images_that_were_trained_on_in_whole_batches(shapes):
+    training = train(make_run("speed", shapes, batch_size=20, epochs=2, **{"evaluate.knn_every": 0}))
+    assert cost(training)["images_per_second"] == pytest.approx(2 * 4 * 20 / training.seconds)  # of 96, 16 are left out
+
+
+def test_the_untrained_encoder_has_the_weights_that_the_run_started_from(shapes, monkeypatch):
+    seen, original = [], FinalEvaluation.results
+    monkeypatch.setattr(
+        FinalEvaluation,
+        "results",
+        lambda self, encoder, untrained, *rest: seen.append(untrained) or original(self, encoder, untrained, *rest),
+    )
+    run = make_run("untrained", shapes, epochs=1, seed=3)
+    stages.work(run, Pulse(run))
+    began = initial(run.config, 96, 3).encoder.state_dict()
+    assert all(torch.equal(value, began[name]) for name, value in seen[0].state_dict().items())
+
+
+def test_up_to_10_000_images_all_of_them_count():
+    images = np.repeat((np.arange(1000) % 256).astype(np.uint8), 2 * 2 * 3).reshape(1000, 2, 2, 3)
+    mean, std = channel_statistics(images)
+    np.testing.assert_allclose(mean, [images.mean() / 255] * 3)
+    np.testing.assert_allclose(std, [images.std() / 255] * 3)
