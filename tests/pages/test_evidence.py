@@ -87,11 +87,13 @@ def grid():
 def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
     app = open_page()
     assert "each seed's difference is the mean over 2 settings (of batch size)" in texts(app)
+    assert list(tables(app)["Pair"]["Seeds"]) == ["2"] and "With the batch size go" not in texts(app)
     app.selectbox(key="evidence_at_batch_size").set_value("64").run()
     assert "the mean over" not in texts(clean(app)) and list(tables(app)["Method"]["N"]) == ["2", "2"]
     app = open_page()
     app.selectbox(key="evidence_by").set_value("batch_size").run()
     assert len(said(clean(app))) == 1 and "Batch size" in said(app)[0]
+    assert "With the batch size go the number of steps" in texts(app) and "learning rate 0.06 × batch/256" in texts(app)
 
 
 def test_data_sets_of_one_name_are_two_choices_and_one_under_two_paths_is_none(grid):
