@@ -15,6 +15,7 @@ from typing import Any
 from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, resolve
 from sslcore.cores import limit_threads
 from sslcore.experiment import Run, Spec, Store
+from sslcore.files import is_utf8
 from sslcore.naming import folder_name
 from sslcore.notation import axes_of, launch_words, option_words, pairs, settings_of
 from sslcore.shape import shape
@@ -37,6 +38,8 @@ def launch(args: argparse.Namespace) -> int:
                 "dashes and underscores; --title takes any letters"
             }
         )
+    if args.title and not is_utf8(args.title):
+        raise ConfigError({"--title": "it is not UTF-8, in which files are written"})
     title = (args.title or "").strip() or own_title(args.preset, spec) or args.name or spec.title
     spec = spec.model_copy(update={"title": title})
     while True:

@@ -22,7 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sslcore.config import RunConfig, first_problem, flatten
-from sslcore.files import Stamp, finite, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
+from sslcore.files import Stamp, finite, is_utf8, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
 from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.naming import folder_name, slug
 from sslcore.results import usable
@@ -301,6 +301,13 @@ class Spec(BaseModel):
     created: Moment | None = None
     command: str | None = None  # how to launch it again
 
+    @field_validator("title", "question", "notes")
+    @classmethod
+    def _can_be_written(cls, text: str) -> str:
+        if not is_utf8(text):
+            raise ValueError("it is not UTF-8, in which files are written")
+        return text
+
     @field_validator("base", "by_method")
     @classmethod
     def _says_each_once(cls, settings: dict[str, Any]) -> dict[str, Any]:
@@ -310,8 +317,7 @@ class Spec(BaseModel):
 
 def _listed(folder: Path) -> list[Path]:
     """What lies in a folder, by name: nothing hidden, nor what is not called in UTF-8, as no page, link or file could name it."""
-    named = (path for path in folder.iterdir() if path.name == path.name.encode(errors="replace").decode())
-    return sorted(path for path in named if not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if is_utf8(path.name) and not path.name.startswith("."))
 
 
 def into_place(folder: Path, path: Path, taken: str) -> Path:

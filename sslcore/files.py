@@ -194,6 +194,11 @@ def logged_rows(content: bytes) -> list[dict[str, Any]]:
     return rows
 
 
+def is_utf8(text: str) -> bool:
+    """False of what no file of ours can hold, as bytes of another encoding that come from the shell or a folder."""
+    return text == text.encode(errors="replace").decode()
+
+
 def as_float(value: Any) -> float:
     """NaN for what is no number, or one too large."""
     try:

@@ -186,10 +186,10 @@ def rank(run: Run) -> int:
     return 0
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: Exception, again: str = "resume") -> str:
     """What status.json says of an error that nobody foresaw, or of a full disk."""
     if isinstance(error, DiskFull):
-        return f"{error}. Make room and resume it"
+        return f"{error}. Make room and {again} it"
     return f"{type(error).__name__}: {error}"
 
 

@@ -278,7 +278,7 @@ def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) ->
         except Failed as error:
             return last_words(pulse, FAILED, f"failed: {error}", "failed", str(error))
     except DiskFull as error:
-        why = ranks.in_words(error)
+        why = ranks.in_words(error, "evaluate" if evaluate_only else "resume")
         return last_words(pulse, FAILED, f"failed: {why}", "failed", why)
     except Exception as error:
         words = f"failed: {''.join(traceback.format_exception(error))}"

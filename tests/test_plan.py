@@ -558,6 +558,7 @@ def test_batch_norm_groups_that_are_not_those_of_the_whole_batch_deserve_a_word(
         ),
         ("base: " + "[" * 3000, "nested too deeply"),
         ("base: {created: 2020-99-99}", "month"),
+        ('title: "\\ud800"', "title: it is not UTF-8"),
         ("base: {[1]: 2}", "unhashable"),
         ("base: {epochs: 1}\naxes: {}\nbase: {epochs: 2}", "line 3: the key 'base' is given twice"),
         ("base:\n  epochs: 1\n  'epochs': 2", "line 3: the key 'epochs' is given twice"),

@@ -44,6 +44,7 @@ from tests.cli.shell import TINY, shell
         ("launch photos --set dataset={pictures}/few batch_size=2", "evaluate.knn_k: 20 neighbours are more than"),
         ("launch photos --set dataset={pictures}/bare batch_size=2", "bare has a single test image"),
         ("launch photos --name ...", "--name: "),
+        ("launch photos --title \udcff", "--title: it is not UTF-8"),
         ("launch photos --name 日本", "--name: nothing of '日本' can be in a folder's name, which here has ASCII letters"),
         ("launch photos --set device=cuda", "device: cuda was asked for"),
         ("launch photos --set devices=2", "devices: 2 GPUs were asked for"),
