@@ -134,7 +134,7 @@ def read_data(run: Run, pulse: AnyPulse, evaluate_only: bool) -> Data:
         pulse.say(f"skipped {skipped}")
     if data.skipped:
         pulse.warn(
-            f"{config.dataset}: {len(data.skipped)} of its files or folders were left out, which cannot be read or have no place "
+            f"{config.dataset}: left out {len(data.skipped)} of its files or folders, which cannot be read or have no place "
             "among the classes; the log names them"
         )
     for remark in data.remarks:

@@ -78,7 +78,8 @@ def test_a_class_whose_only_training_image_cannot_be_read(tmp_path):
     picture(tmp_path / "set" / "test" / "c" / "rare.bmp", seed=200)
     (tmp_path / "set" / "train" / "c").mkdir()
     (tmp_path / "set" / "train" / "c" / "broken.png").touch()
-    (said,) = warnings(root)
+    left_out, said = warnings(root)
+    assert left_out.startswith("left out 1 of its files or folders, which cannot be read")
     assert said.startswith(f"{root} has no training image of c: 1 of 11 test images cannot be got right")
 
 

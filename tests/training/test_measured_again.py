@@ -63,8 +63,10 @@ def test_until_all_is_measured_again_all_stays_as_it_was(shapes):
     assert run.environment() == environment and "transfer is kept as it was" in pulse.status.warnings[-1]
 
     run.results_file.unlink()
+    weights = run.encoder_file.stat().st_mtime_ns
     work(run, Pulse(run), evaluate_only=True)
     assert run.results()["cost"] == taken, "the checkpoint knows"
+    assert run.encoder_file.stat().st_mtime_ns == weights, "what is measured is not written anew"
 
 
 def test_a_run_that_cannot_be_measured_again_stays_as_it_was(measured, handlers, capsys):
