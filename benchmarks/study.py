@@ -76,7 +76,7 @@ def of_one(experiment: Experiment) -> Iterator[str]:
         yield "No run has finished."
         return
     entries = ablation.entries(experiment, experiment.runs())
-    yield from [f"{'; '.join(ablation.learning_rate_rule(entry.config for entry in entries))}.", ""]
+    yield from [f"{'; '.join(ablation.learning_rate_rule(entries))}.", ""]
     for axis in ablation.axes(entries)[:1]:
         cells = ablation.cells(entries, [axis])
         for measure, title in MEASURES.items():

@@ -14,6 +14,8 @@ PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
 OF_A_PROCESS = ("host", "pid", "pid_started", "process", "inode", "slot", "job_id", "script", "partition")  # None: it has none
 NOT_AGAIN = "it could not be measured again: "
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
+# Of a time that cannot be none is known: the rest of the status is to be read all the same.
+Left = Annotated[float | None, AfterValidator(lambda seconds: seconds if seconds is not None and 0 <= seconds < 1e11 else None)]
 
 
 class Status(BaseModel):
@@ -24,9 +26,7 @@ class Status(BaseModel):
     state: State = "queued"
     stage: Stage | None = None
     progress: Share = 0.0  # of the whole run
-    eta_seconds: Annotated[float | None, AfterValidator(lambda left: left if left is not None and 0 <= left < 1e11 else None)] = (
-        None
-    )
+    eta_seconds: Left = None
     measured_again: bool = False  # true of a finished run while that is done
     attempt: int = 0  # how often it was started
     queued_on: str | None = None  # the machine for whose devices it was queued

@@ -304,20 +304,17 @@ def test_of_a_result_that_is_missing_the_reason_is_told_in_words_and_shorter():
 
 def test_the_learning_rate_rule_says_what_it_came_to():
     sizes = (64, 512)
-    linear = [entry(method="moco", batch_size=size).config for size in sizes]
+    linear = [entry(method="moco", batch_size=size) for size in sizes]
     assert ablation.learning_rate_rule(linear) == ["SGD, learning rate 0.06 × batch/256: 0.015 to 0.12"]
-    fixed = [
-        entry(method="moco", batch_size=size, optimizer="adamw", learning_rate=0.002, lr_scaling="none").config for size in sizes
-    ]
+    fixed = [entry(method="moco", batch_size=size, optimizer="adamw", learning_rate=0.002, lr_scaling="none") for size in sizes]
     assert ablation.learning_rate_rule(fixed) == ["AdamW, learning rate 0.002 at every batch size"]
-    root = [entry(method="byol", batch_size=size, lr_scaling="sqrt").config for size in sizes]
+    root = [entry(method="byol", batch_size=size, lr_scaling="sqrt") for size in sizes]
     assert ablation.learning_rate_rule(linear + root) == [
         "MoCo: SGD, learning rate 0.06 × batch/256: 0.015 to 0.12",
         "BYOL: SGD, learning rate 0.06 × √(batch/256): 0.03 to 0.0849",
     ]
-    two = [entry(batch_size=64, lr_scaling="none", learning_rate=rate).config for rate in (0.1, 0.00123)]
-    other = entry(batch_size=64, optimizer="adamw", lr_scaling="none", learning_rate=0.5).config
-    assert ablation.learning_rate_rule([*two, other]) == [
+    two = [entry(batch_size=64, lr_scaling="none", learning_rate=rate) for rate in (0.1, 0.00123)]
+    assert ablation.learning_rate_rule([*two, entry(batch_size=64, optimizer="adamw", lr_scaling="none", learning_rate=0.5)]) == [
         "SGD, learning rate 0.00123 to 0.1, whatever the batch size",
         "AdamW, learning rate 0.5 at every batch size",
     ]
@@ -574,7 +571,7 @@ def test_any_grid_can_be_drawn(entries, measure, drop):
             measure,
             drop=drop and measure == "linear",
             published=ablation.published()[:2],
-            notes=ablation.learning_rate_rule(entry.config for entry in entries),
+            notes=ablation.learning_rate_rule(entries),
         )
         hollow = {(t.x[0], t.marker.symbol) for t in figure.data if t.yaxis == "y2"}
         assert len(hollow) <= len(cells) and bool(hollow) == any(

@@ -139,7 +139,7 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str,
     entries = ablation.entries(experiment, runs)
     every = ablation.axes(entries)
     varying, undrawn = every[:MAX_AXES], every[MAX_AXES:]
-    rule = ablation.learning_rate_rule(entry.config for entry in entries)
+    rule = ablation.learning_rate_rule(entries)
     found = []
     for axis in varying:
         cells = ablation.cells(entries, [axis])

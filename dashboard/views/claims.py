@@ -162,7 +162,7 @@ def draw_curve(k: int, claim: claims.Claim) -> None:
         for cell in line
     ]
     if cells:
-        rule = ablation.learning_rate_rule(entry.config for cell in cells for entry in cell.entries)
+        rule = ablation.learning_rate_rule([entry for cell in cells for entry in cell.entries])
         plot(
             against(cells, axis, claim.parts[0].measure, notes=rule),
             key=f"claims_curve_{k}",

@@ -88,7 +88,7 @@ def _how(asked: Asked) -> list[str]:
             f"{', '.join(in_words(name) for name in asked.equal if name != 'dataset')}), and counts once."
         )
     if asked.by == "batch_size":
-        rule = "; ".join(ablation.learning_rate_rule(run.config for run in asked.runs))
+        rule = "; ".join(ablation.learning_rate_rule(asked.runs))
         told.append(
             f"With the batch size go the number of steps, more of a smaller batch in as many epochs, and the rate: {rule}."
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from sslcore import plan
 from sslcore.analysis.images import at_path, data_sets
@@ -50,6 +50,9 @@ class Entry:
         return self.state if self.state != "finished" else "no number" if self.measured else "unreadable"
 
 
+Of = TypeVar("Of", Entry, Run)
+
+
 def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""
     found = {run: entry for run in runs if (entry := made(run))}
@@ -90,9 +93,9 @@ def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
     return Entry(experiment, name, config, NOT_RUN, 0.0, None, dict.fromkeys(NUMBERS))
 
 
-def by_method(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each method, in the registry's order."""
-    found: dict[str, list[Entry]] = {method: [] for method in METHODS}
+def by_method(entries: Iterable[Of]) -> dict[str, list[Of]]:
+    """The entries, or runs, of each method, in the registry's order."""
+    found: dict[str, list[Of]] = {method: [] for method in METHODS}
     for entry in entries:
         found[entry.config.method].append(entry)
     return {method: own for method, own in found.items() if own}

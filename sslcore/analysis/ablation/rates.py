@@ -2,27 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 
+from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.config import RunConfig
+from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.wording import series
 
 OPTIMIZERS = {"sgd": "SGD", "lars": "LARS", "adamw": "AdamW"}
 
 
-def learning_rate_rule(configs: Iterable[RunConfig]) -> list[str]:
+def learning_rate_rule(entries: Sequence[Entry] | Sequence[Run]) -> list[str]:
     """The rule and what it came to, such as "SGD, learning rate 0.06 × batch/256: 0.015 to 0.12", a line a rule.
 
     Methods that share a rule share a line, which begins with them where they are not all.
     """
     rules: dict[str, list[str]] = {}
-    by_method: dict[str, list[RunConfig]] = {method: [] for method in METHODS}
-    for config in configs:
-        by_method[config.method].append(config)
-    for method, own in by_method.items():
-        for optimizer, scaling in dict.fromkeys((config.optimizer, config.lr_scaling) for config in own):
-            alike = [config for config in own if (config.optimizer, config.lr_scaling) == (optimizer, scaling)]
+    for method, own in by_method(entries).items():
+        configs = [entry.config for entry in own]
+        for optimizer, scaling in dict.fromkeys((config.optimizer, config.lr_scaling) for config in configs):
+            alike = [config for config in configs if (config.optimizer, config.lr_scaling) == (optimizer, scaling)]
             rules.setdefault(f"{OPTIMIZERS[optimizer]}, {_rule(alike, scaling)}", []).append(METHODS[method].title)
-    everybody = [METHODS[method].title for method, own in by_method.items() if own]
+    everybody = [METHODS[method].title for method in by_method(entries)]
     return [rule if methods == everybody else f"{series(methods)}: {rule}" for rule, methods in rules.items()]
 
 
