@@ -8,8 +8,8 @@ import psutil
 import streamlit as st
 
 from dashboard import words
-from sslcore import launch
 from sslcore.experiment import Store
+from sslcore.launch import slots
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,5 @@ def draw(store: Store) -> None:
                 min(share, 1.0),
                 f"GPU {number}: {busy}{words.size(gpu.memory_used)} of {words.size(gpu.memory_total)} ({words.plain(gpu.name)})",
             )
-    for device, held_by in launch.slots(store).items():
-        st.caption(words.plain(f"{device.label}: {held_by or 'free'}"))
+    for what, held_by in slots.in_use(store):
+        st.caption(words.plain(f"{what}: {held_by or 'free'}"))

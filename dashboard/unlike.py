@@ -84,13 +84,13 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
 
 
 def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
-    """Why times of these runs cannot be compared, in sentences; "" where they can. Of each: device, threads_waiting."""
-    machines = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
+    """What else times of these runs tell of, in sentences; "" where nothing is known. Of each: device, threads_waiting."""
+    devices = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
     known = [n for cost in costs if (n := number(cost, "threads_waiting")) is not None]
     waited = [n for n in known if n >= MANY]
     told = []
-    if len(machines) > 1:
-        told.append(f"Trained on different machines ({', '.join(machines)}): times and speeds cannot be compared.")
+    if len(devices) > 1:
+        told.append(f"Trained on different devices ({'; '.join(devices)}): times and speeds tell of these, too.")
     if waited:
         threads = " to ".join(dict.fromkeys(f"{n:.1f}" for n in (min(waited), max(waited))))
         told.append(

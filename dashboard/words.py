@@ -85,6 +85,12 @@ def _in_units(seconds: int) -> str:
     return " ".join(said for amount, said in parts if amount) or "0 s"
 
 
+def training(seconds: float, together: int) -> str:
+    """How long runs train that take so many seconds in all, where `together` of them are trained at a time."""
+    at_a_time = f"{together} runs at a time" if together > 1 else "one run after another"
+    return f"About {duration(seconds / together)} of training, {at_a_time}"
+
+
 def time_unit(longest: float) -> tuple[str, float]:
     """(name, seconds) of the unit in which times up to `longest` seconds are short numbers."""
     return ("hours", 3600.0) if longest > 3 * 3600 else ("minutes", 60.0) if longest > 300 else ("seconds", 1.0)

@@ -83,8 +83,9 @@ def parser() -> argparse.ArgumentParser:
     sub = command(
         commands.launch,
         "make an experiment from a preset and queue its runs",
-        "The runs are trained one after another (on several GPUs: side by side) by a detached agent; closing the\nterminal does "
-        f'not stop them. "{PROGRAM} presets" and "{PROGRAM} options" list what there is.\n'
+        "A detached agent trains the runs, one after another; side by side on several GPUs, or where their threads are\n"
+        "fewer than the cores. Closing the terminal does not stop them.\n"
+        f'"{PROGRAM} presets" and "{PROGRAM} options" list what there is.\n'
         "--set and --vary replace what the preset says: --vary method=simclr runs SimCLR alone. Values are YAML.",
     )
     sub.add_argument(

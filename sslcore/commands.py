@@ -145,6 +145,7 @@ def status(args: argparse.Namespace) -> int:
 
     from sslcore import launch, progress
     from sslcore.analysis.summary import run_rows
+    from sslcore.launch import slots
     from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
@@ -187,9 +188,9 @@ def status(args: argparse.Namespace) -> int:
         out.print(
             f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
         )
-    for device, held_by in launch.slots(store).items():
+    for what, held_by in slots.in_use(store):
         if held_by:
-            out.print(f"{device.label}: {held_by}", soft_wrap=True)
+            out.print(f"{what}: {held_by}", soft_wrap=True)
     return 0
 
 

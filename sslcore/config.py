@@ -225,8 +225,9 @@ class RunConfig(Settings):
         ge=1,
         le=1024,
         description=(
-            "Threads that compute on the processor, of each process; the result differs by rounding. Fewer are faster where "
-            "other programs keep cores busy. Empty: one for each core."
+            "Threads that compute on the processor, of each process; the result differs by rounding. Empty: one for each core. "
+            "With fewer a run takes longer, but several are trained at a time, which of small networks is faster; and fewer are "
+            "faster where other programs keep cores busy."
         ),
     )
     compile: Literal["auto", "on", "off"] = Field(

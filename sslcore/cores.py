@@ -1,10 +1,13 @@
-"""How many cores there are for this process, and no more threads than that."""
+"""How many cores and how much memory there are for this process, and no more threads than cores."""
 
 import math
 import os
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container: bytes, or "max"
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of computing, and in how many, or "max"; see cgroups(7)
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -12,6 +15,13 @@ THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 def cores() -> int:
     """Those that it may use, and whose time its container may take, where the system tells; else all of the machine's."""
     return min(_allowed(), _quota())
+
+
+def memory() -> int:
+    """Bytes: the machine's, or what its container may take of them."""
+    with suppress(OSError, ValueError):
+        return min(int(LIMIT.read_text(encoding="utf-8")), psutil.virtual_memory().total)
+    return psutil.virtual_memory().total
 
 
 def limit_threads(chosen: int | None = None) -> None:

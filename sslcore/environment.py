@@ -54,7 +54,10 @@ def device_name(training: Training) -> str:
     count = training.config.devices
     if training.device.type == "cuda":
         return f"{count} × " * (count > 1) + torch.cuda.get_device_name(training.device)
-    return f"CPU, {platform.machine()}, {cores()} cores" + f", {count} processes" * (count > 1)
+    every = cores()
+    threads = (training.config.threads or every) * count
+    taken = f"{threads} of {every}" if threads < every else f"{every}"
+    return f"CPU, {platform.machine()}, {taken} cores" + f", {count} processes" * (count > 1)
 
 
 def git_commit() -> str | None:

@@ -277,6 +277,8 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     assert ablation.seconds_to_run([entry(epochs=1, batch_size=64, linear=None)], sizes) == pytest.approx(
         datasets.info("digits").train // 64 * 64 / 300
     ), "a batch of twice the size is more alike than one of a quarter"
+    few = [entry(speed=100.0, threads=1), entry(speed=300.0), entry(method="byol", speed=200.0, threads=1)]
+    assert ablation.seconds_to_run([entry(epochs=1, threads=1, linear=None)], few) == pytest.approx(images / 100)
     for other in ({"encoder": "resnet18"}, {"image_size": 24}):
         assert ablation.seconds_to_run([entry(method="byol", linear=None, **other)], measured) is None, "another network"
     assert ablation.seconds_to_run(both, [replace(one, imported=True) for one in measured]) is None, "another machine's speed"

@@ -1,7 +1,6 @@
 """The local agent, with real processes; only the trainer is a stand-in, so that a test can say what it does."""
 
 import errno
-import fcntl
 import json
 import math
 import os
@@ -24,7 +23,7 @@ from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.process import Watch
-from sslcore.launch.slots import CPU, TRIES, folder, gpus, visible_gpus
+from sslcore.launch.slots import folder
 from sslcore.locks import process_is, taken
 from sslcore.status import Status
 from tests.waiting import until
@@ -105,6 +104,7 @@ class Lab:
     def agent(self, grace=20.0, idle=60.0) -> subprocess.Popen:
         code = (
             "import sys, logging; from sslcore.launch.agent import Agent; from sslcore.experiment import Store;"
+            "from sslcore.launch import slots; slots.cores, slots.memory = lambda: 2, lambda: 2**40;"
             "logging.basicConfig(level=logging.INFO);"
             f"Agent(Store({str(self.store.root)!r}), [sys.executable, {str(self.trainer)!r}], {idle}, {grace}).serve()"
         )
@@ -153,10 +153,11 @@ def test_the_status_names_the_process_and_the_slot_names_the_run(lab):
     assert status.state == run.status().state == "running" and status.slot == "cpu"
     assert str(run.path) in psutil.Process(status.pid).cmdline()
     assert os.getsid(status.pid) == status.pid, "a session of its own"
-    assert launch.slots(lab.store)[CPU] == "e/a"
+    held = [folder(lab.store) / name for name in ("cpu.lock", "cpu1.lock")]
+    assert [taken(file) for file in held] == ["e/a", "e/a"]
     (run.path / "go").touch()
     until(lambda: run.status().state == "finished")
-    until(lambda: launch.slots(lab.store)[CPU] is None)
+    until(lambda: not any(taken(file) for file in held))
 
 
 def test_a_crash_and_a_kill_are_recorded_in_words(lab):
@@ -638,6 +639,27 @@ def test_each_gpu_trains_one_run(lab, tmp_path):
     until(lambda: all(run.status().state == "finished" for run in (one, two)))
 
 
+def test_runs_of_few_threads_share_the_cores_and_one_that_takes_all_is_not_overtaken(lab):
+    one, two, third, whole, behind = runs = lab.runs(a="wait", b="wait", c="wait", d="wait", e="finish")
+    for run in (one, two, third, behind):
+        run.config_file.write_text(resolve({"dataset": "digits", "device": "cpu", "threads": 1}).model_dump_json())
+    lab.agent()
+    lab.begun(two)
+    assert {taken(folder(lab.store) / name) for name in ("cpu.lock", "cpu1.lock")} == {"e/a", "e/b"}
+    assert {run.status().state for run in (third, whole, behind)} == {"queued"}
+    (one.path / "go").touch()
+    lab.begun(third)
+    assert (third.path / "environment").read_text() == "/cpu"
+    (third.path / "go").touch()
+    until(lambda: third.status().state == "finished")
+    assert {run.status().state for run in (whole, behind)} == {"queued"}, "the free core waits for the run that takes both"
+    (two.path / "go").touch()
+    lab.begun(whole)
+    assert behind.status().state == "queued"
+    (whole.path / "go").touch()
+    until(lambda: all(run.status().state == "finished" for run in runs))
+
+
 def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_path):
     bin = tmp_path / "bin"
     bin.mkdir()
@@ -663,64 +685,6 @@ def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_pat
     assert again.status().state == behind.status().state == "queued"
     (both.path / "go").touch()
     until(lambda: all(run.status().state == "finished" for run in (both, again, behind)))
-
-
-@pytest.mark.parametrize(
-    ("visible", "expected"),
-    [(None, ["GPU-aa", "GPU-bb"]), ("1", ["1"]), ("GPU-b", ["GPU-b"]), ("", []), ("-1", []), ("1,0", ["1", "0"])],
-)
-def test_gpus_are_those_that_cuda_may_see(visible, expected):
-    listing = "0, GPU-aa, Card A\n1, GPU-bb, Card B\nNo devices were found\n"
-    assert [device.visible for device in visible_gpus(listing, visible)] == expected
-
-
-def test_a_driver_that_fails_once_is_asked_again(tmp_path, monkeypatch):
-    kept = gpus.__globals__
-    monkeypatch.setitem(kept, "_listed", [])
-    monkeypatch.setitem(kept, "_refused_at", -math.inf)
-    (asked, answers), tool = (tmp_path / name for name in ("asked", "answers")), tmp_path / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\necho >> {asked}\ntest -e {answers} && echo '0, GPU-aa, Card A'\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpus() == () == gpus()
-    assert len(asked.read_text()) == TRIES, "not asked again at once"
-    answers.touch()
-    monkeypatch.setitem(kept, "ASK_AGAIN_SECONDS", 0.0)
-    assert [gpu.visible for gpu in gpus()] == ["GPU-aa"] == [gpu.visible for gpu in gpus()]
-    assert len(asked.read_text()) == TRIES + 1, "an answer is kept"
-
-
-def test_a_driver_that_hangs_is_not_asked_again_at_once(monkeypatch):
-    kept, asked = gpus.__globals__, []
-
-    def hangs(command, **_):
-        asked.append(command)
-        raise subprocess.TimeoutExpired(command, 30)
-
-    monkeypatch.setitem(kept, "_listed", [])
-    monkeypatch.setitem(kept, "_refused_at", -math.inf)
-    monkeypatch.setattr(subprocess, "run", hangs)
-    assert gpus() == () == gpus() and len(asked) == 1
-
-
-def test_a_part_of_a_gpu_is_a_device():
-    listing = "0, GPU-aa, Card A\n"
-    assert [(d.name, d.visible) for d in visible_gpus(listing, "MIG-0a1b2c3d-9,0")] == [
-        ("gpu0", "0"),
-        ("mig-0a1b2c3d", "MIG-0a1b2c3d-9"),
-    ]
-
-
-def test_the_slot_of_a_dead_process_is_free(lab):
-    """The lock, not the file's content, says who holds a slot."""
-    folder(lab.store).mkdir(parents=True)
-    lock_file = folder(lab.store) / "cpu.lock"
-    lock_file.write_text("e/gone")
-    assert launch.slots(lab.store)[CPU] is None
-    with lock_file.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert launch.slots(lab.store)[CPU] == "e/gone"
 
 
 def test_a_file_system_that_fails_for_a_moment_does_not_end_the_agent(tmp_path, monkeypatch):

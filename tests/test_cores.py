@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from sslcore import cores
@@ -40,6 +41,15 @@ def test_a_quota_is_worth_so_many_cores(tmp_path, monkeypatch, said, allowed, us
     assert cores.cores() == usable
     cores.limit_threads()
     assert [os.environ.get(name) for name in cores.THREADS] == [str(usable) if usable < allowed else None] * 2
+
+
+def test_memory_is_what_the_container_may_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "LIMIT", tmp_path / "memory.max")
+    every = psutil.virtual_memory().total
+    assert cores.memory() == every
+    for said, bytes_ in (("max\n", every), ("1000000\n", 1_000_000), (f"{2 * every}\n", every)):
+        cores.LIMIT.write_text(said, encoding="utf-8")
+        assert cores.memory() == bytes_
 
 
 def test_torch_and_numba_keep_to_it_unless_one_has_chosen(tmp_path):

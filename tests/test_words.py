@@ -35,6 +35,11 @@ def test_durations_in_words(seconds, said):
     assert words.duration(seconds) == said
 
 
+def test_runs_that_train_at_a_time_take_a_part_of_their_time():
+    assert words.training(600.0, 1) == "About 10 min of training, one run after another"
+    assert words.training(600.0, 4) == "About 2 min 30 s of training, 4 runs at a time"
+
+
 def test_a_mean_is_said_with_a_spread_that_its_digits_tell():
     said = {(105, 4.6): "1 min 45 s ± 5 s", (3780, 233): "1 h 3 min ± 4 min", (3780, 20): "1 h 3 min", (105, None): "1 min 45 s"}
     assert {times: words.duration(*times) for times in said} == said

@@ -15,6 +15,7 @@ from dashboard.unlike import IN_OWN_VIEWS, unlike_samples, unlike_times, unlike_
 from sslcore import plan
 from sslcore.analysis import ablation
 from sslcore.config import OPTIONS
+from sslcore.launch import engine_of, slots
 from sslcore.results import part
 from sslcore.status import ACTIVE, RESUMABLE
 from sslcore.wording import series
@@ -284,10 +285,11 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
             except (OSError, ValueError, RuntimeError) as error:
                 st.session_state["ablations_refused"] = str(error)
             st.rerun()
-        st.caption(_cost(seconds, any(entry.state in RESUMABLE for entry in asked)))
+        together = 1 if engine_of(experiment) == "slurm" else slots.at_once([entry.config for entry in asked])
+        st.caption(_cost(seconds, together, any(entry.state in RESUMABLE for entry in asked)))
 
 
-def _cost(seconds: float | None, resumed: bool) -> str:
+def _cost(seconds: float | None, together: int, resumed: bool) -> str:
     if seconds is None:
         return (
             "What they would cost is not known: no run with their encoder and image size has finished on this machine yet, or "
@@ -295,8 +297,8 @@ def _cost(seconds: float | None, resumed: bool) -> str:
         )
     going_on = " Those that have a checkpoint go on from it." if resumed else ""
     return (
-        f"About {words.duration(seconds)} of training, one after another: the images they have yet to see, by the images a "
-        f"second of the finished runs most like them. Evaluation comes on top.{going_on}"
+        f"{words.training(seconds, together)}: the images they have yet to see, by the images a second of the finished runs most "
+        f"like them. Evaluation comes on top.{going_on}"
     )
 
 

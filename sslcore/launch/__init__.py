@@ -21,9 +21,9 @@ from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.launch.agent import alive as agent_alive
 from sslcore.launch.process import detached, python_path
-from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus
+from sslcore.launch.slots import HOST, devices_for, folder
 from sslcore.launch.slurm import client, jobs, script
-from sslcore.locks import take, taken
+from sslcore.locks import take
 from sslcore.status import OF_A_PROCESS, RESUMABLE, Status
 
 START_SECONDS = 20.0
@@ -292,8 +292,3 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
 def engine_of(experiment: Experiment) -> str:
     """The engine that trains what an experiment lacks: Slurm, if it has trained any of its runs."""
     return "slurm" if any(trained_by(run.recorded_status()) == "slurm" for run in experiment.runs()) else "local"
-
-
-def slots(store: Store) -> dict[Device, str | None]:
-    """What this machine can train on -> the run that holds it now, or the experiment whose encoders are probed on it."""
-    return {device: taken(device.lock_file(store)) for device in (*gpus(), CPU)}

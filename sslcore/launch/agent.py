@@ -25,7 +25,7 @@ import psutil
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, read_object, stamp, write_json
 from sslcore.launch.process import TRAIN, Watch, how_it_ended
-from sslcore.launch.slots import CPU, HOST, Device, devices_for, folder, gpus, slots_for
+from sslcore.launch.slots import HOST, Device, cpus, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
 from sslcore.notation import seconds_of
@@ -166,7 +166,7 @@ class Agent:
                 self.attend(watch)
         taken: set[Device] = set()
         for _, _, run in sorted(queued, key=lambda entry: entry[:2]):
-            if taken.issuperset({*gpus(), CPU}):
+            if taken.issuperset({*gpus(), *cpus()}):
                 break
             with self.surviving(run):
                 self.find_place(run, taken)
@@ -246,7 +246,8 @@ class Agent:
         agent dies in between, the shell ends and nothing has begun.
         """
         child = None
-        names = ",".join(device.name for device in slots)
+        names = ",".join(dict.fromkeys(device.name for device in slots))
+        visible = ",".join(filter(None, (device.visible for device in slots)))
         try:
             with run.hold():
                 if run.recorded_status().state != "queued":
@@ -259,7 +260,7 @@ class Agent:
                         stderr=subprocess.STDOUT,
                         start_new_session=True,
                         pass_fds=list(slots.values()),
-                        env={**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(d.visible for d in slots), "TRIPTYCH_SLOT": names},
+                        env={**os.environ, "CUDA_VISIBLE_DEVICES": visible, "TRIPTYCH_SLOT": names},
                     )
                 born, name = psutil.Process(child.pid).create_time(), process_name(child.pid)
                 for slot in slots.values():

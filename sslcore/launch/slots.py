@@ -1,4 +1,6 @@
-"""What this machine trains on: a slot a GPU and one for the CPU, each one run at a time.
+"""What this machine trains on: a slot a GPU and one a core of the CPU, each one run at a time.
+
+A run takes a slot for each of its GPUs, or the cores that its `threads` keep busy: all of them, unless it says how many.
 
 A slot is a locked file, <root>/.agent/<host>/gpu0.lock, that names its run. The
 lock is inherited by every process of the run, so the kernel frees it when the
@@ -10,13 +12,18 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sslcore.config import RunConfig
+from sslcore.cores import cores, memory
 from sslcore.experiment import Store
+from sslcore.locks import taken
 
+BYTES_A_RUN = 2 * 2**30  # of memory that a run on the CPU is taken to need
 HOST = socket.gethostname()
 ASK_AGAIN_SECONDS = 60.0
 TRIES = 3
@@ -34,13 +41,19 @@ class Device:
     name: str  # "cpu", "gpu0", ...
     label: str
     visible: str  # CUDA_VISIBLE_DEVICES of its run
+    core: int = 0  # which, of the CPU's
 
     def lock_file(self, store: Store) -> Path:
         """Locked by the run that the device trains, and naming it."""
-        return folder(store) / f"{self.name}.lock"
+        return folder(store) / f"{self.name}{self.core or ''}.lock"
 
 
-CPU = Device("cpu", f"CPU, {os.cpu_count()} cores", "")
+CPU = Device("cpu", "CPU", "")
+
+
+def cpus() -> tuple[Device, ...]:
+    """The CPU's cores."""
+    return tuple(replace(CPU, core=core) for core in range(cores()))
 
 
 _listed: list[str] = []  # what nvidia-smi has answered, once it has
@@ -92,9 +105,29 @@ def devices_for(config: RunConfig) -> Sequence[Device]:
             f"devices: {count} GPUs were asked for, and this machine has {len(gpus()) or 'none'}; choose fewer, or device=cpu "
             "for as many processes"
         )
-    return [CPU] if wanted == "cpu" or not gpus() else gpus()
+    return cpus() if wanted == "cpu" or not gpus() else gpus()
 
 
 def slots_for(config: RunConfig) -> int:
-    """How many of them it takes: one a GPU, and one CPU however many processes share it."""
-    return 1 if devices_for(config) == [CPU] else config.devices
+    """How many of them it takes: its GPUs; or the cores for its threads, and no fewer than its part of the memory comes with."""
+    if CPU not in devices_for(config):
+        return config.devices
+    if config.threads is None:
+        return cores()
+    part = math.ceil(cores() * BYTES_A_RUN / memory())
+    return min(cores(), max(config.threads * config.devices, part))
+
+
+def at_once(configs: Collection[RunConfig]) -> int:
+    """How many of these runs are trained at a time here, at least, where nothing else is."""
+    with suppress(ValueError):  # there are no such devices
+        return min(len(configs), *(len(devices_for(config)) // slots_for(config) for config in configs))
+    return 1
+
+
+def in_use(store: Store) -> list[tuple[str, str | None]]:
+    """What there is to train on, in words, and the run that holds it, or the experiment whose encoders are probed on it."""
+    by_core = Counter(taken(core.lock_file(store)) for core in cpus())
+    of = f"{by_core.total()} core{'s' * (by_core.total() > 1)}"
+    shares = [(f"{CPU.label}, {of}" if len(by_core) == 1 else f"{CPU.label}, {n} of {of}", run) for run, n in by_core.items()]
+    return [*((gpu.label, taken(gpu.lock_file(store))) for gpu in gpus()), *shares]

@@ -86,7 +86,9 @@ READING = {
     "environment",
     "log_tail",
     # functions of launch, archive, plan, trash, compact, files, experiment
-    "slots",
+    "in_use",
+    "at_once",
+    "engine_of",
     "look",
     "export",
     "as_imported",

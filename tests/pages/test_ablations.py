@@ -79,7 +79,7 @@ def test_what_is_missing_is_told_with_its_cost_and_one_button_runs_it(experiment
     shutil.rmtree(experiment.run("byol-bs16-s1").path)
     synthetic.failed(experiment.run("moco-bs64-s0"), error="out of memory")
     app = open_page("ablations", experiment="sizes")
-    assert "6 of 8 runs" in texts(app) and "of training, one after another" in texts(app)
+    assert "6 of 8 runs" in texts(app) and "of training, one run after another" in texts(app)
     assert "failed: out of memory" in tables(app) and "not run (seed 1)" in tables(app)
     app.button(key="ablations_run").click().run()
     clean(app)

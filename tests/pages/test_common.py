@@ -407,20 +407,20 @@ def test_of_runs_that_waited_for_cores_it_is_said_wherever_their_times_are(two_e
     assert "(0.6 to 10.2 threads" in told
 
 
-def test_of_runs_on_different_machines_it_is_said_wherever_their_times_are(two_experiments):
+def test_of_runs_on_different_devices_it_is_said_wherever_their_times_are(two_experiments):
     first, second = two_experiments[0].runs()
-    assert "different machines" not in report.html(two_experiments[0])
+    assert "different devices" not in report.html(two_experiments[0])
     write_json(first.results_file, first.results() | {"cost": first.results()["cost"] | {"device": "a GPU"}})
     for run, device in ((first, "a GPU"), (second, "cpu")):
         write_json(run.environment_file, {"device": device})
-    said = "different machines (a GPU, cpu)"
+    said = "different devices (a GPU; cpu)"
     pages = ("probe", {}), ("evidence", {}), ("compare", {"compare_x": "Time"})
     for page, params in pages:
         assert said in texts(open_page(page, experiment="ours", **params)).replace("\\", "")
     by_steps, by_time = (open_page("compare", experiment="ours", compare_x=x) for x in ("Step", "Time"))
-    assert "different machines" not in texts(by_steps)
+    assert "different devices" not in texts(by_steps)
     assert len(by_time.caption) == len(by_steps.caption), "what is said more moves no chart to another place"
-    assert said in report.html(two_experiments[0]) and "different machines" in report.markdown(two_experiments[0])
+    assert said in report.html(two_experiments[0]) and "different devices" in report.markdown(two_experiments[0])
     grid = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="grid", axes={"batch_size": [16, 32]}, steps=20)
     run = grid.runs()[0]
     write_json(run.results_file, run.results() | {"cost": run.results()["cost"] | {"device": "a GPU"}})

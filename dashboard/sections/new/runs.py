@@ -11,7 +11,7 @@ from dashboard.sections.new.settings import SHARED
 from sslcore import plan
 from sslcore.config import OPTIONS, ConfigError, get
 from sslcore.experiment import Store
-from sslcore.launch import NotStarted
+from sslcore.launch import NotStarted, slots
 from sslcore.methods import METHODS
 
 
@@ -99,9 +99,10 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
         if not cluster.chosen():
             _compare_memory(planned, memory)
     if seconds := draft.expected_seconds(store, configs):
+        together = 1 if cluster.chosen() else slots.at_once(configs.values())
         st.caption(
-            f"About {words.duration(seconds)} of training, one run after another, at the speed of the finished runs here "
-            "that are most alike. Evaluation comes on top."
+            f"{words.training(seconds, together)}, at the speed of the finished runs here that are most alike. Evaluation comes "
+            "on top."
         )
 
 

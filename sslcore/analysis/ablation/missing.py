@@ -17,7 +17,7 @@ def to_run(entries: Iterable[Entry]) -> list[Entry]:
 
 def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
     """Estimated seconds of training, one run after the other: the images that are left to see, by the images a second of
-    those finished runs that are most alike, in method, then in batch size.
+    those finished runs that are most alike, in method, then in threads, then in batch size.
 
     None where a missing run has no run like it (in image size and encoder) whose speed was measured here, or no data set.
     """
@@ -45,5 +45,5 @@ def _network(config: RunConfig) -> tuple[str, int]:
     return config.encoder, config.image_size
 
 
-def _unlike(one: RunConfig, other: RunConfig) -> tuple[bool, float]:
-    return one.method != other.method, abs(math.log(one.batch_size / other.batch_size))
+def _unlike(one: RunConfig, other: RunConfig) -> tuple[bool, bool, float]:
+    return one.method != other.method, one.threads != other.threads, abs(math.log(one.batch_size / other.batch_size))
