@@ -336,10 +336,21 @@ def test_a_layout_is_turned_to_agree_with_one_of_the_same_images_alone(tmp_path,
         write_json(run.environment_file, {"data": {"checksum": checksum}})
     layout = pd.read_parquet(second.umap_file)
     layout.assign(x=-3 * layout["y"], y=3 * layout["x"]).to_parquet(second.umap_file)
-    (_, panel), *_ = charts.layouts([first, second])
+    (_, panel), which, _ = charts.layouts([first, second])
+    assert which == "The same images in each panel" + " of one data set" * (checksums[0] != checksums[1])
     drawn = np.sort(np.concatenate([np.asarray(trace.x, float) for trace in panel.figure.data if trace.meta]))
     own = np.sort(list(embeddings.read(second).umap.values())[-1][:, 0])
     assert np.allclose(drawn, own, atol=1e-3) == (checksums[0] != checksums[1])
+
+
+def test_of_samples_of_different_sizes_it_does_not_say_that_they_are_the_same_images(tmp_path, data_cache):
+    axes = {"evaluate.sample": [40, 60]}
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, axes=axes)
+    synthetic.embed(experiment)
+    few, many = (("moco", 40), ("byol", 60))
+    chosen = [run for run in experiment.runs() if (run.config.method, run.config.evaluate.sample) in (few, many)]
+    panels, which, _ = charts.layouts(chosen)
+    assert len(panels) == 2 and which.endswith("not the same in each panel")
 
 
 def test_of_many_settings_each_method_is_drawn_and_how_many_are_left_out_is_told(tmp_path, data_cache):
@@ -566,6 +577,17 @@ def test_what_z_forgets_is_told_of_runs_without_labels_too(tmp_path):
     told = {"flip": {"h": 0.571, "z": 0.5, "chance": 0.5}}
     write_json(run.results_file, run.results() | {"heads": {"linear": None, "forgets": told, "protocol": "both in eval mode"}})
     assert "57.1" in report.markdown(experiment) and "What z forgets" in report.html(experiment)
+
+
+def test_a_run_without_labels_is_not_among_those_with_accuracies(tmp_path):
+    experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20)
+    unlabelled = next(run for run in experiment.runs() if run.config.method == "moco")
+    synthetic.write_results(unlabelled, labelled=False)
+    gathered = content.gather(experiment)
+    assert [row["method"] for row in gathered["probed"]] == ["byol"] and len(gathered["measured"]) == 2
+    drawn = figures(Parsed(report.html(experiment)))
+    of_methods = [trace["name"] for name, figure in drawn.items() if name.startswith("accuracy") for trace in figure["data"]]
+    assert of_methods and not any("MoCo" in str(name) for name in of_methods)
 
 
 def test_seeds_are_told_among_the_settings_in_which_runs_differ(tmp_path):

@@ -354,6 +354,14 @@ def test_two_sides_are_compared_class_by_class_and_image_by_image(forests):
     assert "rocket" not in ahead, "what one seed alone took it for"
 
 
+def test_an_image_that_half_of_the_trainings_get_right_is_not_ticked():
+    for run in synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0, 1), steps=20).runs():
+        said = np.array([0, 1, int(run.config.method == "byol" and run.config.seed == 0)])
+        np.savez(run.predictions_file, index=np.arange(3), label=np.array([0, 0, 1]), linear=said, knn=said)
+    shown = "".join(element.proto.body for element in open_page().get("html"))
+    assert "✗ BYOL: 1 of 2" in shown and "✓ BYOL: 1 of 2" not in shown
+
+
 def test_a_run_that_stands_in_several_pairs_is_not_counted_as_several():
     """Of SimCLR two trainings, each beside one of MoCo with either queue."""
     synthetic.store(Store().root, methods=("moco", "simclr"), seeds=(0, 1), steps=20, axes={"moco.queue_size": [512, 1024]})
