@@ -463,6 +463,8 @@ def test_methods_are_held_against_each_other_at_the_places_of_both_and_what_is_l
     (step,) = rule.find(made).steps
     assert step.difference.seeds == 3
     assert rule.find(made).left_out == ["BYOL's batch size 512", "MoCo's batch size 512"]
+    longer = [*made.entries, *runs_along((0,), byol=((16, 64), {"epochs": 9}))]
+    assert rule.find(Evidence(longer, [])).left_out[0] == "BYOL's batch size 512 and 1 combination of other settings"
     verdict = judge(Claim(claim="c", source="s", parts=[rule.model_dump()]), made)
     assert "Left out, so that every seed has the same: BYOL's batch size 512; MoCo's batch size 512." in verdict.reasons
 

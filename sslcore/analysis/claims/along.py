@@ -84,7 +84,7 @@ class AlongAxis(Rule):
                 places, seeds, lines = one.left_out
                 said = [f"{self.words} {series([str(place) for place in places])}"] if places else []
                 said += [f"{'seed' if len(seeds) == 1 else 'seeds'} {series([str(seed) for seed in seeds])}"] if seeds else []
-                said += [count(lines, "setting")] if lines else []
+                said += [f"{count(lines, 'combination')} of other settings"] if lines else []
                 left_out |= {f"{title(method)}'s {series(said)}": None} if said else {}
         times = Counter(method for method, _ in over)
         whose: dict[str, list[str]] = {}
