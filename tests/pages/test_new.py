@@ -10,6 +10,7 @@ from dashboard import draft, machine, words
 from sslcore import plan
 from sslcore.archive import as_imported
 from sslcore.experiment import Store
+from sslcore.launch import slots
 from sslcore.launch.slurm import client
 from sslcore.results import number
 from tests import synthetic
@@ -103,6 +104,21 @@ def test_processes_on_a_cpu_share_its_memory(monkeypatch):
         now = machine.Load(cpu=0.0, cores=2, memory_used=0.0, memory_total=room, gpus=())
         monkeypatch.setattr(machine, "load", lambda now=now: now)
         assert ("takes about" in texts(clean(app.run()))) == warned
+
+
+def test_runs_of_few_threads_are_said_to_train_at_a_time_and_share_the_memory(monkeypatch):
+    monkeypatch.setattr(slots, "gpus", lambda: ())
+    monkeypatch.setattr(slots, "cores", lambda: 4)
+    monkeypatch.setattr(slots, "memory", lambda: 2**40)
+    assert "at a time" not in texts(open_page("new", new_preset="quick"))
+    app = open_page("new", new_preset="quick", set=["threads=2"])
+    assert "has room, 2 at a time" in texts(app)
+    app.toggle(key="new_memory").set_value(True).run()
+    most = max(int(text.split()[0]) for text in clean(app).dataframe[0].value["memory"])
+    for room, warned in ((1.5 * most * 1e6, True), (2.5 * most * 1e6, False)):
+        now = machine.Load(cpu=0.0, cores=4, memory_used=0.0, memory_total=room, gpus=())
+        monkeypatch.setattr(machine, "load", lambda now=now: now)
+        assert (", with what trains beside it, takes about" in texts(clean(app.run()))) == warned
 
 
 def test_a_field_is_empty_where_methods_differ_and_can_be_emptied_where_nothing_is_a_value():

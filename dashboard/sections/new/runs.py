@@ -119,19 +119,20 @@ def _memory(form: Form, planned: plan.Plan) -> dict[str, int]:
 
 
 def _compare_memory(planned: plan.Plan, memory: Mapping[str, int]) -> None:
-    """Say where a step takes more than the GPU has, or on a CPU, whose processes share it, the machine."""
-    now = machine.load()
+    """Say where a step takes more than the GPU has, or on a CPU, which all processes and runs at a time share, the machine."""
+    now, together = machine.load(), slots.at_once(planned.configs.values())
     of_gpu = min((gpu.memory_total for gpu in now.gpus), default=None)
     over = {}
     for run, config in planned.configs.items():
         on_gpu = of_gpu is not None and config.device != "cpu"
-        taken, room = (memory[run], of_gpu) if on_gpu else (memory[run] * config.devices, now.memory_total)
+        taken, room = (memory[run], of_gpu) if on_gpu else (memory[run] * config.devices * together, now.memory_total)
         if taken > room:
-            over[run] = (taken, f"{words.size(room)}{' on a GPU' if on_gpu else ''}")
+            beside = ", with what trains beside it," if together > 1 and not on_gpu else ""
+            over[f"{words.plain(run)}{beside}"] = (taken, f"{words.size(room)}{' on a GPU' if on_gpu else ''}")
     if over:
         largest, (taken, room) = max(over.items(), key=lambda one: one[1][0])
         st.warning(
-            f"{words.plain(largest)} takes about {words.size(taken)}, and this machine has {room}. Set a micro-batch size, which "
+            f"{largest} takes about {words.size(taken)}, and this machine has {room}. Set a micro-batch size, which "
             "keeps the loss that of the whole batch, or a smaller batch or image size."
         )
 
@@ -154,8 +155,10 @@ def offer_launch(form: Form, planned: plan.Plan, store: Store) -> None:
         except (OSError, ValueError, RuntimeError) as error:
             st.error(f"The experiment could not be started: {words.plain(str(error))}")
             st.stop()
+    together = slots.at_once(planned.configs.values()) if engine == "local" else 1
     place = "this machine" if engine == "local" else "the cluster"
-    action.caption(f"They wait in a queue and start as soon as {place} has room. You can close the browser meanwhile.")
+    at_a_time = f", {together} at a time" if together > 1 else ""
+    action.caption(f"They wait in a queue and start as soon as {place} has room{at_a_time}. You can close the browser meanwhile.")
     with st.expander("The same from the shell", icon=":material/terminal:"):
         command = form.draft.command(store, store.free_name(form.title), engine)
         st.code(command, language="bash", wrap_lines=True)
