@@ -1,11 +1,13 @@
 """The app object: `streamlit run streamlit_app.py` and `python -m dashboard` both serve this."""
 
+import runpy
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard import access, heap, login
 from dashboard.guard import Guard
@@ -26,4 +28,7 @@ async def ready(app: st.App):
     yield
 
 
-app = st.App(Path(__file__).parent / "dashboard" / "main.py", routes=ROUTES, middleware=[Middleware(Guard)], lifespan=ready)
+MAIN = Path(__file__).parent / "dashboard" / "main.py"
+app = st.App(MAIN, routes=ROUTES, middleware=[Middleware(Guard)], lifespan=ready)
+if get_script_run_ctx():  # this file is the script itself, as in Streamlit's AppTest
+    runpy.run_path(str(MAIN))

@@ -63,7 +63,9 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
         raise ValueError(f"embeddings.npz is missing; {again}")
     try:
         with np.load(run.embeddings_file, allow_pickle=False) as kept:
-            index, h, label, prediction, train = (kept[name] for name in ("index", "h", "label", "prediction", "train"))
+            index, h, prediction = (kept[name] for name in ("index", "h", "prediction"))
+            label = kept["label"] if "label" in kept else _labels(run, index)
+            train = kept["train"] if "train" in kept else index < (run.images().get("train") or 0)
     except KeyError as error:
         raise ValueError(
             f"embeddings.npz has no {error.args[0].split()[0]}, perhaps because an older version wrote it; {again}"
@@ -82,6 +84,16 @@ def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
     ):
         raise ValueError(f"embeddings.npz is not one entry an image; {again}")
     return index, h.astype(np.float32), label, prediction, train.astype(bool)
+
+
+def _labels(run: Run, index: np.ndarray) -> np.ndarray:
+    """The class of each image (n,) by umap.parquet; -1 where that does not say."""
+    try:
+        rows = pd.read_parquet(run.umap_file, columns=["index", "label"], page_checksum_verification=True)
+        known = rows.drop_duplicates("index").set_index("index")["label"].astype(np.int64)
+        return known.reindex(index, fill_value=-1).to_numpy()
+    except Exception:  # missing, torn or foreign
+        return np.full(index.shape, -1)
 
 
 def _umap(run: Run, index: np.ndarray) -> dict[int, np.ndarray]:

@@ -101,9 +101,11 @@ def say_unreadable(runs: Iterable[Run]) -> None:
     runs = list(runs)
     if measured := [run for run in runs if run.encoder_file.exists()]:
         names = ", ".join(run.name for run in measured)
-        say_damaged(f"results.json cannot be read: {names}", "makes it again", "evaluate", *(run.id for run in measured))
+        say_damaged(
+            f"results.json is missing or cannot be read: {names}", "makes it again", "evaluate", *(run.id for run in measured)
+        )
     if others := [run.name for run in runs if not run.encoder_file.exists()]:
-        what = f"results.json cannot be read: {', '.join(others)}"
+        what = f"results.json is missing or cannot be read: {', '.join(others)}"
         away = "There is no encoder.safetensors to measure again. Import the experiment anew from where it came"
         st.warning(words.plain(f"{what}. {away}."), icon=":material/draft:")
 

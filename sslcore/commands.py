@@ -152,14 +152,21 @@ def status(args: argparse.Namespace) -> int:
     store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
-    table, stands, lost = Table(), {}, []
+    table, stands, damaged = Table(), {}, []
     if args.name is not None:
         for name in ("run", "where it stands", "linear", "kNN"):
             table.add_column(name, overflow="fold")
         runs = store.find(args.name)
         stands = {run.name: run.status() for run in runs}
         lost = [] if "/" in args.name else runs[0].experiment.strays()
+        complete, again = f"{PROGRAM} complete {runs[0].experiment.name} writes it anew", f"{PROGRAM} evaluate"
+        damaged = [f"{name} has no config.json, and is left out; {complete}" for name in lost]
         for run, row in zip(runs, run_rows(runs)):
+            if run.readable_config is None:
+                damaged.append(f"{run.name}: config.json cannot be read, so pages leave it out; {complete}")
+            elif stands[run.name].state == "finished" and not run.results():
+                why = "cannot be read" if run.results_file.exists() else "is missing"
+                damaged.append(f"{run.name}: results.json {why}; {again} {run.id} makes it again")
             where, numbers = stands[run.name], [row["linear"], row["knn"]]
             said = progress.in_words(run, where, progress.Latest(run))
             share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
@@ -168,7 +175,9 @@ def status(args: argparse.Namespace) -> int:
         for name in ("experiment", "title", "runs"):
             table.add_column(name, overflow="fold")
         for experiment in store.experiments():
-            table.add_row(experiment.name, printable(experiment.spec().title), progress.states(experiment.runs()))
+            table.add_row(
+                experiment.name, printable(experiment.spec().title) or experiment.name, progress.states(experiment.runs())
+            )
     out = progress.console()
     if table.row_count:
         out.print(table)
@@ -177,10 +186,8 @@ def status(args: argparse.Namespace) -> int:
             f"no experiments in {store.root}; {PROGRAM} launch photos --wait{root_words(args)} makes the first", soft_wrap=True
         )
     progress.say_warnings(stands, out)
-    for name in lost:
-        out.print(
-            f"warning: {name} has no config.json, and is left out; {PROGRAM} complete {args.name} writes it anew", soft_wrap=True
-        )
+    for sentence in damaged:
+        out.print(f"warning: {printable(sentence)}", soft_wrap=True)
     active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
@@ -278,9 +285,15 @@ def evaluate(args: argparse.Namespace) -> int:
     from sslcore import datasets, weights, worker
 
     runs, code = chosen(args, ("finished",), "only finished runs can be evaluated again"), 0
-    for run in runs:
-        weights.check(run)
-        datasets.info(run.config.dataset)  # raises where it is gone
+    for run in list(runs):
+        try:
+            weights.check(run)
+            datasets.info(run.config.dataset)
+        except ValueError as error:
+            if run.id in args.names or len(runs) == 1:
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+            runs.remove(run)
     for number, run in enumerate(runs, start=1):
         print(f"{run.id}: evaluating, run {number} of {len(runs)}", flush=True)
         code = max(code, worker.main(run, evaluate_only=True))

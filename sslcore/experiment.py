@@ -19,7 +19,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sslcore.config import RunConfig, first_problem, flatten
 from sslcore.files import Stamp, finite, is_utf8, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
@@ -139,7 +139,7 @@ class Run:
     def recorded_status(self) -> Status:
         """status.json as it stands, true or not."""
         try:
-            return Status.model_validate(json.loads(self.status_file.read_text(encoding="utf-8")))
+            return Status.read(json.loads(self.status_file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return Status(state="interrupted", error="status.json is missing")
         except (OSError, ValueError, RecursionError):
@@ -300,6 +300,11 @@ class Spec(BaseModel):
     axes: dict[str, list[Any]] = Field(default_factory=dict)  # settings that vary, with their values
     created: Moment | None = None
     command: str | None = None  # how to launch it again
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_says_nothing(cls, found: Any) -> Any:
+        return {name: value for name, value in found.items() if value is not None} if isinstance(found, dict) else found
 
     @field_validator("title", "question", "notes")
     @classmethod

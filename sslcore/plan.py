@@ -5,7 +5,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,24 @@ def plan(spec: Spec) -> Plan:
         _check_idle_axes(spec, grids, result)
     result.warnings += twins(result.configs)
     return result
+
+
+def lacking(experiment: Experiment) -> Plan:
+    """The plan of an experiment, of whose runs those are left that it has not, be it under another name, or cannot read.
+
+    What a run trains on (device, threads) and whether it is compiled makes it no other. Of an experiment that varies nothing and
+    has runs, whatever they are, nothing is lacking. Raises ValueError where its experiment.json cannot be read.
+    """
+    spec, runs = experiment.read_spec(), experiment.runs()
+    planned = plan(spec)
+    read = {run.name: config for run in runs if (config := run.readable_config)}
+    made = set(map(_trains, read.values()))
+    left = {name: config for name, config in planned.configs.items() if name not in read and _trains(config) not in made}
+    return replace(planned, configs=left if spec.axes or not read else {})
+
+
+def _trains(config: RunConfig) -> RunConfig:
+    return config.model_copy(update={"device": "auto", "threads": None, "compile": "auto"})
 
 
 def _whose(problems: Mapping[str, str], method: str | None, own: Mapping[str, Any]) -> dict[str, str]:

@@ -25,26 +25,31 @@ def _in_order(ends: list[float]) -> list[float]:
     return ends
 
 
+# Of an accuracy; one that is symmetric about it, as a normal distribution's, may reach beyond what can be.
+Interval = Annotated[list[Annotated[float, Field(ge=-1, le=2)]], Field(min_length=2, max_length=2), AfterValidator(_in_order)]
+ByClass = dict[str, Share | None] | list[Share | None]  # None of a class without test images
+
+
 class Linear(Part):
-    accuracy: Share
+    accuracy: Share | None = None
     n_train: Count | None = None
     n_test: Count | None = None
-    ci95: Annotated[list[Share], Field(min_length=2, max_length=2), AfterValidator(_in_order)] | None = None
-    per_class: dict[str, Share | None] | None = None  # None of a class without test images
+    ci95: Interval | None = None
+    per_class: ByClass | None = None
     classes: list[str] | None = None
     confusion: list[list[Annotated[int, Field(ge=0, le=2**53)]]] | None = None
     protocol: str | None = None
 
     @model_validator(mode="after")
     def _square(self) -> "Linear":
-        sizes = {len(self.confusion), *map(len, self.confusion), len(self.classes or ())} if self.confusion else set()
+        sizes = {*map(len, filter(None, (self.confusion, *(self.confusion or ()), self.classes)))} if self.confusion else set()
         if len(sizes) > 1:
             raise PydanticCustomError("square", "confusion must have a row and a column for each of classes")
         return self
 
 
 class KNN(Part):
-    accuracy: Share
+    accuracy: Share | None = None
     n_train: Count | None = None
     n_test: Count | None = None
     protocol: str | None = None
@@ -94,12 +99,28 @@ class Results(Part):
 
 
 def usable(found: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The same; None where the parts on which readers rely are not as they must be."""
+    """As readers have it; None where the parts on which they rely are not as they must be.
+
+    An accuracy of null is of what was not probed, and classes without names are called by their numbers.
+    """
     try:
         Results.model_validate(found)
     except ValidationError:
         return None
-    return found
+    unprobed = [name for name in ("linear", "knn") if found.get(name) and found[name].get("accuracy") is None]
+    found = found | dict.fromkeys(unprobed)
+    return found | ({"linear": _with_names(found["linear"])} if found.get("linear") else {})
+
+
+def _with_names(linear: dict[str, Any]) -> dict[str, Any]:
+    by_class, confusion = linear.get("per_class"), linear.get("confusion")
+    names = linear.get("classes")
+    if not names and (by_class or confusion):
+        named = isinstance(by_class, dict) and len(by_class) == len(confusion or by_class)
+        names = list(by_class) if named else [str(k) for k in range(len(confusion or by_class))]
+    if isinstance(by_class, list):
+        by_class = dict(zip(names, by_class))
+    return linear | ({"classes": names} if names else {}) | ({"per_class": by_class} if by_class else {})
 
 
 # -- Reading what may not be there ---------------------------------------------

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from sslcore.results import Share
 
@@ -21,7 +21,7 @@ Left = Annotated[float | None, AfterValidator(lambda seconds: seconds if seconds
 class Status(BaseModel):
     """Where a run stands. Written by whoever holds the run; see `Run.status` for the truth."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)  # a job's number is one, for whoever writes it by hand
 
     state: State = "queued"
     stage: Stage | None = None
@@ -47,6 +47,18 @@ class Status(BaseModel):
     ended_at: Moment | None = None
     error: str | None = None
     warnings: list[str] = Field(default_factory=list)
+
+    @classmethod
+    def read(cls, found: Any) -> "Status":
+        """The status that a file says, without what of it cannot be read. Raises ValidationError where it then says no state."""
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            damaged = {problem["loc"][0] for problem in error.errors() if problem["loc"]}
+            left = {name: value for name, value in found.items() if name not in damaged} if damaged else {}
+            if "state" not in left:
+                raise
+            return cls.model_validate(left)
 
     def ended(self, state: State, error: str | None = None, at: float | None = None) -> "Status":
         """The status once its process has ended in a state. A finished run that was measured again stays finished."""

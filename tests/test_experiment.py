@@ -600,6 +600,37 @@ def test_results_with_numbers_that_cannot_be_are_none(run, damaged):
     assert run.results() is None
 
 
+def test_the_least_that_results_must_have_is_enough(run):
+    linear = {"accuracy": 0.5, "ci95": [-0.01, 1.01], "per_class": {"a": 1.0, "b": 0.0}, "confusion": [[1, 0], [1, 0]]}
+    write_json(run.results_file, {"linear": linear, "knn": {"accuracy": 0.25}, "own": 1})
+    assert run.results() == {"linear": linear | {"classes": ["a", "b"]}, "knn": {"accuracy": 0.25}, "own": 1}
+    write_json(run.results_file, {"linear": linear | {"per_class": [1.0, 0.0]}})
+    assert run.results()["linear"]["per_class"] == {"0": 1.0, "1": 0.0}
+    write_json(run.results_file, {"linear": {"accuracy": None}, "knn": None, "cost": {"seconds": 3}})
+    assert run.results() == {"linear": None, "knn": None, "cost": {"seconds": 3}}
+
+
+@pytest.mark.parametrize(
+    "odd", [{"job_id": 123}, {"attempt": None}, {"progress": 1.1}, {"heartbeat": "noon"}, {"warnings": "x"}, {"error": {}}]
+)
+def test_what_of_a_status_cannot_be_read_takes_nothing_else_with_it(run, odd):
+    write_json(run.status_file, {"state": "finished", "host": "there", **odd})
+    assert (run.status().state, run.status().host) == ("finished", "there")
+    assert run.status().job_id == ("123" if "job_id" in odd else None)
+    write_json(run.status_file, {"state": "dancing", **odd})
+    assert run.status().error == "status.json could not be read"
+
+
+def test_null_in_a_spec_says_nothing(run):
+    experiment = run.experiment
+    write_json(experiment.spec_file, {"title": "T", "notes": None, "base": None, "axes": {"seed": [0, 1]}, "created": None})
+    assert (experiment.read_spec().title, experiment.read_spec().notes, experiment.read_spec().axes) == (
+        "T",
+        "",
+        {"seed": [0, 1]},
+    )
+
+
 @pytest.mark.parametrize(("written", "read"), [("NaN", None), ("Infinity", None), ("-50", None), ("1e300", None), ("61.5", 61.5)])
 def test_a_time_left_that_cannot_be_is_none_and_the_rest_of_the_status_stays(run, written, read):
     run.status_file.write_text(f'{{"state": "finished", "attempt": 3, "eta_seconds": {written}}}')

@@ -591,3 +591,20 @@ def test_a_preset_may_say_anew_what_it_merges_from_elsewhere(tmp_path):
 @pytest.mark.parametrize("axis", ["method", "batch_size", "seed", "augment"])
 def test_an_axis_without_values_is_a_problem(axis):
     assert plan.plan(Spec(axes={"method": ["byol"], "seed": [0]} | {axis: []})).problems == {axis: "no values to vary over"}
+
+
+def test_a_run_is_of_the_grid_whatever_its_folder_is_called(tmp_path):
+    spec = Spec(base={"dataset": "digits"}, axes={"method": ["moco", "byol"], "seed": [0, 1]})
+    planned = plan.plan(spec).configs
+    experiment = Store(tmp_path).create("e", spec, dict(zip(["first", "second", "third"], planned.values())))
+    write_json(experiment.run("second").config_file, experiment.run("second").config.model_dump() | {"threads": 3})
+    assert list(plan.lacking(experiment).configs) == [list(planned)[3]]
+    experiment.run("third").config_file.write_text("{ torn")
+    assert list(plan.lacking(experiment).configs) == list(planned)[2:]
+
+
+def test_an_experiment_that_varies_nothing_lacks_no_run_but_its_first(tmp_path):
+    experiment = Store(tmp_path).create("e", Spec(), {"own": resolve({"dataset": "digits", "epochs": 3})})
+    assert not plan.lacking(experiment).configs
+    experiment.run("own").config_file.unlink()
+    assert len(plan.lacking(experiment).configs) == 1

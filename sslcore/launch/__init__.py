@@ -256,16 +256,15 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     the experiment, unless an engine is given. Raises ValueError, in words, where that cannot be done, and RuntimeError
     where Slurm does not answer.
     """
-    planned = plan.plan(experiment.read_spec())
+    planned = plan.lacking(experiment)
     wanted = {name: config for name, config in planned.configs.items() if names is None or name in names}
-    new = {name: config for name, config in wanted.items() if not (experiment.path / name).is_dir()}
+    lost = {name: config for name, config in wanted.items() if (experiment.path / name).is_dir()}
+    new = {name: config for name, config in wanted.items() if name not in lost}
     if new and planned.problems:
         raise ConfigError(planned.problems)
-    for name in wanted.keys() - new.keys():
-        run = experiment.run(name)
-        if not run.readable_config:  # it is gone, or damaged
-            with run.hold():
-                write_json(run.config_file, wanted[name].model_dump())
+    for name, config in lost.items():
+        with experiment.run(name).hold():
+            write_json(experiment.run(name).config_file, config.model_dump())
     made = [run for run in experiment.runs() if names is None or run.name in names]
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     for run in again:

@@ -40,6 +40,31 @@ def test_what_has_no_checkpoint_is_said_to_begin_anew(store, nothing_starts, cap
     assert capsys.readouterr().out == f"{run.id}: queued to begin anew: it has no checkpoint\n"
 
 
+def test_runs_without_weights_are_left_out_of_what_is_evaluated_unless_one_is_named(store, capsys, monkeypatch):
+    one, other = synthetic.store(store.root, methods=("byol",), seeds=(0, 1)).runs()
+    measured = []
+    monkeypatch.setattr("sslcore.worker.main", lambda run, **_: measured.append(run.id) or 0)
+    other.encoder_file.touch()
+    assert main(["evaluate", "photos"]) == 0 and measured == [other.id]
+    assert f"left out: {one.id}: there is no encoder.safetensors" in capsys.readouterr().err
+    assert main(["evaluate", one.id, other.id]) == 2 and measured == [other.id]
+    other.encoder_file.unlink()
+    assert main(["evaluate"]) == 2
+
+
+def test_status_says_what_cannot_be_read(store, capsys):
+    torn, lost, _ = runs = synthetic.store(store.root, methods=("byol",), seeds=(0, 1, 2)).runs()
+    assert main(["status", "photos"]) == 0 and "warning" not in capsys.readouterr().out
+    torn.config_file.write_text("{ torn")
+    lost.results_file.unlink()
+    assert main(["status", "photos"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"warning: {torn.name}: config.json cannot be read" in said and f"warning: {lost.name}: results.json is missing" in said
+    )
+    assert runs[2].name not in said.partition("warning")[2]
+
+
 def test_whoever_names_no_runs_stops_and_resumes_all_of_the_store(store, nothing_starts, capsys):
     assert main(["stop"]) == main(["resume"]) == 2
     assert f"no runs in {store.root}" in capsys.readouterr().err

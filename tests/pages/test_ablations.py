@@ -71,7 +71,9 @@ def test_a_run_is_missing_only_where_it_has_no_result_and_what_cannot_be_read_is
     experiment.run("moco-bs16-s1").results_file.write_text("null")
     app = open_page("ablations", experiment="sizes")
     assert "7 of 8 runs" in texts(app) and "ablations_run" not in [button.key for button in app.button]
-    assert "results.json cannot be read: moco-bs16-s1" in texts(app).replace("\\", "") and "unreadable (seed 1)" in tables(app)
+    assert "results.json is missing or cannot be read: moco-bs16-s1" in texts(app).replace(
+        "\\", ""
+    ) and "unreadable (seed 1)" in tables(app)
     assert "cannot be read: moco-bs16-s1" in texts(open_page("evidence", experiment="sizes")).replace("\\", "")
 
 

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from dashboard import link, report
 from dashboard.figures import curves
@@ -132,7 +133,7 @@ def test_the_head_of_a_page_says_nothing_twice_and_nothing_of_what_is_gone(two_e
         spec.title = "Our runs"
     synthetic.running(ours.runs()[0])
     shown = texts(open_page("compare", experiment="ours"))
-    assert "**Our runs**" in shown and "results.json cannot be read" not in shown
+    assert "**Our runs**" in shown and "results.json is missing or" not in shown
 
 
 @pytest.mark.parametrize("page", ["probe", "ablations", "claims", "methods"])
@@ -359,7 +360,9 @@ def test_results_that_nobody_can_rely_on_are_as_none_on_every_page():
         if page == "probe":
             (warning,) = app.warning
             said = warning.value.replace("\\", "")
-            assert "results.json cannot be read" in said and all(run.name in said for run in experiment.runs()[: len(odd)])
+            assert "results.json is missing or cannot be read" in said and all(
+                run.name in said for run in experiment.runs()[: len(odd)]
+            )
     assert "SimCLR" in report.html(experiment)
 
 
@@ -438,3 +441,12 @@ def test_a_choice_that_a_link_leaves_empty_is_the_usual_one():
     }.items():
         usual, empty = texts(open_page(page, experiment="ours")), open_page(page, experiment="ours", **dict.fromkeys(keys, ""))
         assert texts(clean(empty)) == usual
+
+
+def test_the_apps_own_file_is_a_script_too():
+    """As Streamlit's AppTest runs it."""
+    synthetic.store(Store().root, seeds=(0,), name="ours", steps=20)
+    app = AppTest.from_file(str(link.VIEWS.parents[1] / "streamlit_app.py"), default_timeout=60).run()
+    assert not app.exception and app.title[0].value == "Experiments"
+    app.switch_page("dashboard/views/watch.py").run()
+    assert not app.exception and app.title[0].value == "Watch"

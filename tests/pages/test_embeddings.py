@@ -479,3 +479,16 @@ def test_a_layout_of_odd_numbers_is_as_none(odd):
     column = {"float16": {"epoch": layout["epoch"].astype("float16")}, "text": {"x": layout["x"].astype(str)}}[odd]
     layout.assign(**column).to_parquet(run.umap_file, index=False)
     clean(open_page("embeddings", experiment="photos"))
+
+
+def test_of_embeddings_without_labels_umap_parquet_says_them_and_the_environment_which_are_training_images():
+    (run,) = embedded(methods=("byol",)).runs()
+    whole = arrays(run)
+    with run.embeddings_file.open("wb") as file:
+        np.savez(file, **{name: whole[name] for name in ("h", "index", "prediction")})
+    write_json(run.environment_file, {"data": {"train": 1000}})
+    read = embeddings.read(run)
+    assert np.array_equal(read.label, whole["label"]) and np.array_equal(read.train, whole["index"] < 1000)
+    assert "older version" not in texts(open_page("embeddings", experiment="photos"))
+    run.umap_file.unlink()
+    assert (embeddings.read(run).label == -1).all()

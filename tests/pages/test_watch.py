@@ -108,8 +108,8 @@ def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():
     shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
     root = f"--root {Store().root}"
     again = f"In a shell, python -m sslcore evaluate {one.id} {root} makes it again."
-    assert f"results.json cannot be read: {one.name}. {again}" in shown
-    assert f"results.json cannot be read: {third.name}. There is no encoder.safetensors to measure again." in shown
+    assert f"results.json is missing or cannot be read: {one.name}. {again}" in shown
+    assert f"results.json is missing or cannot be read: {third.name}. There is no encoder.safetensors to measure again." in shown
     assert f"config.json cannot be read. In a shell, python -m sslcore complete photos {root} writes it anew." in shown
 
 

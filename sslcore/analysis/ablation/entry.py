@@ -59,7 +59,7 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     sets = data_sets(found)
     there = {run.name for run in experiment.runs()}
     try:
-        planned = plan.plan(experiment.read_spec()).configs.items()
+        planned = plan.lacking(experiment).configs.items()
     except ValueError:  # what its axes are is not known
         planned = ()
     on = [(entry, sets[run]) for run, entry in found.items()] + [
