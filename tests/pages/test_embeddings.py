@@ -249,7 +249,10 @@ def test_a_layout_whose_results_cannot_be_read_is_not_said_to_be_of_an_older_ver
     (run,) = embedded(methods=("moco",)).runs()
     run.results_file.write_text('{"umap": {"trust')
     said = texts(open_page("embeddings", experiment="photos"))
-    assert "in no results.json that can be read; `python -m sslcore evaluate` measures it" in said and "older version" not in said
+    assert (
+        "No results.json that can be read says how faithful it is; `python -m sslcore evaluate` measures it" in said
+        and "older version" not in said
+    )
 
 
 def test_a_layout_is_as_faithful_as_its_numbers_say_which_are_numbers():

@@ -116,7 +116,7 @@ def _panel(asked: Asked, name: str, selected: Sequence[int], height: int) -> Non
     elif asked.epoch is not None and asked.layout == "UMAP":
         st.caption("Measured at the last epoch only.")
     else:
-        st.caption("How faithful it is stands in no results.json that can be read; `python -m sslcore evaluate` measures it.")
+        st.caption("No results.json that can be read says how faithful it is; `python -m sslcore evaluate` measures it.")
 
 
 def _show_how(asked: Asked) -> None:
