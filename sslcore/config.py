@@ -339,6 +339,9 @@ WATCHING = (
     "evaluate.heads",
 )
 
+# Where and how a run is computed, which changes its result by rounding alone.
+COMPUTING = ("device", "threads", "compile")
+
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested (or already dotted) settings as {dotted name: value}. Raises ConfigError for one that is given in both ways."""
@@ -375,20 +378,31 @@ def is_anothers(name: str, method: str) -> bool:
 
 
 def varying(configs: Iterable[RunConfig]) -> list[str]:
-    """The options that decide a result, bar method and seed, in which configs of one method differ, in the order of OPTIONS."""
+    """The options that decide a result, bar method and seed, in which configs of one method differ, in the order of OPTIONS.
+
+    Those of COMPUTING are among them where they alone tell two runs of a seed apart.
+    """
     return varying_in(config.flat() for config in configs)
 
 
 def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     """`varying` of settings as `RunConfig.flat` gives them, one mapping a run."""
+    settings = list(settings)
+    decisive = [name for name in OPTIONS if name not in ("method", "seed", *WATCHING, *COMPUTING)]
     by_method: dict[str, list[Mapping[str, Any]]] = {}
+    twins: dict[tuple, list[Mapping[str, Any]]] = {}
     for one in settings:
         by_method.setdefault(one["method"], []).append(one)
+        twins.setdefault((one["method"], one["seed"], *(one[name] for name in decisive)), []).append(one)
+
+    def differ(name: str, runs: Iterable[Mapping[str, Any]]) -> bool:
+        return len({one[name] for one in runs}) > 1
+
     return [
         name
         for name in OPTIONS
-        if name not in ("method", "seed", *WATCHING)
-        and any(not is_anothers(name, method) and len({one[name] for one in of}) > 1 for method, of in by_method.items())
+        if (name in decisive and any(not is_anothers(name, method) and differ(name, of) for method, of in by_method.items()))
+        or (name in COMPUTING and any(differ(name, of) for of in twins.values()))
     ]
 
 

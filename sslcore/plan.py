@@ -13,7 +13,19 @@ import yaml
 from pydantic import ValidationError
 
 from sslcore import datasets
-from sslcore.config import GROUPS, OPTIONS, ConfigError, RunConfig, check_names, first_problem, flatten, get, is_anothers, resolve
+from sslcore.config import (
+    COMPUTING,
+    GROUPS,
+    OPTIONS,
+    ConfigError,
+    RunConfig,
+    check_names,
+    first_problem,
+    flatten,
+    get,
+    is_anothers,
+    resolve,
+)
 from sslcore.experiment import SCHEMA_VERSION, Experiment, Spec
 from sslcore.idle import twins
 from sslcore.methods import METHODS
@@ -231,7 +243,7 @@ def lacking(experiment: Experiment) -> Plan:
 
 
 def _trains(config: RunConfig) -> RunConfig:
-    return config.model_copy(update={"device": "auto", "threads": None, "compile": "auto"})
+    return config.model_copy(update={name: OPTIONS[name].default for name in COMPUTING})
 
 
 def _whose(problems: Mapping[str, str], method: str | None, own: Mapping[str, Any]) -> dict[str, str]:

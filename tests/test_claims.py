@@ -630,7 +630,18 @@ def test_costs_to_an_accuracy_are_not_told_of_runs_that_were_evaluated_at_differ
         for run in synthetic.store(tmp_path, methods=(method,), name=method, **{"evaluate.knn_every": every}).runs()
     ]
     found = judge(claim({"rule": "cost_order", "dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}), Evidence([], runs))
-    assert found.word == "undecided" and not found.steps and "the same evaluate.knn_every" in said(found)
+    assert found.word == "undecided" and not found.steps and "the same settings, evaluate.knn_every, " in said(found)
+
+
+def test_costs_are_told_of_runs_that_were_computed_alike(tmp_path):
+    runs = [
+        run
+        for method, threads in (("simclr", 1), ("moco", 2))
+        for run in synthetic.store(tmp_path, methods=(method,), name=method, threads=threads).runs()
+    ]
+    about = {"dear": "simclr", "cheap": ["moco"], "costs": ["seconds"]}
+    assert not judge(claim({"rule": "cost_order", **about}), Evidence([], runs)).steps
+    assert cost_ratio(Evidence([], runs), "simclr", "moco", "cost.seconds") is None
 
 
 def test_energy_counts_where_it_was_measured(tmp_path):

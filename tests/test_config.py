@@ -158,6 +158,12 @@ def test_what_varies_is_told_within_a_method_by_values_and_without_what_only_wat
     assert varying([one, read, other]) == ["batch_size"]
 
 
+def test_where_a_run_was_computed_varies_only_where_it_alone_tells_two_runs_apart():
+    one, two, other = (resolve({"threads": threads, "seed": seed}) for threads, seed in ((1, 0), (None, 1), (1, 1)))
+    assert varying([one, two]) == [] and varying([one, two, other]) == ["threads"]
+    assert varying([one, resolve({"device": "cpu", "compile": "off", "epochs": 3})]) == ["epochs"]
+
+
 def test_another_methods_option_does_not_tell_runs_apart():
     moco, simclr = ([resolve({"method": m, "simclr.temperature": t}) for t in (0.1, 0.5)] for m in ("moco", "simclr"))
     assert varying(moco) == [] and varying([*moco, *simclr]) == ["simclr.temperature"]

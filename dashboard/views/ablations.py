@@ -310,17 +310,22 @@ draw()
 
 spec = experiment.spec()
 growing = [name for name in dict.fromkeys([*spec.axes, *plan.IN_EVERY_NAME]) if name in OPTIONS]
+stands = {name: ", ".join(map(forms.say, spec.axes.get(name, []))) or "one value" for name in growing}
+added = st.session_state.pop("ablations_added", "")
+if added:
+    st.session_state["ablations_grow_values"] = ""
 with st.expander("Add values to an axis", key="ablations_add", icon=":material/add:"), st.form("ablations_grow", border=False):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         grown = st.selectbox(
             "Axis",
             growing,
             growing.index(axis) if axis in growing else 0,
-            format_func=lambda name: f"{forms.label(name)}: {', '.join(map(forms.say, spec.axes.get(name, []))) or 'one value'}",
+            format_func=forms.label,  # not its values: once they changed, the box would stand on another axis
             key="ablations_grow_axis",
         )
         typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="one, another")
         submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
+    st.caption(words.plain(f"{added}The grid has {'; '.join(f'{forms.label(name)}: {of}' for name, of in stands.items())}."))
     st.caption(
         "The grid grows, and its new cells appear above as missing. Nothing starts yet; a value that was added cannot be taken "
         "out again."
@@ -331,6 +336,7 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
         except (OSError, ValueError) as error:
             st.error(words.plain(f"They could not be added: {error}"))
         else:
+            st.session_state["ablations_added"] = f"Added to {forms.label(grown)}: {typed}. "
             st.rerun()
 
 with st.expander("Other ready-made ablations", key="ablations_ready", icon=":material/science:"):

@@ -17,7 +17,7 @@ import numpy as np
 
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import OVER_IMAGES, Difference, adjusted, over_images, over_seeds, sentence, signed
-from sslcore.config import OPTIONS, WATCHING, get, is_anothers, varying
+from sslcore.config import COMPUTING, OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
@@ -227,7 +227,7 @@ def unequal(matches: Iterable[Mapping[int, Sequence[tuple[Run, Run]]]], by: str)
     return [
         name
         for name in OPTIONS
-        if name not in (by, "dataset", "seed", *WATCHING)
+        if name not in (by, "dataset", "seed", *WATCHING, *COMPUTING)
         and any(not _equal(value(one, name), value(other, name)) for one, other in held)
     ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed, wilson
-from sslcore.config import WATCHING, get, is_anothers
+from sslcore.config import COMPUTING, WATCHING, get, is_anothers, varying
 from sslcore.experiment import Run
 from sslcore.results import dig, number
 from sslcore.status import Status
@@ -50,11 +50,14 @@ def run_rows(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 def differing(runs: Sequence[Run]) -> list[str]:
     """Dotted names of the settings that decide a result, other than SETTINGS, that are not the same in all runs."""
-    flat = [config.flat() for run in runs if (config := run.readable_config)]
+    configs = [config for run in runs if (config := run.readable_config)]
+    flat, apart = [config.flat() for config in configs], varying(configs)
     return [
         name
         for name in (flat[0] if flat else ())
-        if name not in (*SETTINGS, *WATCHING) and len({repr(f[name]) for f in flat}) > 1
+        if name not in (*SETTINGS, *WATCHING)
+        and (name in apart or name not in COMPUTING)
+        and len({repr(f[name]) for f in flat}) > 1
     ]
 
 

@@ -119,6 +119,18 @@ def test_values_added_to_an_axis_appear_as_missing_and_bad_ones_are_refused(expe
     assert "8 of 16 runs" in texts(clean(app)) and "not run (seed 0, 1)" in tables(app)
 
 
+def test_who_presses_add_again_adds_nothing_to_another_axis(experiment):
+    app = open_page("ablations", experiment="sizes")
+    app.selectbox(key="ablations_grow_axis").set_value("seed")
+    app.text_input(key="ablations_grow_values").set_value("7")
+    app.button(key="ablations_grow_add").click().run()
+    grown = experiment.spec().axes
+    assert grown["seed"][-1] == 7 and "Added to Seed: 7. The grid has " in texts(clean(app)).replace("\\", "")
+    assert app.selectbox(key="ablations_grow_axis").value == "seed" and app.text_input(key="ablations_grow_values").value == ""
+    app.button(key="ablations_grow_add").click().run()
+    assert experiment.spec().axes == grown and "already" in clean(app).error[0].value
+
+
 def test_values_for_an_experiment_that_cannot_be_read_are_refused(experiment):
     app = open_page("ablations", experiment="sizes")
     experiment.spec_file.write_text("{")

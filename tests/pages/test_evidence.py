@@ -96,6 +96,14 @@ def test_a_grid_is_compared_at_equal_settings_and_says_which(grid):
     assert "With the batch size go the number of steps" in texts(app) and "learning rate 0.06 × batch/256" in texts(app)
 
 
+def test_seeds_that_were_trained_with_other_threads_are_seeds_of_the_same_setting():
+    for name, seeds, threads in (("one", (0,), 1), ("all", (1, 2), None)):
+        synthetic.store(Store().root, methods=("moco", "byol"), seeds=seeds, name=name, steps=20, threads=threads)
+    app = open_page(experiment="all", also="one")
+    assert list(tables(app)["Pair"]["Seeds"]) == ["3"] and "threads" not in texts(app)
+    assert "threads" not in texts(open_page(experiment="all", also="one"))
+
+
 def test_data_sets_of_one_name_are_two_choices_and_one_under_two_paths_is_none(grid):
     """By their images, as every page tells them; a link keeps the choice. Two of them are never held against each other."""
     for run in grid.runs():

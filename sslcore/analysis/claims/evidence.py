@@ -11,7 +11,7 @@ from sslcore.analysis import ablation
 from sslcore.analysis.ablation.places import lies_on
 from sslcore.analysis.claims.choice import Line, choose, seeds_of
 from sslcore.analysis.stats import means_by_seed
-from sslcore.config import OPTIONS, WATCHING, RunConfig, get, is_anothers
+from sslcore.config import COMPUTING, OPTIONS, WATCHING, RunConfig, get, is_anothers
 from sslcore.experiment import Run
 from sslcore.idle import idle
 
@@ -155,7 +155,7 @@ def unequal(axis: str, sides: Iterable[Along]) -> list[str]:
     return [
         name
         for name in OPTIONS
-        if name not in ("method", "dataset", "seed", *WATCHING)
+        if name not in ("method", "dataset", "seed", *WATCHING, *COMPUTING)
         and not lies_on(name, [on_grid(axis)])
         and not any(is_anothers(name, method) for method in methods)
         and len({frozenset(get(config, name) for config in own) for own in configs}) > 1

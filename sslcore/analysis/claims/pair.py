@@ -15,11 +15,12 @@ from sslcore.analysis.claims.evidence import Evidence
 from sslcore.analysis.claims.rule import Found, Method, Rule, title
 from sslcore.analysis.claims.step import Lacking, step_of
 from sslcore.analysis.stats import Difference, over_seeds
-from sslcore.config import check_names, get, varying
+from sslcore.config import COMPUTING, check_names, get, varying
 from sslcore.experiment import Run
 from sslcore.files import Stamp, stamp
 from sslcore.methods import compared
 from sslcore.results import LARGEST, number, on_cpu
+from sslcore.wording import series
 
 
 class PairAhead(Rule):
@@ -51,8 +52,7 @@ def matches_of(evidence: Evidence, a: str, b: str, usable: Callable[[Run], bool]
         pairs.settings((run for _, run, _ in evidence.read), [*varying(run.config for run in runs), *equal]),
     )
     if not matches:
-        also = "".join(f", the same {name}" for name in equal)
-        raise Lacking(f"no finished runs of {title(a)} and {title(b)} at the same settings{also} and seed")
+        raise Lacking(f"no finished runs of {title(a)} and {title(b)} at the same {series(['settings', *equal, 'seed'])}")
     return matches
 
 
@@ -83,7 +83,7 @@ class CostOrder(Rule):
     def find(self, evidence: Evidence) -> Found:
         steps, averaged = [], []
         for other in self.cheap:
-            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every"])
+            matches = matches_of(evidence, self.dear, other, lambda run: True, ["evaluate.knn_every", *COMPUTING])
             averaged += over(matches, self.dear, other)
             own = pairs.unequal([matches], "method")
             for cost in self.costs:
@@ -129,9 +129,9 @@ class CostRatio(NamedTuple):
 
 
 def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | None:
-    """a's cost over b's at the same seed and settings; `cost` by its dotted name in results.json. None without such runs."""
+    """a's cost (by its dotted name in results.json) over b's at the same seed and settings; None without such runs."""
     try:
-        matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0)
+        matches = matches_of(evidence, a, b, lambda run: (number(run.results(), cost) or 0) > 0, COMPUTING)
     except Lacking:
         return None
     ratios = pairs.by_seed(
