@@ -373,6 +373,7 @@ def suits(config: RunConfig, info: datasets.Info) -> tuple[dict[str, str], list[
             f"{config.dataset} has a single class, {info.classes[0]!r}; a probe needs two (to train without labels, give a "
             "folder of bare images)"
         )
+    warnings += [f"{config.dataset}: {remark}" for remark in info.remarks]
     if lost := out_of_reach(info, config.dataset):
         warnings.append(lost)
     if info.classes and config.evaluate.knn_k > info.train:

@@ -28,6 +28,7 @@ from sslcore.cores import cores
 from sslcore.datasets.source import Report, Source, decode_all, spelled
 from sslcore.files import FULL, room_for
 from sslcore.locks import beating, holding
+from sslcore.wording import series
 
 VERSION = 2  # of what decoding does; raise it and every set is decoded anew
 BLOCK = 256  # images
@@ -133,7 +134,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "train": train,
         "classes": source.classes,
         "skipped": said,
-        "remarks": [*_darkness(blocks), *_copies(digests, train, size, source.labels is not None)],
+        "remarks": [*map(spelled, source.remarks), *_darkness(blocks), *_copies(digests, train, size, source, kept)],
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
@@ -201,16 +202,17 @@ def _darkness(blocks: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _copies(digests: list[bytes], train: int, size: int, labelled: bool) -> list[str]:
-    """A remark where images are for testing that are for training, too."""
-    trained, tested = set(digests[:train]), digests[train:]
-    count = sum(digest in trained for digest in tested)
-    if not count:
+def _copies(digests: list[bytes], train: int, size: int, source: Source, kept: list[int]) -> list[str]:
+    """A remark where images are for testing that are for training, too. `kept`: where their images are in the source."""
+    trained = {digest: k for k, digest in enumerate(digests[:train])}
+    twice = [(trained[digest], k) for k, digest in enumerate(digests[train:], train) if digest in trained]
+    if not twice:
         return []
-    are = "is a training image" if count == 1 else "are training images"
+    first = [spelled(str(one)) if isinstance(one := source.images[kept[k]], Path) else f"image {k}" for k in twice[0]]
+    are = "is a training image" if len(twice) == 1 else "are training images"
     return [
-        f"{count:,} of {len(tested):,} test images {are} too (the same pixels at {size} px)"
-        + ("; accuracies count them" if labelled else "")
+        f"{len(twice):,} of {len(digests) - train:,} test images {are} too (the same pixels at {size} px, as {series(first)})"
+        + ("; accuracies count them" if source.labels is not None else "")
     ]
 
 

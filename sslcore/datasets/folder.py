@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from sslcore.datasets import rule
-from sslcore.datasets.source import IMAGES, Info, Report, Source, spelled, split, untrained
+from sslcore.datasets.source import IMAGES, OTHER_IMAGES, Info, Report, Source, spelled, split, untrained
 from sslcore.files import stamp
+from sslcore.wording import count, series
 
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "val", "valid", "validation")  # the first that fits
@@ -31,6 +32,7 @@ class Part:
 
     classes: dict[str, list[Path]] = field(default_factory=dict)  # by the class folder's name; those without images are left out
     loose: list[Path] = field(default_factory=list)  # images in no class folder
+    others: Counter[str] = field(default_factory=Counter)  # images of kinds that are not read, by how their names end
 
     @property
     def files(self) -> list[Path]:
@@ -40,7 +42,8 @@ class Part:
 def info(path: str) -> Info:
     found = source(path)
     unseen = untrained(found.labels, found.train, found.classes)
-    return Info(path, found.train, len(found.images) - found.train, found.classes, None, unseen)
+    remarks = tuple(map(spelled, (*(f"left out {one}" for one in found.left_out), *found.remarks)))
+    return Info(path, found.train, len(found.images) - found.train, found.classes, None, unseen, remarks)
 
 
 def defaults(path: str) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def source(path: str, report: Report | None = None) -> Source:
     """Lists the files; opens none. Raises ValueError where there are too few images."""
     whole = _scan(Path(path))
     train, test, left_out = _halves(whole, Path(path))
+    remarks = _of_other_kinds(whole.others)
     if test is None:
         files, classes = train.files, tuple(train.classes)
         labels = _labels(train, classes)
@@ -66,12 +70,29 @@ def source(path: str, report: Report | None = None) -> Source:
             raise ValueError(f"holds {held}; looked for {', '.join(IMAGES)}")
         first, second = split(labels)
         order, n = np.concatenate([first, second]), len(first)
+        remarks += _untested(train)
         files, labels = [files[i] for i in order], labels[order]
     else:
         files, n = train.files + test.files, len(train.files)
         classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
-    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out))
+    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), tuple(remarks))
+
+
+def _of_other_kinds(others: Counter[str]) -> list[str]:
+    if not others:
+        return []
+    kinds = series([f"{n:,} {kind}" for kind, n in others.most_common()])
+    return [f"left out images of kinds that are not read: {kinds}; convert them to JPEG or PNG"]
+
+
+def _untested(whole: Part) -> list[str]:
+    """Of which classes no image can be held out."""
+    single = [name for name, files in whole.classes.items() if len(files) == 1]
+    if not single:
+        return []
+    few = series([*single[:5], *(["others"] if len(single) > 5 else [])])
+    return [f"{few} {'has' if len(single) == 1 else 'have'} a single image, which trains; none is tested"]
 
 
 def _named(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -108,7 +129,7 @@ def _halves(whole: Part, root: Path) -> tuple[Part, Part | None, list[str]]:
 
 
 def _loose(part: Part, folder: Path) -> list[str]:
-    return [f"{folder}: {len(part.loose)} images in no class folder"] if part.classes and part.loose else []
+    return [f"{folder}: {count(len(part.loose), 'image')} in no class folder"] if part.classes and part.loose else []
 
 
 def _labels(part: Part, classes: tuple[str, ...]) -> np.ndarray:
@@ -121,16 +142,16 @@ def _labels(part: Part, classes: tuple[str, ...]) -> np.ndarray:
 def _scan(root: Path) -> Part:
     """The images below a folder. Each real folder is entered once a class, so links that form a loop end."""
     part, budget = Part(), [MAX_OTHERS]
-    for entry in _entries(root, budget):
+    for entry in _entries(root, budget, part.others):
         if _is_folder(entry):
-            if files := _images_below(entry.path, root, budget):
+            if files := _images_below(entry.path, root, budget, part.others):
                 part.classes[entry.name] = files
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part
 
 
-def _images_below(folder: str, root: Path, budget: list[int]) -> list[Path]:
+def _images_below(folder: str, root: Path, budget: list[int], others: Counter[str]) -> list[Path]:
     """All images below a class folder, sorted by path."""
     found, waiting, entered = [], [folder], {_identity(root)}
     while waiting:
@@ -139,7 +160,7 @@ def _images_below(folder: str, root: Path, budget: list[int]) -> list[Path]:
         if identity in entered:
             continue
         entered.add(identity)
-        for entry in _entries(current, budget):
+        for entry in _entries(current, budget, others):
             if _is_folder(entry):
                 waiting.append(entry.path)
             elif _is_image(entry):
@@ -147,13 +168,14 @@ def _images_below(folder: str, root: Path, budget: list[int]) -> list[Path]:
     return sorted(found)
 
 
-def _entries(folder: str | Path, budget: list[int]) -> list[os.DirEntry]:
-    """What a folder holds, by name, without what is hidden; nothing where it may not be read."""
+def _entries(folder: str | Path, budget: list[int], others: Counter[str]) -> list[os.DirEntry]:
+    """What a folder holds, by name, without what is hidden; nothing where it may not be read. `others` are counted."""
     try:
         with os.scandir(folder) as scan:
             entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda entry: entry.name)
     except OSError:
         return []
+    others.update(end for entry in entries if (end := os.path.splitext(entry.name)[1].lower()) in OTHER_IMAGES)
     budget[0] -= sum(-10 if entry.name.lower().endswith(IMAGES) else 1 for entry in entries)
     if budget[0] < 0:
         raise ValueError(f"has more than {MAX_OTHERS:,} files and folders below it that are no images; give a folder of images")

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")  # names of files end so
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jfif")  # names end so
+# Files that are images, too, and are not read.
+OTHER_IMAGES = (".heic", ".heif", ".jp2", ".j2k", ".jxl", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".psd", ".svg", ".tga")
 MAX_PIXELS = 100_000_000  # a file that claims more is skipped, not decoded
 MAX_STRIP = 4_000_000  # pixels that are laid on white at a time; each of the copies that this takes has four bytes a pixel
 TEST_SHARE = 0.2
@@ -29,6 +31,7 @@ class Info:
     classes: tuple[str, ...]  # () where there are no labels
     shape: tuple[int, int] | None  # (H, W) of the images; None where they differ
     untrained: Mapping[str, int] = field(default_factory=dict)  # of a class without training images: how many for testing
+    remarks: tuple[str, ...] = ()  # what is left out, and what else whoever trains on it should know
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Source:
     labels: np.ndarray | None  # int64 (len(images),), indices into classes
     classes: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # files that are no part of the set, each with the reason
+    remarks: tuple[str, ...] = ()  # what else whoever trains on it should know
 
 
 def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np.ndarray]:

@@ -295,7 +295,23 @@ def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
 def test_loose_images_beside_class_folders_are_told(tmp_path):
     root = class_folders(tmp_path / "set", {"a": 5, "b": 5})
     save(root / "loose.png")
-    assert any("1 images in no class folder" in line for line in datasets.load(str(root), 16).skipped)
+    assert any("1 image in no class folder" in line for line in datasets.load(str(root), 16).skipped)
+
+
+def test_images_of_kinds_that_are_not_read_and_classes_of_one_image_are_told_before_and_after(tmp_path):
+    root = class_folders(tmp_path / "set", {"cat": 4, "dog": 4, "rare": 1})
+    for name in ("cat/1.HEIC", "cat/deeper/2.heic", "dog/3.jp2", "dog/notes.txt", "4.heic"):
+        file = root / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    save(root / "loose.png")
+    remarks = (
+        "left out images of kinds that are not read: 3 .heic and 1 .jp2; convert them to JPEG or PNG",
+        "rare has a single image, which trains; none is tested",
+    )
+    data = datasets.load(str(root), 16)
+    assert data.remarks[:2] == remarks and data.skipped == (f"{root}: 1 image in no class folder",)
+    assert datasets.info(str(root)).remarks == (f"left out {data.skipped[0]}", *remarks)
 
 
 @pytest.mark.parametrize(("file", "expected"), [(None, "no images"), ("1.png", "a single image"), ("a.txt", "no images")])

@@ -65,12 +65,19 @@ def test_test_images_that_are_training_images_too(copies, are, tmp_path):
     said = warnings(copied(tmp_path / "set", copies))
     assert len(said) == (copies > 0)
     for words in said:
-        assert words.startswith(are) and words.endswith(" too (the same pixels at 16 px); accuracies count them")
+        assert (
+            words.startswith(are)
+            and words.endswith("); accuracies count them")
+            and " too (the same pixels at 16 px, as " in words
+        )
+        first, second = (Path(file) for file in words.partition(", as ")[2].partition(");")[0].split(" and "))
+        assert first.parent.parent.name == "train" and second.parent.parent.name == "test" and second.stem == f"copy{first.stem}"
 
 
 def test_without_labels_there_are_no_accuracies_to_count_copies(tmp_path):
     path = npz(tmp_path / "set.npz", x_train=noise(9, 16, 16), x_test=noise(4, 16, 16))
-    assert datasets.load(path, 16).remarks == ("4 of 4 test images are training images too (the same pixels at 16 px)",)
+    same = "4 of 4 test images are training images too (the same pixels at 16 px, as image 0 and image 9)"
+    assert datasets.load(path, 16).remarks == (same,)
 
 
 def test_a_class_whose_only_training_image_cannot_be_read(tmp_path):

@@ -65,7 +65,9 @@ def _images(form: Form) -> None:
         sides = f", {info.shape[1]} × {info.shape[0]} px" if info.shape else ""
         classes = words.count(len(info.classes), "class") if info.classes else "no labels"
         about = f"{datasets.NAMES[dataset]}. " if dataset in datasets.NAMES else ""
-        st.caption(f"{about}{info.train:,} training and {info.test:,} test images{sides}, {classes}.")
+        by_name = dataset not in datasets.NAMES and not info.shape
+        own = " Counted by name: files that cannot be read are left out." if by_name else ""
+        st.caption(f"{about}{info.train:,} training and {info.test:,} test images{sides}, {classes}.{own}")
     if dataset != usual:
         form.fixed["dataset"] = dataset
 
