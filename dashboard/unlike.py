@@ -8,7 +8,7 @@ from sslcore.analysis.pairs import VOTE
 from sslcore.config import RunConfig, get
 from sslcore.experiment import Run
 from sslcore.results import number
-from sslcore.waiting import MANY
+from sslcore.waiting import MANY, SETTLED
 from sslcore.wording import count, series
 
 IN_OWN_VIEWS = ("effective_rank", "alignment", "uniformity", "std")  # of h, in views as the run's own augmentation draws them
@@ -84,9 +84,10 @@ def unlike_views(configs: Iterable[RunConfig]) -> str:
 
 
 def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
-    """What else times of these runs tell of, in sentences; "" where nothing is known. Of each: device, threads_waiting."""
+    """What else times of these runs tell of, in sentences. Of each: device, seconds, threads_waiting."""
     devices = sorted({cost["device"] for cost in costs if isinstance(cost.get("device"), str)})
-    known = [n for cost in costs if (n := number(cost, "threads_waiting")) is not None]
+    long = [cost for cost in costs if (number(cost, "seconds") or 0) >= SETTLED]  # as runs are warned of it
+    known = [n for cost in long if (n := number(cost, "threads_waiting")) is not None]
     waited = [n for n in known if n >= MANY]
     told = []
     if len(devices) > 1:

@@ -279,6 +279,10 @@ def test_the_cost_is_that_of_the_images_left_by_the_speed_of_the_runs_most_alike
     ), "a batch of twice the size is more alike than one of a quarter"
     few = [entry(speed=100.0, threads=1), entry(speed=300.0), entry(method="byol", speed=200.0, threads=1)]
     assert ablation.seconds_to_run([entry(epochs=1, threads=1, linear=None)], few) == pytest.approx(images / 100)
+    waited = replace(entry(speed=20.0), numbers=entry(speed=20.0).numbers | {"threads_waiting": 0.9})
+    assert ablation.seconds_to_run([entry(epochs=1, linear=None)], [waited, entry(method="byol", speed=300.0)]) == pytest.approx(
+        images / 300
+    ), "another method's that had the cores to itself says more"
     for other in ({"encoder": "resnet18"}, {"image_size": 24}):
         assert ablation.seconds_to_run([entry(method="byol", linear=None, **other)], measured) is None, "another network"
     assert ablation.seconds_to_run(both, [replace(one, imported=True) for one in measured]) is None, "another machine's speed"
@@ -302,6 +306,15 @@ def test_of_a_result_that_is_missing_the_reason_is_told_in_words_and_shorter():
 
 
 # -- The learning rate, and what others published ---------------------------------------
+
+
+def test_negatives_that_are_the_batch_are_told_where_they_are_the_axis():
+    entries = [entry(method=method, batch_size=size) for method in ("simclr", "moco", "byol") for size in (16, 48)]
+    told = "SimCLR's are its batch's other images: with them go the batch size, 16 to 48, and the number of steps"
+    assert ablation.batch_as_negatives(entries, "negatives") == [told]
+    assert ablation.batch_as_negatives(entries, "batch_size") == []
+    capped = [entry(method="simclr", **{"simclr.negatives": n}) for n in (8, 16)]
+    assert ablation.batch_as_negatives(capped, "negatives") == []
 
 
 def test_the_learning_rate_rule_says_what_it_came_to():

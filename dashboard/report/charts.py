@@ -142,13 +142,14 @@ def varied(experiment: Experiment, runs: Sequence[Run]) -> tuple[list[tuple[str,
     rule = ablation.learning_rate_rule(entries)
     found = []
     for axis in varying:
+        notes = [*rule, *ablation.batch_as_negatives(entries, axis)]
         cells = ablation.cells(entries, [axis])
         named = f"against {axes.title(axis)}, a line a method with its spread over seeds"
         drop = against(cells, axis, "linear", drop=True).update_layout(title_text="Linear probe, as drop from the best")
         lines = [label(own[0]) for own in ablation.lines(cells).values()]
-        height = 360 + style.legend_room(lines, WIDE) + 16 * len(rule)
+        height = 360 + style.legend_room(lines, WIDE) + 16 * len(notes)
         charts = [
-            Chart(against(cells, axis, "linear", notes=rule), f"{axis}-linear", f"Linear probe {named}", height),
+            Chart(against(cells, axis, "linear", notes=notes), f"{axis}-linear", f"Linear probe {named}", height),
             Chart(drop, f"{axis}-drop", f"Drop of the linear probe from its best {named}", height),
             Chart(against(cells, axis, "knn"), f"{axis}-knn", f"kNN {named}", height),
             Chart(against(cells, axis, "seconds"), f"{axis}-seconds", f"Training time {named}", 320),

@@ -140,7 +140,7 @@ def draw() -> None:
         parts.append(f"without a mark: {words.count(len(level), 'run')} of {whose}, to which the axis does not apply")
     st.caption(words.plain(" · ".join(parts)))
     data = pd.DataFrame(ablation.records(cells, [axis]))
-    rule = ablation.learning_rate_rule(entries)
+    rule = [*ablation.learning_rate_rule(entries), *ablation.batch_as_negatives(entries, axis)]
     under = curves if laid_under else []
     figure = against(cells, axis, measure, drop=drop, published=under, notes=rule)
     plot(

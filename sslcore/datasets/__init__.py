@@ -130,6 +130,8 @@ def _kind(dataset: str) -> ModuleType:
         return npz
     if os.path.isdir(dataset):
         return folder
+    if ":/" in dataset or ":\\" in dataset:
+        raise ValueError("this is an address, or another machine's path: copy the images to a folder here, and give that")
     raise ValueError(f"no such file or folder, nor one of {', '.join(NAMES)}")
 
 

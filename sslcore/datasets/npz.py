@@ -75,7 +75,8 @@ def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
                     if dtype.kind == "f":
                         floats[name] = np.frombuffer(file.read(BEGINNING * dtype.itemsize), dtype)
     except BROKEN:
-        raise ValueError("not a readable .npz file") from None
+        packed = zipfile.is_zipfile(path) and not path.lower().endswith(".npz")
+        raise ValueError(f"not a readable .npz file{'; unpack it, and give the folder' * packed}") from None
     if "x_train" not in headers:
         raise ValueError(f"has no x_train (it has {', '.join(sorted(headers)) or 'nothing'})")
     for part in {"x_train", "x_test"} & set(headers):

@@ -356,6 +356,13 @@ def test_what_does_not_exist_is_refused_with_what_does(dataset):
     assert datasets.defaults(dataset) == {}
 
 
+@pytest.mark.parametrize("dataset", ["https://example.com/pics.zip", r"C:\Users\me\pics", "s3://bucket/pics"])
+def test_an_address_or_another_machines_path_is_called_so(dataset):
+    with pytest.raises(ValueError) as error:
+        datasets.info(dataset)
+    one_line(error, "this is an address, or another machine's path: copy the images to a folder here")
+
+
 @pytest.mark.parametrize("size", [0, 7, 1025, -32])
 def test_sizes_out_of_bounds_are_refused(size):
     with pytest.raises(ValueError, match="between 8 and 1024"):

@@ -179,6 +179,15 @@ def test_files_that_are_no_npz_are_refused(content, tmp_path):
     with pytest.raises(ValueError) as error:
         datasets.info(str(tmp_path / "set.npz"))
     one_line(error, "set.npz: not a readable .npz file")
+    assert "unpack" not in str(error.value)
+
+
+def test_of_a_zip_of_images_it_is_said_what_to_do(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pics.zip", "w") as pictures:
+        pictures.writestr("cat/1.png", b"")
+    with pytest.raises(ValueError) as error:
+        datasets.info(str(tmp_path / "pics.zip"))
+    one_line(error, "pics.zip: not a readable .npz file; unpack it, and give the folder")
 
 
 def test_a_zip_of_something_else_is_refused(tmp_path):

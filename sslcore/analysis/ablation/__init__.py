@@ -6,4 +6,4 @@ from sslcore.analysis.ablation.grid import Cell, Measured, best, cells, lines, r
 from sslcore.analysis.ablation.missing import seconds_to_run, to_run
 from sslcore.analysis.ablation.papers import Curve, published
 from sslcore.analysis.ablation.places import MECHANISM, NEGATIVES, axes, in_order, in_words, is_numeric, suited
-from sslcore.analysis.ablation.rates import learning_rate_rule
+from sslcore.analysis.ablation.rates import batch_as_negatives, learning_rate_rule

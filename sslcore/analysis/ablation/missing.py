@@ -8,6 +8,7 @@ from sslcore import datasets
 from sslcore.analysis.ablation.entry import NOT_RUN, Entry
 from sslcore.config import RunConfig
 from sslcore.status import PRETRAIN_SHARE, RESUMABLE
+from sslcore.waiting import MANY
 
 
 def to_run(entries: Iterable[Entry]) -> list[Entry]:
@@ -17,7 +18,8 @@ def to_run(entries: Iterable[Entry]) -> list[Entry]:
 
 def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float | None:
     """Estimated seconds of training, one run after the other: the images that are left to see, by the images a second of
-    those finished runs that are most alike, in method, then in threads, then in batch size.
+    those finished runs that are most alike, in method, then in threads, then in batch size; of these first those whose threads
+    had their cores to themselves.
 
     None where a missing run has no run like it (in image size and encoder) whose speed was measured here, or no data set.
     """
@@ -27,7 +29,9 @@ def seconds_to_run(missing: Iterable[Entry], entries: Iterable[Entry]) -> float 
         speeds: dict[tuple, list[float]] = {}
         for other in measured:
             if _network(other.config) == _network(entry.config):
-                speeds.setdefault(_unlike(entry.config, other.config), []).append(other.numbers["images_per_second"])
+                waited = (other.numbers["threads_waiting"] or 0) >= MANY
+                unlike = (waited, *_unlike(entry.config, other.config))
+                speeds.setdefault(unlike, []).append(other.numbers["images_per_second"])
         try:
             size = datasets.info(entry.config.dataset).train
         except ValueError:

@@ -1,8 +1,9 @@
-"""The learning rate that went with an ablation."""
+"""What went with an ablation: the learning rate, and the batch where its other images are the negatives."""
 
 from collections.abc import Iterable, Sequence
 
 from sslcore.analysis.ablation.entry import Entry, by_method
+from sslcore.analysis.ablation.places import NEGATIVES, settled
 from sslcore.config import RunConfig
 from sslcore.experiment import Run
 from sslcore.methods import METHODS
@@ -24,6 +25,19 @@ def learning_rate_rule(entries: Sequence[Entry] | Sequence[Run]) -> list[str]:
             rules.setdefault(f"{OPTIMIZERS[optimizer]}, {_rule(alike, scaling)}", []).append(METHODS[method].title)
     everybody = [METHODS[method].title for method in by_method(entries)]
     return [rule if methods == everybody else f"{series(methods)}: {rule}" for rule, methods in rules.items()]
+
+
+def batch_as_negatives(entries: Sequence[Entry], axis: str) -> list[str]:
+    """Of the methods that have more negatives along the axis by larger batches alone, that this is so; a line a method."""
+    told = []
+    for method, own in by_method(entries).items():
+        sizes = {entry.config.batch_size for entry in own if "batch_size" in settled(entry.config, [axis])}
+        if axis == NEGATIVES and len(sizes) > 1:
+            told.append(
+                f"{METHODS[method].title}'s are its batch's other images: with them go the batch size, {min(sizes)} to "
+                f"{max(sizes)}, and the number of steps"
+            )
+    return told
 
 
 def _rule(configs: Sequence[RunConfig], scaling: str) -> str:
