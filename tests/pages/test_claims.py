@@ -213,6 +213,9 @@ def test_what_a_claim_needs_is_set_up_on_the_images_that_are_looked_at(experimen
     on_mine = synthetic.store(tmp_path / "store", methods=("byol",), dataset=str(mine), batch_size=32).runs()
     app = open_page("new", **form(claim, on_mine))
     assert app.text_input(key="new_path").value == str(mine)
+    assert app.text_input(key="new_values_batch_size").value == "16, 32, 64", "more would not fill a batch"
+    small = synthetic.store(tmp_path / "other", methods=("byol",), image_size=16, threads=1).runs()
+    assert form(claim, small)["set"] == ["image_size=16", "encoder=small", "threads=1"]
     mine.unlink()
     assert "new_path" not in form(claim, on_mine), "which are not here"
     assert "new_dataset" not in form(claim, [*on_photos, *on_mine])
