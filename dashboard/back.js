@@ -4,6 +4,8 @@
 // own: that of the page being left without what was chosen on it, with what all pages share (link.py), and the next page's.
 // Back would lead to a page that has forgotten what was chosen. The first is a step; the others take its place, until the
 // reader does something again. So does what a page writes before: one by one, what was chosen on it when it was last seen.
+const phone = matchMedia("(max-width: 768px)") // where Streamlit lays the menu over the page
+
 export default function () {
   if (window.triptychBack) return
   window.triptychBack = true
@@ -16,4 +18,9 @@ export default function () {
     else push(state, unused, url)
     answered = true
   }
+  // On a phone the menu lies over the page, and would stay there: a choice in it closes it.
+  document.addEventListener("click", event => {
+    if (phone.matches && event.target.closest('[data-testid="stSidebarNavLink"]'))
+      setTimeout(() => document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click())
+  })
 }

@@ -1,4 +1,4 @@
-"""The browser's Back leads to the page that was left, with all that was chosen on it."""
+"""The browser's Back leads to the page that was left, with all that was chosen on it; and a phone's menu closes."""
 
 from pathlib import Path
 

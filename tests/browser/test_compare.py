@@ -187,3 +187,13 @@ def test_on_a_phone_no_tool_lies_on_a_title(app, phone, finished):
     page.set_viewport_size({"width": 667, "height": 390})  # turned, and its charts below each other: beside a title there is room
     page.wait_for_function(f"{bar} > {title}", timeout=120_000)
     page.close()
+
+
+def test_on_a_phone_the_menu_closes_once_a_page_is_chosen(app, phone, finished):
+    page = phone.new_page()
+    page.goto(f"{app.url}/compare?experiment=finished")
+    page.get_by_test_id("stExpandSidebarButton").click()
+    page.get_by_test_id("stSidebarNavLink").filter(has_text="Methods").click()
+    page.get_by_role("heading", name="Methods", exact=True).wait_for()
+    page.get_by_test_id("stExpandSidebarButton").wait_for(state="visible")
+    page.close()
