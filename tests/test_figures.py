@@ -381,10 +381,17 @@ def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
     assert dict(zip(byol.text, byol.x))["coffee"] == pytest.approx(np.mean(values))
 
 
+def test_of_methods_that_agree_on_a_class_no_mark_hides_another(experiment):
+    summary = tables.summary(experiment.runs())
+    figure = probe.per_class(summary, {row["run"]: {"coffee": 0.5, "rocket": 0.5} for row in summary})
+    places = sorted(y for trace in figure.data for y in trace.y)
+    assert len(places) == 2 * len(figure.data) and min(np.diff(places)) > 0.1 and np.ptp(places) < 1.5
+
+
 def test_a_class_without_test_images_is_left_out(experiment):
     summary = tables.summary(experiment.runs())
     figure = probe.per_class(summary, {row["run"]: {"coffee": 0.5, "rocket": None} for row in summary})
-    assert figure.layout.yaxis.ticktext == ("coffee",) and all(trace.y == (0,) for trace in figure.data)
+    assert figure.layout.yaxis.ticktext == ("coffee",) and all(np.round(trace.y) == 0 for trace in figure.data)
     assert probe.classes_of({"a": {"coffee": 0.5, "rocket": None}, "b": {"coffee": 0.5, "rocket": None}}) == ["coffee"]
 
 

@@ -33,6 +33,7 @@ BARS = (
 OFFSETS = {"linear": -0.16, "random_linear": -0.16, "knn": 0.16, "random_knn": 0.16, "pixels_knn": 0.16}  # of a label's two lines
 PIXELS = "#9a7d5f"  # which stand beside the untrained encoder
 MAX_CLASSES = 30
+BESIDE = 0.2  # of a row: how far above or below its middle the outermost marks lie, so that none hides another
 SIDE = 360  # pixels of a confusion matrix with the names beside it
 
 
@@ -155,6 +156,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         },
         uirevision="per class",
     )
+    apart = dict(zip(made, np.linspace(-BESIDE, BESIDE, len(made)) if len(made) > 1 else [0.0]))
     for label, group in by_label(rows).items():
         if label in made:
             method = group[0]["method"]
@@ -162,7 +164,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             figure.add_trace(
                 go.Scatter(
                     x=[one.mean for _, one in shown],
-                    y=[k for k, _ in shown],
+                    y=[k + apart[label] for k, _ in shown],
                     mode="markers",
                     name=style.plain(label),
                     text=[style.plain(classes[k]) for k, _ in shown],
