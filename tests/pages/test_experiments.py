@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import change, metrics, report, share, study, tables, words
+from dashboard.figures import spark
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
@@ -391,3 +392,66 @@ def test_an_accuracy_over_fewer_seeds_than_its_line_says_so():
     write_json(runs[0].results_file, results)
     row = printed(open_page())[0].loc["BYOL"]
     assert row["N"] == "3" and row["kNN"].endswith("% (N = 2)") and row["linear probe"].endswith("%")
+
+
+def test_of_two_settings_of_a_method_the_better_one_stands_in_the_list_and_without_a_probe_the_better_knn():
+    experiment = synthetic.store(Store().root, methods=("simclr",), seeds=(0,), axes={"batch_size": [16, 256]}, steps=20)
+    (small, large) = experiment.runs() if "bs16" in experiment.runs()[0].name else experiment.runs()[::-1]
+    assert small.results()["linear"]["accuracy"] < large.results()["linear"]["accuracy"]
+    assert printed(open_page())[0].index[0] == "SimCLR · batch 256"
+    assert "varies batch_size (2)" in texts(open_page()).replace("\\", "")
+    for run, knn in ((small, 0.8), (large, 0.9)):
+        write_json(run.results_file, run.results() | {"linear": None, "knn": run.results()["knn"] | {"accuracy": knn}})
+    table = printed(open_page())[0]
+    assert (table.index[0], table["kNN"].iloc[0]) == ("SimCLR · batch 256", "90.0 %")
+
+
+def test_a_number_of_fewer_seeds_says_so_in_the_list():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20)
+    run = experiment.runs()[0]
+    write_json(run.results_file, run.results() | {"linear": None})
+    row = printed(open_page())[0].loc["BYOL"]
+    assert row["N"] == "2" and row["linear probe"].endswith("(N = 1)") and "(N" not in row["kNN"]
+
+
+def test_a_card_tells_how_far_its_runs_are_together():
+    one, two, _, _ = synthetic.store(Store().root, methods=("byol",), seeds=range(4), steps=20).runs()
+    one.write_status(synthetic.status(one, "queued", progress=0.0))
+    synthetic.running(two, 200)
+    (bar,) = open_page().get("progress")
+    assert (bar.proto.value, bar.proto.text) == (round(100 * (2 + two.status().progress) / 4), "2 runs still to finish")
+
+
+def test_experiments_are_found_by_tag_and_folder_too_and_whatever_the_case():
+    for k in range(8):
+        with synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=f"e{k}", steps=20).editing() as spec:
+            spec.title, spec.tags = f"Study {k}", ["tiny"] if k == 3 else ["Large", "two"]
+    for sought, found in (("E5", ["Study 5"]), ("TINY study", ["Study 3"])):
+        assert titles(open_page(experiments_text=sought)) == found
+    assert titles(open_page(experiments_tags=["two"])) == [f"Study {k}" for k in reversed(range(8)) if k != 3]
+
+
+def test_where_all_experiments_are_archived_the_list_says_so():
+    with synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).editing() as spec:
+        spec.archived = True
+    assert [info.value for info in open_page().info] == ["All of these are archived; the switch above shows them."]
+    shown = texts(open_page(experiments_archived="true"))
+    assert ":material/archive: archived" in shown and "settings there are" in shown
+
+
+def test_of_more_experiments_than_a_page_lists_each_stands_on_one():
+    for k in range(22):
+        Store().create(f"e{k}", Spec(title=f"Study {k}"), {})
+    pages = [titles(open_page(experiments_page=page)) for page in ("1", "2")]
+    assert [len(page) for page in pages] == [20, 2] and len({*pages[0], *pages[1]}) == 22
+    assert "no runs" in texts(open_page())
+
+
+def test_the_curves_of_a_card_leave_out_hidden_runs_and_end_where_the_longest_training_does(monkeypatch):
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=200)
+    with experiment.editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    drawn, lines = [], spark.lines
+    monkeypatch.setattr(spark, "lines", lambda curves, end: drawn.append((curves[0][0], len(curves), end)) or lines(curves, end))
+    shown = texts(open_page())
+    assert drawn == [("byol", 1, 20)] and "Hidden runs are left out." in shown and "which flatters it the more" in shown
