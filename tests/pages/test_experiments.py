@@ -406,14 +406,6 @@ def test_of_two_settings_of_a_method_the_better_one_stands_in_the_list_and_witho
     assert (table.index[0], table["kNN"].iloc[0]) == ("SimCLR · batch 256", "90.0 %")
 
 
-def test_a_number_of_fewer_seeds_says_so_in_the_list():
-    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20)
-    run = experiment.runs()[0]
-    write_json(run.results_file, run.results() | {"linear": None})
-    row = printed(open_page())[0].loc["BYOL"]
-    assert row["N"] == "2" and row["linear probe"].endswith("(N = 1)") and "(N" not in row["kNN"]
-
-
 def test_a_card_tells_how_far_its_runs_are_together():
     one, two, _, _ = synthetic.store(Store().root, methods=("byol",), seeds=range(4), steps=20).runs()
     one.write_status(synthetic.status(one, "queued", progress=0.0))
