@@ -447,3 +447,44 @@ def test_the_curves_of_a_card_leave_out_hidden_runs_and_end_where_the_longest_tr
     monkeypatch.setattr(spark, "lines", lambda curves, end: drawn.append((curves[0][0], len(curves), end)) or lines(curves, end))
     shown = texts(open_page())
     assert drawn == [("byol", 1, 20)] and "Hidden runs are left out." in shown and "which flatters it the more" in shown
+
+
+def test_pictures_in_notes_are_not_fetched_by_opening_them():
+    with synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20).editing() as spec:
+        spec.notes = "![a picture](https://example.org/x.png)"
+    app = menu(open_page(), "one", "Details and notes")
+    (shown,) = (element.value for element in app.markdown if "a picture" in element.value)
+    assert "![" not in shown and "Pictures in notes are shown as links" in texts(app)
+
+
+def test_what_was_deleted_while_one_was_asked_is_told_and_asked_no_more(monkeypatch):
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+
+    def gone(*_):
+        shutil.rmtree(experiment.path)
+        raise FileNotFoundError("no such folder")
+
+    monkeypatch.setattr("dashboard.change.discard", gone)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert [toast.value for toast in clean(app).toast] == ["one was deleted meanwhile."] and "trash_delete" not in keys(app)
+
+
+def test_what_cannot_be_moved_to_the_trash_says_why_and_stays(monkeypatch):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+
+    def refuse(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("dashboard.change.discard", refuse)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert [error.value for error in clean(app).error] == ["It could not be moved\\: no space left"] and Store().experiments()
+
+
+def test_only_jobs_that_wait_in_slurm_are_said_to_be_cancelled_with_an_experiment():
+    one, two, three = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), name="one", steps=20).runs()
+    one.update_status(state="queued")
+    two.update_status(state="queued", engine="slurm", job_id="7_0")
+    three.update_status(state="finished", engine="slurm", job_id="7_1")
+    assert "1 job of it that waits in Slurm is cancelled." in texts(menu(open_page(), "one", "Delete"))

@@ -11,6 +11,8 @@ from dashboard import words
 from dashboard.figures import curves
 from sslcore.experiment import Store
 from sslcore.files import write_json
+from sslcore.launch.slots import CPU
+from sslcore.launch.slurm import heard
 from tests import synthetic
 from tests.pages.driving import open_page, texts
 
@@ -334,3 +336,21 @@ def test_what_listed_runs_warned_of_stands_above_them():
     run.update_status(warnings=["it has collapsed"])
     (box,) = (box for box in open_page("watch", experiment="photos").expander if box.label == "1 warning of these runs")
     assert "it has collapsed" in box.text[0].value
+
+
+def test_the_machine_says_which_run_has_it(monkeypatch):
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20)
+    for held_by, said in ((None, "free"), ("photos/moco-bs256-s0", words.plain("photos/moco-bs256-s0"))):
+        monkeypatch.setattr("sslcore.launch.slots", lambda _, held_by=held_by: {CPU: held_by})
+        assert f"{words.plain(CPU.label)}\\: {said}" in texts(open_page("watch", experiment="photos"))
+
+
+def test_where_slurm_does_not_answer_watch_says_since_when_nothing_is_known(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20).runs()
+    run.update_status(state="queued", engine="slurm", job_id="7_0")
+    monkeypatch.setattr("sslcore.launch.agent_alive", lambda _: True)
+    assert "Jobs that run go on all the same" not in texts(open_page("watch", experiment="photos"))
+    monkeypatch.setattr(heard, "last", lambda _: heard.Heard(problem="Slurm does not answer"))
+    app = open_page("watch", experiment="photos")
+    assert "Slurm does not answer. Jobs that run go on all the same" in texts(app)
+    assert not {"Start the queue", "Ask Slurm"} & {button.label for button in app.button}

@@ -199,6 +199,8 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     with pytest.raises(ValueError, match="no path with a line break or a backslash"):
         script.text(Path("/stores/back\\slash/e/.slurm/x.sh"), experiment.runs(), chosen)
+    assert "#SBATCH --array=0-1\n" in text
+    assert "#SBATCH --open-mode=append\n" in text, "what Slurm said to the job before it was queued again stays"
     (experiment.path / "x.sh").write_text(text)
     assert script.names(experiment.path / "x.sh") == ("one", "two")
 
