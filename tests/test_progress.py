@@ -2,6 +2,8 @@
 
 import io
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -94,7 +96,8 @@ def test_whoever_waits_sees_to_it_that_an_agent_works(store, monkeypatch):
     (run,) = synthetic.store(store.root, ("moco",), (0,), steps=20).runs()
     run.update_status(state="queued")
     monkeypatch.setattr(progress, "AGENT_CHECK_SECONDS", -1.0)
-    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
+    looks = iter(range(3))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: next(looks)))
     monkeypatch.setattr(progress.launch, "start", lambda _: run.update_status(state="finished"))
     assert progress.wait(run.experiment, Console(file=io.StringIO()))
 

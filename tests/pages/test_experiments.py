@@ -1,9 +1,13 @@
 """The page Experiments: the list, its menus, the trash, sharing and importing."""
 
+import io
 import shutil
 import statistics
+import zipfile
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
 from dashboard import change, metrics, report, share, study, tables, words
@@ -488,3 +492,31 @@ def test_only_jobs_that_wait_in_slurm_are_said_to_be_cancelled_with_an_experimen
     two.update_status(state="queued", engine="slurm", job_id="7_0")
     three.update_status(state="finished", engine="slurm", job_id="7_1")
     assert "1 job of it that waits in Slurm is cancelled." in texts(menu(open_page(), "one", "Delete"))
+
+
+def test_each_download_holds_what_its_button_says(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20).runs()
+    save_file({"conv1.weight": np.zeros((2, 2), np.float32)}, run.encoder_file)
+    files = {}
+    monkeypatch.setattr("streamlit.download_button", lambda label, data, name, *_, **__: files.update({name: (label, data)}))
+    menu(open_page(), "one", "Share")
+    assert set(files) == {"one.html", "one.zip", "one-with-weights.zip"}
+    for name, says, inside in (("one.zip", "Without weights", False), ("one-with-weights.zip", "With weights", True)):
+        label, data = files[name]
+        names = zipfile.ZipFile(io.BytesIO(data())).namelist()
+        assert label.startswith(f"{says} (up to ") and (f"one/{run.name}/encoder.safetensors" in names) == inside
+    assert run.experiment.spec().question in files["one.html"][1]()
+
+
+def test_what_cannot_be_put_back_says_why_and_what_is_back_is_told():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="one", steps=20)
+    run = experiment.runs()[0]
+    change.discard(Store(), run)
+    shutil.copytree(experiment.runs()[0].path, run.path)
+    app = open_page()
+    (back,) = [button for button in app.button if button.label == "Put back"]
+    back.click().run()
+    assert "It could not be put back: there is a run" in clean(app).error[0].value.replace("\\", "")
+    shutil.rmtree(run.path)
+    back.click().run()
+    assert [toast.value.replace("\\", "") for toast in clean(app).toast] == [f"{run.id} is back."] and run.exists()
