@@ -507,7 +507,7 @@ def test_a_selection_that_no_link_holds_is_said_to_be_lost_with_the_page():
     app = open_page("embeddings", experiment="photos")
     for n, lost in ((300, False), (301, True)):
         app.text_input(key="embeddings_numbers").set_value(",".join(map(str, range(n)))).run()
-        assert ("301 images are too many for a link (300 at most): it will open without them." in texts(clean(app))) == lost
+        assert (f"{n} images are too many for a link (300 at most): it will open without them." in texts(clean(app))) == lost
 
 
 def test_where_all_images_have_the_same_h_nothing_is_said_to_be_faithful():
