@@ -664,3 +664,18 @@ def test_words_along_an_axis_have_no_line_between_them():
     assert line.mode == "markers" and list(figure.layout.xaxis.ticktext) == ["sgd", "lars"]
     assert (axes.said("augment.x", True), axes.said("moco.symmetric", False)) == ("yes", "no")
     assert (axes.said("simclr.negatives", None), axes.said("moco.queue_size", None)) == ("all", "–")
+
+
+def test_many_words_along_an_axis_are_written_at_a_slant_each_on_one_line():
+    few, many = (axes.Scale.of("augment", [f"word {k}, and more" for k in range(n)]).layout() for n in (6, 7))
+    assert few["tickangle"] is None and few["ticktext"][0] == "word 0,<br>and more"
+    assert many["tickangle"] == -35 and many["ticktext"][0] == "word 0, and more"
+
+
+def test_another_reading_of_an_axis_keeps_no_zoom_of_the_one_before():
+    cells = ablation.cells(GRID, ["batch_size"])
+    kept = {
+        figures.against(cells, "batch_size", *of, drop=drop).layout.uirevision
+        for *of, drop in (("linear", False), ("linear", True), ("knn", False))
+    }
+    assert len(kept) == 3

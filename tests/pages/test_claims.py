@@ -278,3 +278,12 @@ def test_of_memory_on_a_cpu_methods_are_not_compared_and_costs_are_means_over_ru
         write_json(run.results_file, run.results() | {"cost": cost})
     shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
     assert f"{memory}{of_process}\n" in shown
+
+
+def test_the_forest_has_its_line_at_zero_and_room_for_the_longest_name():
+    short, long = (Step(says, over_seeds([0.01, 0.02])) for says in ("A leads B", " ".join(["a name of many words"] * 6)))
+    axis = figures.forest([short]).layout.xaxis
+    assert axis.zeroline and axis.range[0] < 0 < axis.range[1]
+    lines = figures.forest([long]).layout.yaxis.ticktext[0].count("<br>") + 1
+    assert lines > 2 and figures.height([long]) - figures.height([short]) == (lines - 1) * figures.LINE
+    assert figures.height([short, long]) == figures.ROOM + 2 * (figures.height([long]) - figures.ROOM)

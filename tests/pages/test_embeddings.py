@@ -516,3 +516,12 @@ def test_where_all_images_have_the_same_h_nothing_is_said_to_be_faithful():
     assert "All images have the same h: there is nothing to be faithful to." in texts(
         open_page("embeddings", experiment="photos")
     )
+
+
+def test_points_are_drawn_by_the_whole_of_plotly_and_lines_by_a_third_of_it():
+    embedded(methods=("byol",))
+    for page, whole in (("embeddings", True), ("compare", False)):
+        charts = [
+            one.proto.json for one in open_page(page, experiment="photos").get("bidi_component") if '"whole"' in one.proto.json
+        ]
+        assert charts and all(("/plotly.js?v=" in chart) == whole == ("plotly-cartesian" not in chart) for chart in charts)

@@ -509,3 +509,13 @@ def test_two_that_agree_on_every_image_have_no_pictures_and_a_seeds_own_p_is_sai
     shown = texts(open_page())
     assert shown.count("There is no such image.") == 2 and ": 0 images of 500" in shown
     assert "not adjusted" not in shown and "These p-values are not adjusted." in texts(open_page(evidence_seeds="true"))
+
+
+def test_a_mark_is_of_the_seeds_whose_cost_is_known(monkeypatch):
+    one, other = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20).runs()
+    write_json(other.results_file, other.results() | {"cost": other.results()["cost"] | {"seconds": None}})
+    drawn = []
+    monkeypatch.setattr(costs, "plot", lambda figure, **_: drawn.append(figure))
+    open_page()
+    (mark,) = (trace for trace in drawn[0].data if trace.mode == "markers")
+    assert list(mark.y) == [one.results()["linear"]["accuracy"]] and mark.customdata[0][-1] == 1

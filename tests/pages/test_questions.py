@@ -346,3 +346,14 @@ def test_a_probing_elsewhere_that_is_refused_says_why(monkeypatch):
     monkeypatch.setattr("dashboard.change.probe_elsewhere", refuse)
     app = open_page("probe", experiment="photos")
     assert [error.value for error in app.button(key="probe_transfer").click().run().error] == ["one at a time"]
+
+
+def test_before_any_run_is_probed_it_is_said_whether_one_will_be():
+    one, other = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=50).runs()
+    for run, state in ((one, "failed"), (other, "queued")):
+        run.results_file.unlink()
+        run.update_status(state=state)
+    assert "No run has finished yet. A run is probed when its training ends" in texts(open_page("probe", experiment="photos"))
+    other.update_status(state="stopped")
+    shown = texts(open_page("probe", experiment="photos"))
+    assert "No run of this experiment got as far as being probed." in shown and "finished yet" not in shown

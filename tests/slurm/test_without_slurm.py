@@ -279,6 +279,7 @@ def test_what_is_typed_and_not_kept_is_not_launched_by_other_settings(monkeypatc
     monkeypatch.setattr(launch, "start", lambda store: None)
     monkeypatch.setattr(jobs, "ask", lambda *words, seconds=None: "7\n")
     page = open_page("new", new_preset="quick")
+    assert "cluster_gpus" not in [field.key for field in page.number_input], "nothing is asked of Slurm unless it is chosen"
     page.selectbox(key="new_engine").set_value("slurm").run()
     settings.keep(Store(), {"gpus": 3})  # in a shell, while the page is open
     page.run()
