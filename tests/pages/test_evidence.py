@@ -519,3 +519,13 @@ def test_a_mark_is_of_the_seeds_whose_cost_is_known(monkeypatch):
     open_page()
     (mark,) = (trace for trace in drawn[0].data if trace.mode == "markers")
     assert list(mark.y) == [one.results()["linear"]["accuracy"]] and mark.customdata[0][-1] == 1
+
+
+def test_a_cost_of_nothing_has_a_place_on_its_axis_and_the_pareto_line_is_in_its_unit():
+    def drawn(least: float):
+        points = [evidence.Point("A", "byol", "#0072b2", cost, worth, 1) for cost, worth in ((least, 0.5), (6000.0, 0.6))]
+        return evidence.cost(points, "Accuracy", "cost", unit=60.0)
+
+    assert (drawn(0.0).layout.xaxis.type, drawn(60.0).layout.xaxis.type) == (None, "log")
+    line, *_ = drawn(60.0).data
+    assert line.name == "Pareto line" and list(line.x) == [1, 100] and line.line.shape == "hv"
