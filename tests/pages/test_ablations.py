@@ -284,7 +284,7 @@ def test_a_cell_in_which_fewer_seeds_have_a_number_says_of_how_many_it_is(experi
     assert "(N = 1)" not in shown and "no number (seed 0)" in shown
 
 
-def test_beside_another_experiment_the_axis_is_at_first_one_of_the_page_s_own(experiment):
+def test_beside_another_experiment_the_axis_is_at_first_one_of_its_own(experiment):
     synthetic.store(Store().root, methods=("moco",), seeds=(0,), axes={"epochs": [10, 20]}, steps=20, name="long")
     for own, other, axis in (("sizes", "long", "Batch size"), ("long", "sizes", "Epochs")):
         app = open_page("ablations", experiment=own, also=other)
