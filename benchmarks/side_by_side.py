@@ -6,6 +6,7 @@ included. The two take turns.
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
 
@@ -23,7 +24,7 @@ def grid_of(preset: str, seeds: int, threads: int | None) -> Spec:
 def seconds(spec: Spec) -> tuple[float, float]:
     """(from the launch to the end of the last run, images a second of the runs that train at a time). Raises RuntimeError."""
     configs = plan.plan(spec).configs
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # its agent is about to go
         began = time.monotonic()
         runs = launch.launch(Store(folder), "bench", spec, configs).runs()
         while any(run.recorded_status().state in ACTIVE for run in runs):
@@ -49,6 +50,7 @@ def main() -> None:
     for _ in range(args.rounds):
         for threads, spec in grids.items():
             measured[threads].append(seconds(spec))
+            print(f"{threads or 'all'} threads: {measured[threads][-1][0]:.0f} s", file=sys.stderr, flush=True)
     usual = statistics.median(took for took, _ in measured[None])
     rows = []
     for threads, seen in measured.items():

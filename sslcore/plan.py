@@ -5,7 +5,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -228,18 +228,18 @@ def plan(spec: Spec) -> Plan:
     return result
 
 
-def lacking(experiment: Experiment) -> Plan:
-    """The plan of an experiment, of whose runs those are left that it has not, be it under another name, or cannot read.
+def lacking(experiment: Experiment) -> dict[str, RunConfig]:
+    """The planned runs that an experiment has not, be it under another name: where and how it was computed makes none another.
 
-    What a run trains on (device, threads) and whether it is compiled makes it no other. Of an experiment that varies nothing and
-    has runs, whatever they are, nothing is lacking. Raises ValueError where its experiment.json cannot be read.
+    Of an experiment that varies nothing and has runs, whatever they are, none is lacking. Raises ValueError where its
+    experiment.json cannot be read.
     """
     spec, runs = experiment.read_spec(), experiment.runs()
-    planned = plan(spec)
-    read = {run.name: config for run in runs if (config := run.readable_config)}
-    made = set(map(_trains, read.values()))
-    left = {name: config for name, config in planned.configs.items() if name not in read and _trains(config) not in made}
-    return replace(planned, configs=left if spec.axes or not read else {})
+    if runs and not spec.axes:
+        return {}
+    planned, names = plan(spec).configs, {run.name for run in runs}
+    others = {_trains(config) for run in runs if run.name not in planned and (config := run.readable_config)}
+    return {name: config for name, config in planned.items() if name not in names and _trains(config) not in others}
 
 
 def _trains(config: RunConfig) -> RunConfig:

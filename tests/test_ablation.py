@@ -636,3 +636,61 @@ def test_no_line_is_drawn_through_a_place_without_a_mean():
 def test_a_run_that_was_interrupted_after_it_was_probed_is_not_missing():
     one, other = (replace(GRID[0], state="interrupted", measured=measured) for measured in (True, False))
     assert ablation.to_run([one, other]) == [other]
+
+
+def test_hollow_marks_of_one_place_stand_above_each_other_and_those_of_a_whole_cell_are_larger():
+    lost = [entry(seed, None, NOT_RUN, method=m, batch_size=16) for m in ("moco", "byol") for seed in (0, 1)]
+    there = [entry(seed, method=m, batch_size=b) for m in ("moco", "byol") for b in (32, 64) for seed in (0, 1)]
+    one = [entry(0, method="moco", batch_size=128), entry(1, None, NOT_RUN, method="moco", batch_size=128)]
+    figure = figures.against(ablation.cells([*lost, *there, *one], ["batch_size"]), "batch_size", "linear")
+    marks = [(float(t.x[0]), t.y[0], t.marker.size) for t in figure.data if t.yaxis == "y2"]
+    low, high = sorted(mark for mark in marks if mark[0] == 16)
+    assert low[1] + 0.05 < high[1] and low[2] == high[2]
+    ((_, at, size),) = (mark for mark in marks if mark[0] == 128)
+    assert at == low[1] and size < low[2]
+
+
+def test_a_cost_has_its_names_in_the_chart_above_and_no_dots_that_it_would_explain():
+    cells = ablation.cells(GRID, ["batch_size"])
+    of_cost, of_accuracy = (figures.against(cells, "batch_size", measure).layout for measure in ("seconds", "linear"))
+    assert (of_cost.showlegend, of_accuracy.showlegend) == (False, True)
+    assert "each a dot" not in of_cost.title.subtitle.text and "N = 2 seeds, each a dot;" in of_accuracy.title.subtitle.text
+
+
+def test_published_curves_of_one_method_have_dashes_of_their_own():
+    (curve, *_) = (curve for curve in ablation.published() if curve.axis == "batch_size")
+    cells = ablation.cells(GRID, ["batch_size"])
+    twice = figures.against(cells, "batch_size", "linear", drop=True, published=[curve, replace(curve, label="another")])
+    one, other = (t for t in twice.data if t.name and "published" in t.name)
+    assert one.line.dash != other.line.dash and one.line.color == other.line.color
+
+
+def test_each_dot_of_a_line_says_whose_seed_it_is():
+    figure = figures.against(ablation.cells(GRID, ["batch_size"]), "batch_size", "linear")
+    (dots,) = [t for t in traces(figure) if t.mode == "markers" and t.text]
+    told = {(float(x), text): round(float(y), 6) for x, y, text in zip(dots.x, dots.y, dots.text)}
+    assert told == {(e.config.batch_size, f"seed {e.config.seed}"): round(100 * e.numbers["linear"], 6) for e in GRID}
+
+
+def test_words_along_an_axis_have_no_line_between_them():
+    entries = [entry(seed, method="byol", optimizer=o) for o in ("sgd", "lars") for seed in (0, 1)]
+    figure = figures.against(ablation.cells(entries, ["optimizer"]), "optimizer", "linear")
+    (line,) = (t for t in traces(figure, "BYOL") if t.error_y.array is not None)
+    assert line.mode == "markers" and list(figure.layout.xaxis.ticktext) == ["sgd", "lars"]
+    assert (axes.said("augment.x", True), axes.said("moco.symmetric", False)) == ("yes", "no")
+    assert (axes.said("simclr.negatives", None), axes.said("moco.queue_size", None)) == ("all", "–")
+
+
+def test_many_words_along_an_axis_are_written_at_a_slant_each_on_one_line():
+    few, many = (axes.Scale.of("augment", [f"word {k}, and more" for k in range(n)]).layout() for n in (6, 7))
+    assert few["tickangle"] is None and few["ticktext"][0] == "word 0,<br>and more"
+    assert many["tickangle"] == -35 and many["ticktext"][0] == "word 0, and more"
+
+
+def test_another_reading_of_an_axis_keeps_no_zoom_of_the_one_before():
+    cells = ablation.cells(GRID, ["batch_size"])
+    kept = {
+        figures.against(cells, "batch_size", *of, drop=drop).layout.uirevision
+        for *of, drop in (("linear", False), ("linear", True), ("knn", False))
+    }
+    assert len(kept) == 3

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -22,16 +23,18 @@ from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
-from sslcore.launch.process import Watch
+from sslcore.launch.process import Watch, how_it_ended
 from sslcore.launch.slots import folder
-from sslcore.locks import process_is, taken
+from sslcore.locks import process_is, process_name, taken
 from sslcore.status import Status
+from sslcore.worker import STOPPED
 from tests.waiting import until
 
 ROOT = Path(__file__).parents[1]
 TRAINER = """
 import os, signal, subprocess, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 import psutil
 from sslcore.experiment import Run
 
@@ -703,3 +706,35 @@ def test_a_file_system_that_fails_for_a_moment_does_not_end_the_agent(tmp_path, 
     monkeypatch.setattr(agent_module, "BROKEN_SECONDS", 0)
     with pytest.raises(OSError, match="Stale"):
         agent.serve()
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "stage", "state", "says"),
+    [
+        (1, False, "pretrain", "failed", "ended with exit code 1 before it could say why. Its last words: at step 7"),
+        (STOPPED, False, "pretrain", "interrupted", "process is gone and recorded no end. Its last words: at step 7"),
+        (None, False, "pretrain", "interrupted", "process is gone and recorded no end."),
+        (
+            -signal.SIGKILL,
+            False,
+            "pretrain",
+            "interrupted",
+            "by SIGKILL (the machine may have run out of memory). Its last",
+        ),
+        (-signal.SIGBUS, False, "pretrain", "interrupted", "by SIGBUS (a file that it reads was cut or lost, such as its data"),
+        (-signal.SIGSEGV, False, "pretrain", "interrupted", "was ended by SIGSEGV. Its last words"),
+        (-signal.SIGTERM, True, None, "stopped", None),
+        (-signal.SIGKILL, True, "pretrain", "interrupted", "Stopped as asked, but before it could write a checkpoint."),
+        (-signal.SIGKILL, True, "probe", "stopped", None),
+        (-signal.SIGKILL, True, "embed", "stopped", None),
+    ],
+)
+def test_how_a_run_ended_that_did_not_say_it_is_told_by_how_its_process_did(tmp_path, code, asked, stage, state, says):
+    (run,) = Store(tmp_path).create("e", Spec(), {"r": resolve({})}).runs()
+    run.log_file.write_text("begins\nat step 7\n\n")
+    run.update_status(state="running", stage=stage)
+    child = None if code is None else SimpleNamespace(returncode=code)
+    here = process_name(os.getpid())
+    watch = Watch(run, os.getpid(), 1.0, here, child, asked_to_stop=1.0 if asked else None)
+    told, why = how_it_ended(watch)
+    assert told == state and (why is None if says is None else says in why)

@@ -469,3 +469,17 @@ def test_a_difference_is_filled_where_it_is_told_apart_and_hollow_where_it_has_a
     rows = [evidence.Row("one", made, told, "#112233", "") for told in (True, False)]
     figure = evidence.differences(rows, "", "")
     assert [trace.marker.color for trace in figure.data] == ["#112233", "rgba(0,0,0,0)"]
+
+
+def test_a_mean_tells_of_how_many_seeds_it_is_and_whole_steps_are_no_whole_epochs(rows):
+    (mean,) = (trace for trace in curves.loss(of(rows, method="byol")).data if trace.customdata is not None)
+    assert list(mean.meta["columns"]) == ["std", "N"] and "(%{customdata[1]} of 3 seeds)" in mean.hovertemplate
+    first = cut(of(rows, run="byol-bs256-s0")[0], 5)
+    assert curves.loss((first,), "epoch").layout.xaxis.dtick is None and curves.loss((first,)).layout.xaxis.dtick == 1
+
+
+def test_of_very_many_classes_those_of_a_single_method_that_are_shown_are_its_hardest(experiment):
+    own = [row for row in tables.summary(experiment.runs()) if row["run"] == "byol-bs256-s0"]
+    figure = probe.per_class(own, {"byol-bs256-s0": {f"class {k}": 1 - k / 100 for k in range(40)}})
+    assert list(figure.layout.yaxis.ticktext) == [f"class {k}" for k in range(10, 40)], "the easiest of them on top"
+    assert probe.which_classes(own, 40) == "The 30 of 40 classes that are hardest." and not probe.which_classes(own, 30)

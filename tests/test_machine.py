@@ -1,5 +1,7 @@
 """What the machine does, as its tools tell it."""
 
+from types import SimpleNamespace
+
 from streamlit.testing.v1 import AppTest
 
 from dashboard import machine
@@ -25,3 +27,13 @@ def test_the_number_of_a_gpu_stands_apart_from_what_it_holds(monkeypatch):
 
     said = [bar.proto.text for bar in AppTest.from_function(page).run().get("progress")]
     assert [text.partition(" GB of")[0] for text in said[2:]] == ["GPU 0: 3.0", "GPU 1: 50%, 3.0"]
+
+
+def test_a_load_is_a_share_of_all_cores_and_memory_in_use_is_what_is_not_available(monkeypatch):
+    monkeypatch.setattr("psutil.cpu_percent", lambda interval: 37.0)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=8e9, available=2e9))
+    monkeypatch.setattr(machine, "gpus", lambda: ())
+    machine.load.clear()
+    now = machine.load()
+    machine.load.clear()
+    assert (now.cpu, now.memory_used, now.memory_total) == (0.37, 6e9, 8e9)

@@ -2,6 +2,8 @@
 
 import io
 import re
+import time
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -9,6 +11,7 @@ from rich.console import Console
 from sslcore import progress
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
+from sslcore.files import write_json
 from tests import synthetic
 
 
@@ -78,3 +81,59 @@ def test_a_terminal_of_the_usual_width_shows_every_number_of_the_results(store):
     assert numbers[0] == numbers[1] and "…" not in usual.file.getvalue()
     rows = [line.split()[:2] for line in wide.file.getvalue().splitlines() if "moco" in line]
     assert rows == [["moco", "64"], ["moco", "256"]], "by size, as pages have them"
+
+
+def test_waiting_ends_well_only_where_all_runs_have_finished(store):
+    experiment = synthetic.store(store.root, ("moco", "byol"), (0,), steps=20)
+    out = Console(file=io.StringIO(), width=100)
+    assert progress.wait(experiment, out)
+    synthetic.failed(experiment.run("moco-bs256-s0"), error="the loss became NaN")
+    assert not progress.wait(experiment, out)
+    assert "moco-bs256-s0: failed: the loss became NaN\n" in out.file.getvalue()
+
+
+def test_whoever_waits_sees_to_it_that_an_agent_works(store, monkeypatch):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), steps=20).runs()
+    run.update_status(state="queued")
+    monkeypatch.setattr(progress, "AGENT_CHECK_SECONDS", -1.0)
+    looks = iter(range(3))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: next(looks)))
+    monkeypatch.setattr(progress.launch, "start", lambda _: run.update_status(state="finished"))
+    assert progress.wait(run.experiment, Console(file=io.StringIO()))
+
+
+def test_a_log_has_a_line_a_change_and_one_a_minute_while_a_run_trains(store, monkeypatch):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), steps=20).runs()
+    out = Console(file=io.StringIO(), width=100)
+    lines = progress.Lines(out)
+    training = synthetic.status(run, "running", stage="pretrain", progress=0.1, eta_seconds=3725.0)
+    for status in (training, training, training.model_copy(update={"stage": "probe"})):
+        lines(run, status)
+    monkeypatch.setattr(progress, "LINE_SECONDS", -1.0)
+    lines(run, training.model_copy(update={"stage": "probe"}))
+    queued = synthetic.status(run, "queued")
+    lines(run, queued)
+    lines(run, queued)
+    told = [line.removeprefix(f"{run.name}: ") for line in out.file.getvalue().splitlines()]
+    assert [line.partition(",")[0] for line in told] == ["pretrain", "probe", "probe", "queued"]
+    assert told[0].endswith(" %, 1:02:05 left") and "epoch 1.0/20, " in told[0] and " images/s, kNN " in told[0]
+    assert "images/s" not in told[1]
+
+
+def test_the_table_has_seeds_where_there_are_several_and_says_of_how_many_a_number_is(store):
+    experiment = synthetic.store(store.root, ("moco", "byol"), (0, 1), steps=20, axes={"moco.queue_size": [512, 1024]})
+    run = next(run for run in experiment.runs() if run.config.method == "byol")
+    write_json(run.results_file, run.results() | {"knn": None})
+
+    def table() -> dict[str, list[str]]:
+        return {str(column.header): list(column.cells) for column in progress.results(experiment.runs()).columns}
+
+    told = table()
+    assert sorted(zip(told["method"], told["moco.queue_size"])) == [("byol", "–"), ("moco", "1024"), ("moco", "512")]
+    assert told["seeds"] == ["2", "2", "2"] and "state" not in told
+    of_byol = told["method"].index("byol")
+    assert [cell.endswith(" (n=1)") for cell in told["kNN"]] == [k == of_byol for k in range(3)]
+    synthetic.failed(run)
+    assert table()["state"][of_byol] == "failed, finished"
+    (alone,) = synthetic.store(store.root, ("moco",), (0,), steps=20, name="alone").runs()
+    assert "seeds" not in [column.header for column in progress.results([alone]).columns]

@@ -256,15 +256,16 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     the experiment, unless an engine is given. Raises ValueError, in words, where that cannot be done, and RuntimeError
     where Slurm does not answer.
     """
-    planned = plan.lacking(experiment)
+    planned, lacking = plan.plan(experiment.read_spec()), plan.lacking(experiment)
     wanted = {name: config for name, config in planned.configs.items() if names is None or name in names}
-    lost = {name: config for name, config in wanted.items() if (experiment.path / name).is_dir()}
-    new = {name: config for name, config in wanted.items() if name not in lost}
+    there = {name: experiment.run(name) for name in wanted if (experiment.path / name).is_dir()}
+    lost = {name: run for name, run in there.items() if not run.readable_config}  # it is gone, or damaged
+    new = {name: config for name, config in wanted.items() if name in lacking and name not in lost}
     if new and planned.problems:
         raise ConfigError(planned.problems)
-    for name, config in lost.items():
-        with experiment.run(name).hold():
-            write_json(experiment.run(name).config_file, config.model_dump())
+    for name, run in lost.items():
+        with run.hold():
+            write_json(run.config_file, wanted[name].model_dump())
     made = [run for run in experiment.runs() if names is None or run.name in names]
     again = [run for run in made if run.status().state in RESUMABLE and run.goes_on()]
     for run in again:

@@ -367,3 +367,11 @@ def test_an_address_or_another_machines_path_is_called_so(dataset):
 def test_sizes_out_of_bounds_are_refused(size):
     with pytest.raises(ValueError, match="between 8 and 1024"):
         datasets.load("digits", size)
+
+
+def test_images_of_a_class_stand_by_their_paths_whatever_folder_below_it_they_are_in(tmp_path):
+    for part in ("train", "test"):
+        for name in ("b.png", "a/z.png", "a/b/c.png", "c/a.png"):
+            save(tmp_path / "set" / part / "cat" / name)
+    found = folder.source(str(tmp_path / "set")).images
+    assert found[:4] == sorted(found[:4]) and found[4:] == sorted(found[4:]) and len(found) == 8

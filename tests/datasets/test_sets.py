@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -207,3 +208,18 @@ def test_every_sets_defaults_resolve_without_a_warning_but_for_what_fills_no_bat
     assert resolve({"dataset": array}).image_size == 28
     assert resolve({"dataset": array}).augment.grayscale == 0
     assert resolve({"dataset": "svhn"}).augment.flip == 0
+
+
+def test_what_is_known_of_a_data_set_is_looked_up_again_after_some_seconds(tmp_path, monkeypatch):
+    """A dashboard lives for weeks, and the images below a path change meanwhile."""
+    now, path = [1000.0], tmp_path / "set.npz"
+    monkeypatch.setattr(datasets, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def told(images: int, side: int) -> tuple[int, int]:
+        np.savez(path, x_train=np.zeros((images, side, side, 3), np.uint8), x_test=np.zeros((2, side, side, 3), np.uint8))
+        return datasets.info(str(path)).train, datasets.defaults(str(path))["image_size"]
+
+    assert told(8, 20) == (8, 20)
+    assert told(9, 30) == (8, 20), "a plan asks once a run"
+    now[0] += 6
+    assert told(9, 30) == (9, 30)

@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 
+from dashboard import words
 from sslcore import plan
 from sslcore.experiment import Store
+from sslcore.files import write_json
 from tests import synthetic
 from tests.pages.driving import clean, open_page, texts
 
@@ -217,3 +219,89 @@ def test_the_form_launches_a_ready_made_ablation_whole(preset):
     clean(app)
     (experiment,) = Store().experiments()
     assert {run.name: run.config for run in experiment.runs()} == plan.plan(plan.read(preset)).configs
+
+
+def test_of_runs_on_the_way_the_page_says_how_many_and_offers_them_to_nobody(experiment):
+    one, two, three, *_ = experiment.runs()
+    synthetic.running(one)
+    for run in (two, three):
+        run.results_file.unlink()
+        run.update_status(state="queued")
+    app = open_page("ablations", experiment="sizes")
+    shown = texts(app)
+    assert "On the way: 1 running, 2 queued; this page follows." in shown and "Nothing else." in shown
+    assert "ablations_run" not in [button.key for button in app.button]
+
+
+def test_what_missing_runs_cost_is_not_guessed_and_a_checkpoint_is_counted_on(experiment):
+    failed = experiment.run("moco-bs64-s0")
+    synthetic.failed(failed)
+    assert "Those that have a checkpoint go on from it." in texts(open_page("ablations", experiment="sizes"))
+    for run in experiment.runs():
+        run.results_file.unlink(missing_ok=True)
+        run.update_status(state="failed")
+    assert "What they would cost is not known: no run" in texts(open_page("ablations", experiment="sizes"))
+
+
+def test_a_refused_start_of_missing_runs_says_why(experiment, monkeypatch):
+    shutil.rmtree(experiment.run("byol-bs16-s1").path)
+
+    def refuse(*_):
+        raise RuntimeError("no agent came up")
+
+    monkeypatch.setattr("dashboard.change.complete", refuse)
+    app = open_page("ablations", experiment="sizes")
+    assert "go on from it" not in texts(app), "the one run was never begun"
+    assert [error.value for error in app.button(key="ablations_run").click().run().error] == ["no agent came up"]
+
+
+def test_published_curves_are_offered_under_drops_along_their_own_axis_alone(experiment):
+    drops = {"ablations_reading": "drop from the best"}
+    explained = words.plain("published drops of a linear probe, ImageNet with ResNet-50")
+    app = open_page("ablations", experiment="sizes", ablations_published="true")
+    assert app.toggle(key="ablations_published").disabled and explained not in texts(app)
+    app = open_page("ablations", experiment="sizes", **drops)
+    assert not app.toggle(key="ablations_published").disabled and explained not in texts(app)
+    assert explained in texts(clean(app.toggle(key="ablations_published").set_value(True).run()))
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes={"image_size": [32, 48]}, steps=20, name="px")
+    app = open_page("ablations", experiment="px", ablations_published="true", **drops)
+    assert app.toggle(key="ablations_published").disabled and explained not in texts(app)
+
+
+def test_a_heat_map_says_to_which_methods_one_of_its_axes_does_not_apply_and_the_table_has_both():
+    axes = {"batch_size": [16, 64], "moco.symmetric": [False, True]}
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), axes=axes, steps=20, name="two")
+    app = open_page("ablations", experiment="two", ablations_axis="Batch size", ablations_second="Symmetric")
+    assert "One of the two does not apply to BYOL" in texts(app)
+    assert "batch size" in tables(app) and "symmetric</th>" in tables(app)
+    assert app.selectbox(key="ablations_grow_axis").value == "batch_size"
+
+
+def test_what_is_chosen_to_be_run_is_forgotten_once_it_is_there(experiment):
+    for name in ("byol-bs16-s1", "moco-bs64-s0"):
+        shutil.rmtree(experiment.run(name).path)
+    app = open_page("ablations", experiment="sizes")
+    app.multiselect(key="ablations_only").set_value(["byol-bs16-s1"]).run()
+    assert "moco-bs64-s0" not in tables(app) and [b.label for b in app.button if b.key == "ablations_run"] == [
+        "Run 1 missing run"
+    ]
+    app.button(key="ablations_run").click().run()
+    assert clean(app).multiselect(key="ablations_only").value == [] and "moco-bs64-s0" in tables(app)
+
+
+def test_a_cell_in_which_fewer_seeds_have_a_number_says_of_how_many_it_is(experiment):
+    run = experiment.run("moco-bs64-s0")
+    results = run.results()
+    write_json(run.results_file, results | {"knn": None, "cost": results["cost"] | {"seconds": None}})
+    assert tables(open_page("ablations", experiment="sizes")).count("(N = 1)") == 2
+    shown = tables(open_page("ablations", experiment="sizes", ablations_measure="kNN"))
+    assert "(N = 1)" not in shown and "no number (seed 0)" in shown
+
+
+def test_beside_another_experiment_the_axis_is_at_first_one_of_its_own(experiment):
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), axes={"epochs": [10, 20]}, steps=20, name="long")
+    for own, other, axis in (("sizes", "long", "Batch size"), ("long", "sizes", "Epochs")):
+        app = open_page("ablations", experiment=own, also=other)
+        assert app.selectbox(key="ablations_axis").proto.placeholder == axis
+        assert f"What is missing of {own}" in [header.value for header in app.header]
+        assert "runs shown have this number" in texts(app)

@@ -247,3 +247,46 @@ def test_the_forest_fills_what_is_told_apart_by_the_adjusted_p():
     made = over_seeds([0.02, 0.021, 0.025])
     (marks,) = figures.forest([Step("one", made, p=made.p), Step("one of many", made, p=0.06)]).data
     assert made.p < 0.05 and list(marks.marker.symbol) == ["circle", "circle-open"]
+
+
+def test_claims_are_numbered_from_one_and_say_what_evidence_they_need(experiment):
+    app = open_page("claims", experiment="sizes")
+    known, _ = claims.read()
+    numbers = [header.value.partition(".")[0] for header in app.header]
+    assert numbers == [str(k) for k in range(1, len(known) + 1)]
+    shown = texts(app).replace("\\", "")
+    assert all(f"Evidence it needs: {' '.join(claim.needs.split())}" in shown for claim in known if claim.needs)
+
+
+def test_a_claim_whose_runs_cannot_be_queued_says_why(experiment, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no agent came up")
+
+    monkeypatch.setattr("dashboard.change.complete", refuse)
+    app = open_page("claims", experiment="sizes")
+    next(button for button in app.button if str(button.key).startswith("claims_queue_")).click().run()
+    assert [error.value for error in clean(app).error] == ["Not everything could be queued: no agent came up"]
+
+
+def test_of_memory_on_a_cpu_methods_are_not_compared_and_costs_are_means_over_runs(experiment):
+    first, *_ = (run for run in experiment.runs() if run.config.method == "byol")
+    results = first.results()
+    write_json(first.results_file, results | {"cost": results["cost"] | {"peak_memory_bytes": 1_500_000_000}})
+    of_process = "; the process's, of which Python and PyTorch are some 0.65 GB"
+    memory = "Peak memory: 1.0 GB, mean of 6 runs"
+    shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
+    assert f"{memory}; " in shown and of_process not in shown
+    for run in experiment.runs():
+        cost = run.results()["cost"] | {"device": "CPU, 2 cores"}
+        write_json(run.results_file, run.results() | {"cost": cost})
+    shown = texts(open_page("methods", experiment="sizes")).replace("\\", "")
+    assert f"{memory}{of_process}\n" in shown
+
+
+def test_the_forest_has_its_line_at_zero_and_room_for_the_longest_name():
+    short, long = (Step(says, over_seeds([0.01, 0.02])) for says in ("A leads B", " ".join(["a name of many words"] * 6)))
+    axis = figures.forest([short]).layout.xaxis
+    assert axis.zeroline and axis.range[0] < 0 < axis.range[1]
+    lines = figures.forest([long]).layout.yaxis.ticktext[0].count("<br>") + 1
+    assert lines > 2 and figures.height([long]) - figures.height([short]) == (lines - 1) * figures.LINE
+    assert figures.height([short, long]) == figures.ROOM + 2 * (figures.height([long]) - figures.ROOM)

@@ -495,3 +495,49 @@ def test_of_embeddings_without_labels_umap_parquet_says_them_and_the_environment
     assert "older version" not in texts(open_page("embeddings", experiment="photos"))
     run.umap_file.unlink()
     assert (embeddings.read(run).label == -1).all()
+
+
+def test_what_a_colour_says_of_the_probe_is_told_where_it_is_the_colour():
+    embedded(methods=("byol",))
+    said = {
+        "class predicted by": "A point's colour is the class that the linear probe takes the image for.",
+        "right or wrong": "only its errors on test images say how well it generalises.",
+    }
+    for colour in panels.BY.values():
+        shown = texts(open_page("embeddings", experiment="photos", embeddings_colour=colour))
+        assert [words in shown for words in said.values()] == [colour == own for own in said]
+
+
+def test_of_many_classes_those_that_were_picked_out_all_stand_out():
+    (run,) = embedded(methods=("byol",)).runs()
+    linear = run.results()["linear"] | {"classes": [f"thing {k}" for k in range(100)], "confusion": None}
+    write_json(run.results_file, run.results() | {"linear": linear})
+    shown = texts(open_page("embeddings", experiment="photos"))
+    assert "100 classes are more than colours can tell apart: 6 of them stand out." in shown
+    app = open_page("embeddings", experiment="photos", embeddings_highlight=["thing 1", "thing 2"])
+    assert "more than colours can tell apart" not in texts(app)
+
+
+def test_a_selection_that_no_link_holds_is_said_to_be_lost_with_the_page():
+    embedded(methods=("byol",))
+    app = open_page("embeddings", experiment="photos")
+    for n, lost in ((300, False), (301, True)):
+        app.text_input(key="embeddings_numbers").set_value(",".join(map(str, range(n)))).run()
+        assert (f"{n} images are too many for a link (300 at most): it will open without them." in texts(clean(app))) == lost
+
+
+def test_where_all_images_have_the_same_h_nothing_is_said_to_be_faithful():
+    (run,) = embedded(methods=("byol",)).runs()
+    write_json(run.results_file, run.results() | {"umap": {"trustworthiness": None, "silhouette": None}})
+    assert "All images have the same h: there is nothing to be faithful to." in texts(
+        open_page("embeddings", experiment="photos")
+    )
+
+
+def test_points_are_drawn_by_the_whole_of_plotly_and_lines_by_a_third_of_it():
+    embedded(methods=("byol",))
+    for page, whole in (("embeddings", True), ("compare", False)):
+        charts = [
+            one.proto.json for one in open_page(page, experiment="photos").get("bidi_component") if '"whole"' in one.proto.json
+        ]
+        assert charts and all(("/plotly.js?v=" in chart) == whole == ("plotly-cartesian" not in chart) for chart in charts)

@@ -496,3 +496,52 @@ def test_only_counts_are_told_in_thousands_and_millions(cost, unit, digits):
     figure = evidence.cost([evidence.Point("a", "byol", "#009e73", cost, 0.5, 2, cost_std=cost / 9)], "Accuracy", "s", unit)
     assert f"%{{x:{digits}}} ± %{{customdata[0]:{digits}}} s" in figure.data[-1].hovertemplate
     assert figure.data[-1].customdata[0][0] == pytest.approx(cost / 9 / unit)
+
+
+def test_losses_at_equal_budgets_are_said_not_to_be_comparable_between_methods_and_an_accuracy_is(grid):
+    own, early = "Each method's loss is its own", "–: nothing was logged that early"
+    shown = texts(open_page())
+    assert own not in shown and early in shown
+    shown = texts(open_page(evidence_read="training loss"))
+    assert own in shown and early in shown
+    table = tables(open_page(evidence_read="training loss"))["At equal"].drop(columns="N")
+    assert not table.empty and not table.map(lambda cell: "%" in cell).any(axis=None), "a loss is no share"
+
+
+def test_of_time_as_a_cost_it_is_said_on_what_it_depends_and_runs_without_the_cost_are_counted(grid):
+    first, *_ = grid.runs()
+    results = first.results()
+    write_json(first.results_file, results | {"cost": results["cost"] | {"seconds": None, "flops_per_image": None}})
+    depends, lost = "Time depends on the machine", "1 run without this cost left out"
+    for cost, time, without in (("training time", True, True), ("images seen", False, False), ("operations", False, True)):
+        shown = texts(open_page(evidence_cost=cost))
+        assert (depends in shown, lost in shown) == (time, without), cost
+
+
+def test_two_that_agree_on_every_image_have_no_pictures_and_a_seeds_own_p_is_said_not_to_be_adjusted():
+    one, other = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20).runs()
+    other.predictions_file.write_bytes(one.predictions_file.read_bytes())
+    write_json(other.results_file, other.results() | {"linear": one.results()["linear"]})
+    shown = texts(open_page())
+    assert shown.count("There is no such image.") == 2 and ": 0 images of 500" in shown
+    assert "not adjusted" not in shown and "These p-values are not adjusted." in texts(open_page(evidence_seeds="true"))
+
+
+def test_a_mark_is_of_the_seeds_whose_cost_is_known(monkeypatch):
+    one, other = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=20).runs()
+    write_json(other.results_file, other.results() | {"cost": other.results()["cost"] | {"seconds": None}})
+    drawn = []
+    monkeypatch.setattr(costs, "plot", lambda figure, **_: drawn.append(figure))
+    open_page()
+    (mark,) = (trace for trace in drawn[0].data if trace.mode == "markers")
+    assert list(mark.y) == [one.results()["linear"]["accuracy"]] and mark.customdata[0][-1] == 1
+
+
+def test_a_cost_of_nothing_has_a_place_on_its_axis_and_the_pareto_line_is_in_its_unit():
+    def drawn(least: float):
+        points = [evidence.Point("A", "byol", "#0072b2", cost, worth, 1) for cost, worth in ((least, 0.5), (6000.0, 0.6))]
+        return evidence.cost(points, "Accuracy", "cost", unit=60.0)
+
+    assert (drawn(0.0).layout.xaxis.type, drawn(60.0).layout.xaxis.type) == (None, "log")
+    line, *_ = drawn(60.0).data
+    assert line.name == "Pareto line" and list(line.x) == [1, 100] and line.line.shape == "hv"

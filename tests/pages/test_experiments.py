@@ -1,12 +1,17 @@
 """The page Experiments: the list, its menus, the trash, sharing and importing."""
 
+import io
 import shutil
 import statistics
+import zipfile
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from streamlit.testing.v1 import AppTest
 
 from dashboard import change, metrics, report, share, study, tables, words
+from dashboard.figures import spark
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
@@ -391,3 +396,127 @@ def test_an_accuracy_over_fewer_seeds_than_its_line_says_so():
     write_json(runs[0].results_file, results)
     row = printed(open_page())[0].loc["BYOL"]
     assert row["N"] == "3" and row["kNN"].endswith("% (N = 2)") and row["linear probe"].endswith("%")
+
+
+def test_of_two_settings_of_a_method_the_better_one_stands_in_the_list_and_without_a_probe_the_better_knn():
+    experiment = synthetic.store(Store().root, methods=("simclr",), seeds=(0,), axes={"batch_size": [16, 256]}, steps=20)
+    (small, large) = experiment.runs() if "bs16" in experiment.runs()[0].name else experiment.runs()[::-1]
+    assert small.results()["linear"]["accuracy"] < large.results()["linear"]["accuracy"]
+    assert printed(open_page())[0].index[0] == "SimCLR · batch 256"
+    assert "varies batch_size (2)" in texts(open_page()).replace("\\", "")
+    for run, knn in ((small, 0.8), (large, 0.9)):
+        write_json(run.results_file, run.results() | {"linear": None, "knn": run.results()["knn"] | {"accuracy": knn}})
+    table = printed(open_page())[0]
+    assert (table.index[0], table["kNN"].iloc[0]) == ("SimCLR · batch 256", "90.0 %")
+
+
+def test_a_card_tells_how_far_its_runs_are_together():
+    one, two, _, _ = synthetic.store(Store().root, methods=("byol",), seeds=range(4), steps=20).runs()
+    one.write_status(synthetic.status(one, "queued", progress=0.0))
+    synthetic.running(two, 200)
+    (bar,) = open_page().get("progress")
+    assert (bar.proto.value, bar.proto.text) == (round(100 * (2 + two.status().progress) / 4), "2 runs still to finish")
+
+
+def test_experiments_are_found_by_tag_and_folder_too_and_whatever_the_case():
+    for k in range(8):
+        with synthetic.store(Store().root, methods=("byol",), seeds=(0,), name=f"e{k}", steps=20).editing() as spec:
+            spec.title, spec.tags = f"Study {k}", ["tiny"] if k == 3 else ["Large", "two"]
+    for sought, found in (("E5", ["Study 5"]), ("TINY study", ["Study 3"])):
+        assert titles(open_page(experiments_text=sought)) == found
+    assert titles(open_page(experiments_tags=["two"])) == [f"Study {k}" for k in reversed(range(8)) if k != 3]
+
+
+def test_where_all_experiments_are_archived_the_list_says_so():
+    with synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).editing() as spec:
+        spec.archived = True
+    assert [info.value for info in open_page().info] == ["All of these are archived; the switch above shows them."]
+    shown = texts(open_page(experiments_archived="true"))
+    assert ":material/archive: archived" in shown and "settings there are" in shown
+
+
+def test_of_more_experiments_than_a_page_lists_each_stands_on_one():
+    for k in range(22):
+        Store().create(f"e{k}", Spec(title=f"Study {k}"), {})
+    pages = [titles(open_page(experiments_page=page)) for page in ("1", "2")]
+    assert [len(page) for page in pages] == [20, 2] and len({*pages[0], *pages[1]}) == 22
+    assert "no runs" in texts(open_page())
+
+
+def test_the_curves_of_a_card_leave_out_hidden_runs_and_end_where_the_longest_training_does(monkeypatch):
+    experiment = synthetic.store(Store().root, methods=("byol", "moco"), seeds=(0,), steps=200)
+    with experiment.editing() as spec:
+        spec.hidden = ["moco-bs256-s0"]
+    drawn, lines = [], spark.lines
+    monkeypatch.setattr(spark, "lines", lambda curves, end: drawn.append((curves[0][0], len(curves), end)) or lines(curves, end))
+    shown = texts(open_page())
+    assert drawn == [("byol", 1, 20)] and "Hidden runs are left out." in shown and "which flatters it the more" in shown
+
+
+def test_pictures_in_notes_are_not_fetched_by_opening_them():
+    with synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20).editing() as spec:
+        spec.notes = "![a picture](https://example.org/x.png)"
+    app = menu(open_page(), "one", "Details and notes")
+    (shown,) = (element.value for element in app.markdown if "a picture" in element.value)
+    assert "![" not in shown and "Pictures in notes are shown as links" in texts(app)
+
+
+def test_what_was_deleted_while_one_was_asked_is_told_and_asked_no_more(monkeypatch):
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+
+    def gone(*_):
+        shutil.rmtree(experiment.path)
+        raise FileNotFoundError("no such folder")
+
+    monkeypatch.setattr("dashboard.change.discard", gone)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert [toast.value for toast in clean(app).toast] == ["one was deleted meanwhile."] and "trash_delete" not in keys(app)
+
+
+def test_what_cannot_be_moved_to_the_trash_says_why_and_stays(monkeypatch):
+    synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20)
+
+    def refuse(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("dashboard.change.discard", refuse)
+    app = menu(open_page(), "one", "Delete")
+    app.button(key="trash_delete").click().run()
+    assert [error.value for error in clean(app).error] == ["It could not be moved\\: no space left"] and Store().experiments()
+
+
+def test_only_jobs_that_wait_in_slurm_are_said_to_be_cancelled_with_an_experiment():
+    one, two, three = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), name="one", steps=20).runs()
+    one.update_status(state="queued")
+    two.update_status(state="queued", engine="slurm", job_id="7_0")
+    three.update_status(state="finished", engine="slurm", job_id="7_1")
+    assert "1 job of it that waits in Slurm is cancelled." in texts(menu(open_page(), "one", "Delete"))
+
+
+def test_each_download_holds_what_its_button_says(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), name="one", steps=20).runs()
+    save_file({"conv1.weight": np.zeros((2, 2), np.float32)}, run.encoder_file)
+    files = {}
+    monkeypatch.setattr("streamlit.download_button", lambda label, data, name, *_, **__: files.update({name: (label, data)}))
+    menu(open_page(), "one", "Share")
+    assert set(files) == {"one.html", "one.zip", "one-with-weights.zip"}
+    for name, says, inside in (("one.zip", "Without weights", False), ("one-with-weights.zip", "With weights", True)):
+        label, data = files[name]
+        names = zipfile.ZipFile(io.BytesIO(data())).namelist()
+        assert label.startswith(f"{says} (up to ") and (f"one/{run.name}/encoder.safetensors" in names) == inside
+    assert run.experiment.spec().question in files["one.html"][1]()
+
+
+def test_what_cannot_be_put_back_says_why_and_what_is_back_is_told():
+    experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), name="one", steps=20)
+    run = experiment.runs()[0]
+    change.discard(Store(), run)
+    shutil.copytree(experiment.runs()[0].path, run.path)
+    app = open_page()
+    (back,) = [button for button in app.button if button.label == "Put back"]
+    back.click().run()
+    assert "It could not be put back: there is a run" in clean(app).error[0].value.replace("\\", "")
+    shutil.rmtree(run.path)
+    back.click().run()
+    assert [toast.value.replace("\\", "") for toast in clean(app).toast] == [f"{run.id} is back."] and run.exists()

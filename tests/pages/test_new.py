@@ -388,3 +388,14 @@ def test_an_axis_without_values_can_be_taken_out_of_a_copy():
     assert app.button(key="new_launch").disabled and "type at least one value" in texts(app)
     app.multiselect(key="new_vary").set_value([]).run()
     assert clean(app).button(key="new_launch").label == "Launch 2 runs" and not app.button(key="new_launch").disabled
+
+
+def test_what_keeps_runs_from_starting_is_listed_by_the_names_of_fields_and_no_picture_is_drawn():
+    app = open_page("new")
+    app.multiselect(key="new_own_byol").set_value(["weight_decay"]).run()
+    app.toggle(key="new_views").set_value(True)
+    app.number_input(key="new_set_byol_weight_decay").set_value(-1.0)
+    app.number_input(key="new_seeds").set_value(21).run()
+    (listed,) = (element.value for element in clean(app).markdown if element.value.startswith("Nothing can start yet:"))
+    assert [line.partition(":")[0] for line in listed.splitlines()[1:]] == ["- BYOL's Weight decay", "- Seeds"]
+    assert "The picture appears when the problems below are mended." in texts(app)

@@ -284,3 +284,76 @@ def test_the_page_starts_a_transfer_follows_it_and_says_what_went_wrong(experime
     assert "Not every encoder" in open_page("probe", experiment=experiment.name).error[0].value
     (experiment.path / transfer.LOG).write_text(json.dumps({"dataset": "/b/digits", "runs": names}) + "\nhalf\n")
     assert "probed on b/digits" in open_page("probe", experiment=experiment.name).error[0].value.replace("\\", "")
+
+
+def test_runs_that_are_not_probed_yet_are_counted_with_what_becomes_of_them():
+    done, failed, going = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1, 2), steps=50).runs()
+    assert "probed so far" not in texts(open_page("probe", experiment="photos"))
+    synthetic.failed(failed)
+    synthetic.running(going, 50)
+    app = open_page("probe", experiment="photos")
+    assert "1 of 3 runs probed so far · 1 still to finish · 1 failed" in texts(app)
+    assert printed(app)[0].loc["BYOL", "N"] == "1" and done.results()
+
+
+def test_each_number_of_the_table_is_that_of_its_column():
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=50).runs()
+    results = run.results()
+    results["linear"] |= {"accuracy": 0.7, "ci95": [0.65, 0.75]}
+    results["knn"] |= {"accuracy": 0.6}
+    results["baselines"] = {"random_encoder": {"linear": 0.5, "knn": 0.4}, "pixels": {"knn": 0.3}}
+    write_json(run.results_file, results)
+    app = open_page("probe", experiment="photos")
+    row = printed(app)[0].loc["BYOL"]
+    assert row["95 % interval"] == "65.0 – 75.0 %"
+    columns = ("Linear probe", "kNN", "Untrained: linear", "Untrained: kNN", "Pixels: kNN")
+    assert [row[column] for column in columns] == ["70.0 %", "60.0 %", "50.0 %", "40.0 %", "30.0 %"]
+    told = texts(app)
+    assert "Linear probe: logistic regression" in told and "kNN: weighted vote" in told
+
+
+def test_a_run_without_its_weights_is_left_out_of_a_transfer_and_the_shell_is_told_of_the_same_images():
+    one, other = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=50).runs()
+    one.encoder_file.touch()
+    app = open_page("probe", experiment="photos")
+    app.selectbox(key="probe_dataset").set_value("digits").run()
+    told = texts(app).replace("\\", "")
+    assert f"Left out, without encoder.safetensors: {other.name}." in told
+    assert f"In a shell: python -m sslcore transfer photos --to digits --root {Store().root}" in told
+    other.encoder_file.touch()
+    assert "Left out, without" not in texts(open_page("probe", experiment="photos"))
+
+
+def test_of_fine_tuning_and_few_labels_what_was_not_measured_is_said_and_nothing_else(experiment):
+    few, tuned = "These runs were not probed with a share of the labels.", "Fine-tuning with few labels, against training"
+    shown = texts(open_page("probe", experiment=experiment.name))
+    assert few not in shown and tuned not in shown
+    for lost, said, there in (("label_efficiency", few, tuned), ("fine_tuning", tuned, few)):
+        for run in experiment.runs():
+            synthetic.questions(run)
+            write_json(run.results_file, {name: value for name, value in run.results().items() if name != lost})
+        shown = texts(open_page("probe", experiment=experiment.name))
+        assert said in shown and there not in shown
+
+
+def test_a_probing_elsewhere_that_is_refused_says_why(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=50).runs()
+    run.encoder_file.touch()
+
+    def refuse(*_):
+        raise ValueError("one at a time")
+
+    monkeypatch.setattr("dashboard.change.probe_elsewhere", refuse)
+    app = open_page("probe", experiment="photos")
+    assert [error.value for error in app.button(key="probe_transfer").click().run().error] == ["one at a time"]
+
+
+def test_before_any_run_is_probed_it_is_said_whether_one_will_be():
+    one, other = synthetic.store(Store().root, methods=("byol",), seeds=(0, 1), steps=50).runs()
+    for run, state in ((one, "failed"), (other, "queued")):
+        run.results_file.unlink()
+        run.update_status(state=state)
+    assert "No run has finished yet. A run is probed when its training ends" in texts(open_page("probe", experiment="photos"))
+    other.update_status(state="stopped")
+    shown = texts(open_page("probe", experiment="photos"))
+    assert "No run of this experiment got as far as being probed." in shown and "finished yet" not in shown

@@ -8,8 +8,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import words
+from dashboard.figures import curves
 from sslcore.experiment import Store
 from sslcore.files import write_json
+from sslcore.launch import slots
+from sslcore.launch.slurm import heard
 from tests import synthetic
 from tests.pages.driving import open_page, texts
 
@@ -210,3 +213,144 @@ def test_one_button_starts_what_asks_slurm_and_what_trains_here():
         app = open_page("watch", experiment="photos")
         assert [button.label for button in app.button if button.label in ("Start the queue", "Ask Slurm")] == [label]
         assert "Nothing asks Slurm" in texts(app) and ("nothing on this machine starts them" in texts(app)) == (state == "queued")
+
+
+def test_a_running_run_that_is_stopped_is_said_to_write_a_checkpoint_first():
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    synthetic.running(run)
+    app = open_page("watch", experiment="photos")
+    app.menu_button(key=f"watch_menu_{run.name}").click("Stop").run()
+    assert ["stops after it has written a checkpoint" in toast.value for toast in app.toast] == [True]
+    assert app.get("progress")[0].proto.text.startswith(words.plain("is stopping: writes a checkpoint"))
+
+
+def test_a_queued_run_says_on_which_machine_it_waits():
+    here, there = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
+    here.update_status(state="queued")
+    there.update_status(state="queued", queued_on="tower7")
+    first, second = (bar.proto.text for bar in open_page("watch", experiment="photos").get("progress")[:2])
+    assert first.startswith("waits for room on this machine") and second.startswith("waits for room on tower7")
+
+
+@pytest.mark.parametrize(("steps", "epoch"), [(100, 6), (400, 20)])
+def test_a_run_that_trains_says_in_which_of_its_epochs_it_is(steps, epoch):
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    synthetic.running(run, steps)
+    assert f"training, epoch {epoch} of 20 ·" in open_page("watch", experiment="photos").get("progress")[0].proto.text
+
+
+def test_the_last_knn_that_was_logged_is_no_result_and_that_of_a_result_is_not_so_far():
+    done, going = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
+    synthetic.running(going)
+    first, second = (bar.proto.text for bar in open_page("watch", experiment="photos").get("progress")[:2])
+    knn = words.percent(done.results()["knn"]["accuracy"])
+    assert words.plain(f"kNN {knn} · ") in first and words.plain("% so far ·") in second
+
+
+def test_of_a_requeued_job_the_badge_says_so():
+    one, other, _ = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1, 2)).runs()
+    one.update_status(state="queued", engine="slurm", job_id="7_0", requeues=2)
+    other.update_status(state="queued", engine="slurm", job_id="7_1")
+    shown = texts(open_page("watch", experiment="photos"))
+    assert "2 queued" in shown and "1 of them requeued" in shown and shown.count(" requeued]") == 2
+    assert words.plain("Slurm job 7_1") in shown and "requeued 2 times" in shown
+
+
+def test_of_a_run_that_has_not_begun_a_log_and_a_picture_are_promised():
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    run.update_status(state="queued")
+    shown = texts(open_page("watch", experiment="photos"))
+    assert "Nothing printed yet." in shown and "The picture appears when the run has started." in shown
+
+
+def test_a_failure_without_a_word_sends_to_the_log_of_that_run_which_is_the_one_shown():
+    done, failed = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
+    done.log_file.write_text("all is well\n")
+    failed.log_file.write_text("killed by the kernel\n")
+    failed.update_status(state="failed")
+    app = open_page("watch", experiment="photos")
+    assert "It ended without a word; the log below may say why" in app.error[0].value.replace("\\", "")
+    assert app.code[0].value == "killed by the kernel"
+
+
+def test_the_second_page_of_a_long_list_has_the_other_runs():
+    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=range(15), steps=20)
+    pages = [open_page("watch", experiment="photos", watch_page=page).get("menu_button") for page in ("1", "2")]
+    listed = [button.key.removeprefix("watch_menu_") for page in pages for button in page]
+    assert len(pages[1]) == 10 and sorted(listed) == sorted(run.name for run in experiment.runs())
+
+
+def test_what_can_be_done_with_a_run_depends_on_whether_it_is_at_work():
+    _, going = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
+    synthetic.running(going)
+    menus = [list(menu.proto.options) for menu in open_page("watch", experiment="photos").get("menu_button")]
+    assert menus == [["Copy", "Pin", "Hide", "Delete"], ["Stop", "Copy", "Pin", "Hide"]]
+
+
+def test_a_pinned_and_a_hidden_run_are_marked_as_such():
+    experiment = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1, 2))
+    with experiment.editing() as spec:
+        spec.pinned, spec.hidden = ["moco-bs256-s1"], ["moco-bs256-s2"]
+    app = open_page("watch", experiment="photos", hidden="shown")
+    menus = [list(menu.proto.options) for menu in app.get("menu_button")]
+    assert [("Unpin" in menu, "Stop hiding" in menu) for menu in menus] == [(True, False), (False, False), (False, True)]
+    assert texts(app).count(":material/keep:") == 1 and texts(app).count(":material/visibility_off: hidden") == 1
+
+
+def test_an_action_that_is_refused_says_why(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    run.checkpoint_file.touch()
+    run.update_status(state="stopped")
+    app = open_page("watch", experiment="photos")
+
+    def refuse(_):
+        raise RuntimeError("no agent came up")
+
+    monkeypatch.setattr("dashboard.change.resume", refuse)
+    app.menu_button(key=f"watch_menu_{run.name}").click("Resume").run()
+    assert [error.value for error in app.error] == ["no agent came up"]
+
+
+def test_each_panel_of_losses_has_the_curves_of_its_own_method(monkeypatch):
+    synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0,), steps=20)
+    drawn, loss = {}, curves.loss
+
+    def drawing(own, title):
+        drawn[title] = [curve.run for curve in own]
+        return loss(own, title=title)
+
+    monkeypatch.setattr(curves, "loss", drawing)
+    open_page("watch", experiment="photos")
+    assert drawn == {"MoCo: loss": ["moco-bs256-s0"], "BYOL: loss": ["byol-bs256-s0"]}
+
+
+def test_a_folder_of_a_run_without_its_config_is_told():
+    one, _ = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1), steps=20).runs()
+    one.config_file.unlink()
+    shown = texts(open_page("watch", experiment="photos")).replace("\\", "")
+    assert f"There is no config.json in {one.name}. In a shell, python -m sslcore complete photos" in shown
+
+
+def test_what_listed_runs_warned_of_stands_above_them():
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20).runs()
+    run.update_status(warnings=["it has collapsed"])
+    (box,) = (box for box in open_page("watch", experiment="photos").expander if box.label == "1 warning of these runs")
+    assert "it has collapsed" in box.text[0].value
+
+
+def test_the_machine_says_which_run_has_it(monkeypatch):
+    synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20)
+    for held_by, said in ((None, "free"), ("photos/moco-bs256-s0", words.plain("photos/moco-bs256-s0"))):
+        monkeypatch.setattr(slots, "in_use", lambda _, held_by=held_by: [("CPU, 2 cores", held_by)])
+        assert f"{words.plain('CPU, 2 cores')}\\: {said}" in texts(open_page("watch", experiment="photos"))
+
+
+def test_where_slurm_does_not_answer_watch_says_since_when_nothing_is_known(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20).runs()
+    run.update_status(state="queued", engine="slurm", job_id="7_0")
+    monkeypatch.setattr("sslcore.launch.agent_alive", lambda _: True)
+    assert "Jobs that run go on all the same" not in texts(open_page("watch", experiment="photos"))
+    monkeypatch.setattr(heard, "last", lambda _: heard.Heard(problem="Slurm does not answer"))
+    app = open_page("watch", experiment="photos")
+    assert "Slurm does not answer. Jobs that run go on all the same" in texts(app)
+    assert not {"Start the queue", "Ask Slurm"} & {button.label for button in app.button}

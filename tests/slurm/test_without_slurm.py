@@ -199,6 +199,8 @@ def test_a_script_asks_for_the_gpus_that_its_runs_use(tmp_path):
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     with pytest.raises(ValueError, match="no path with a line break or a backslash"):
         script.text(Path("/stores/back\\slash/e/.slurm/x.sh"), experiment.runs(), chosen)
+    assert "#SBATCH --array=0-1\n" in text
+    assert "#SBATCH --open-mode=append\n" in text, "what Slurm said to the job before it was queued again stays"
     (experiment.path / "x.sh").write_text(text)
     assert script.names(experiment.path / "x.sh") == ("one", "two")
 
@@ -277,6 +279,7 @@ def test_what_is_typed_and_not_kept_is_not_launched_by_other_settings(monkeypatc
     monkeypatch.setattr(launch, "start", lambda store: None)
     monkeypatch.setattr(jobs, "ask", lambda *words, seconds=None: "7\n")
     page = open_page("new", new_preset="quick")
+    assert "cluster_gpus" not in [field.key for field in page.number_input], "nothing is asked of Slurm unless it is chosen"
     page.selectbox(key="new_engine").set_value("slurm").run()
     settings.keep(Store(), {"gpus": 3})  # in a shell, while the page is open
     page.run()

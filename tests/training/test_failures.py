@@ -9,7 +9,7 @@ from sslcore import datasets, memory, plan, worker
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
 from sslcore.experiment import Spec
-from sslcore.stages import work
+from sslcore.stages import read_data, work
 from sslcore.train import pretrain
 from sslcore.training import Training
 from sslcore.worker import Pulse
@@ -129,3 +129,16 @@ def test_without_labels_a_run_trains_and_says_that_nothing_can_be_probed(tmp_pat
     assert "knn" not in run.metrics()[-1] and run.umap_file.exists()
     with np.load(run.embeddings_file, allow_pickle=False) as kept:
         assert (kept["label"] == -1).all() and kept["label"].shape == kept["index"].shape
+
+
+def test_what_is_wrong_with_images_is_warned_of_and_the_log_names_each_that_was_left_out(tmp_path, capsys):
+    for name in ("train/a/1", "train/a/2", "train/b/3", "test/a/5", "test/b/6", "test/c/7"):
+        (file := tmp_path / f"{name}.png").parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16)).save(file)
+    (torn := tmp_path / "train" / "b" / "4.png").write_bytes(file.read_bytes()[:40])
+    run = make_run("odd", str(tmp_path), batch_size=2, **{"moco.queue_size": 2, "evaluate.knn_k": 2})
+    read_data(run, Pulse(run), evaluate_only=False)
+    left_out, *_, no_training = run.recorded_status().warnings
+    assert left_out.startswith(f"{tmp_path}: left out 1 of its files or folders, which cannot be read")
+    assert "has no training image of c: 1 of 3 test images cannot be got right" in no_training
+    assert f"skipped {torn}: " in run.log_tail() and f"warning: {left_out}" in run.log_tail()

@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 
@@ -17,6 +18,8 @@ from sslcore.__main__ import main
 from sslcore.cores import cores
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.files import write_json
+from sslcore.status import NOT_AGAIN
+from sslcore.worker import Pulse
 from tests.training.small import make_run, start, train, untimed, wait_for
 from tests.waiting import until
 
@@ -143,3 +146,41 @@ def test_a_run_needs_no_call_that_linux_alone_has(shapes, monkeypatch, handlers)
     assert main(["train", run.id]) == worker.FINISHED, run.log_tail()
     assert run.results()["cost"]["threads_waiting"] is None and run.results()["cost"]["peak_memory_bytes"] > 1e8
     assert run.environment()["device"].endswith(f"{cores()} cores")
+
+
+def test_where_standard_output_is_the_log_a_line_stands_there_once(shapes, monkeypatch, capsys):
+    run = make_run("said", shapes)
+    Pulse(run).say("in a terminal")
+    assert "in a terminal" in capsys.readouterr().out and run.log_tail().count("in a terminal") == 1
+    with run.log_file.open("a") as log:  # as the agent has it
+        monkeypatch.setattr(sys, "stdout", log)
+        Pulse(run).say("in the background")
+    assert run.log_tail().count("in the background") == 1
+
+
+def test_a_run_that_begins_anew_has_nothing_to_warn_of_and_one_that_goes_on_keeps_what_is_still_true(shapes):
+    run = make_run("warned", shapes)
+    said = ["the images have changed", f"{NOT_AGAIN}it was stopped"]
+    for goes_on, left in ((True, said[:1]), (False, [])):
+        run.update_status(state="stopped", warnings=said)
+        if goes_on:
+            run.checkpoint_file.touch()
+        else:
+            run.checkpoint_file.unlink()
+        with run.hold() as claim:
+            pulse = Pulse(run, claim)
+            pulse.start()
+            pulse.end("stopped")
+        assert run.recorded_status().warnings == left
+
+
+def test_a_run_that_is_measured_elsewhere_is_still_told_as_of_the_machine_that_trained_it(shapes):
+    run = make_run("elsewhere", shapes)
+    run.update_status(state="finished", host="node7")
+    with run.hold() as claim:
+        pulse = Pulse(run, claim, evaluate_only=True)
+        pulse.start()
+        here = run.recorded_status()
+        pulse.end("finished")
+    assert here.state == "running" and here.measured_again and here.host == socket.gethostname()
+    assert run.recorded_status().state == "finished" and run.recorded_status().host == "node7"

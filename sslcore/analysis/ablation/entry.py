@@ -57,13 +57,12 @@ def entries(experiment: Experiment, runs: Iterable[Run]) -> list[Entry]:
     """`runs` (the experiment's, and others to be seen beside them) and what its axes plan beyond the runs it has."""
     found = {run: entry for run in runs if (entry := made(run))}
     sets = data_sets(found)
-    there = {run.name for run in experiment.runs()}
     try:
-        planned = plan.lacking(experiment).configs.items()
+        planned = plan.lacking(experiment).items()
     except ValueError:  # what its axes are is not known
         planned = ()
     on = [(entry, sets[run]) for run, entry in found.items()] + [
-        (to_make(experiment.name, name, config), at_path(config.dataset, sets)) for name, config in planned if name not in there
+        (to_make(experiment.name, name, config), at_path(config.dataset, sets)) for name, config in planned
     ]
     called = told_apart(dataset for _, dataset in on)
     return [replace(entry, images=called[dataset]) for entry, dataset in on]
