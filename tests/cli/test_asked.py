@@ -24,7 +24,9 @@ def test_results_that_hold_something_else_than_numbers_are_shown_as_none(store, 
     damaged, whole = synthetic.store(store.root, ("moco", "byol"), (0,), dataset="digits", batch_size=64).runs()
     damaged.results_file.write_text('{"linear": 3, "knn": {"accuracy": "x"}}')
     assert main(["status", "photos"]) == 0
-    lines = {run.name: line for line in capsys.readouterr().out.splitlines() for run in (damaged, whole) if run.name in line}
+    *rows, warned = capsys.readouterr().out.splitlines()
+    lines = {run.name: line for line in rows for run in (damaged, whole) if run.name in line}
+    assert f"{damaged.name}: results.json cannot be read" in warned
     assert lines[damaged.name].count("–") == 2 and f"{100 * whole.results()['knn']['accuracy']:.1f} %" in lines[whole.name]
 
 

@@ -128,6 +128,8 @@ def test_a_grid_is_one_array_whose_runs_wait_for_free_slots(short, lab, monkeypa
         (run.path / "go").touch()
     for run in runs:
         assert lab.sees(run, "finished").attempt == 1
+    with one.experiment.editing() as spec:
+        spec.axes = {"seed": [0]}
     (added,) = launch.complete(one.experiment)
     assert added.name == "simclr-bs256-s0" and added.recorded_status().engine == "slurm", (
         "more of a grid goes where the grid went"
