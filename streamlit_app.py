@@ -30,5 +30,5 @@ async def ready(app: st.App):
 
 MAIN = Path(__file__).parent / "dashboard" / "main.py"
 app = st.App(MAIN, routes=ROUTES, middleware=[Middleware(Guard)], lifespan=ready)
-if get_script_run_ctx():  # this file is the script itself, as in Streamlit's AppTest
+if get_script_run_ctx(suppress_warning=True):  # this file is the script itself, as in Streamlit's AppTest
     runpy.run_path(str(MAIN))

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -453,3 +455,10 @@ def test_the_apps_own_file_is_a_script_too():
     assert not app.exception and app.title[0].value == "Experiments"
     app.switch_page("dashboard/views/watch.py").run()
     assert not app.exception and app.title[0].value == "Watch"
+
+
+def test_the_app_is_loaded_without_a_word():
+    """Else whoever starts it would read a warning of Streamlit's first."""
+    root = link.VIEWS.parents[1]
+    loaded = subprocess.run([sys.executable, "-c", "import streamlit_app"], cwd=root, capture_output=True, text=True, check=True)
+    assert not loaded.stdout and not loaded.stderr
