@@ -22,6 +22,7 @@ from sslcore.config import RunConfig
 from sslcore.cores import cores, memory
 from sslcore.experiment import Store
 from sslcore.locks import taken
+from sslcore.wording import count
 
 BYTES_A_RUN = 2 * 2**30  # of memory that a run on the CPU is taken to need
 HOST = socket.gethostname()
@@ -128,6 +129,6 @@ def at_once(configs: Collection[RunConfig]) -> int:
 def in_use(store: Store) -> list[tuple[str, str | None]]:
     """What there is to train on, in words, and the run that holds it, or the experiment whose encoders are probed on it."""
     by_core = Counter(taken(core.lock_file(store)) for core in cpus())
-    of = f"{by_core.total()} core{'s' * (by_core.total() > 1)}"
+    of = count(by_core.total(), "core")
     shares = [(f"{CPU.label}, {of}" if len(by_core) == 1 else f"{CPU.label}, {n} of {of}", run) for run, n in by_core.items()]
     return [*((gpu.label, taken(gpu.lock_file(store))) for gpu in gpus()), *shares]
