@@ -8,5 +8,5 @@ _back = st.components.v2.component("triptych_back", js=(Path(__file__).parent / 
 
 
 def in_one_step() -> None:
-    """Install it, once a tab. Takes no room; call it at the end of a page."""
+    """Install it, once a tab: before a page, for a reader may choose another while this one is still being drawn."""
     _back(key="triptych_back", height=0)

@@ -9,11 +9,12 @@ from dashboard import access, back, heap, link, login
 MARK = (Path(__file__).parent / "mark.svg").read_text(encoding="utf-8")
 # Streamlit tells by a faint grey alone which link the keyboard is on. And of points (WebGL) above which an opaque menu lies,
 # Chromium leaves out as much at the lower end as the menu hides at the upper one. Choices beside others are in one line, on a
-# phone some of them out of sight.
+# phone some of them out of sight. What has nothing to show leaves no gap.
 STYLE = """<style>
 a:focus-visible { outline: 2px solid !important; outline-offset: -2px; }
 [data-testid="stHeader"] { opacity: 0.999; }
 [data-testid="stButtonGroup"] > div { flex-wrap: wrap; }
+.st-key-triptych_back { position: absolute; }
 </style>"""
 
 rights = access.rights()
@@ -36,11 +37,11 @@ pages = [
 page = st.navigation(pages, position="top" if rights.view else "hidden")
 link.close_dialogs(page.title)
 if rights.view:
+    back.in_one_step()
     login.say(rights)
     try:
         page.run()
     finally:
-        back.in_one_step()
         heap.set_aside(page.title)
 else:
     link.name_tab()

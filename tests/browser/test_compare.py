@@ -191,7 +191,9 @@ def test_on_a_phone_no_tool_lies_on_a_title(app, phone, finished):
 
 def test_on_a_phone_the_menu_closes_once_a_page_is_chosen(app, phone, finished):
     page = phone.new_page()
+    page.set_default_timeout(120_000)
     page.goto(f"{app.url}/compare?experiment=finished")
+    page.wait_for_function("window.triptychBack")
     page.get_by_test_id("stExpandSidebarButton").click()
     page.get_by_test_id("stSidebarNavLink").filter(has_text="Methods").click()
     page.get_by_role("heading", name="Methods", exact=True).wait_for()
