@@ -25,6 +25,13 @@ CHROMIUM = (
 )
 
 
+def profile_of(browser, **how):
+    """A profile that has seen nothing yet. A busy machine is slow: a test waits for what it wants to see."""
+    context = browser.new_context(**how)
+    context.set_default_timeout(120_000)
+    return context
+
+
 @dataclass
 class App:
     """A running dashboard: where it is, and the store that it shows."""
@@ -106,7 +113,7 @@ def browser():
         pytest.skip("no Chromium found; TRIPTYCH_CHROMIUM names one")
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=180_000)  # a busy machine is slow; a test waits for what it wants to see
+    expect.set_options(timeout=180_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -136,7 +143,7 @@ def profile(browser):
 
     A page that stays open keeps the process, in which that code is compiled, for the next ones: another third.
     """
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = profile_of(browser, viewport={"width": 1280, "height": 900})
     stays = context.new_page()
     stays.route("http://127.0.0.1/", lambda route: route.fulfill(body=""))
     stays.goto("http://127.0.0.1/")
@@ -148,7 +155,6 @@ def profile(browser):
 def page(profile):
     """A page of a browser that remembers nothing. Fails the test for errors on the console and requests to other machines."""
     page = profile.new_page()
-    page.set_default_timeout(120_000)
     problems = []
     page.on("request", lambda request: None if _is_local(request.url) else problems.append(f"asked for {request.url}"))
     page.on("pageerror", lambda error: problems.append(f"threw {error}"))
@@ -167,10 +173,8 @@ def page(profile):
 @pytest.fixture
 def fresh(browser):
     """A page of another browser, which has never seen the app: what a link shows to somebody else."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(120_000)
-    yield page
+    context = profile_of(browser)
+    yield context.new_page()
     context.close()
 
 

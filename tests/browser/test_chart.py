@@ -16,7 +16,7 @@ from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
 from sslcore.wording import tenths
-from tests.browser.conftest import App, free_port, start, stop
+from tests.browser.conftest import App, free_port, profile_of, start, stop
 
 # The images of a data set on a grid, 12 a row: those of train drawn by SVG, those of test by WebGL. What is kept of
 # them, and how often the page was told to change, stand in a file, at which the page looks anew all the time.
@@ -279,7 +279,7 @@ def test_a_chart_that_could_not_be_fetched_comes_back_with_the_next_change(chart
     fresh.locator(".st-key-plain").get_by_text("could not be fetched from the dashboard").wait_for()
     fresh.unroute("**/figure/*")
     charts.wish(shapes, ticks=101)
-    fresh.wait_for_function("document.querySelector('.st-key-plain .js-plotly-plot')?.calcdata?.[0][2].y === 101", timeout=20_000)
+    fresh.wait_for_function("document.querySelector('.st-key-plain .js-plotly-plot')?.calcdata?.[0][2].y === 101")
 
 
 def test_points_stay_when_the_browser_takes_webgl_away(grid):
@@ -344,7 +344,7 @@ def test_charts_are_described_and_can_be_downloaded(grid, charts, shapes):
 
 def test_a_tap_shows_the_image(charts, shapes, browser):
     charts.wish(shapes)
-    context = browser.new_context(viewport={"width": 820, "height": 900}, has_touch=True)
+    context = profile_of(browser, viewport={"width": 820, "height": 900}, has_touch=True)
     page = context.new_page()
     page.goto(charts.url)
     page.wait_for_selector(f"{GRID} .main-svg")

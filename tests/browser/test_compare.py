@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests import synthetic
-from tests.browser.conftest import drag_a_rectangle
+from tests.browser.conftest import drag_a_rectangle, profile_of
 
 NODE = "[class*=st-key-compare_loss_moco] .js-plotly-plot"
 LENGTH = f"Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p => p.x).filter(Number.isFinite))"  # of its curves
@@ -13,7 +13,7 @@ LENGTH = f"Math.max(...document.querySelector('{NODE}').calcdata.flat().map(p =>
 
 @pytest.fixture(scope="module")
 def phone(browser):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    context = profile_of(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     yield context
     context.close()
 
@@ -182,16 +182,15 @@ def test_on_a_phone_no_tool_lies_on_a_title(app, phone, finished):
     edge = "document.querySelector('{} {}')?.getBoundingClientRect().{}"
     bar, title = edge.format(knn, ".modebar", "bottom"), edge.format(knn, ".gtitle", "top")
     page.goto(f"{app.url}/compare?experiment=finished")
-    page.wait_for_function(f"{bar} <= {title}", timeout=120_000)
+    page.wait_for_function(f"{bar} <= {title}")
     assert page.evaluate(f"getComputedStyle(document.querySelector('{knn} .modebar')).opacity") == "1"
     page.set_viewport_size({"width": 667, "height": 390})  # turned, and its charts below each other: beside a title there is room
-    page.wait_for_function(f"{bar} > {title}", timeout=120_000)
+    page.wait_for_function(f"{bar} > {title}")
     page.close()
 
 
 def test_on_a_phone_the_menu_closes_once_a_page_is_chosen(app, phone, finished):
     page = phone.new_page()
-    page.set_default_timeout(120_000)
     page.goto(f"{app.url}/compare?experiment=finished")
     page.wait_for_function("window.triptychBack")
     page.get_by_test_id("stExpandSidebarButton").click()

@@ -8,6 +8,7 @@ from sslcore import trash
 from sslcore.experiment import Experiment, Store
 from sslcore.files import write_json
 from tests import synthetic
+from tests.browser.conftest import profile_of
 from tests.browser.test_report import DRAWN, until
 
 NAME = "evil <img src=x onerror=pwned=1> [evil](javascript:pwned=1) :skull: $e^{vil}$ **evil** www.evil.example"
@@ -133,12 +134,12 @@ def test_text_stays_text_in_dialogs(app, page, hostile):
         settled(page)
 
 
-def test_text_stays_text_in_the_report(app, page, hostile, tmp_path):
+def test_text_stays_text_in_the_report(app, browser, hostile, tmp_path):
     from dashboard import report
 
     file = tmp_path / "report.html"
     file.write_text(report.html(hostile))
-    context = page.context.browser.new_context(offline=True)
+    context = profile_of(browser, offline=True)
     opened, asked = context.new_page(), []
     opened.on(
         "request", lambda request: None if request.url.startswith(("data:", "blob:", "file:")) else asked.append(request.url)

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from sslcore.experiment import Store
 from tests import synthetic
 from tests.browser import oidc
-from tests.browser.conftest import free_port, start, stop
+from tests.browser.conftest import free_port, profile_of, start, stop
 
 ANA, BO, EVE = "ana@lab.example", "bo@lab.example", "eve@elsewhere.example"
 
@@ -104,7 +104,7 @@ def test_another_name_and_another_site_cannot_use_the_app(lab, browser):
     url, _, _ = lab
     port = url.rpartition(":")[2]
     answers = {}
-    context = browser.new_context()
+    context = profile_of(browser)
     page = context.new_page()
     page.goto(f"{url}/_stcore/health")
     open_socket = (

@@ -53,16 +53,16 @@ def test_long_names_leave_the_plot_its_room_and_a_chart_that_grew_for_them_is_as
     narrow = {}
     for chart in least:
         page.wait_for_selector(f"{chart} .ytick")
-        page.wait_for_function(has_room(chart), timeout=30_000)
+        page.wait_for_function(has_room(chart))
         narrow[chart] = page.evaluate(NAMES, chart)
         assert narrow[chart]["left"] >= -1 and len(set(narrow[chart]["names"])) == 16, "each is there to its end"
     planned = 190 + 62 * 16
     assert narrow[accuracy]["height"] > planned
     page.set_viewport_size({"width": 1280, "height": 5000})
     for chart in least:
-        page.wait_for_function(f"before => ({NAMES})('{chart}').height < before", arg=narrow[chart]["height"], timeout=30_000)
-        page.wait_for_function(has_room(chart), timeout=30_000)
-    page.wait_for_function(f"({NAMES})('{accuracy}').height === {planned}", timeout=30_000)
+        page.wait_for_function(f"before => ({NAMES})('{chart}').height < before", arg=narrow[chart]["height"])
+        page.wait_for_function(has_room(chart))
+    page.wait_for_function(f"({NAMES})('{accuracy}').height === {planned}")
     assert LABEL in page.evaluate(NAMES, accuracy)["names"]
 
 
@@ -80,5 +80,5 @@ def test_a_legend_is_never_cut_off_and_what_is_downloaded_has_its_names_in_a_lin
         assert f"{LABEL}, seed 0" in {row["series"] for row in csv.DictReader(file)}
 
     page.set_viewport_size({"width": 1280, "height": 2000})
-    page.wait_for_function(f"({LEGEND})('{loss}').lines.every(lines => lines === 1)", timeout=30_000)
+    page.wait_for_function(f"({LEGEND})('{loss}').lines.every(lines => lines === 1)")
     assert page.evaluate(LEGEND, loss) == narrow | {"lines": [1] * 16}

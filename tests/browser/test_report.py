@@ -12,6 +12,7 @@ from dashboard import report
 from dashboard.figures import style
 from sslcore.experiment import Store
 from tests import synthetic
+from tests.browser.conftest import profile_of
 
 HOSTILE = "<img src=x onerror='window.ran = true'><script>window.ran = true</script>"
 DRAWN = "() => [...document.querySelectorAll('.chart')].every(node => node.querySelector('.main-svg .xaxislayer-above'))"
@@ -59,7 +60,7 @@ def file(experiment, tmp_path_factory):
 @pytest.fixture(scope="module")
 def window(browser, file):
     """The report, open in a browser without a network: (the page, what went wrong on it)."""
-    context = browser.new_context(viewport=WIDE, color_scheme="light")
+    context = profile_of(browser, viewport=WIDE, color_scheme="light")
     context.set_offline(True)
     page = context.new_page()
     problems = []
@@ -171,7 +172,7 @@ def test_on_a_tablet_no_tool_lies_on_a_title(browser, tmp_path):
     experiment = synthetic.store(tmp_path / "store", seeds=(0,), steps=20, axes={"batch_size": [64, 256]})
     file = tmp_path / "report.html"
     file.write_text(report.html(experiment))
-    context = browser.new_context(viewport=WIDE, has_touch=True, is_mobile=True)
+    context = profile_of(browser, viewport=WIDE, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(file.as_uri())
     until(page, DRAWN)
