@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import quote
 
 from dashboard.routes import THUMBNAILS_URL
+from sslcore import datasets
 
 RIGHT, WRONG = "✓", "✗"
 STYLE = """<style>
@@ -22,9 +24,15 @@ STYLE = """<style>
 
 
 def picture(seen: Mapping[str, Any], index: int, alt: str, lines: Sequence[str]) -> str:
-    """One image with lines of HTML below it. `seen`: a run's images, as `tables.identity` has them; `alt` is plain text."""
+    """One image with lines of HTML below it, the last of them the file's name, where it was a file.
+
+    `seen`: a run's images, as `tables.identity` has them; `alt` is plain text.
+    """
     source = f"{THUMBNAILS_URL}/{quote(seen['dataset'], safe='')}/{int(index)}.png?of={quote(seen['of'], safe='')}"
     below = "".join(f"<div>{line}</div>" for line in lines)
+    if file := datasets.file_of(seen["dataset"], index, seen["size"], seen["of"]):
+        alt = f"{alt}, {file}"
+        below += f'<div class="aside" title="{escape(file)}">{escape(PurePath(file).name)}</div>'
     return f'<div role="listitem"><img src="{source}" alt="{escape(alt)}" loading="lazy" width="72" height="72">{below}</div>'
 
 

@@ -24,9 +24,9 @@ from sslcore.naming import told_apart
 from sslcore.results import number
 
 
-def identity(run: Run) -> dict[str, str]:
-    """By which the thumbnails of a run's images are known: its data set, and their checksum where that is on record."""
-    return {"dataset": run.config.dataset, "of": str(run.images().get("checksum", ""))}
+def identity(run: Run) -> dict[str, Any]:
+    """By which a run's images are known: its data set, their size, and their checksum where that is on record."""
+    return {"dataset": run.config.dataset, "size": run.config.image_size, "of": str(run.images().get("checksum", ""))}
 
 
 def image_sizes(store: Store) -> dict[str, list[int]]:

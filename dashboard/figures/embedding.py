@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def panel(
     *,
     classes: Sequence[str] = (),
     highlight: Sequence[str] = (),
-    seen: Mapping[str, str] = NOWHERE,
+    seen: Mapping[str, Any] = NOWHERE,
     title: str = "",
     subtitle: str = "",
     axes: tuple[str, str] = ("", ""),
@@ -121,7 +122,7 @@ def _add_points(
     colour: str,
     symbol: str,
     n: int,
-    seen: Mapping[str, str],
+    seen: Mapping[str, Any],
     selected: Collection[int] | None,
 ) -> None:
     """`known`: the class of the whole group, "" for one of several classes; what is known once is not sent for every point."""

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from sslcore.datasets import cache, digits, folder, hub, npz, photos, rule
-from sslcore.datasets.source import Info, Report, untrained
+from sslcore.datasets.source import Info, Report, spelled, untrained
 from sslcore.shape import shape
 
 NAMES = {
@@ -283,6 +283,22 @@ def thumbnail(dataset: str, index: int, image_size: int, checksum: str = "") -> 
         if checksum and data.checksum != checksum:
             raise ValueError("other images, or other labels, lie there by now")
     return Image.fromarray(data.images([index])[0])
+
+
+def file_of(dataset: str, index: int, image_size: int, checksum: str) -> str:
+    """The file that an image of a folder was, below that folder; "" for an image that was none, or is not known here."""
+    try:
+        if dataset in NAMES:
+            return ""
+        if rule.check_path:
+            rule.check_path(dataset)
+        files = _files(canonical(dataset), image_size, checksum, cache.home(), _moment(60))
+    except ValueError:
+        return ""
+    return "" if files is None or not 0 <= index < len(files) else spelled(os.fsdecode(files[index]))
+
+
+_files = lru_cache(maxsize=8)(lambda dataset, image_size, checksum, home, moment: cache.files(dataset, image_size, checksum))
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 $TRIPTYCH_DATA/decoded/<name>-<path's hash>-<size>px-<fingerprint>/
     images.npy    uint8 (N, S, S, 3), train first
     labels.npy    int64 (N,), where there are labels
+    files.npy     bytes (N,), where each image was a file: its path below the data set's folder
     about.json    how many are for training, the classes, the files that were skipped, remarks, sizes and checksums
 
 One process decodes, with a thread a core (Pillow works outside of Python's lock: processes were no faster); others that
@@ -72,8 +73,13 @@ def locked(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator
 
 def folder(dataset: str, fingerprint: object, size: int) -> Path:
     """Where the decoded arrays of a data set with this fingerprint lie, or will."""
+    return home() / "decoded" / f"{_of_set(dataset, size)}-{_short((VERSION, fingerprint))}"
+
+
+def _of_set(dataset: str, size: int) -> str:
+    """How the names of all folders begin that a data set has had at one size."""
     name = "".join(c if c.isalnum() and c.isascii() else "-" for c in Path(dataset).name)[:40]
-    return home() / "decoded" / f"{name}-{_short(dataset)}-{size}px-{_short((VERSION, fingerprint))}"
+    return f"{name}-{_short(dataset)}-{size}px"
 
 
 def _short(thing: object) -> str:
@@ -130,6 +136,8 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         raise ValueError(f"none of the {part} images can be read; the first: {first}")
     if source.labels is not None:
         np.save(path / "labels.npy", source.labels[kept])
+    if source.root is not None:
+        np.save(path / "files.npy", np.array([os.fsencode(os.path.relpath(source.images[k], source.root)) for k in kept]))
     about = {
         "train": train,
         "classes": source.classes,
@@ -138,6 +146,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,
+        "files": zlib.crc32((path / "files.npy").read_bytes()) if source.root is not None else None,
         "written": (path / "images.npy").stat().st_mtime_ns,
     }
     (path / "about.json").write_text(json.dumps(about), encoding="utf-8")
@@ -262,8 +271,10 @@ def sound(path: Path) -> bool:
     try:
         about = json.loads((path / "about.json").read_text(encoding="utf-8"))
         size, blocks = about["size"], about["blocks"]
-        if about["labels"] is not None and zlib.crc32((path / "labels.npy").read_bytes()) != about["labels"]:
-            return False
+        for name in ("labels", "files"):
+            crc = about.get(name)  # an older version kept no files
+            if crc is not None and zlib.crc32((path / f"{name}.npy").read_bytes()) != crc:
+                return False
         with (path / "images.npy").open("rb") as file:
             shape = _skip_header(file)
             stat = os.fstat(file.fileno())
@@ -285,6 +296,15 @@ def sound(path: Path) -> bool:
 def checksum(about: dict[str, Any]) -> str:
     """What tells two decoded sets apart: of the pixels, the labels, and which are for training."""
     return _short((VERSION, about["train"], about["blocks"], about["labels"]))
+
+
+def files(dataset: str, size: int, of: str) -> np.ndarray | None:
+    """bytes (N,), memory-mapped: the file of each image of the decoded set with the checksum `of`. None where none are kept."""
+    for decoded in (home() / "decoded").glob(f"{_of_set(dataset, size)}-*"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if checksum(json.loads((decoded / "about.json").read_text(encoding="utf-8"))) == of:
+                return np.load(decoded / "files.npy", mmap_mode="r", allow_pickle=False)
+    return None
 
 
 def _skip_header(file: BinaryIO) -> tuple[int, ...]:

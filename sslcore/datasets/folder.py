@@ -76,7 +76,7 @@ def source(path: str, report: Report | None = None) -> Source:
         files, n = train.files + test.files, len(train.files)
         classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
-    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), tuple(remarks))
+    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), tuple(remarks), path)
 
 
 def _of_other_kinds(others: Counter[str]) -> list[str]:

@@ -44,6 +44,7 @@ class Source:
     classes: tuple[str, ...]
     left_out: tuple[str, ...] = ()  # files that are no part of the set, each with the reason
     remarks: tuple[str, ...] = ()  # what else whoever trains on it should know
+    root: str | None = None  # the folder that all of the files lie below, where the images are files
 
 
 def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Splits and samples, the sets that need no download, and the index space of their images."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +171,41 @@ def test_a_thumbnail_is_the_image_of_that_index(tmp_path):
     for index in (10, -1):
         with pytest.raises(IndexError, match="10 images"):
             datasets.thumbnail(path, index, 16)
+
+
+def test_an_image_of_a_folder_is_known_by_its_file(tmp_path):
+    """Below the folder, with or without a link on the way; what cannot be read is no image, and has no number."""
+    root = class_folders(tmp_path / "set", {"a": 5, "bb": 5})
+    (root / "a" / "2.png").write_bytes(b"no image")
+    os.rename(root / "bb" / "1.png", os.fsencode(root / "bb") + b"/\xff1.png")
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    for path in (str(root), str(link)):
+        data = datasets.load(path, 16)
+        files = [datasets.file_of(path, index, 16, data.checksum) for index in range(9)]
+        assert {*files} == {*(f"a/{k}.png" for k in (0, 1, 3, 4)), *(f"bb/{k}.png" for k in (0, 2, 3, 4)), "bb/\\xff1.png"}
+        for index, file in enumerate(files):
+            red, number, _ = data.images([index])[0, 0, 0]  # as class_folders paints them
+            assert (red // 40, f"{number}.png") == (len(file.partition("/")[0]), file[-5:])
+        assert not any(datasets.file_of(path, index, 16, data.checksum) for index in (-1, 9))
+        assert not datasets.file_of(path, 0, 32, data.checksum) and not datasets.file_of(path, 0, 16, "another")
+    assert not datasets.file_of("digits", 0, 16, datasets.load("digits", 16).checksum)
+
+
+def test_files_that_an_older_version_did_not_keep_are_not_known_and_damaged_ones_decode_the_set_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "cache"))
+    path = str(class_folders(tmp_path / "set", {"a": 5, "bb": 5}))
+    checksum = datasets.load(path, 16).checksum
+    (kept,) = (tmp_path / "cache" / "decoded").glob("*/files.npy")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:-1])
+    assert datasets.load(path, 16).checksum == checksum and kept.read_bytes() == whole
+    about = json.loads((kept.parent / "about.json").read_text())
+    del about["files"]
+    (kept.parent / "about.json").write_text(json.dumps(about))
+    kept.unlink()
+    datasets.load(path, 16)
+    assert not kept.exists() and datasets.file_of(path, 0, 16, checksum) == ""
 
 
 def test_what_comes_with_the_installation_has_thumbnails_before_any_run(tmp_path, monkeypatch):

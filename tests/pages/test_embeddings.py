@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 from dashboard import embeddings
 from dashboard.figures import embedding as figure
 from dashboard.sections.embeddings import panels, selection
+from sslcore import datasets
 from sslcore.analysis.layouts import procrustes
 from sslcore.analysis.neighbours import nearest
 from sslcore.config import resolve
@@ -19,6 +21,7 @@ from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
 from sslcore.methods import METHODS
 from tests import synthetic
+from tests.datasets.pictures import class_folders
 from tests.pages.driving import clean, open_page, texts
 
 
@@ -233,6 +236,23 @@ def test_pictures_are_those_of_the_run_whose_images_are_on_record():
     app = open_page("embeddings", experiment="photos", embeddings_image=str(index[0]))
     pictures = [element.proto.body for element in app.get("html") if "/thumb/" in element.proto.body]
     assert pictures and all("?of=c0ffee" in body for body in pictures)
+
+
+def test_pictures_of_ones_own_are_called_by_their_files(tmp_path):
+    """Below each picture the file's name; where it lies stands in words for who hears the page, and under the pointer."""
+    path = class_folders(tmp_path / "pets", {"a&b": 20, "dog": 20})
+    experiment = embedded(methods=("moco", "byol"), dataset=str(path), image_size=16)
+    checksum = datasets.load(str(path), 16).checksum
+    for run in experiment.runs():
+        write_json(run.environment_file, {"data": {"checksum": checksum, "train": 32, "test": 8}})
+    app = open_page("embeddings", experiment="photos", embeddings_image="0", embeddings_pick="0,39")
+    assert len(lists(app)) == 4  # those selected, the image, and its neighbours for each run
+    for body in lists(app):
+        images = re.findall(r"/(\d+)\.png\?of=\w+\" alt=\"[^\"]*, ((?:a&amp;b|dog)/\d+\.png)\"", body)
+        assert len(images) == body.count("<img") > 0
+        for index, file in images:
+            assert escape(datasets.file_of(str(path), int(index), 16, checksum)) == file
+            assert f'title="{file}">{file.rpartition("/")[2]}</div>' in body
 
 
 def test_one_seed_of_each_method_until_others_are_chosen():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import streamlit as st
 
@@ -30,7 +31,7 @@ class Asked:
     epoch: int | None  # None: the last
 
     @cached_property
-    def seen(self) -> dict[str, str]:
+    def seen(self) -> dict[str, Any]:
         """By which their images are known, see `tables.identity`: the first run's of those whose checksum is on record."""
         known = [tables.identity(self.runs[name]) for name in self.shown]
         return next((one for one in known if one["of"]), known[0])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -83,7 +84,7 @@ def _show_classes(asked: Asked, pair: Pair, tested: Predicted, class_name: Calla
     st.caption(words.plain(how + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")))
 
 
-def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callable[[int], str], seen: dict[str, str]) -> None:
+def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callable[[int], str], seen: dict[str, Any]) -> None:
     a, b = asked.names[pair.a], asked.names[pair.b]
     n_runs = len(tested.seed)  # a side; one that stands in several pairs counts in each
     held = [{match[side].id for of_seed in pair.matches.values() for match in of_seed} for side in (0, 1)]
