@@ -138,7 +138,7 @@ def test_image_sizes_of_the_store(experiment):
 def test_thumbnails_are_those_of_the_images_that_a_run_was_trained_on(experiment):
     run = experiment.runs()[0]
     write_json(run.environment_file, {"data": {"checksum": "abc"}})
-    assert tables.identity(run) == {"dataset": run.config.dataset, "of": "abc"}
+    assert tables.identity(run) == {"dataset": run.config.dataset, "size": run.config.image_size, "of": "abc"}
 
 
 def test_of_many_runs_the_first_of_each_method_comes_before_others():
