@@ -53,7 +53,7 @@ def from_clone(store: Store, name: str) -> Start:
     runs = store.find(name)
     if "/" not in name.strip("/"):
         experiment = runs[0].experiment
-        start = Start(experiment.spec().model_copy(update={"created": None, "command": None}), str(experiment.spec_file))
+        start = Start(experiment.read_spec().model_copy(update={"created": None, "command": None}), str(experiment.spec_file))
         for option, values in (("method", start.methods), ("dataset", [start.dataset]), ("seed", start.seeds)):
             for value in values:
                 if type(value) is not OPTIONS[option].annotation:

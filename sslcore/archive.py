@@ -23,7 +23,7 @@ from pydantic import BaseModel, ValidationError
 
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
-from sslcore.experiment import Experiment, Run, Store, into_place
+from sslcore.experiment import Experiment, Run, Spec, Store, into_place
 from sslcore.files import check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, folder_name
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
@@ -68,6 +68,9 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
         with zipfile.ZipFile(temporary, "w") as archive:
             for path in experiment.files():
                 left_out += _add(archive, path, f"{top}/{path.name}")
+            if not experiment.spec_file.exists():  # an import takes none without
+                spec = Spec(title=experiment.name)
+                archive.writestr(_entry(f"{top}/{experiment.spec_file.name}"), spec.model_dump_json(indent=2) + "\n")
             for run in experiment.runs():
                 if not re.fullmatch(FOLDER, run.name):
                     raise ValueError(

@@ -364,19 +364,27 @@ class Experiment:
         return Store(self.path.parent)
 
     def exists(self) -> bool:
-        return _is_there(self.spec_file)
+        """Whether it has an experiment.json or, as where folders of runs were copied by hand, a run."""
+        if _is_there(self.spec_file):
+            return True
+        with suppress(OSError), os.scandir(self.path) as inside:
+            return any(Run(Path(entry)).exists() for entry in inside if entry.is_dir() and not entry.name.startswith("."))
+        return False
 
     def spec(self) -> Spec:
-        """The spec; where it cannot be read, one that says so."""
+        """The spec; where it is not there or cannot be read, one that says so."""
         try:
             return self.read_spec()
         except ValueError:
-            return Spec(title=self.name, question="experiment.json could not be read")
+            what = "could not be read" if _is_there(self.spec_file) else "is not there: its runs are all that is known of it"
+            return Spec(title=self.name, question=f"experiment.json {what}")
 
     def read_spec(self) -> Spec:
-        """Raises ValueError, in one line, where the file cannot be read: nothing is to be written over it."""
+        """Raises ValueError, in one line, where it is not there or cannot be read: nothing is to be written over it."""
         try:
             return Spec.model_validate_json(self.spec_file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{self.spec_file} is not there, so what this experiment was to be is not known") from None
         except (OSError, ValueError):
             raise ValueError(f"{self.spec_file} cannot be read, so it is not changed") from None
 

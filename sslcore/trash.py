@@ -96,7 +96,8 @@ def contents(store: Store) -> list[Discarded]:
     found = []
     for folder, when in _folders(store):
         for experiment in map(Experiment, _inside(folder)):
-            found += [Discarded(thing, when) for thing in ([experiment] if experiment.exists() else experiment.runs())]
+            whole = experiment.exists() and not (experiment.path / OF).exists()
+            found += [Discarded(thing, when) for thing in ([experiment] if whole else experiment.runs())]
     return sorted(found, key=lambda discarded: discarded.when, reverse=True)
 
 
@@ -125,9 +126,9 @@ def restore(store: Store, discarded: Discarded) -> Experiment | Run:
         back = store.experiment(store.free_name(thing.name) if taken else thing.name)
     else:
         back = store.experiment(thing.path.parent.name).run(thing.name)
-        if not back.experiment.exists():
-            raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
         created = (read_object(thing.path.with_name(OF)) or {}).get("created")
+        if not (back.experiment.exists() or (created is None and back.path.parent.is_dir())):
+            raise ValueError(f"the experiment {back.path.parent.name} is not in the store; put it back first")
         if created is not None and created != back.experiment.read_spec().created:
             raise ValueError(
                 f"the experiment {back.experiment.name} in the store is not the one that {thing.id} is of; rename its folder, "

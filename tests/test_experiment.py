@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslcore import trash, worker
+from sslcore import archive, trash, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
@@ -447,6 +447,28 @@ def test_the_trash_gives_back_runs_and_experiments_as_they_were(store, run):
     assert back.name == "e-2" and back.runs()[0].config == config
     assert store.experiment("e").spec().title == "another"
     assert not list((store.root / ".trash").iterdir()), "nothing is left behind"
+
+
+def test_runs_without_an_experiment_json_are_an_experiment_and_go_into_the_trash_and_out_of_it(store, run, tmp_path):
+    """As where a folder of runs was copied by hand."""
+    experiment = run.experiment
+    experiment.spec_file.unlink()
+    (store.root / "no-experiment" / "pictures").mkdir(parents=True)
+    assert [e.name for e in store.experiments()] == [experiment.name] and [r.id for r in store.find(experiment.name)] == [run.id]
+    assert experiment.spec().title == experiment.name and "is not there" in experiment.spec().question
+    with pytest.raises(ValueError, match=r"experiment\.json is not there"), experiment.editing():
+        raise AssertionError("nothing says what is edited")
+    trash.discard(store, run)
+    (discarded,) = trash.contents(store)
+    assert discarded.id == run.id and store.experiments() == []
+    assert trash.restore(store, discarded).id == run.id
+    trash.discard(store, experiment)
+    (discarded,) = trash.contents(store)
+    assert discarded.id == experiment.name and store.experiments() == []
+    assert [r.id for r in trash.restore(store, discarded).runs()] == [run.id]
+    archive.export(experiment, tmp_path / "it.zip")
+    taken = archive.bring_in(Store(tmp_path / "other"), tmp_path / "it.zip")
+    assert taken.read_spec().title == experiment.name and [r.name for r in taken.runs()] == [run.name]
 
 
 def test_a_run_is_put_back_only_where_its_place_is_free(store, run):
