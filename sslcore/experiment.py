@@ -384,7 +384,7 @@ class Experiment:
         try:
             return Spec.model_validate_json(self.spec_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ValueError(f"{self.spec_file} is not there, so what this experiment was to be is not known") from None
+            raise ValueError(f"{self.spec_file} is not there, and nothing else says what this experiment was to be") from None
         except (OSError, ValueError):
             raise ValueError(f"{self.spec_file} cannot be read, so it is not changed") from None
 

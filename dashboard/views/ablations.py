@@ -246,8 +246,8 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
         st.error(words.plain(refused))
     try:
         experiment.read_spec()
-    except ValueError:
-        st.warning("experiment.json cannot be read, so what its grid lacks is not known.", icon=":material/draft:")
+    except ValueError as error:
+        st.warning(words.plain(f"What its grid lacks is not known: {error}."), icon=":material/draft:")
         return
     own = [entry for entry in entries if entry.experiment == experiment.name]
     waiting = [entry for entry in own if entry.state in ACTIVE]

@@ -144,7 +144,8 @@ def test_values_for_an_experiment_that_cannot_be_read_are_refused(experiment):
 def test_of_an_experiment_whose_axes_cannot_be_read_nothing_is_said_to_be_missing(experiment):
     experiment.spec_file.write_text('{"title": "W')
     shown = texts(app := open_page("ablations", experiment="sizes")).replace("\\", "")
-    assert "experiment.json cannot be read, so what its grid lacks is not known" in shown and "not run" not in tables(app)
+    _, _, why = shown.partition("What its grid lacks is not known: ")
+    assert "experiment.json cannot be read" in why and "not run" not in tables(app)
     assert all(button.key != "ablations_run" for button in app.button)
 
 

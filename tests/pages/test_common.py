@@ -417,15 +417,17 @@ def test_of_runs_that_waited_for_cores_it_is_said_wherever_their_times_are(two_e
 
 def test_runs_without_an_experiment_json_are_on_every_page(data_cache):
     """As where their folders were copied by hand: what the grid was to be is not known, and every number is."""
-    experiment = synthetic.store(Store().root, methods=("moco", "byol"), seeds=(0, 1), steps=20, name="copied")
+    methods, axes = ("moco", "byol"), {"batch_size": [64, 256]}
+    experiment = synthetic.store(Store().root, methods=methods, seeds=(0, 1), steps=20, name="copied", axes=axes)
     synthetic.embed(experiment)
     experiment.spec_file.unlink()
     for page in ("experiments", "watch", "compare", "probe", "embeddings", "ablations", "evidence", "claims", "methods"):
         assert "There is no experiment" not in texts(open_page(page, experiment="copied")), page
     said = texts(open_page("watch", experiment="copied")).replace("\\", "")
     assert "experiment.json is not there: its runs are all that is known of it" in said
-    assert "what its grid lacks is not known" in texts(open_page("ablations", experiment="copied"))
-    assert list(printed(open_page("probe", experiment="copied"))[0].index) == ["MoCo", "BYOL"]
+    assert "What its grid lacks is not known" in texts(open_page("ablations", experiment="copied"))
+    rows = printed(open_page("probe", experiment="copied"))[0].index
+    assert list(rows) == [f"{method} · batch {size}" for method in ("MoCo", "BYOL") for size in (64, 256)]
     assert "experiment.json is not there" in open_page("new", clone="copied").error[0].value.replace("\\", "")
 
 
