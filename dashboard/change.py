@@ -120,8 +120,13 @@ def count_memory(spec: Spec, configs: Mapping[str, RunConfig]) -> dict[str, int]
 
 
 @action
-def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
-    plan.grow(experiment, axes)
+def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> plan.Growth:
+    return plan.grow(experiment, axes)
+
+
+@action
+def take_back(experiment: Experiment, growth: plan.Growth) -> None:
+    plan.take_back(experiment, growth)
 
 
 @action

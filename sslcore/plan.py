@@ -162,7 +162,22 @@ def covers(spec: Spec, axes: Mapping[str, list[Any]]) -> bool:
     )
 
 
-def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
+@dataclass(frozen=True)
+class Growth:
+    """What a spec said of its grid before it grew, and what it said then."""
+
+    before: Spec
+    after: Spec
+
+    def stands(self, experiment: Experiment) -> bool:
+        """Whether the grid is as it has grown, and no run of what is new was made."""
+        if experiment.spec().axes != self.after.axes:
+            return False
+        new = plan(self.after).configs.keys() - plan(self.before).configs.keys()
+        return not any(experiment.run(name).exists() for name in new)
+
+
+def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> Growth:
     """`extend` an experiment's own spec. The runs that it then lacks are made by `launch.complete`.
 
     Raises ConfigError, and what `Experiment.editing` raises.
@@ -170,8 +185,18 @@ def grow(experiment: Experiment, axes: Mapping[str, list[Any]]) -> None:
     extend(experiment.read_spec(), axes)  # raises before a lock is made
     added = shlex.join(["python", "-m", "sslcore", "complete", experiment.name, "--add", *axes_words(axes)])
     with experiment.editing() as spec:
+        before = spec.model_copy()
         spec.axes = extend(spec, axes).axes
         spec.command = f"{spec.command}\n{added}" if spec.command else None
+    return Growth(before, spec)
+
+
+def take_back(experiment: Experiment, growth: Growth) -> None:
+    """Let the grid be what it was before. Raises ValueError where it no longer stands, and what `Experiment.editing` raises."""
+    with experiment.editing() as spec:
+        if not growth.stands(experiment):
+            raise ValueError("the grid has changed since, or runs of what was added were made")
+        spec.axes, spec.command = growth.before.axes, growth.before.command
 
 
 @dataclass

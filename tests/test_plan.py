@@ -185,6 +185,30 @@ def test_an_experiment_that_grows_is_completed_with_the_runs_it_lacks(tmp_path, 
     assert not launch.complete(experiment) and started
 
 
+def test_what_was_added_to_a_grid_is_taken_out_while_nothing_came_of_it(tmp_path):
+    spec = Spec(
+        base={"dataset": "digits", "batch_size": 32}, axes={"method": ["moco"]}, command="python -m sslcore launch my.yaml"
+    )
+    experiment = Store(tmp_path).create("e", spec, plan.plan(spec).configs)
+    before = experiment.spec()
+    growth = plan.grow(experiment, {"batch_size": [640]})
+    assert growth.stands(experiment) and set(plan.lacking(experiment)) == {"moco-bs640-s0"}
+    with experiment.editing() as edited:
+        edited.notes = "a slip of the finger"
+    plan.take_back(experiment, growth)
+    assert experiment.spec() == before.model_copy(update={"notes": "a slip of the finger"}) and not plan.lacking(experiment)
+    with pytest.raises(ValueError, match="changed since"):
+        plan.take_back(experiment, growth)
+
+    growth = plan.grow(experiment, {"batch_size": [64]})
+    later = plan.grow(experiment, {"seed": [1]})
+    assert later.stands(experiment) and not growth.stands(experiment), "it would take the seed out, too"
+    experiment.add({"moco-bs64-s1": plan.lacking(experiment)["moco-bs64-s1"]})
+    with pytest.raises(ValueError, match="runs of what was added were made"):
+        plan.take_back(experiment, later)
+    assert experiment.spec().axes == {"method": ["moco"], "batch_size": [32, 64], "seed": [0, 1]}
+
+
 def test_a_grid_that_cannot_be_completed_is_left_as_it_was(tmp_path):
     spec = Spec(base={"dataset": "digits", "method": "byol"}, axes={"batch_size": [32, 5000]})  # of 1,438 images
     configs = plan.plan(spec).configs

@@ -314,7 +314,8 @@ stands = {name: ", ".join(map(forms.say, spec.axes.get(name, []))) or "one value
 added = st.session_state.pop("ablations_added", "")
 if added:
     st.session_state["ablations_grow_values"] = ""
-with st.expander("Add values to an axis", key="ablations_add", icon=":material/add:"), st.form("ablations_grow", border=False):
+more = st.expander("Add values to an axis", key="ablations_add", icon=":material/add:")
+with more, st.form("ablations_grow", border=False):
     with st.container(horizontal=True, vertical_alignment="bottom"):
         grown = st.selectbox(
             "Axis",
@@ -326,18 +327,27 @@ with st.expander("Add values to an axis", key="ablations_add", icon=":material/a
         typed = st.text_input("More values, with commas", key="ablations_grow_values", placeholder="one, another")
         submitted = st.form_submit_button("Add", key="ablations_grow_add", **access.lock())
     st.caption(words.plain(f"{added}The grid has {'; '.join(f'{forms.label(name)}: {of}' for name, of in stands.items())}."))
-    st.caption(
-        "The grid grows, and its new cells appear above as missing. Nothing starts yet; a value that was added cannot be taken "
-        "out again."
-    )
+    st.caption("The grid grows, and its new cells appear above as missing. Nothing starts yet.")
     if submitted:
         try:
-            change.grow(experiment, {grown: forms.values(typed or "", grown)})
+            growth = change.grow(experiment, {grown: forms.values(typed or "", grown)})
         except (OSError, ValueError) as error:
             st.error(words.plain(f"They could not be added: {error}"))
         else:
             st.session_state["ablations_added"] = f"Added to {forms.label(grown)}: {typed}. "
+            st.session_state["ablations_growth"] = experiment.name, growth
             st.rerun()
+
+of, growth = st.session_state.get("ablations_growth", ("", None))
+if of == experiment.name and growth.stands(experiment):
+    with more:
+        if st.button("Take them out again", icon=":material/undo:", key="ablations_take_back", **access.lock()):
+            try:
+                change.take_back(experiment, growth)
+            except (OSError, ValueError) as error:
+                st.error(words.plain(f"They could not be taken out: {error}"))
+            else:
+                st.rerun()
 
 with st.expander("Other ready-made ablations", key="ablations_ready", icon=":material/science:"):
     offer_presets()

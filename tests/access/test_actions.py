@@ -33,6 +33,7 @@ def attempts(experiment: Experiment) -> dict[str, tuple]:
         "draw_views": (run.config,),
         "count_memory": (experiment.spec(), {"a": run.config}),
         "grow": (experiment, {"seed": [5]}),
+        "take_back": (experiment, plan.Growth(experiment.spec(), experiment.spec())),
         "editing": (experiment,),
         "bring_in": (store, DASHBOARD.parent / "studies" / "batch-size-on-photos.zip"),
         "discard": (store, experiment),
@@ -143,6 +144,7 @@ def test_no_file_of_the_dashboard_changes_a_store_but_change_py():
     assert {
         "bring_in",
         "grow",
+        "take_back",
         "resume",
         "stop",
         "start",

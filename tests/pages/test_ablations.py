@@ -133,6 +133,22 @@ def test_who_presses_add_again_adds_nothing_to_another_axis(experiment):
     assert experiment.spec().axes == grown and "already" in clean(app).error[0].value
 
 
+def test_values_that_were_added_can_be_taken_out_again_until_runs_of_theirs_are_made(experiment):
+    app, before = open_page("ablations", experiment="sizes"), experiment.spec()
+    assert "ablations_take_back" not in {button.key for button in app.button}
+    app.text_input(key="ablations_grow_values").set_value("32, 6")
+    app.selectbox(key="ablations_grow_axis").set_value("batch_size")
+    app.button(key="ablations_grow_add").click().run()
+    app.button(key="ablations_take_back").click().run()
+    assert experiment.spec() == before and "ablations_take_back" not in {button.key for button in clean(app).button}
+    app.text_input(key="ablations_grow_values").set_value("32")
+    app.button(key="ablations_grow_add").click().run()
+    experiment.add({"moco-bs32-s0": experiment.run("moco-bs16-s0").config.model_copy(update={"batch_size": 32})})
+    app.button(key="ablations_take_back").click().run()
+    assert "ablations_take_back" not in {button.key for button in clean(app).button}
+    assert experiment.spec().axes["batch_size"] == [16, 64, 32]
+
+
 def test_values_for_an_experiment_that_cannot_be_read_are_refused(experiment):
     app = open_page("ablations", experiment="sizes")
     experiment.spec_file.write_text("{")
