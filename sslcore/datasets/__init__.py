@@ -298,7 +298,9 @@ def file_of(dataset: str, index: int, image_size: int, checksum: str) -> str:
     return "" if files is None or not 0 <= index < len(files) else spelled(os.fsdecode(files[index]))
 
 
-_files = lru_cache(maxsize=8)(lambda dataset, image_size, checksum, home, moment: cache.files(dataset, image_size, checksum))
+@lru_cache(maxsize=8)
+def _files(dataset: str, image_size: int, checksum: str, home: Path, moment: int) -> np.ndarray | None:
+    return cache.files(dataset, image_size, checksum)
 
 
 @lru_cache(maxsize=8)
