@@ -24,10 +24,12 @@ def of_results(title: str, points: bool = False) -> tuple[Experiment, list[Run]]
     experiment = of_experiment(title, beside=True, points=points)
     found = link.runs(experiment)
     shown = by_method(found)
-    if unreadable := [run for run in found if not run.readable_config]:
-        names = ", ".join(run.name for run in unreadable)
-        command = "complete", unreadable[0].path.parent.name
-        say_damaged(f"Left out, as config.json cannot be read: {names}", "writes it anew", *command)
+    if lost := [run for run in found if not run.readable_config and run.config_is_lost()]:
+        names = ", ".join(run.name for run in lost)
+        say_damaged(f"Left out, as config.json cannot be read: {names}", "writes it anew", "complete", lost[0].path.parent.name)
+    if problems := [problem for run in found if (problem := run.config_problem())]:
+        others = f" {words.count(len(problems) - 1, 'other')} likewise." if problems[1:] else ""
+        st.warning(words.plain(f"Left out: {problems[0]}.{others}"), icon=":material/draft:")
     if not shown:
         end_without_runs(experiment)
     on = told_apart(data_sets(shown).values())

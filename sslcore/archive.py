@@ -110,7 +110,8 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
             if path.name == "experiment.json":
                 raise ValueError(f"{error}; mend this file, without which there is no experiment") from None
             if path.name == "config.json":
-                raise ValueError(f"{error}; python -m sslcore complete writes it anew, or delete the run") from None
+                anew = "python -m sslcore complete writes it anew, or " if Run(path.parent).config_is_lost() else ""
+                raise ValueError(f"{error}; {anew}delete the run") from None
             if path.suffix != ".jsonl":
                 return [f"{error}; this file is left out"]
             archive.writestr(_entry(name), b"".join(filter(_sound, source)))

@@ -162,7 +162,9 @@ def status(args: argparse.Namespace) -> int:
         complete, again = f"{PROGRAM} complete {runs[0].experiment.name} writes it anew", f"{PROGRAM} evaluate"
         damaged = [f"{name} has no config.json, and is left out; {complete}" for name in lost]
         for run, row in zip(runs, run_rows(runs)):
-            if run.readable_config is None:
+            if problem := run.config_problem():
+                damaged.append(f"{problem}; pages leave {run.name} out")
+            elif run.readable_config is None:
                 damaged.append(f"{run.name}: config.json cannot be read, so pages leave it out; {complete}")
             elif stands[run.name].state == "finished" and not run.results():
                 why = "cannot be read" if run.results_file.exists() else "is missing"

@@ -472,6 +472,8 @@ def first_problem(error: ValidationError) -> str:
 
 def _in_words(problem: Mapping[str, Any]) -> str:
     """pydantic's message in the user's words: "must be a whole number", not that a string cannot be parsed as an integer."""
+    if problem["type"] == "extra_forbidden":
+        return "this version of Triptych has no such setting"
     kind = next((words for start, words in KINDS.items() if problem["type"].startswith(start)), None)
     message = f"must be {kind}" if kind else problem["msg"].replace("Input should", "must").replace("Value error, ", "")
     given = problem["input"]

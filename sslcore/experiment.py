@@ -134,6 +134,23 @@ class Run:
         except ValueError:
             return None
 
+    def config_problem(self) -> str:
+        """Why no config can be read, in one line; "" where it can, and where what it held is lost (`config_is_lost`)."""
+        try:
+            self.config  # noqa: B018  raises
+        except ValueError as error:
+            return "" if self.config_is_lost() else str(error)
+        return ""
+
+    def config_is_lost(self) -> bool:
+        """Whether config.json is gone, or torn: not where it holds settings that this version does not know."""
+        try:
+            return not isinstance(json.loads(self.config_file.read_text(encoding="utf-8")), dict)
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
+        except (ValueError, RecursionError):
+            return True
+
     # Status
 
     def recorded_status(self) -> Status:

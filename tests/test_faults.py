@@ -24,7 +24,7 @@ import torch
 
 from benchmarks import faults
 from benchmarks.faults import ended, everything, same
-from sslcore import checkpoint, datasets, launch, locks, train, trash, worker
+from sslcore import archive, checkpoint, datasets, launch, locks, plan, train, trash, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.endings import Failed, Stopped
@@ -449,6 +449,25 @@ def damaged(file: Path, how: str) -> None:
     content = file.read_bytes()
     kinds = {"cut": content[: len(content) // 2], "empty": b"", "garbage": b"\xff\x00{]", "other": b"[1]", "deep": b"[" * 100_000}
     file.write_bytes(kinds[how])
+
+
+def test_a_config_that_another_version_wrote_is_left_as_it_is(digits, monkeypatch, capsys):
+    """It is all that tells what was trained."""
+    monkeypatch.setattr("sslcore.launch.start", lambda store: None)
+    spec = Spec(base={**faults.SETTINGS, "dataset": digits}, axes={"method": ["moco"], "seed": [0, 1]})
+    experiment = Store().create("newer", spec, plan.plan(spec).configs)
+    for run, found in zip(experiment.runs(), ({"nosuch": 1}, {"method": "barlow"})):
+        write_json(run.config_file, {**run.config.model_dump(), "learning_rate": 0.5, **found})
+    kept = [run.config_file.read_bytes() for run in experiment.runs()]
+    assert not launch.complete(experiment)
+    assert [run.config_file.read_bytes() for run in experiment.runs()] == kept
+    assert main(["status", "newer"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "writes it anew" not in said
+    assert "config.json: nosuch: this version of Triptych has no such setting; pages leave moco-bs16-s0 out" in said
+    assert "config.json: method: must be one of" in said and "not 'barlow'; pages leave moco-bs16-s1 out" in said
+    with pytest.raises(ValueError, match=r"config\.json: nosuch: .*; delete the run"):
+        archive.export(experiment, Store().root / "it.zip")
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "garbage", "other", "deep"])

@@ -163,7 +163,9 @@ def row(run: Run, status: Status) -> None:
             head.say_unreadable([run])
         elif status.state == "stopped" and (why := barred(run)):
             st.caption(words.plain(why))
-        if not run.readable_config:
+        if problem := run.config_problem():
+            st.warning(words.plain(f"{problem}."), icon=":material/draft:")
+        elif not run.readable_config:
             head.say_damaged("config.json cannot be read", "writes it anew", "complete", experiment.name)
 
 

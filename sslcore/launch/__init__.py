@@ -252,16 +252,16 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
     """Queue what an experiment's grid lacks, or of that the runs named; returns what was queued.
 
     Runs that were planned and never made are made; those that were stopped, interrupted or failed are resumed. A
-    config.json that is gone or cannot be read is written anew. Slurm trains them, as one more array, if it has trained any run of
+    config.json that is gone or torn is written anew. Slurm trains them, as one more array, if it has trained any run of
     the experiment, unless an engine is given. Raises ValueError, in words, where that cannot be done, and RuntimeError
     where Slurm does not answer.
     """
     planned, lacking = plan.plan(experiment.read_spec()), plan.lacking(experiment)
     wanted = {name: config for name, config in planned.configs.items() if names is None or name in names}
     there = {name: experiment.run(name) for name in wanted if (experiment.path / name).is_dir()}
-    lost = {name: run for name, run in there.items() if not run.readable_config}  # it is gone, or damaged
+    lost = {name: run for name, run in there.items() if run.config_is_lost()}
     new = {name: config for name, config in wanted.items() if name in lacking and name not in lost}
-    if new and planned.problems:
+    if (new or lost) and planned.problems:
         raise ConfigError(planned.problems)
     for name, run in lost.items():
         with run.hold():

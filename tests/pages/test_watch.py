@@ -116,6 +116,16 @@ def test_watch_says_what_of_a_run_cannot_be_read_and_what_makes_it_again():
     assert f"config.json cannot be read. In a shell, python -m sslcore complete photos {root} writes it anew." in shown
 
 
+def test_a_config_of_another_version_is_said_to_be_one_and_nothing_is_said_to_write_it_anew():
+    one, other, *_ = synthetic.store(Store().root, steps=20).runs()
+    for run in (one, other):
+        write_json(run.config_file, run.config.model_dump() | {"nosuch": 1})
+    for page in ("watch", "probe"):
+        shown = texts(open_page(page, experiment="photos")).replace("\\", "")
+        assert "config.json: nosuch: this version of Triptych has no such setting" in shown and "writes it anew" not in shown
+    assert f"Left out: {one.config_file}: nosuch: this version of Triptych has no such setting. 1 other likewise." in shown
+
+
 def test_without_labels_watch_draws_what_needs_none():
     (run,) = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=20).runs()
     rows = [{name: value for name, value in row.items() if name != "knn"} for row in run.metrics()]
