@@ -93,9 +93,10 @@ def unlike_times(costs: Sequence[Mapping[str, Any]]) -> str:
     if len(devices) > 1:
         told.append(f"Trained on different devices ({'; '.join(devices)}): times and speeds tell of these, too.")
     if waited:
+        of_some = f" that trained for {SETTLED:g} s or longer" if len(long) < len(costs) else ""
         threads = " to ".join(dict.fromkeys(f"{n:.1f}" for n in (min(waited), max(waited))))
         told.append(
-            f"{len(waited)} of {count(len(known), 'run')} waited for cores that were busy ({threads} threads at a time): "
-            "times and speeds tell of that, too."
+            f"{len(waited)} of {count(len(known), 'run')}{of_some} waited for cores that were busy "
+            f"({threads} threads at a time): times and speeds tell of that, too."
         )
     return " ".join(told)

@@ -1,10 +1,10 @@
 """Random views of a whole batch, drawn on the device that trains.
 
-The transformations, their parameters and their order are those of SimCLR
-(Chen et al. 2020, appendix A; BYOL, appendix B, adds solarization), each with
-the distribution of torchvision's transform of the same settings; every image
-draws its own parameters. All random numbers come from torch's global generators,
-so that whoever seeds a step seeds its views.
+The transformations and their order are those of SimCLR (Chen et al. 2020,
+appendix A; BYOL, appendix B, adds solarization), each with the distribution of
+torchvision's transform of the same settings, which are by default MoCo v2's
+without its blur; every image draws its own parameters. All random numbers come
+from torch's global generators, so that whoever seeds a step seeds its views.
 """
 
 import math

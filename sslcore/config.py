@@ -1,7 +1,7 @@
 """What a run is: every option's name, type, bounds, default and help, said once.
 
-The launch form, the command line, the docs and the report are drawn from these
-models. A run's `config.json` is one `RunConfig`, complete: nothing is implicit.
+The launch form, the command line and the report are drawn from these models. A
+run's `config.json` is one `RunConfig`, complete: nothing is implicit.
 """
 
 import difflib

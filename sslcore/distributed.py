@@ -5,7 +5,7 @@ the networks make are gathered, and each process computes the loss of the whole 
 are those of one process, labels and negatives included. The gradient that reaches a process's own rows is then the
 exact one, and the sum of the processes' gradients is the gradient of the whole batch.
 
-With a single process every function here returns what it was given.
+With a single process what is given to be gathered, added up or shared comes back as it is.
 """
 
 import os

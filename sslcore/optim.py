@@ -19,11 +19,14 @@ def build_optimizer(network: nn.Module, config: RunConfig) -> torch.optim.Optimi
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "adapt": False},
     ]
     rate = config.peak_learning_rate
-    if config.optimizer == "lars":
-        return LARS(groups, lr=rate)
-    if config.optimizer == "adamw":
-        return AdamW(groups, lr=rate, fused=True)
-    return SGD(groups, lr=rate, momentum=MOMENTUM, fused=True)
+    match config.optimizer:
+        case "sgd":
+            return SGD(groups, lr=rate, momentum=MOMENTUM, fused=True)
+        case "lars":
+            return LARS(groups, lr=rate)
+        case "adamw":
+            return AdamW(groups, lr=rate, fused=True)
+    raise NotImplementedError(config.optimizer)
 
 
 class Uncompiled:

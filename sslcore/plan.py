@@ -38,8 +38,8 @@ MAX_RUNS = 2000
 LEFT_OUT = 0.05  # share of the training images that an epoch may leave out without a word
 MEMORY = (  # of a run, as footprint.py counts it
     "What a training step holds at most on each device, counted from the shapes of its tensors in the precision that this "
-    "machine would train in. On top come Python and PyTorch, on a CPU some 0.7 GB, and on a GPU CUDA's own and the images where "
-    "they fit."
+    "machine would train in. On top come Python and PyTorch, on a CPU some 0.65 GB, and on a GPU CUDA's own and the images "
+    "where they fit."
 )
 IN_EVERY_NAME = ("method", "batch_size", "seed")  # of a run, whether they are axes or not
 

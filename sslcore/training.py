@@ -170,7 +170,8 @@ class Training:
         statistics = [b for norm in self.split_norms for b in (norm.running_mean, norm.running_var)]
         distributed.add_up(statistics, 1 / distributed.world())
         self.step += 1
-        self.method.after_step(rows, batch, self.step, self.total)
+        with torch.no_grad():
+            self.method.after_step(rows, batch, self.step, self.total)
         return loss, rows[0]
 
     def passes(self, images: Tensor, batch: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:

@@ -15,7 +15,7 @@ from sslcore.analysis.claims.pair import _looks, cost_ratio
 from sslcore.analysis.claims.step import Step
 from sslcore.analysis.stats import more_seeds, over_seeds
 from sslcore.analysis.summary import NUMBERS
-from sslcore.config import resolve
+from sslcore.config import OPTIONS, Augment, resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import stamp, write_json
 from tests import synthetic
@@ -494,6 +494,10 @@ def test_what_training_had_taken_by_a_look_is_that_of_the_last_row_up_to_it(tmp_
 def test_augmentations_are_told_by_what_is_on():
     none = {f"augment.{name}": 0 for name in ("flip", "jitter", "hue", "grayscale", "blur", "solarize")} | {"augment.crop_min": 1}
     assert (kinds(resolve(none)), kinds(resolve(none | {"augment.hue": 0.1}))) == ("none", "jitter")
+    every = "crop + flip + jitter + grayscale + blur + solarize"
+    assert kinds(resolve({"augment.blur": 0.5, "augment.solarize": 0.2})) == every
+    told = {kinds(resolve(none | {name: 0.4})) for name in OPTIONS if name.startswith("augment.")}
+    assert len(told) == len(Augment.model_fields) - 1, "each option is a kind, but for hue, which jitter has with it"
     colour = {"augment.jitter": 0, "augment.hue": 0, "augment.grayscale": 0}
     levels = {
         "crop + jitter + grayscale": 0.7,

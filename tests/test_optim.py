@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from sslcore.analysis.ablation.rates import OPTIMIZERS
 from sslcore.config import RunConfig, resolve
+from sslcore.footprint import STATES
 from sslcore.optim import LARS, build_optimizer, cosine_momentum, learning_rate, set_learning_rate
 
 
@@ -39,6 +42,14 @@ def test_byols_momentum_is_its_formula():
     assert cosine_momentum(50, 100, 0.99) == pytest.approx(1 - 0.01 * (math.cos(math.pi / 2) + 1) / 2)
     assert cosine_momentum(100, 100, 0.99) == 1
     assert {cosine_momentum(step, 100, 0) for step in range(101)} == {0}, "a copy stays one (Table 5)"
+
+
+def test_every_optimizer_that_can_be_chosen_is_itself_and_known_wherever_one_is_told_of():
+    choices = get_args(RunConfig.model_fields["optimizer"].annotation)
+    built = {name: type(build_optimizer(torch.nn.Linear(2, 2), RunConfig(optimizer=name))).__name__ for name in choices}
+    assert built == OPTIMIZERS and STATES.keys() == built.keys()
+    with pytest.raises(NotImplementedError, match="adam"):
+        build_optimizer(torch.nn.Linear(2, 2), RunConfig.model_construct(optimizer="adam"))
 
 
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])

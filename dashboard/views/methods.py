@@ -11,6 +11,7 @@ from sslcore.analysis.claims.along import drop
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
+from sslcore.config import OPTIONS, get
 from sslcore.idle import idle
 from sslcore.methods import compared
 from sslcore.results import on_cpu, part
@@ -118,13 +119,9 @@ def negatives(method: str) -> list[str]:
 
 def components(method: str) -> list[str]:
     heads = sorted({config.head.kind for config, *_ in evidence.read if config.method == method})
-    moments = sorted(
-        {
-            getattr(config, method).momentum
-            for config, *_ in evidence.read
-            if config.method == method != "simclr" and f"{method}.momentum" not in idle(config)
-        }
-    )
+    momentum = f"{method}.momentum"
+    own = [config for config, *_ in evidence.read if config.method == method and momentum in OPTIONS.keys() - idle(config).keys()]
+    moments = sorted({get(config, momentum) for config in own})
     said = [f"Projection head: {', '.join(heads)}"] if heads else []
     return said + ([f"Momentum: {', '.join(f'{value:g}' for value in moments)}"] if moments else [])
 

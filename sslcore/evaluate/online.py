@@ -22,9 +22,9 @@ class OnlineEvaluation:
     def __init__(self, config: RunConfig, data: Data, views: Views, precision: torch.dtype):
         self.config, self.views, self.precision = config, views, precision
         self.classes = len(data.classes)
-        order = np.random.default_rng(0)
-        self.neighbours = np.sort(order.permutation(len(data.x_train))[: config.evaluate.knn_train])
-        self.queries = np.sort(order.permutation(len(data.x_test))[: config.evaluate.sample])
+        generator = np.random.default_rng(0)
+        self.neighbours = np.sort(generator.permutation(len(data.x_train))[: config.evaluate.knn_train])
+        self.queries = np.sort(generator.permutation(len(data.x_test))[: config.evaluate.sample])
         self.x_neighbours, self.x_queries = Rows(data.x_train, self.neighbours), Rows(data.x_test, self.queries)
         if data.y_train is not None:
             self.y_neighbours = torch.from_numpy(np.asarray(data.y_train)[self.neighbours]).to(views.device)

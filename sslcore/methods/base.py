@@ -34,18 +34,19 @@ class Method(nn.Module):
         self.head = nn.Identity()
 
     def norm_layer(self) -> Norm:
-        """The normalisation inside the encoder."""
+        """The normalisation inside the encoder; asked for while there is only `config`."""
         return nn.BatchNorm2d
 
     def embed(self, view1: Tensor, view2: Tensor) -> tuple[Tensor, ...]:
-        """All passes through networks, perhaps in bfloat16: two views (N, 3, S, S) -> rows (N, ...) for the loss.
+        """All passes through networks, perhaps in bfloat16: two views (n, 3, S, S) -> rows (n, ...) for the loss.
 
-        The first of the rows is logged as z.
+        n is this device's share of the batch, or a micro-batch of it, which passes twice: without gradient, then with. The
+        first of the rows is logged as z.
         """
         raise NotImplementedError
 
     def loss(self, rows: tuple[Tensor, ...], batch: Batch) -> Tensor:
-        """The paper's formula on the rows of the whole batch, in float32."""
+        """The paper's formula on the rows (N, ...) of the whole batch, as embed made them: turned into float32 here."""
         raise NotImplementedError
 
     def chance_loss(self) -> float:
@@ -53,4 +54,4 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def after_step(self, rows: tuple[Tensor, ...], batch: Batch, step: int, total: int) -> None:
-        """What follows the optimizer's step number `step` (from 1 to total): moving averages, queues."""
+        """What follows the optimizer's step number `step` (from 1 to total), without gradient: moving averages, queues."""

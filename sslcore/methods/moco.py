@@ -94,7 +94,6 @@ class MoCo(Method):
     def chance_loss(self) -> float:
         return math.log(self.config.negatives + 1)
 
-    @torch.no_grad()
     def after_step(self, rows: tuple[Tensor, ...], batch: Batch, step: int, total: int) -> None:
         if self.options.negatives == "queue":
             follow(self.key_encoder, self.encoder, self.options.momentum)

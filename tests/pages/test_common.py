@@ -17,6 +17,7 @@ from dashboard.unlike import unlike_times
 from sslcore import trash
 from sslcore.experiment import Experiment, Spec, Store
 from sslcore.files import write_json
+from sslcore.methods import METHODS, Entry
 from sslcore.plan import plan
 from tests import synthetic
 from tests.pages.driving import clean, open_page, printed, texts
@@ -429,6 +430,24 @@ def test_runs_without_an_experiment_json_are_on_every_page(data_cache):
     rows = printed(open_page("probe", experiment="copied"))[0].index
     assert list(rows) == [f"{method} · batch {size}" for method in ("MoCo", "BYOL") for size in (64, 256)]
     assert "experiment.json is not there" in open_page("new", clone="copied").error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize("page", sorted(path.stem for path in link.VIEWS.glob("*.py")))
+def test_a_fourth_method_is_on_every_page(page, two_experiments, tmp_path, monkeypatch):
+    """One that the Methods page describes, and whose settings have no class of their own."""
+    monkeypatch.setitem(METHODS, "mean", Entry("Mean", "tests.test_methods:Mean"))
+    texts_of = tmp_path / "dashboard" / "methods"
+    shutil.copytree(link.VIEWS.parent / "methods", texts_of)
+    for end in ("yaml", "svg"):
+        shutil.copy(texts_of / f"byol.{end}", texts_of / f"mean.{end}")
+    (tmp_path / "dashboard" / "views").symlink_to(link.VIEWS)
+    monkeypatch.setattr(link, "VIEWS", tmp_path / "dashboard" / "views")
+    experiment = two_experiments[0]
+    run = experiment.run("byol-bs256-s0")
+    write_json(run.config_file, run.config.model_copy(update={"method": "mean"}).model_dump())
+    app = open_page(page, experiment="ours")
+    shown = texts(app) + "".join(element.proto.body for element in app.get("html"))
+    assert page not in ("methods", "probe", "evidence") or "Mean" in shown
 
 
 def test_of_runs_on_different_devices_it_is_said_wherever_their_times_are(two_experiments):

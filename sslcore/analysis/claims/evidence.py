@@ -182,13 +182,5 @@ def place(cell: ablation.Cell, axis: str) -> Any:
 
 def kinds(config: RunConfig) -> str:
     """The augmentations that a run has: "crop + jitter", or "none"."""
-    augment = config.augment
-    on = {
-        "crop": augment.crop_min < 1,
-        "flip": augment.flip,
-        "jitter": augment.jitter or augment.hue,
-        "grayscale": augment.grayscale,
-        "blur": augment.blur,
-        "solarize": augment.solarize,
-    }
-    return " + ".join(kind for kind, there in on.items() if there) or "none"
+    on = (name for name, value in config.augment if (value < 1 if name == "crop_min" else value))
+    return " + ".join(dict.fromkeys({"crop_min": "crop", "hue": "jitter"}.get(name, name) for name in on)) or "none"
