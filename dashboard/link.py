@@ -112,7 +112,7 @@ def page_link(name: str, label: str, **params: str) -> None:
     """
     if params.get("experiment", "") == st.query_params.get("experiment"):
         params = _carried() | params
-    st.page_link(page(name), label=label, query_params=params or None)
+    st.page_link(page(name), label=label, icon=":material/arrow_forward:", query_params=params or None)
 
 
 def report(experiment: Experiment) -> str:

@@ -80,4 +80,4 @@ def draw(store: Store) -> None:
                 f"GPU {number}: {busy}{words.size(gpu.memory_used)} of {words.size(gpu.memory_total)} ({words.plain(gpu.name)})",
             )
     for what, held_by in slots.in_use(store):
-        st.caption(words.plain(f"{what}: {held_by or 'free'}"))
+        st.caption(words.plain(f"{what}: {held_by or 'no run of this store'}"))

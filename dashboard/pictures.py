@@ -12,7 +12,7 @@ from sslcore import datasets
 RIGHT, WRONG = "✓", "✗"
 STYLE = """<style>
 .pictures { display: flex; flex-wrap: wrap; gap: 14px 12px; }
-.pictures > div { width: 112px; font-size: 0.78rem; line-height: 1.35; overflow-wrap: anywhere; }
+.pictures > div { width: 112px; font-size: 0.78rem; line-height: 1.35; overflow-wrap: break-word; hyphens: auto; }
 .pictures.small > div { width: 76px; }
 .pictures img {
     display: block; width: 72px; height: 72px; object-fit: contain; image-rendering: pixelated;

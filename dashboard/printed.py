@@ -13,6 +13,13 @@ LONG_NAME = 30  # characters from which the name of a row may
 TABLE = Environment(autoescape=True).from_string("""
 <style>
 .printed { overflow: auto; max-height: 707px; font-size: 0.875rem; container-type: inline-size; }
+/* Where columns are out of sight, the last one fades, until one has scrolled to it; a table that fits has no such timeline. */
+@property --last { syntax: "<number>"; inherits: false; initial-value: 1; }
+@keyframes printed { from { --last: 0.1; } 90%, to { --last: 1; } }
+@supports (animation-timeline: scroll()) {
+    .printed { mask-image: linear-gradient(to left, rgb(0 0 0 / var(--last)), black 36px); }
+    .printed { animation: printed linear; animation-timeline: scroll(self inline); }
+}
 .printed table { border-collapse: collapse; }
 .printed :is(th, td) { padding: 4px 14px 4px 0; text-align: left; font-weight: 400; white-space: nowrap; }
 .printed tr { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }

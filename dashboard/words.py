@@ -30,7 +30,8 @@ def plain(text: str) -> str:
     """
     unlinked = re.sub(r"(?i)(https?:(?=//)|www(?=\.)|@(?=[\w-])|:(?=[\w+-]+[/:]))", "\\1\N{WORD JOINER}", " ".join(text.split()))
     escaped = re.sub(r"([\\`*_{}\[\]()#+\-!|~$:<>&^=])", r"\\\1", unlinked)
-    return re.sub(r"^(\d+)\.(?= |$)", r"\1\\.", escaped)  # which would begin a list
+    named = re.sub(r"(?<=\w)\\([-_])(?=\w)", r"\1", escaped)  # within a word they mean nothing, and are heard in some labels
+    return re.sub(r"^(\d+)\.(?= |$)", r"\1\\.", named)  # which would begin a list
 
 
 def capital(text: str) -> str:

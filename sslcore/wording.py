@@ -16,7 +16,7 @@ def in_bytes(n: float) -> str:
         if n < 999.5:
             return f"{n:.0f} {unit}"
         n /= 1000
-    return f"{n:.1f} GB"
+    return f"{n:,.1f} GB"
 
 
 def tenths(n: float, spec: str = "") -> str:

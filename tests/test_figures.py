@@ -2,6 +2,7 @@
 
 import dataclasses
 import gc
+import itertools
 import json
 import weakref
 
@@ -62,6 +63,23 @@ def test_a_method_has_its_own_colour_and_dash_everywhere(rows):
     methods = [name for name in METHODS if name != "supervised"]
     assert len({style.colour(name) for name in methods}) == len({style.dash(name) for name in methods}) == len(methods)
     assert style.colour("supervised") == style.NEUTRAL
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_tones_of_a_method_are_seen_on_white_and_on_black_and_told_from_each_other(method):
+    tones = [style.shade(style.colour(method), k, 3) for k in range(3)]
+    assert tones[0] == style.colour(method)
+    for tone in tones:
+        assert min(contrast(tone, paper) for paper in ("#ffffff", "#0e1117")) > 2.2
+    assert all(contrast(*pair) > 1.35 for pair in itertools.pairwise(tones))
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2's contrast ratio of two colours."""
+    shares = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in (one, other)]
+    linear = [[x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in of] for of in shares]
+    low, high = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in linear)
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_a_fourth_method_gets_a_look_of_its_own(monkeypatch):
@@ -334,7 +352,7 @@ def test_accuracy_shows_intervals_seeds_and_baselines(experiment):
     means = [trace for trace in several.data if trace.error_x.array is not None]
     assert means[0].x[0] == pytest.approx(np.mean([row["linear"] for row in byol]))
     assert means[0].error_x.array[0] == pytest.approx(np.std([row["linear"] for row in byol], ddof=1))
-    baselines = {trace.x[0] for trace in several.data if trace.marker.symbol == "line-ns" and trace.x[0] is not None}
+    baselines = {trace.x[0] for trace in several.data if trace.marker.symbol in ("line-ns", "line-ne") and trace.x[0] is not None}
     assert len(baselines) == 3 and byol[0]["pixels_knn"] in baselines
 
     run = byol[0] | {"linear": 0.7, "linear_low": 0.4, "linear_high": 0.8}
@@ -423,6 +441,14 @@ def test_by_class_and_of_the_untrained_encoder_a_mean_tells_its_spread_and_its_s
     assert "±" not in one.hovertemplate[0]
 
 
+def test_the_names_of_a_few_classes_leave_a_confusion_matrix_its_room():
+    names = ["Spaziergang über die Felder", "Straßenschilder", "Blätter"]
+    shown = probe.confusion(np.eye(3), names, "run")
+    assert shown.layout.yaxis.ticktext == ("Spaziergang übe…", "Straßenschilder", "Blätter")
+    assert 0.55 * shown.layout.yaxis.tickfont.size * max(map(len, shown.layout.yaxis.ticktext)) <= probe.SIDE / 3
+    assert shown.data[0].customdata[0][0][:2] == ["Spaziergang über die Felder"] * 2, "the tooltip has them in full"
+
+
 def test_confusion_shares_sum_to_one_and_counts_are_told():
     figure = probe.confusion([[8, 2], [0, 0]], ["a", "b"], "run")
     assert figure.layout.xaxis.ticktext == ("a", "b"), "of a hundred, names would overlap"
@@ -447,7 +473,9 @@ def test_a_chart_has_room_for_each_line_of_its_legend():
 
 def test_long_names_of_classes_that_begin_alike_can_be_told_apart():
     alike = [f"A_rather_long_class_name_number_{k:02}_of_the_collection" for k in range(12)]
-    assert len(set(style.shorter(alike).values())) == 12 and all(len(name) <= 32 for name in style.shorter(alike).values())
+    for longest in (32, 16):
+        told = style.shorter(alike, longest).values()
+        assert len(set(told)) == 12 and all(len(name) <= longest for name in told)
     assert style.shorter(["cat", "x" * 40]) == {"cat": "cat", "x" * 40: "x" * 31 + "…"}
     for names in ([], ["y" * 40], ["same" * 10] * 2):
         assert set(style.shorter(names)) == set(names)

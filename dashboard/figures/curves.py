@@ -133,7 +133,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
     """One of METRICS for all runs, overlaid."""
     title, reading, unit = METRICS[name]
     traces, layout = _curves(curves, name, x, smoothing, spread)
-    yaxis = {"title": {"text": unit}, "rangemode": "nonnegative"}
+    yaxis = {"title": {"text": unit}, "rangemode": "nonnegative", "exponentformat": "power"}  # a billion is no B of bytes
     if name == "knn":
         yaxis |= style.SHARE | {"hoverformat": ".1%"}
     if name == "uniformity":

@@ -113,7 +113,11 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
             "text": f"{worth} against {axis}",
             "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"},
         },
-        xaxis={"title": {"text": axis}, "showgrid": True, **({"type": "log"} if log else {"rangemode": "tozero"})},
+        xaxis={
+            "title": {"text": f"{axis} (logarithmic)" if log else axis},
+            "showgrid": True,
+            **({"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}),
+        },
         yaxis={"title": {"text": "accuracy"}, **style.SHARE, "hoverformat": ".1%"},
         uirevision=f"{worth} {axis} {log}",
     )

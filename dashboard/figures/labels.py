@@ -33,7 +33,7 @@ BESIDE = {  # what else a chart's subtitle says
     "fine_tuning": "; from scratch: mean over recipes",
 }
 SHARES = [0.01, 0.1, 1.0]  # of the labels
-DASHES = ("dot", "dash", "dashdot", "longdash")  # of what several data sets are compared with
+DASHES = ("longdashdot", "dash", "dashdot", "longdash")  # of what several data sets are compared with; no method's
 REFERENCE = {"label_efficiency": ("random_encoder", "untrained encoder"), "fine_tuning": ("from_scratch", "from scratch")}
 
 Rows = Sequence[Mapping[str, Any]]

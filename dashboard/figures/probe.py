@@ -35,6 +35,7 @@ PIXELS = "#9a7d5f"  # which stand beside the untrained encoder
 MAX_CLASSES = 30
 BESIDE = 0.2  # of a row: how far above or below its middle the outermost marks lie, so that none hides another
 SIDE = 360  # pixels of a confusion matrix with the names beside it
+LONGEST = 16  # letters of a name there: a third of the side
 
 
 def accuracy_height(labels: int) -> int:
@@ -62,7 +63,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     for column, name in BASELINES.items():
         levels = [(k + OFFSETS[column], mean(column, group)) for k, group in enumerate(groups.values())]
         levels = [(y, made) for y, made in levels if made is not None]
-        colour = PIXELS if column == "pixels_knn" else style.NEUTRAL
+        colour, tick = (PIXELS, "line-ne") if column == "pixels_knn" else (style.NEUTRAL, "line-ns")
         figure.add_trace(
             go.Scatter(
                 x=[made.mean for _, made in levels],
@@ -72,7 +73,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 customdata=[[made.std, made.n or None] for _, made in levels],
                 meta={"columns": ["std", "N"]},
                 showlegend=False,
-                marker={"symbol": "line-ns", "size": 16, "line": {"width": 3, "color": colour}},
+                marker={"symbol": tick, "size": 16, "line": {"width": 3, "color": colour}},
                 hovertemplate=[f"%{{x:.1%}}{over_seeds(made)}<extra>{name}</extra>" for _, made in levels],
             )
         )
@@ -82,7 +83,7 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
                 _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
         figure.add_trace(style.key(name, symbol))
     figure.add_trace(style.key("untrained encoder", "line-ns", width=3))
-    figure.add_trace(style.key("pixels", "line-ns", PIXELS, 3))
+    figure.add_trace(style.key("pixels", "line-ne", PIXELS, 3))
     return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
 
 
@@ -214,7 +215,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     counts = np.asarray(counts, dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     blue = style.PALETTE[0]
-    shown = style.shorter(classes)
+    shown = style.shorter(classes, LONGEST)
     size = _size_of_names(shown.values())
     named = {"tickvals": [], "ticktext": []}
     if size:

@@ -13,6 +13,7 @@ from sslcore.methods import METHODS, compared
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 DASHES = ("solid", "9px,3px", "3px,2px", "9px,3px,3px,3px", "15px,3px", "15px,3px,3px,3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+LIGHT = 100  # of 255: brighter colours than that have darker tones
 NEUTRAL = "#808890"  # references: the supervised encoder, the untrained one
 GREY_TEXT = "#767d83"  # legible on white and on black alike; the page replaces it by the theme's own
 
@@ -45,22 +46,28 @@ def plain(text: str) -> str:
     return html.escape(text, quote=False).replace("%{", "% {")
 
 
-def short(text: str) -> str:
-    """The same, cut to 32 characters: a tick's name leaves room for the plot."""
-    return plain(text if len(text) <= 32 else f"{text[:31]}…")
+def short(text: str, longest: int = 32) -> str:
+    """The same, cut to so many characters: a tick's name leaves room for the plot."""
+    return plain(text if len(text) <= longest else f"{text[: longest - 1]}…")
 
 
-def shorter(names: Collection[str]) -> dict[str, str]:
+def shorter(names: Collection[str], longest: int = 32) -> dict[str, str]:
     """Name -> as `short` has it; of long names that all begin alike, without most of that beginning, so that they can be told."""
     alike = next((k for k, letters in enumerate(zip(*names)) if len(set(letters)) > 1), 0)
-    return {name: short(f"{name[:8]}…{name[alike - 6 :]}" if len(name) > 32 and alike > 15 else name) for name in names}
+    begin, before = longest // 4, longest // 5
+
+    def told(name: str) -> str:
+        return f"{name[:begin]}…{name[alike - before :]}" if len(name) > longest and alike > longest / 2 - 1 else name
+
+    return {name: short(told(name), longest) for name in names}
 
 
 def shade(colour: str, k: int, n: int) -> str:
-    """The k-th of n tones of a colour, from the colour itself to a paler one."""
-    pale = 0.6 * k / max(n - 1, 1)
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (200 - part) * pale):02x}" for part in parts)
+    """The k-th of n tones of a colour, from the colour itself to a darker one or, where it is dark, a paler one."""
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    light = sum(part * share for part, share in zip(parts, (0.3, 0.59, 0.11))) > LIGHT
+    end, far = (0, 0.4) if light else (200, 0.6)  # on white as on black all of them are seen, and told from each other
+    return "#" + "".join(f"{round(part + (end - part) * far * k / max(n - 1, 1)):02x}" for part in parts)
 
 
 def tones(methods: Mapping[Any, str]) -> dict[Any, str]:

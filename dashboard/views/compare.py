@@ -1,5 +1,7 @@
 """Compare: the methods' loss curves side by side, the shared metrics overlaid, and what differs between the runs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -8,9 +10,11 @@ from dashboard.figures import curves, style
 from dashboard.plot import plot
 from dashboard.printed import printed
 from dashboard.unlike import unlike_times, watched
+from sslcore import launch
 from sslcore.analysis.order import in_order
+from sslcore.experiment import Store
 from sslcore.results import part
-from sslcore.status import ACTIVE
+from sslcore.status import ACTIVE, Status
 
 X_WORDS = {"step": "Step", "epoch": "Epoch", "images_seen": "Images seen", "seconds": "Time", "flops": "Operations"}
 TICK = 1  # seconds between two looks at the folders, while something runs
@@ -78,7 +82,7 @@ def draw() -> None:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
     means = spread and len({curve.label for curve in logged}) < len(logged)
-    told = [_in_words(len(logged), moving), curves.MEANS if means else ""]
+    told = [_in_words(len(logged), [run.status() for run in runs]), curves.MEANS if means else ""]
     if means and smoothing:
         told.append("Smoothed curves lie closer together than what was measured, and the band with them.")
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
@@ -136,11 +140,15 @@ def draw() -> None:
                 )
 
 
-def _in_words(logged: int, moving: int) -> str:
-    """How much is shown, and how much of it still moves."""
+def _in_words(logged: int, statuses: Sequence[Status]) -> str:
+    """How much is shown, how much of it still moves, and what ended early."""
     parts = [words.count(len(runs), "run")]
     parts += [f"{len(runs) - logged} without anything logged"] if logged < len(runs) else []
-    parts += [f"{moving} still to finish; this page follows"] if moving else []
+    if moving := [status for status in statuses if status.state in ACTIVE]:
+        parts.append(f"{len(moving)} still to finish; this page follows")
+    if any(status.state == "queued" and status.engine != "slurm" for status in moving) and not launch.agent_alive(Store()):
+        parts.append("nothing starts those that are queued: Watch does")
+    parts += words.lacking(status.state for status in statuses if status.state not in ACTIVE)
     return " · ".join(parts)
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import access, change, details, link, menu, metrics, share, study, tables, trash, words
+from dashboard import access, change, details, forms, link, menu, metrics, share, study, tables, trash, words
 from dashboard.draft import Draft, Start
 from dashboard.figures import labels, spark, style
 from dashboard.printed import printed
@@ -254,7 +254,8 @@ def card(experiment: Experiment) -> None:
             if spec.question:
                 st.text(spec.question)
             badges(Counter(status.state for status in statuses), spec)
-            varied = [f"{name} ({len(values)})" for name, values in spec.axes.items() if name != "method" and len(values) > 1]
+            axes = {name: len(values) for name, values in spec.axes.items() if name != "method" and len(values) > 1}
+            varied = [f"{forms.label(name).lower()} ({n})" for name, n in axes.items()]
             on = told_apart(data_sets(by_method(runs)).values())
             about_it = [
                 experiment.name,

@@ -154,12 +154,13 @@ if few:
         say_each((run, wording(result, f"{name}_protocol")) for run, result in probed.items())
 if "label_efficiency" not in few:
     st.text(
-        "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless evaluate.labels "
-        "is off."
+        "These runs were not probed with a share of the labels. python -m sslcore evaluate measures it, unless Labels, among a "
+        "run's settings for evaluation, is off."
     )
 if "fine_tuning" not in few:
     st.caption(
-        "Fine-tuning with few labels, against training from scratch, is measured in runs with evaluate.finetune\\_epochs above 0."
+        "Fine-tuning with few labels, against training from scratch, is measured where New experiment is asked for it: "
+        "Evaluation, Finetune epochs above 0."
     )
 
 # -- h and z -----------------------------------------------------------------------------------

@@ -16,8 +16,10 @@ from sslcore.methods import METHODS
 from sslcore.results import number
 from sslcore.status import ACTIVE, RESUMABLE, Status
 
+EVALUATED = [name for name in curves.METRICS if name not in ("learning_rate", "images_per_second")]  # at evaluations alone
 TICK = 1  # seconds between two looks at the folders, while something runs; more where there are many runs
 PAGE = 20  # runs listed at a time
+EARLY = ("failed", "interrupted")  # runs whose end asks for the reader come first
 LIST = 530  # pixels of a long list: five runs and half of another, which tells that there are more
 
 
@@ -89,8 +91,9 @@ def doing(run: Run, status: Status) -> str:
     if status.engine == "slurm" and (says := heard.in_words(run, status)):
         return says
     if status.state == "queued":
-        here = status.queued_on in (None, HOST)
-        return f"waits for room on {'this machine' if here else status.queued_on}"
+        if status.queued_on not in (None, HOST):
+            return f"waits for room on {status.queued_on}"
+        return "waits for room on this machine" if launch.agent_alive(store) else "waits for the queue to be started"
     if status.state == "finished":
         seconds = number(run.results(), "cost.seconds")
         return f"finished {words.date(status.ended_at)}".rstrip() + (
@@ -205,7 +208,8 @@ def overview() -> None:
                 row(runs[name], now[name])
 
 
-listed = list(runs)
+of_state = {name: status.state for name, status in statuses().items()}
+listed = sorted(runs, key=lambda name: of_state.get(name) not in EARLY)
 if len(runs) > PAGE:
     page = st.pagination(-(-len(runs) // PAGE), key="watch_page", bind="query-params")
     listed = listed[(page - 1) * PAGE : page * PAGE]
@@ -229,13 +233,15 @@ def live_curves() -> None:
         return
     readable = by_method(ordered)
     # kNN, but without labels there is none
-    shown = next((name for name in curves.METRICS if any(curve.has(name) for curve in logged)), "knn")
-    plot(
-        curves.metric(logged, shown),
-        key=f"watch_{shown}_{experiment.name}",
-        alt=f"{curves.METRICS[shown][0]}, of each run",
-        height=340,
-    )
+    if shown := next((name for name in EVALUATED if any(curve.has(name) for curve in logged)), None):
+        plot(
+            curves.metric(logged, shown),
+            key=f"watch_{shown}_{experiment.name}",
+            alt=f"{curves.METRICS[shown][0]}, of each run",
+            height=340,
+        )
+    elif active:
+        st.caption("How good the encoders are is drawn here after the first evaluation.")
     methods = list(dict.fromkeys(run.config.method for run in readable))
     with st.grid(max(1, len(methods)), min_column_width=250, gap="medium"):
         for method in methods:

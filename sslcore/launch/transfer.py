@@ -21,7 +21,7 @@ from sslcore.locks import take, taken
 LOG = ".transfer.log"
 NO_WEIGHTS = (
     "there is no encoder.safetensors here; an experiment has them where it was trained, or where it came with its weights "
-    "(export --checkpoints)"
+    "(Share: with weights; or export --checkpoints)"
 )
 
 

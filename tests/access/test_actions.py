@@ -66,6 +66,8 @@ READING = {
     "experiments",
     "runs",
     "strays",
+    "config_problem",
+    "config_is_lost",
     "find",
     "free_name",
     "spec",

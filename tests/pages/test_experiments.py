@@ -403,7 +403,7 @@ def test_of_two_settings_of_a_method_the_better_one_stands_in_the_list_and_witho
     (small, large) = experiment.runs() if "bs16" in experiment.runs()[0].name else experiment.runs()[::-1]
     assert small.results()["linear"]["accuracy"] < large.results()["linear"]["accuracy"]
     assert printed(open_page())[0].index[0] == "SimCLR · batch 256"
-    assert "varies batch_size (2)" in texts(open_page()).replace("\\", "")
+    assert "varies batch size (2)" in texts(open_page()).replace("\\", "")
     for run, knn in ((small, 0.8), (large, 0.9)):
         write_json(run.results_file, run.results() | {"linear": None, "knn": run.results()["knn"] | {"accuracy": knn}})
     table = printed(open_page())[0]

@@ -222,7 +222,7 @@ def test_of_uneven_classes_it_is_said_how_accurate_a_guess_is():
 def test_runs_without_them_say_how_to_measure_them():
     experiment = synthetic.store(Store().root, methods=("byol",), seeds=(0,), steps=100)
     words = texts(open_page("probe", experiment=experiment.name)).replace("\\", "")
-    assert "sslcore evaluate" in words and "finetune" in words
+    assert "sslcore evaluate" in words and "Finetune epochs above 0" in words
 
 
 def test_where_the_weights_are_is_told_in_place_of_a_command_that_needs_them():

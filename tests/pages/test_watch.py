@@ -234,12 +234,29 @@ def test_a_running_run_that_is_stopped_is_said_to_write_a_checkpoint_first():
     assert app.get("progress")[0].proto.text.startswith(words.plain("is stopping: writes a checkpoint"))
 
 
-def test_a_queued_run_says_on_which_machine_it_waits():
+def test_runs_that_ended_early_come_first_and_compare_says_that_they_did():
+    runs = synthetic.store(Store().root, methods=("moco", "simclr", "byol"), seeds=(0, 1), steps=20).runs()
+    synthetic.failed(last := runs[-1])
+    runs[2].update_status(state="interrupted", progress=0.5)
+    shown = texts(open_page("watch", experiment="photos"))
+    listed = sorted((run.name for run in runs), key=lambda name: shown.index(words.plain(name)))
+    assert set(listed[:2]) == {runs[2].name, last.name}
+    compared = texts(open_page("compare", experiment="photos")).replace("\\", "")
+    assert "1 failed: Watch says why, and can resume it · 1 interrupted: Watch says why, and can resume it" in compared
+
+
+def test_a_queued_run_says_on_which_machine_it_waits(monkeypatch):
     here, there = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
     here.update_status(state="queued")
     there.update_status(state="queued", queued_on="tower7")
     first, second = (bar.proto.text for bar in open_page("watch", experiment="photos").get("progress")[:2])
-    assert first.startswith("waits for room on this machine") and second.startswith("waits for room on tower7")
+    assert first.startswith("waits for the queue to be started") and second.startswith("waits for room on tower7")
+    compared = texts(open_page("compare", experiment="photos")).replace("\\", "")
+    assert "2 still to finish; this page follows · nothing starts those that are queued: Watch does" in compared
+    monkeypatch.setattr("sslcore.launch.agent_alive", lambda store: True)
+    first, _ = (bar.proto.text for bar in open_page("watch", experiment="photos").get("progress")[:2])
+    assert first.startswith("waits for room on this machine")
+    assert "nothing starts" not in texts(open_page("compare", experiment="photos"))
 
 
 @pytest.mark.parametrize(("steps", "epoch"), [(100, 6), (400, 20)])
@@ -350,7 +367,7 @@ def test_what_listed_runs_warned_of_stands_above_them():
 
 def test_the_machine_says_which_run_has_it(monkeypatch):
     synthetic.store(Store().root, methods=("moco",), seeds=(0,), steps=20)
-    for held_by, said in ((None, "free"), ("photos/moco-bs256-s0", words.plain("photos/moco-bs256-s0"))):
+    for held_by, said in ((None, "no run of this store"), ("photos/moco-bs256-s0", words.plain("photos/moco-bs256-s0"))):
         monkeypatch.setattr(slots, "in_use", lambda _, held_by=held_by: [("CPU, 2 cores", held_by)])
         assert f"{words.plain('CPU, 2 cores')}\\: {said}" in texts(open_page("watch", experiment="photos"))
 

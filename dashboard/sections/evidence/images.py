@@ -117,13 +117,12 @@ def _show_images(asked: Asked, pair: Pair, tested: Predicted, class_name: Callab
         draw = np.random.default_rng(0).permutation(len(order))  # among images on which the two differ alike
         shown = [k for k in np.lexsort((draw, order))[:PICTURES] if order[k] < 0]
         every = "" if n_runs == 1 else f" in all {n_runs} matched {trainings}"
-        others = (
-            "" if len(shown) <= won else f"; {'after them' if won else 'below'}, those on which they differ in most {trainings}"
-        )
-        st.markdown(
-            f"**{words.plain(better)} right, {words.plain(worse)} wrong**{every}: {words.count(won, 'image')} of "
-            f"{len(tested.label):,}{others}"
-        )
+        others = "" if len(shown) <= won else f"; after them, those on which they differ in most {trainings}"
+        if won or n_runs == 1:
+            how_many = f"{every}: {words.count(won, 'image')} of {len(tested.label):,}{others}"
+            st.markdown(f"**{words.plain(better)} right, {words.plain(worse)} wrong**{how_many}")
+        else:  # on no image in all of them
+            st.markdown(f"**{words.plain(better)} right more often than {words.plain(worse)}**")
         if shown:
             st.html(pictures.row([card(k) for k in shown], f"Images that {better} gets right and {worse} wrong"))
         else:
