@@ -14,7 +14,7 @@ TABLE = Environment(autoescape=True).from_string("""
 <style>
 .printed { overflow: auto; max-height: 707px; font-size: 0.875rem; container-type: inline-size; }
 /* Where columns are out of sight, the last one fades, until one has scrolled to it; a table that fits has no such timeline. */
-@property --last { syntax: "<number>"; inherits: false; initial-value: 1; }
+@property --last { syntax: "\\3cnumber\\3e"; inherits: false; initial-value: 1; }  /* no tag, which would be taken out */
 @keyframes printed { from { --last: 0.1; } 90%, to { --last: 1; } }
 @supports (animation-timeline: scroll()) {
     .printed { mask-image: linear-gradient(to left, rgb(0 0 0 / var(--last)), black 36px); }
