@@ -18,6 +18,21 @@ export default function () {
     else push(state, unused, url)
     answered = true
   }
+  // A dialog was asked for in a menu that is gone when it closes: the focus goes to the button of that menu.
+  let asked = null // of what had the focus last, outside of dialogs and menus: the class that names it
+  let open = false
+  document.addEventListener("focusin", event => {
+    const named = event.target.closest('[class*="st-key-"]')
+    if (named?.closest("main, [data-testid='stMain']")) asked = [...named.classList].find(name => name.startsWith("st-key-"))
+  })
+  new MutationObserver(() => {
+    const before = open
+    open = !!document.querySelector('[role="dialog"]')
+    if (before && !open && asked)
+      setTimeout(() => {
+        if (document.activeElement === document.body) document.querySelector(`.${CSS.escape(asked)} button`)?.focus()
+      })
+  }).observe(document.body, { childList: true })
   // On a phone the menu lies over the page, and would stay there: a choice in it closes it.
   document.addEventListener("click", event => {
     if (phone.matches && event.target.closest('[data-testid="stSidebarNavLink"]'))

@@ -1,4 +1,8 @@
-"""The browser's Back leads to the page that was left, with all that was chosen on it; and a phone's menu closes."""
+"""What Streamlit leaves undone in a tab.
+
+Back leads to the page that was left, with all that was chosen on it; a dialog that closes gives the focus back; a
+phone's menu closes once a page is chosen.
+"""
 
 from pathlib import Path
 

@@ -49,6 +49,7 @@ def test_what_is_exported_deleted_and_imported_shows_the_same(app, page, tmp_pat
         page.get_by_role("button", name=re.compile("With weights")).click()
     assert (download.value.suggested_filename, whole.value.suggested_filename) == ("travels.zip", "travels-with-weights.zip")
     page.get_by_role("button", name="Close", exact=True).click()
+    expect(page.locator(".st-key-experiments_menu_travels button")).to_be_focused()  # from where the dialog was asked for
     choose(page, "travels", "Delete")
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.locator(".st-key-experiments_menu_travels")).to_have_count(0)
