@@ -13,6 +13,7 @@ from dashboard.unlike import unlike_times, watched
 from sslcore import launch
 from sslcore.analysis.order import in_order
 from sslcore.experiment import Store
+from sslcore.launch.slots import HOST
 from sslcore.results import part
 from sslcore.status import ACTIVE, Status
 
@@ -146,7 +147,8 @@ def _in_words(logged: int, statuses: Sequence[Status]) -> str:
     parts += [f"{len(runs) - logged} without anything logged"] if logged < len(runs) else []
     if moving := [status for status in statuses if status.state in ACTIVE]:
         parts.append(f"{len(moving)} still to finish; this page follows")
-    if any(status.state == "queued" and status.engine != "slurm" for status in moving) and not launch.agent_alive(Store()):
+    waiting = [status for status in moving if status.state == "queued" and status.engine != "slurm"]
+    if any(status.queued_on in (None, HOST) for status in waiting) and not launch.agent_alive(Store()):
         parts.append("nothing starts those that are queued: Watch does")
     parts += words.lacking(status.state for status in statuses if status.state not in ACTIVE)
     return " · ".join(parts)
