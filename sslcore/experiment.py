@@ -385,7 +385,8 @@ class Experiment:
         if _is_there(self.spec_file):
             return True
         with suppress(OSError), os.scandir(self.path) as inside:
-            return any(Run(Path(entry)).exists() for entry in inside if entry.is_dir() and not entry.name.startswith("."))
+            folders = (Path(entry) for entry in inside if entry.is_dir() and not entry.name.startswith("."))
+            return any(Run(folder).readable_config for folder in folders)  # others' folders have a config.json, too
         return False
 
     def spec(self) -> Spec:

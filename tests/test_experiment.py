@@ -453,7 +453,8 @@ def test_runs_without_an_experiment_json_are_an_experiment_and_go_into_the_trash
     """As where a folder of runs was copied by hand."""
     experiment = run.experiment
     experiment.spec_file.unlink()
-    (store.root / "no-experiment" / "pictures").mkdir(parents=True)
+    (foreign := store.root / "no-experiment" / "language-model").mkdir(parents=True)
+    write_json(foreign / "config.json", {"hidden_size": 768})
     assert [e.name for e in store.experiments()] == [experiment.name] and [r.id for r in store.find(experiment.name)] == [run.id]
     assert experiment.spec().title == experiment.name and "is not there" in experiment.spec().question
     with pytest.raises(ValueError, match=r"experiment\.json is not there"), experiment.editing():
