@@ -28,7 +28,7 @@ from sslcore.launch.slots import folder
 from sslcore.locks import process_is, process_name, taken
 from sslcore.status import Status
 from sslcore.worker import STOPPED
-from tests.waiting import until
+from tests.waiting import until, works
 
 ROOT = Path(__file__).parents[1]
 TRAINER = """
@@ -235,7 +235,7 @@ def test_what_does_not_stop_in_time_is_killed_with_its_children(lab):
     launch.stop(stubborn)
     until(lambda: stubborn.recorded_status().state == "interrupted")
     assert "asked" in stubborn.recorded_status().error
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not works(child))
     until(lambda: after.status().state == "finished")
 
 

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from sslcore.config import ConfigError, resolve
 from sslcore.evaluate.final import FinalEvaluation
 from sslcore.experiment import Run, Spec, Store
 from sslcore.training import Training, channel_statistics, initial, pick_precision
-from tests.waiting import until
+from tests.waiting import until, works
 
 ROOT = Path(__file__).parents[1]
 STEPS, FEW_STEPS = 7, 3  # of the methods as they are, and of their variants
@@ -142,7 +143,12 @@ def start(run: Run) -> subprocess.Popen:
 def ranks_of(process: subprocess.Popen) -> dict[str, psutil.Process]:
     """The live ranks below a process, by number."""
     below = psutil.Process(process.pid).children(recursive=True)
-    return {p.environ()["RANK"]: p for p in below if "rank" in p.cmdline() and p.status() != psutil.STATUS_ZOMBIE}
+    ranks = {}
+    for rank in below:
+        with suppress(psutil.NoSuchProcess):  # it ends just now, or is a zombie
+            if "rank" in rank.cmdline() and works(rank):
+                ranks[rank.environ()["RANK"]] = rank
+    return ranks
 
 
 def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shapes, tmp_path, monkeypatch):
@@ -167,7 +173,7 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     process.kill()
     process.wait()
     assert run.status().state == "interrupted"
-    until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in orphans), 60)  # none writes on
+    until(lambda: not any(map(works, orphans)), 60)  # none writes on
 
     assert start(run).wait(300) == worker.FINISHED, run.log_tail()
     assert run.status().state == "finished" and run.status().attempt == 3 and run.status().progress == 1
