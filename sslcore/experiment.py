@@ -385,8 +385,8 @@ class Experiment:
         if _is_there(self.spec_file):
             return True
         with suppress(OSError), os.scandir(self.path) as inside:
-            folders = (Path(entry) for entry in inside if entry.is_dir() and not entry.name.startswith("."))
-            return any(Run(folder).readable_config for folder in folders)  # others' folders have a config.json, too
+            runs = (Run(Path(entry)) for entry in inside if entry.is_dir() and not entry.name.startswith("."))
+            return any(run.exists() and run.readable_config for run in runs)  # others' folders have a config.json, too
         return False
 
     def spec(self) -> Spec:
