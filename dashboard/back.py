@@ -11,6 +11,6 @@ import streamlit as st
 _back = st.components.v2.component("triptych_back", js=(Path(__file__).parent / "back.js").read_text(encoding="utf-8"))
 
 
-def in_one_step() -> None:
-    """Install it, once a tab: before a page, for a reader may choose another while this one is still being drawn."""
+def install() -> None:
+    """Once a tab: before a page, for a reader may choose another while this one is still being drawn."""
     _back(key="triptych_back", height=0)

@@ -37,7 +37,7 @@ pages = [
 page = st.navigation(pages, position="top" if rights.view else "hidden")
 link.close_dialogs(page.title)
 if rights.view:
-    back.in_one_step()
+    back.install()
     login.say(rights)
     try:
         page.run()

@@ -68,22 +68,22 @@ of_method = {method: [label for run, label in zip(runs, labels) if run.config.me
 # -- Live: the curves ----------------------------------------------------------------------
 
 
-def n_active() -> int:
-    """How many runs are still to finish."""
-    return sum(run.status().state in ACTIVE for run in runs)
+def statuses() -> list[Status]:
+    return [run.status() for run in runs]
 
 
-active = n_active() > 0
+active = any(status.state in ACTIVE for status in statuses())
 
 
 @st.fragment(run_every=TICK if active else None)
 def draw() -> None:
-    moving = n_active()
+    now = statuses()
+    moving = any(status.state in ACTIVE for status in now)
     if active and not moving:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
     means = spread and len({curve.label for curve in logged}) < len(logged)
-    told = [_in_words(len(logged), [run.status() for run in runs]), curves.MEANS if means else ""]
+    told = [_in_words(len(logged), now), curves.MEANS if means else ""]
     if means and smoothing:
         told.append("Smoothed curves lie closer together than what was measured, and the band with them.")
     if x == "flops" and (uncounted := sum(np.isnan(curve.flops_per_image) for curve in logged)):
@@ -96,7 +96,7 @@ def draw() -> None:
             unlike_times([{**part(run.results(), "cost"), "device": (run.environment() or {}).get("device")} for run in runs])
         )
     if spread:
-        still = {label for label, run in zip(labels, runs) if run.status().state in ACTIVE} if moving else ()
+        still = {label for label, status in zip(labels, now) if status.state in ACTIVE}
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
             told.append(f"{alone} “each run” draws it in full.")
     st.caption("\n\n".join(words.plain(one) for one in told if one))  # a single one: what comes to it draws no chart anew

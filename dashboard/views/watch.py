@@ -36,7 +36,8 @@ def statuses() -> dict[str, Status]:
     return {name: run.status() for name, run in runs.items() if run.exists()}
 
 
-active = any(status.state in ACTIVE for status in statuses().values())
+at_first = statuses()
+active = any(status.state in ACTIVE for status in at_first.values())
 tick = TICK + len(runs) // 400 if active else None
 
 
@@ -208,8 +209,7 @@ def overview() -> None:
                 row(runs[name], now[name])
 
 
-of_state = {name: status.state for name, status in statuses().items()}
-listed = sorted(runs, key=lambda name: of_state.get(name) not in EARLY)
+listed = sorted(runs, key=lambda name: name not in at_first or at_first[name].state not in EARLY)
 if len(runs) > PAGE:
     page = st.pagination(-(-len(runs) // PAGE), key="watch_page", bind="query-params")
     listed = listed[(page - 1) * PAGE : page * PAGE]
