@@ -12,10 +12,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, resolve
+from sslcore.config import OPTIONS, ConfigError, RunConfig, flatten, is_anothers, resolve
 from sslcore.cores import limit_threads
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import is_utf8
+from sslcore.methods import METHODS
 from sslcore.naming import folder_name
 from sslcore.notation import axes_of, launch_words, option_words, pairs, settings_of
 from sslcore.shape import shape
@@ -95,7 +96,11 @@ def asked(
     planned = plan.plan(spec)
     if planned.problems:
         raise ConfigError(planned.problems)
-    return spec, planned.configs, planned.warnings
+    methods = {config.method for config in planned.configs.values()}
+    idle = [name for name in flatten(settings) if all(is_anothers(name, method) for method in methods)]
+    whose = {name: METHODS[name.partition(".")[0]].title for name in idle}
+    said = [f"{name} is set, and no run is {title}'s: it makes no difference" for name, title in whose.items()]
+    return spec, planned.configs, planned.warnings + said
 
 
 def own_title(preset: str, spec: Spec) -> str:

@@ -119,6 +119,13 @@ def test_commands_that_status_tells_find_the_store(store, tmp_path, nothing_star
     assert f"python -m sslcore agent {root}, or resume" in capsys.readouterr().out
 
 
+def test_a_setting_of_a_method_that_has_no_runs_is_told(store, nothing_starts, capsys):
+    assert main(["launch", "photos", "--vary", "method=simclr", "--set", "moco.queue_size=512", "simclr.temperature=0.3"]) == 0
+    said = capsys.readouterr().err
+    assert "moco.queue_size is set, and no run is MoCo's: it makes no difference" in said and "simclr.temperature" not in said
+    assert main(["launch", "photos", "--set", "moco.queue_size=512"]) == 0 and "no run is" not in capsys.readouterr().err
+
+
 def test_warnings_are_told_and_do_not_stop(store, nothing_starts, capsys):
     assert main(shlex.split("launch photos --vary method=moco --set moco.queue_size=1000000")) == 0
     assert "warning: moco.queue_size" in capsys.readouterr().err
