@@ -16,7 +16,7 @@ from sslcore.analysis import ablation
 from sslcore.analysis.images import data_sets
 from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import NUMBERS, SETTINGS, run_rows
-from sslcore.config import get, is_anothers, varying
+from sslcore.config import OPTIONS, RunConfig, get, is_anothers, varying
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, stamp
 from sslcore.methods import METHODS
@@ -172,9 +172,23 @@ def summary(runs: Iterable[Run]) -> list[dict[str, Any]]:
 
 
 def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
-    """The runs' settings: a row an option, by dotted name, a column a run (as in `named`); those that differ, or all."""
-    columns = {name: run.config.flat() for name, run in named(by_method(runs)).items()}
-    options = list(dict.fromkeys(option for column in columns.values() for option in column))
-    said = {option: [words.setting(column.get(option)) for column in columns.values()] for option in options}
-    shown = {option: values for option, values in said.items() if every or len(set(values)) > 1}
-    return pd.DataFrame.from_dict(shown, orient="index", columns=list(columns), dtype=object)
+    """The runs' settings: a row an option, by dotted name, in which any two runs differ, or every one; a column a label.
+
+    Runs of one label differ in their seed, and at most in what decides no result: of such an option all values stand there.
+    "–" is what is another method's.
+    """
+    runs = by_method(runs)
+    configs: dict[str, list[RunConfig]] = {}
+    for run, label in zip(runs, labels(runs).values()):
+        configs.setdefault(label, []).append(run.config)
+
+    def said(option: str, of: list[RunConfig]) -> str:
+        own = [None if is_anothers(option, config.method) else get(config, option) for config in of]
+        return ", ".join(dict.fromkeys(map(words.setting, own)))
+
+    def differs(option: str) -> bool:
+        own = (config for of in configs.values() for config in of if not is_anothers(option, config.method))
+        return len({words.setting(get(config, option)) for config in own}) > 1
+
+    shown = {option: [said(option, of) for of in configs.values()] for option in OPTIONS if every or differs(option)}
+    return pd.DataFrame.from_dict(shown, orient="index", columns=list(configs), dtype=object)

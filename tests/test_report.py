@@ -592,7 +592,8 @@ def test_a_run_without_labels_is_not_among_those_with_accuracies(tmp_path):
 
 def test_seeds_are_told_among_the_settings_in_which_runs_differ(tmp_path):
     lines, _ = content._settings(synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0, 1), steps=10).runs())
-    assert {line["name"] for line in lines if line["differs"]} == {"method", "seed"}
+    differing = {line["name"]: line["values"] for line in lines if line["differs"]}
+    assert differing == {"method": ["moco", "byol"], "seed": ["0, 1", "0, 1"]}
 
 
 def test_a_hidden_run_that_cannot_be_read_is_left_out_once(tmp_path):

@@ -10,7 +10,8 @@ from dashboard import tables
 from dashboard.figures.axes import said
 from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import by_seed
-from sslcore.experiment import Store
+from sslcore.config import OPTIONS, MoCo
+from sslcore.experiment import Run, Store
 from sslcore.files import write_json
 from tests import synthetic
 
@@ -108,8 +109,8 @@ def test_runs_of_one_name_in_several_experiments_stay_apart(tmp_path):
     runs = [
         run for name in ("a", "b") for run in synthetic.store(tmp_path, methods=("byol",), seeds=(0,), steps=20, name=name).runs()
     ]
-    assert list(tables.named(runs)) == ["a/byol-bs256-s0", "b/byol-bs256-s0"] == list(tables.settings(runs, every=True))
-    assert list(tables.labels(runs).values()) == ["BYOL · a", "BYOL · b"]
+    assert list(tables.named(runs)) == ["a/byol-bs256-s0", "b/byol-bs256-s0"]
+    assert list(tables.labels(runs).values()) == ["BYOL · a", "BYOL · b"] == list(tables.settings(runs, every=True))
     assert {curve.run: curve.label for curve in tables.curves(runs)} == {run.id: f"BYOL · {run.id[0]}" for run in runs}
     assert [row["run"] for row in tables.summary(runs)] == [run.id for run in runs]
     assert len(by_seed(tables.summary(runs))) == 2
@@ -124,8 +125,18 @@ def test_unreadable_run_is_left_out(experiment):
 
 def test_settings_show_what_differs(experiment):
     assert list(tables.settings(experiment.runs()).index) == ["method", "seed"]
-    assert "moco.queue_size" in tables.settings(experiment.runs(), every=True).index
+    assert list(tables.settings(experiment.runs(), every=True).index) == list(OPTIONS)
     assert tables.settings(experiment.runs()[:1]).empty
+
+
+def test_of_a_methods_own_setting_nothing_is_said_of_the_others(tmp_path):
+    runs = synthetic.store(tmp_path, ("moco", "byol"), (0, 1), steps=20, axes={"moco.queue_size": [64, 128]}).runs()
+    told = tables.settings(runs)
+    assert dict(told.loc["moco.queue_size"]) == {"MoCo · queue size 64": "64", "MoCo · queue size 128": "128", "BYOL": "–"}
+    assert set(told.loc["seed"]) == {"0, 1"}
+    byol = [run for run in runs if run.config.method == "byol"]
+    byol[0].config_file.write_text(byol[0].config.model_copy(update={"moco": MoCo(queue_size=32)}).model_dump_json())
+    assert list(tables.settings(map(Run, [run.path for run in byol])).index) == ["seed"]
 
 
 def test_image_sizes_of_the_store(experiment):

@@ -82,7 +82,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "questions": questions.all_of(measured, results),
         "about": ABOUT,
         "settings": settings,
-        "same": ", ".join(f"{one['name']} {one['values'][0]}" for one in settings if one["name"] in FIRST and not one["differs"]),
+        "same": ", ".join(f"{one['name']} {one['shared']}" for one in settings if one["name"] in FIRST and not one["differs"]),
         "labels": called,
         "environments": _environments(chosen),
     }
@@ -173,23 +173,14 @@ def _protocol(results: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]
 
 
 def _settings(runs: Sequence[Run]) -> tuple[list[dict[str, Any]], list[str]]:
-    """(options with their values for each label, in the model's order, and whether any two runs differ; the labels).
-
-    Runs of one label differ in their seed alone.
-    """
-    called = list(tables.labels(runs).values())
-    configs = [run.config.flat() for run in runs]
-    labels = list(dict.fromkeys(called))
+    """(every option, as `tables.settings` has it, with its values for each label and the one that it has where none differ; the
+    labels)."""
+    every, differing = tables.settings(runs, every=True), tables.settings(runs).index
     lines = []
-    for name in configs[0] if configs else ():
-        values = {
-            label: list(dict.fromkeys(words.setting(config[name]) for config, own in zip(configs, called) if own == label))
-            for label in labels
-        }
-        said = [", ".join(values[label]) for label in labels]
-        differs = len(set(said)) > 1 or any(len(of) > 1 for of in values.values())
-        lines.append({"name": name, "values": said, "differs": differs})
-    return lines, labels
+    for name, row in every.iterrows():
+        shared = next((said for said in row if said != "–"), "–")
+        lines.append({"name": name, "values": list(row), "shared": shared, "differs": name in differing})
+    return lines, list(every)
 
 
 def _environments(runs: Iterable[Run]) -> list[tuple[str, dict[str, str]]]:

@@ -161,12 +161,12 @@ head.say_cautions(runs)
 
 st.header("Settings")
 every = st.toggle("Show all settings", key="compare_all", bind="query-params")
-differing = tables.settings(runs, every)
-if differing.empty:
+settings = tables.settings(runs, every)
+if settings.empty:
     st.text("One run: nothing to differ from." if len(runs) == 1 else "These runs have the same settings.")
 elif every:
-    st.caption("All settings of each run.")
-    st.dataframe(differing.rename_axis("setting"), height="content" if len(differing) < 20 else 700, alt="Settings of each run")
+    st.caption("All settings. “–” is none, or another method's.")
+    st.dataframe(settings.rename_axis("setting"), height=700, alt="Settings of the runs")
 else:
     st.caption("Only what is not the same in all runs; the rest they share.")
-    printed(differing.reset_index(names="setting").to_dict("records"), "Settings of each run")
+    printed(settings.T.reset_index(names="runs").to_dict("records"), "Settings of the runs")
