@@ -40,12 +40,16 @@ def _drop() -> None:
     st.session_state.pop(ASKED, None)
 
 
+def _titled(experiment: Experiment) -> str:
+    title = experiment.spec().title
+    called = f" “{title}”," if title not in ("", experiment.name) else ""
+    return f"The experiment{called} {experiment.name}"
+
+
 @st.dialog("Delete?", on_dismiss=_drop)
 def _question(store: Store, thing: Experiment | Run) -> None:
     runs = [thing] if isinstance(thing, Run) else thing.runs()
-    what = (
-        f"The run {thing.id}" if isinstance(thing, Run) else f"The experiment {thing.name} with {words.count(len(runs), 'run')}"
-    )
+    what = f"The run {thing.id}" if isinstance(thing, Run) else f"{_titled(thing)} with {words.count(len(runs), 'run')}"
     st.text(f"{what} goes to the trash. For a week it can be put back, at the foot of the Experiments page; then it is gone.")
     if waiting := sum(
         status.engine == "slurm" and status.state == "queued" for status in (run.recorded_status() for run in runs)

@@ -11,12 +11,12 @@ def count(n: int, thing: str) -> str:
 
 
 def in_bytes(n: float) -> str:
-    """As one would say it: 512 B, 2 kB, 48 MB, 3.1 GB, powers of ten."""
+    """As one would say it: 512 B, 2 kB, 48 MB, 3.1 GB, 1.2 TB, powers of ten."""
     for unit in ("B", "kB", "MB"):
         if n < 999.5:
             return f"{n:.0f} {unit}"
         n /= 1000
-    return f"{n:,.1f} GB"
+    return f"{n:.1f} GB" if n < 999.95 else f"{n / 1000:,.1f} TB"
 
 
 def tenths(n: float, spec: str = "") -> str:

@@ -63,6 +63,7 @@ def test_numbers_in_words():
     said = {3.14: "3.1", 12.34: "12", 874.4: "874", 1049: "1,050", 1051: "1,050", 12_345.6: "12,300", 123_456: "123,000"}
     assert {speed: words.rate(speed) for speed in said} == {speed: f"{number} images/s" for speed, number in said.items()}
     assert [words.size(n) for n in (1.5e9, 2e6, 5e5, None)] == ["1.5 GB", "2 MB", "500 kB", "–"]
+    assert [words.size(n) for n in (999.94e9, 999.96e9, 5e17)] == ["999.9 GB", "1.0 TB", "500,000.0 TB"]
     assert [words.setting(value) for value in (0.1 + 0.2, 64, "sgd", None)] == ["0.3", "64", "sgd", "–"]
     longest = (300, 301, 3 * 3600, 3 * 3600 + 1)
     assert [words.time_unit(seconds)[0] for seconds in longest] == ["seconds", "minutes", "minutes", "hours"]

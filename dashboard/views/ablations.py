@@ -223,13 +223,13 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
             | {
                 "N": str(lacks.n),
                 "training": words.duration(time.mean) + words.fewer(time.n, lacks.n),
-                "memory": words.size(memory.mean) + words.fewer(memory.n, lacks.n),
+                "peak memory": words.size(memory.mean) + words.fewer(memory.n, lacks.n),
                 "missing": lacks.states or "–",
             }
         )
     printed(rows, "Mean and spread of each cell of the grid, and what is missing")
     st.caption(
-        f"Mean ± standard deviation over the seeds; training time and memory: means. N: seeds that have a number for "
+        f"Mean ± standard deviation over the seeds; training time and peak memory: means. N: seeds that have a number for "
         f"{MEASURES[measure].title}; what fewer have is marked."
     )
     link.page_link("probe", "How these numbers are obtained", experiment=experiment.name)

@@ -325,6 +325,7 @@ def test_without_labels_points_are_coloured_by_split():
     kept = arrays(experiment.runs()[0])["index"].tolist()
     app = open_page("embeddings", experiment="photos", embeddings_image=str(kept[0]), embeddings_pick=str(kept[1]))
     assert "no labels" in texts(app) and "share its label" not in texts(app)
+    assert "Colour" not in [box.label for box in app.selectbox]
     assert strips(app)["Selected images"] == [kept[1]]
 
 

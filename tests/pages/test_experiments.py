@@ -85,7 +85,8 @@ def test_delete_asks_once_and_moves_to_the_trash():
     synthetic.store(Store().root, seeds=(0,), name="one")
     app = open_page()
     menu(app, "one", "Delete")
-    assert Store().experiments()
+    (one,) = Store().experiments()
+    assert f"The experiment “{one.spec().title}”, one with 3 runs goes to the trash." in [text.value for text in app.text][-1]
     app.button(key="trash_delete").click().run()
     clean(app)
     assert not Store().experiments()

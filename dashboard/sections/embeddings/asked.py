@@ -71,13 +71,12 @@ def ask(runs: Mapping[str, Run], called: Mapping[str, str]) -> Asked:
         epochs = sorted({epoch for own in shown.values() for epoch in list(own.umap)[:-1]})
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             layout = link.one_of("Layout", ["UMAP", "PCA"], default="UMAP", key="embeddings_layout")
-            by = st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
+            by = _colour() if (labelled := any((own.label >= 0).any() for own in shown.values())) else "split"
             oracle = _oracle(alike) if by == "predicted" else None
             highlight = _highlight(classes) if by in ("class", "predicted") and classes else []
             epoch = _epoch(epochs) if epochs and layout == "UMAP" else None
-    if by != "split" and not any((own.label >= 0).any() for own in shown.values()):
+    if not labelled:
         st.caption("These images have no labels, so they are coloured by train or test.")
-        by, oracle = "split", None
     return Asked(runs, shown, titles, classes, layout, by, oracle, highlight, epoch)
 
 
@@ -108,6 +107,10 @@ def _titles(runs: Mapping[str, Run], called: Mapping[str, str]) -> dict[str, str
     at_first = tables.one_of_each(kinds, SHOWN_AT_FIRST)
     shown = [name for name in runs if name in (chosen or at_first)]
     return {name: f"{called[name]} · seed {runs[name].config.seed}" for name in shown}
+
+
+def _colour() -> str:
+    return st.selectbox("Colour", BY, format_func=BY.get, key="embeddings_colour", bind="query-params", width=200)
 
 
 def _oracle(runs: Mapping[str, Run]) -> tuple[str, Embedding]:
