@@ -125,7 +125,8 @@ def _import(store: Store) -> None:
     )
     name = store.free_name(inside.name)
     if name != inside.name:
-        st.text(f"There is an experiment {inside.name} here already: this one will be {name}.")
+        why = f"There is an experiment {inside.name} here already: this one" if name.startswith(inside.name) else "Here it"
+        st.text(f"{why} will be {name}.")
     if st.button("Add to this store", type="primary", icon=":material/add:", key="share_add", **access.lock()):
         try:
             with st.spinner("Every file is checked as it is unpacked."):

@@ -33,7 +33,8 @@ from sslcore.wording import count, in_bytes, printable
 Model = TypeVar("Model", bound=BaseModel)
 
 FOLDER = rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}"
-PLACE = re.compile(rf"(?P<experiment>{FOLDER})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
+TOP = r"[^./\\][^/\\]{0,199}"  # the experiment's folder may have been renamed: here it gets a name of its own
+PLACE = re.compile(rf"(?P<experiment>{TOP})/(?:(?P<run>{FOLDER})/)?(?P<file>[^/]+)")
 SHEET = re.compile(r"sample-[A-Za-z0-9._-]{1,120}\.webp")
 # What macOS and Windows put beside the files of a folder that a reader has unpacked, seen and zipped again.
 LITTER = re.compile(r"__MACOSX/.*|([^/]+/)*(\._[^/]*|\.DS_Store|desktop\.ini|Thumbs\.db)")
@@ -208,7 +209,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             continue
         shown = ascii(name)[1:-1][:200]
         place = PLACE.fullmatch(name.rstrip("/") + "/." if folder else name)
-        if not place or name != info.filename:
+        if not place or name != info.filename or not name.isprintable():
             raise ValueError(f"{shown} is no path inside an experiment: {MADE_BY}")
         if info.flag_bits & 0x1:
             raise ValueError(f"{shown} is encrypted")

@@ -25,6 +25,7 @@ from sslcore import archive, trash
 from sslcore.__main__ import main
 from sslcore.experiment import Store
 from sslcore.files import check_place, write_json
+from sslcore.naming import folder_name
 from sslcore.wording import in_bytes
 from tests import synthetic
 
@@ -261,6 +262,18 @@ def test_damaged_lines_of_metrics_are_left_out_and_the_others_come_in(store, exp
     assert archive.bring_in(store, tmp_path / "x.zip").run(run.name).metrics_file.read_bytes() == b"".join([sound, *rest])
 
 
+@pytest.mark.parametrize("top", ["photos copy (2)", "Größe", "写真", "-"])
+def test_an_experiment_whose_folder_was_renamed_before_it_was_zipped_comes_in_under_a_name_of_the_stores(
+    store, experiment, tmp_path, top
+):
+    kept, renamed = content(experiment), tmp_path / "renamed.zip"
+    with zipfile.ZipFile(exported(experiment, tmp_path, True)) as source, zipfile.ZipFile(renamed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name.replace("photos", top, 1), source.read(name))
+    again = archive.bring_in(store, renamed)
+    assert again.name == (folder_name(top) or "experiment") and content(again) == kept
+
+
 @pytest.mark.parametrize("file", ["", ".", "store"])
 def test_a_folder_is_no_file_to_export_into(experiment, tmp_path, monkeypatch, file):
     monkeypatch.chdir(tmp_path)
@@ -354,6 +367,8 @@ def with_content(file: Path, name: str, data: bytes, compress: int = zipfile.ZIP
         "photos/run/log.txt ",
         "photos/moco-bs32-s0/LOG.TXT",
         "PHOTOS/x/log.txt",
+        ".photos/x/log.txt",
+        "pho\x1btos/x/log.txt",
         "photos/MOCO-bs32-s0/log.txt",
         "photos/experiment.json/log.txt",
         "",
