@@ -39,7 +39,7 @@ examples:
 
 "{p} COMMAND --help" tells more about a command. Exit codes: 0 done, 1 a run failed, did not finish
 or could not be stopped, or Slurm or the agent did not answer, 2 bad input (nothing was started), 75 a run in the foreground
-was stopped and kept a checkpoint, 130 Ctrl-C (runs that an agent trains go on).
+was stopped, with a checkpoint if it had begun to train, 130 Ctrl-C (runs that an agent trains go on).
 """
 
 
@@ -110,10 +110,10 @@ def parser() -> argparse.ArgumentParser:
     sub = command(
         commands.train,
         "train one run in the foreground, or go on from its checkpoint",
-        "What every launcher starts. SIGTERM keeps a checkpoint and ends with exit code 75. With devices=N it starts\ntorchrun, "
-        "in a Slurm job of several nodes on each of them, and records how the N processes end.\nWhile it trains it keeps a "
-        "checkpoint every 30 s, or $TRIPTYCH_CHECKPOINT_SECONDS, more seldom where that\ntakes long. A finished run is measured "
-        "again.",
+        "What every launcher starts. SIGTERM keeps a checkpoint of what has been trained, and ends with exit code 75.\nWith "
+        "devices=N it starts torchrun, in a Slurm job of several nodes on each of them, and records how the N\nprocesses end. "
+        "While it trains it keeps a checkpoint every 30 s, or $TRIPTYCH_CHECKPOINT_SECONDS, more seldom\nwhere that takes "
+        "long. A finished run is measured again.",
     )
     sub.add_argument(
         "run_folder", metavar="RUN_FOLDER", help="a run's folder or, where there is none such, EXPERIMENT/RUN of the store"
@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command(
         commands.resume,
         "queue runs again that were stopped, interrupted or failed (default: all of the store)",
-        "They go on from their checkpoint.",
+        "They go on from their checkpoint or, without one, begin anew.",
     )
     sub.add_argument("names", metavar=name, nargs="*")
     sub.add_argument("--engine", choices=ENGINES, help="what trains them from now on (default: what did so before)")
@@ -160,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
         commands.agent,
         "work on the store's queue in the foreground",
         "launch and resume start a detached agent by themselves; this is for looking at what one does. Ctrl-C does\nnot stop the "
-        "runs.",
+        "runs. Variables such as TRIPTYCH_DATA are taken from where an agent was started, until it leaves.",
     )
     sub.add_argument("--idle", metavar="SECONDS", type=float, help="leave after so long without work (default 20; inf: stay)")
     sub = command(
@@ -191,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("file", metavar="FILE.zip")
     sub.add_argument("--look", action="store_true", help="only say what is inside")
     sub = command(commands.views, "draw what the network sees: images, each beside random views of it")
-    sub.add_argument("--out", metavar="FILE.webp", required=True)
+    sub.add_argument("--out", metavar="FILE", required=True, help="a .webp or a .png file")
     sub.add_argument("--set", help="settings such as dataset=digits augment.blur=0.5", **settable)
     sub = command(
         commands.profile,

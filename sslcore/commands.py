@@ -166,6 +166,10 @@ def status(args: argparse.Namespace) -> int:
         lost = [] if "/" in args.name else runs[0].experiment.strays()
         complete, again = f"{PROGRAM} complete {runs[0].experiment.name} writes it anew", f"{PROGRAM} evaluate"
         damaged = [f"{name} has no config.json, and is left out; {complete}" for name in lost]
+        try:
+            runs[0].experiment.read_spec()
+        except ValueError as error:
+            damaged.append(str(error))
         for run, row in zip(runs, run_rows(runs)):
             if problem := run.config_problem():
                 damaged.append(f"{problem}; pages leave {run.name} out")
@@ -442,7 +446,7 @@ def options(args: argparse.Namespace) -> int:
     for name, field in OPTIONS.items():
         default = "empty" if field.default is None else field.default
         print(f"{name}  ({kind_of(name)}; default {default})\n    {field.description}")
-    print("\nDefaults that a method or a data set brings along come before these; --set and --vary come before all.")
+    print("\nOver these defaults go a method's own, over them a data set's, then the preset's, then --set and --vary.")
     return 0
 
 

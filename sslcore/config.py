@@ -78,7 +78,12 @@ class MoCo(Settings):
     """Momentum contrast (He et al. 2020; v2: Chen et al. 2020)."""
 
     queue_size: int = Field(
-        4096, ge=1, le=1048576, description="K: keys kept as negatives; any number, not only multiples of the batch."
+        4096,
+        ge=1,
+        le=1048576,
+        description=(
+            "K: keys kept as negatives, or drawn from a memory bank at each step; any number, not only multiples of the batch."
+        ),
     )
     momentum: Probability = Field(
         0.99, description="m of the key encoder's moving average; 1 freezes it, 0 copies the query encoder."
@@ -135,8 +140,8 @@ class Evaluate(Settings):
         ge=8,
         le=100_000,
         description=(
-            "Images of the fixed evaluation sample (embeddings, UMAP, h beside z); the online evaluation looks at so many test "
-            "images, at most."
+            "Images of the fixed evaluation sample (embeddings, UMAP, what z forgets); the online evaluation looks at so many "
+            "test images, at most."
         ),
     )
     snapshots: int = Field(
@@ -195,14 +200,14 @@ class RunConfig(Settings):
     learning_rate: float = Field(0.06, gt=0, le=1000, description="Peak learning rate at batch size 256, before scaling.")
     lr_scaling: Literal["none", "sqrt", "linear"] = Field(
         "linear",
-        description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not. "
-        "SimCLR's own square-root rule (Appendix B.1) has 0.075 sqrt(batch): of its 0.075 take 16 times, 1.2, here.",
+        description="How the learning rate follows the batch size: times sqrt(batch/256), batch/256, or not. SimCLR's own "
+        "square-root rule (Appendix B.1), 0.075 sqrt(batch), is sqrt with a learning rate of 1.2 here, 16 times 0.075.",
     )
     optimizer: Literal["sgd", "lars", "adamw"] = Field(
         "sgd",
         description=(
-            "SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: of a learning rate "
-            "for 0.001, as SimCLR and BYOL give theirs, take a twentieth."
+            "SGD with momentum 0.9, LARS for large batches, or AdamW. LARS has a trust coefficient of 0.02: a learning rate that "
+            "was published with 0.001, as SimCLR's and BYOL's, is to be divided by 20."
         ),
     )
     weight_decay: float = Field(5e-4, ge=0, le=10, description="Weight decay; biases and BatchNorm are left out.")
@@ -339,7 +344,7 @@ WATCHING = (
     "evaluate.heads",
 )
 
-# Where and how a run is computed, which changes its result by rounding alone.
+# Where and how a run is computed. It changes the result by rounding alone, and device by the random numbers of the views.
 COMPUTING = ("device", "threads", "compile")
 
 

@@ -15,7 +15,7 @@ WINOGRAD_CHANNELS, WINOGRAD_TILES = 128, 64  # from here on the products saved o
 PIXELS = [(0, 0), (0, 1), (1, 0), (1, 1)]  # of a 2x2 map
 MANY_CHANNELS = 257  # from here on oneDNN is slow in bfloat16 on small maps that are channels last
 DEVICES = ("cpu", "meta")  # meta: what a CPU would keep is counted there (footprint.py)
-# With vectors of 512 bits oneDNN's float32 convolutions are faster than the matrix products below.
+# With vectors of 512 bits oneDNN's float32 convolutions are faster than these ways, but on 2x2 maps.
 WIDE_VECTORS = torch.cpu.get_capabilities().get("avx512_f", False)
 
 # F(4x4, 3x3) of Lavin & Gray 2016, section 4.3: y = A' [(G w G') * (B' x B)] A for 6x6 pixels x

@@ -44,8 +44,10 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session", autouse=True)
 def packages_are_looked_through_once():
     """A page that a test opens takes a fifth of the time: Streamlit looks for components in all packages, each time anew."""
+    from streamlit import get_option
     from streamlit.components.v2 import manifest_scanner
 
+    get_option("server.address")  # the configuration is that of the folder in which it is first asked for; tests go elsewhere
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield

@@ -342,7 +342,7 @@ def _over_seeds(curves: Sequence[Arrays]) -> tuple[np.ndarray, ...]:
 
 
 def _chance(curves: Sequence[Curve], method: str, x: str, per_unit: float, then: str) -> list[dict]:
-    """A dashed line at each loss of a network that knows nothing; the highest has the name, `then` its number, as the others."""
+    """A dashed line at each loss by chance; the highest has the name, `then` its number, as the others."""
     last = [(at[-1] / per_unit, level[-1]) for _, at, level in (curve.pairs("chance_loss", x) for curve in curves) if len(at)]
     end = max((float(at) for at, _ in last), default=0.0)
     levels = sorted({round(float(level), 4) for _, level in last}, reverse=True)

@@ -181,9 +181,10 @@ with st.expander("Add a claim of your own", key="claims_add", icon=":material/ad
     st.code(
         """- claim: A temperature between the ends is best for SimCLR.
   source: our group meeting
-  needs: SimCLR at three temperatures or more, each with three seeds.
+  needs: SimCLR at three temperatures or more, each with five seeds.
+  seeds: 5  # that it takes, 3 unless said
   parts:
-    - {rule: interior_best, axis: temperature, method: simclr, values: 3}
+    - {rule: interior_best, axis: temperature, method: simclr, values: 3, measure: knn}  # linear unless said
   make: {preset: temperature}""",
         language="yaml",
     )

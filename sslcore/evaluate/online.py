@@ -44,7 +44,7 @@ class OnlineEvaluation:
         return measured | self.geometry(encoder)
 
     def geometry(self, encoder: nn.Module) -> dict[str, float]:
-        """Of two random views of each query, the same ones at every call and in every run of this augmentation."""
+        """Of two random views of each query, the same at every call and in every run of this augmentation on such a device."""
         torch.manual_seed(0)
         h1, h2 = (
             torch.cat(

@@ -63,6 +63,9 @@ def test_status_says_what_cannot_be_read(store, capsys):
         f"warning: {torn.name}: config.json cannot be read" in said and f"warning: {lost.name}: results.json is missing" in said
     )
     assert runs[2].name not in said.partition("warning")[2]
+    runs[0].experiment.spec_file.write_text("{")
+    assert main(["status", "photos"]) == 0
+    assert f"warning: {runs[0].experiment.spec_file} cannot be read" in capsys.readouterr().out
 
 
 def test_whoever_names_no_runs_stops_and_resumes_all_of_the_store(store, nothing_starts, capsys):
