@@ -50,6 +50,7 @@ class Linear(Part):
 
 class KNN(Part):
     accuracy: Share | None = None
+    ci95: Interval | None = None
     n_train: Count | None = None
     n_test: Count | None = None
     protocol: str | None = None

@@ -10,6 +10,7 @@ import psutil
 
 from sslcore import datasets
 from sslcore.config import RunConfig, get
+from sslcore.datasets import CAUTIONS
 from sslcore.evaluate.embed import layout_frame
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import replacing, write_json
@@ -158,7 +159,9 @@ def write_results(run: Run, labelled: bool = True) -> None:
         },
     }
     if labelled:
-        np.savez(run.predictions_file, **predictions(confusion, rng))
+        told = predictions(confusion, rng)
+        groups = {"group": np.arange(len(told["index"])) // 10} if run.config.dataset in CAUTIONS else {}
+        np.savez(run.predictions_file, **told, **groups)
     write_json(run.results_file, results if labelled else results | {"note": "photos has no labels, so nothing can be probed"})
 
 

@@ -161,6 +161,16 @@ def test_the_best_place_is_chosen_for_each_seed_by_the_other_seeds():
     assert along.best_by_others({0: curve[0]}, [16, 64, 256]) == {0: 0.9}, "alone it chooses for itself"
 
 
+def test_of_several_places_the_mean_stands_for_them():
+    """As each half of the momenta, and what lies between the ends; a best one would be chosen by the same seeds."""
+    levels = {0.5: 0.5, 0.9: 0.6, 0.99: 0.7, 0.999: 0.6}
+    runs = entries(keyed("moco.momentum", levels), {"moco": [{"moco.momentum": m} for m in levels]}, noise=0)
+    (slow,), inside = judge(claim(SLOW), runs).steps, judge(claim(INTERIOR), runs).steps
+    assert slow.difference.mean == pytest.approx(0.1)
+    assert [step.difference.mean for step in inside] == pytest.approx([0.15, 0.05])
+    assert along.drop({0: {16: 0.5, 64: 0.9, 256: 0.8}}) == pytest.approx({0: 0.3}), "from the largest, not from the best"
+
+
 def test_a_drop_is_from_the_start_to_the_smallest_place_or_to_the_mean_of_those_that_are_named():
     curve = {0: {16: 0.5, 64: 0.6, 256: 0.9}, 1: {16: 0.4, 64: 0.7, 256: 0.8}}
     assert along.drop(curve, 256) == pytest.approx({0: 0.4, 1: 0.4})
@@ -187,13 +197,13 @@ def test_a_last_step_that_may_be_a_gain_is_no_saturation_though_its_mean_is_none
 
 
 def test_where_the_halves_of_an_axis_lie():
-    """Of four places the third ends the first half; of the momenta, one that does not move is in neither half."""
+    """Of four places the third ends the first half; of the momenta, a copy and one that does not move are in neither half."""
     levels = {16: 0.5, 64: 0.6, 256: 0.66, 1024: 0.66}
     gain, bend = judge(claim(SATURATES), entries(keyed("moco.queue_size", levels), {"moco": QUEUES})).steps
     assert gain.says == "MoCo gains from 16 to 256 negatives" and bend.says.endswith("there than from 256 to 1024")
     moving = keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8})
     (step,) = judge(claim(SLOW), entries(moving, {"moco": momenta("moco")})).steps
-    assert step.says == "MoCo is better with a slow momentum (0.99) than with a fast one (0, 0.9)"
+    assert step.says == "MoCo is better with a slow momentum (0.99) than with a fast one (0.9)"
     assert step.difference.mean == pytest.approx(0.1, abs=0.01)
 
 
@@ -358,6 +368,18 @@ def test_a_seed_that_lacks_a_place_is_on_no_curve():
     assert list(curve) == [0, 2, 3] and all(list(of) == [16, 64, 256] for of in curve.values())
 
 
+def test_a_claim_takes_each_step_at_the_level_and_one_the_other_way_at_that_of_all():
+    """Two heads behind mlp by 2 ± 0.77 points, p 0.046, of three seeds: each is enough to support, none to contradict."""
+    runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.5, "mlp": 0.52}), {"byol": HEADS}, range(3), noise=0)
+    for entry in runs.entries:
+        if entry.config.head.kind == "mlp":
+            entry.numbers["linear"] += 0.0077 * (entry.config.seed - 1)
+    found = judge(claim(AHEAD), runs)
+    assert found.word == "supported" and all(step.p == step.difference.p > 0.025 for step in found.steps)
+    behind = judge(claim({**AHEAD, "ahead": "none", "of": ["mlp"]}, {**AHEAD, "ahead": "linear", "of": ["mlp"]}), runs)
+    assert behind.word == "undecided" and "once 2 comparisons are allowed for" in said(behind)
+
+
 def test_a_step_that_cannot_be_tested_is_no_comparison():
     runs = entries(keyed("head.kind", {"none": 0.5, "linear": 0.6, "mlp": 0.7}), {"byol": HEADS}, noise=0)
     for entry in runs.entries:
@@ -410,6 +432,7 @@ def test_a_step_says_which_way_it_came_out_how_far_and_what_would_tell():
     assert times.amount(1000) == "over 100 times", "though its power of e is no float"
     same, nothing = (Step("A costs more", over_seeds([of] * 3), counted=True) for of in (0.5, 0.0))
     assert same.apart and not nothing.apart, "as much is no more"
+    assert not Step("A costs more", over_seeds([0.0001] * 3), counted=True, ratio=True).apart, "nor is 1.00 times as much"
 
 
 def runs_along(seeds, **at) -> list[ablation.Entry]:

@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sslcore import datasets
+from sslcore.analysis.stats import of_accuracy
 from sslcore.augment import Views
 from sslcore.config import resolve
 from sslcore.encoders import build_encoder
@@ -318,10 +319,12 @@ def test_a_set_whose_test_images_are_not_independent_says_so_beside_its_interval
     encoder, views = build_encoder("small", 16), Views(config.augment, [0.5] * 3, [0.25] * 3)
     for dataset, told in (("photos", True), (shapes, False)):
         data = datasets.load(dataset, 16)
-        few = replace(
-            data, x_train=data.x_train[::20], y_train=data.y_train[::20], x_test=data.x_test[::20], y_test=data.y_test[::20]
-        )
-        results, _, _ = FinalEvaluation(config, few, views, torch.float32).results(encoder, encoder)
+        parts = ("x_train", "y_train", "x_test", "y_test", *["groups"] * told)
+        few = replace(data, **{name: getattr(data, name)[::20] for name in parts})
+        results, _, predicted = FinalEvaluation(config, few, views, torch.float32).results(encoder, encoder)
+        for probe in ("linear", "knn"):
+            interval = of_accuracy(predicted[probe] == few.y_test, few.groups)
+            assert results[probe]["ci95"] == list(interval) and ("group" in predicted) == told == (few.groups is not None)
         assert ("not about other photographs" in results["linear"]["protocol"]) == told
         assert results["linear"]["protocol"].startswith("multinomial logistic regression")
 

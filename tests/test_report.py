@@ -265,7 +265,10 @@ def test_of_two_data_sets_it_says_which_images_are_the_same_and_how_many_classes
 
 def test_differences_say_by_which_accuracy_they_are_and_over_how_many_settings(tmp_path):
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0, 1), axes={"batch_size": [64, 256]}, steps=20)
-    said = "What may be said by the linear probe, at equal settings (each seed's difference is the mean over 2 settings):"
+    said = (
+        "What may be said by the linear probe on these test images, at equal settings (each seed's difference is the mean over 2 "
+        "settings):"
+    )
     assert said in Parsed(report.html(experiment)).text and said in report.markdown(experiment).replace("\\", "")
 
 

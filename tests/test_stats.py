@@ -1,6 +1,7 @@
 """Intervals and tests against scipy and statsmodels, at their stated rates by simulation, and in words."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sslcore.analysis import pairs, stats
+from sslcore.analysis.gains import gains
 from sslcore.analysis.image_by_image import Predicted, by_class, predicted_by
 from sslcore.analysis.stats import aggregate, holm, more_seeds, over_images, over_seeds, sentence, told_apart
 from sslcore.config import varying
@@ -481,7 +483,7 @@ def test_it_is_said_whether_settings_were_equal_and_over_how_many_seeds_are_mean
     axes = {"method": ["simclr", "byol"], "batch_size": [64, 128], "seed": [0, 1]}
     runs = grid(tmp_path, axes, lambda config: 0.5)
     mean = " (each seed's difference is the mean over 2 settings)"
-    assert pairs.said_by(compared(runs)) == f"What may be said by the linear probe, at equal settings{mean}"
+    assert pairs.said_by(compared(runs)) == f"What may be said by the linear probe on these test images, at equal settings{mean}"
     (pair,) = compared([run for run in runs if run.config.seed == 0])
     assert pair.difference.why.startswith("one seed, and the mean over 2 settings; with one of them chosen")
 
@@ -539,7 +541,8 @@ def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_pa
     label = np.array([0, 0, 1, 1])
     for run in runs:
         knn = np.where(right[run.config.seed, run.config.batch_size], label, 2) if run.config.method == "byol" else label + 1
-        np.savez(run.predictions_file, index=np.arange(4), label=label, linear=np.full(4, 3), knn=knn)
+        alone = np.arange(4)
+        np.savez(run.predictions_file, index=alone, label=label, linear=np.full(4, 3), knn=knn, group=alone)
     (pair,) = compared(sorted(runs, key=lambda run: run.config.method == "byol"))
     assert all((a.config.method, b.config.method) == (pair.a, pair.b) for of in pair.matches.values() for a, b in of)
     told = predicted_by(pair.matches, "knn")
@@ -547,7 +550,9 @@ def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_pa
     of_class = by_class(told)
     assert [(one.mean, one.seeds) for one in of_class.values()] == [(pytest.approx(0.75), 2), (pytest.approx(0.375), 2)]
     all_right = [match for match in pair.matches[0] if match[0].config.batch_size == 64]
-    alone = by_class(predicted_by({0: all_right}, "knn"))
+    told = predicted_by({0: all_right}, "knn")
+    assert [one.test for one in by_class(told).values()] == ["none", "none"], "the difference is the same in both groups"
+    alone = by_class(replace(told, group=None))
     assert [(one.mean, one.test, one.images) for one in alone.values()] == [(1.0, "images", 2)] * 2
 
 
@@ -594,7 +599,8 @@ def test_one_seed_is_tested_on_the_images(tmp_path, measure):
     groups = pairs.contestants(runs, "method")
     (pair,) = pairs.compare(groups, {"moco": "MoCo", "byol": "BYOL"}, [], measure)[0]
     expected = pairs.accuracy(groups[pair.a][0], measure) - pairs.accuracy(groups[pair.b][0], measure)
-    assert pair.difference.test == "images" and pair.difference.images == 500
+    assert pair.difference.test == "images" and (pair.difference.images, pair.difference.groups) == (500, 50)
+    assert "500 test images in 50 groups" in pair.sentence
     assert pair.difference.mean == pytest.approx(expected)
 
 
@@ -622,11 +628,61 @@ def test_the_test_on_images_takes_the_predictions_of_its_own_measure(tmp_path):
 )
 def test_predictions_that_are_no_class_of_each_image_are_none(damaged, tmp_path):
     (run,) = grid(tmp_path, {"method": ["byol"]}, lambda config: 0.5)
-    sound = {name: np.arange(4) for name in ("index", "label", "linear", "knn")}
+    sound = {name: np.arange(4) for name in ("index", "label", "linear", "knn", "group")}
     np.savez(run.predictions_file, **sound)
     assert set(pairs.predictions(run)) == set(sound)
     np.savez(run.predictions_file, **sound | damaged)
     assert pairs.predictions(run) is None
+
+
+ALONE = np.repeat(np.arange(40), 5)  # groups
+
+
+def test_over_groups_of_one_size_it_is_the_t_test_over_groups():
+    rng = np.random.default_rng(0)
+    a, b = rng.random(200) < 0.8, rng.random(200) < 0.6
+    found = stats.over_images(a, b, rng.permutation(ALONE))
+    assert found.mean == pytest.approx(a.mean() - b.mean()) and (found.images, found.groups) == (200, 40)
+    found = stats.over_images(a, b, ALONE)
+    theirs = scipy.stats.ttest_1samp((a.astype(float) - b).reshape(40, 5).mean(1), 0)
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(abs(theirs.statistic), 39))
+    assert (found.low, found.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
+    turned = stats.over_images(b, a, ALONE)
+    assert (turned.mean, turned.low, turned.high) == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_where_all_groups_agree_nothing_is_tested():
+    a, b = np.tile([True, True, True, True, False], 40), np.tile([True, False, False, True, False], 40)
+    found = stats.over_images(a, b, ALONE)
+    assert (found.mean, found.p, found.low, found.test) == (pytest.approx(0.4), None, None, "none")
+    assert stats.over_images(a, a, ALONE).why == found.why == "one seed, and it is the same in all groups of test images"
+    assert "independent" in stats.over_images(a, b, np.zeros(200, int)).why
+
+
+def test_of_networks_that_are_alike_on_groups_few_are_told_apart():
+    """Which of two is right on all five images of a group is a toss: McNemar's test, of 200 images, is wrong in a third."""
+    rng = np.random.default_rng(0)
+    wrong = {"images": 0, "groups": 0}
+    for _ in range(200):
+        toss = rng.random(40) < 0.5
+        a, b = np.repeat(toss, 5), np.repeat(~toss, 5)
+        for over, group in (("images", None), ("groups", ALONE)):
+            wrong[over] += stats.told_apart(stats.over_images(a, b, group).p)
+    assert wrong["images"] > 50 and wrong["groups"] < 18
+
+
+def test_copies_of_images_make_no_accuracy_more_certain():
+    rng = np.random.default_rng(0)
+    once = rng.random(400) < 0.7
+    low, high = stats.of_accuracy(once)
+    copied = stats.of_accuracy(np.repeat(once, 5), np.repeat(np.arange(400), 5))
+    assert copied == pytest.approx((low, high), abs=1e-3) and (low, high) == stats.wilson(int(once.sum()), 400)
+    assert stats.of_accuracy(once, np.arange(400)) == pytest.approx((low, high), abs=1e-3)
+    for end in (0.0, 1.0):
+        low, high = stats.of_accuracy(np.full(100, bool(end)), np.repeat(np.arange(10), 10))
+        assert 0 <= low <= end <= high <= 1 and high - low > stats.wilson(10, 10)[1] - stats.wilson(10, 10)[0] - 0.1
+    low, high = stats.of_accuracy(once, np.zeros(400, int))
+    assert low < 0.1 and high > 0.9, "one group alone tells next to nothing"
 
 
 def test_one_seed_that_cannot_be_tested_says_why(tmp_path):
@@ -640,6 +696,10 @@ def test_one_seed_that_cannot_be_tested_says_why(tmp_path):
 
     np.savez(runs[0].predictions_file, **said | {"index": said["index"] + 1})
     assert "different images" in why()
+    for run in runs:  # of an older version
+        np.savez(run.predictions_file, **{name: of for name, of in np.load(run.predictions_file).items() if name != "group"})
+    np.savez(runs[0].predictions_file, **{name: of for name, of in said.items() if name != "group"})
+    assert "no two test images are known to be independent" in why()
     runs[0].predictions_file.write_bytes(b"PK no zip")
     assert f"python -m sslcore evaluate {runs[0].id}" in why()
     runs[0].predictions_file.unlink()
@@ -665,6 +725,53 @@ def test_each_data_set_has_a_comparison_of_its_own(tmp_path):
         ("photos", "byol", 0.0532),
     ]
     assert not apart and all(pair.sentence.startswith(f"On {pair.on}: ") and pair.settings == 1 for pair in found)
+
+
+def twice(tmp_path, others=()) -> tuple[list[Run], list[Run]]:
+    """MoCo and SimCLR, three seeds, in two experiments, with `others` set otherwise in the second; either is ahead in one."""
+    above = {"moco": (0.8, 0.804, 0.798), "simclr": (0.82, 0.826, 0.816)}
+    made = []
+    for name, turned in (("a", False), ("b", True)):
+        base = {"dataset": "digits", "batch_size": 64, **(dict(others) if turned else {})}
+        spec = Spec(base=base, axes={"method": ["moco", "simclr"], "seed": [0, 1, 2]})
+        runs = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
+        for run in runs:
+            method = run.config.method if not turned else {"moco": "simclr", "simclr": "moco"}[run.config.method]
+            write_json(run.results_file, {"linear": {"accuracy": above[method][run.config.seed]}})
+        made.append(runs)
+    return tuple(made)
+
+
+def test_what_may_be_said_does_not_depend_on_the_order_in_which_experiments_are_shown(tmp_path):
+    a, b = twice(tmp_path)
+    (told,), (turned,) = pairs.of_methods(a + b)[0], pairs.of_methods(b + a)[0]
+    assert told.sentence == turned.sentence == pairs.of_methods(a)[0][0].sentence
+    assert told.sentence.startswith("SimCLR is ahead of MoCo by 2.0 points") and told.left_out == turned.left_out
+    for run in a + b:
+        untrained = {"random_encoder": {"linear": 0.5}}
+        write_json(run.results_file, run.results() | {"baselines": untrained})
+    assert gains(a + b) == gains(b + a)
+
+
+@pytest.mark.parametrize("other", [("epochs", 80), ("image_size", 32), ("encoder", "resnet18")])
+def test_runs_of_two_experiments_are_no_pair_where_one_is_longer_larger_or_deeper(tmp_path, other):
+    a, b = twice(tmp_path, [other])
+    moco, simclr = ([run for run in of if run.config.method == method] for of, method in ((a, "moco"), (b, "simclr")))
+    found, (told,) = pairs.of_methods(moco + simclr)
+    assert not found and told == f"MoCo and SimCLR could not be paired: different {other[0]} in two experiments."
+    (pair,), _ = pairs.of_methods(a + simclr)
+    assert {run.path.parent.name for of in pair.matches.values() for match in of for run in match} == {"a"}
+    assert pair.left_out == "3 of 9 runs (3 without a counterpart of the same seed and settings)"
+
+
+def test_one_experiment_may_give_its_methods_what_it_likes(tmp_path):
+    """As the preset cifar10-small, which enlarges BYOL's images; what is not equal is said."""
+    spec = Spec(base={"dataset": "digits"}, by_method={"byol": {"epochs": 40}}, axes={"method": ["moco", "byol"], "seed": [0, 1]})
+    runs = Store(tmp_path).create("one", spec, plan(spec).configs).runs()
+    for run in runs:
+        write_json(run.results_file, {"linear": {"accuracy": 0.5 + 0.1 * (run.config.method == "byol") + run.config.seed / 100}})
+    found, apart = pairs.of_methods(runs)
+    assert len(found) == 1 and not apart and "epochs" in pairs.said_unequal(found)
 
 
 def test_a_data_set_that_one_side_alone_has_is_named(tmp_path):
@@ -706,7 +813,7 @@ def test_of_damaged_predictions_nothing_is_raised(tmp_path):
         torn[bit // 8] ^= 1 << bit % 8
         run.predictions_file.write_bytes(torn)
         found = pairs.predictions(run)
-        assert found is None or set(found) == {"index", "label", "linear", "knn"}
+        assert found is None or set(found) == {"index", "label", "linear", "knn", "group"}
 
 
 def test_the_run_without_predictions_is_the_one_to_evaluate(tmp_path):

@@ -7,7 +7,7 @@ from dashboard import head, link, unprobed, words
 from dashboard.figures import style
 from dashboard.unlike import unlike_times
 from sslcore.analysis import ablation, claims, pairs
-from sslcore.analysis.claims.along import drop
+from sslcore.analysis.claims.evidence import Curve
 from sslcore.analysis.claims.pair import cost_ratio
 from sslcore.analysis.claims.step import times
 from sslcore.analysis.stats import Difference, over_seeds
@@ -76,21 +76,19 @@ def costs(method: str) -> list[str]:
 
 
 def batch(method: str) -> list[str]:
-    curve = evidence.curve("batch_size", method, "linear")
+    return gained(evidence.curve("batch_size", method, "linear"), "batches of ")
+
+
+def gained(curve: Curve, what: str = "") -> list[str]:
+    """How far the largest place of an axis lies above the smallest; nothing where it has one."""
     places = list(next(iter(curve.values()), ()))
     if len(places) < 2:
         return []
-    lost = over_seeds(list(drop(curve).values()), 1)
-    choice = "the other seeds choose for each" if lost.seeds > 1 else "this seed itself chooses, so that it is too much"
-    return [
-        f"Linear probe at batch {places[0]}: {words.tenths(100 * lost.mean, 'z')} points below the best of "
-        f"{', '.join(map(str, places))}, which {choice}{_interval(lost)}, N = "
-        f"{words.count(lost.seeds, 'seed')}".replace("-", "−")
-    ]
-
-
-def _interval(of: Difference) -> str:
-    return "" if of.low is None else f" (95 % interval {words.tenths(100 * of.low, 'z')} to {words.tenths(100 * of.high, 'z')})"
+    gain = over_seeds([own[places[-1]] - own[places[0]] for own in curve.values()], 1)
+    low, high = ("" if end is None else words.tenths(100 * end, "z") for end in (gain.low, gain.high))
+    interval = f" (95 % interval {low} to {high})" if low else ""
+    said = f"Linear probe with {what}{places[-1]:,} rather than {places[0]:,}: {words.tenths(100 * gain.mean, '+z')} points"
+    return [f"{said}{interval}, N = {words.count(gain.seeds, 'seed')}".replace("-", "−")]
 
 
 def negatives(method: str) -> list[str]:
@@ -103,11 +101,7 @@ def negatives(method: str) -> list[str]:
     curve = evidence.curve(ablation.NEGATIVES, method, "linear")
     places = list(next(iter(curve.values()), ()))
     if len(places) > 1:
-        gain = over_seeds([own[places[-1]] - own[places[0]] for own in curve.values()], 1)
-        said.append(
-            f"Linear probe with {places[-1]:,} rather than {places[0]:,}: {words.tenths(100 * gain.mean, '+z')} points"
-            f"{_interval(gain)}, N = {words.count(gain.seeds, 'seed')}".replace("-", "−")
-        )
+        said += gained(curve)
         few, many = (sorted({one.batch_size for one in configs if one.negatives == place}) for place in (places[0], places[-1]))
         if not {*few} & {*many}:
             said.append(

@@ -27,7 +27,7 @@ def gains(runs: Iterable[Run]) -> list[str]:
     for on, called in sets.items():
         for method, own in pairs.contestants(gained, "method").items():
             by_setting: dict[int, dict[pairs.Setting, float]] = {}
-            for run in (run for run in own if have[run][0] == on):
+            for run in sorted((run for run in own if have[run][0] == on), key=lambda run: run.id):  # whatever is shown first
                 by_setting.setdefault(run.config.seed, {}).setdefault(have[run], gained[run])
             if by_setting:
                 by_seed = [float(np.mean(values)) for values in pairs.at_shared(by_setting).values()]

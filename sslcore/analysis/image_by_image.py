@@ -19,6 +19,7 @@ class Predicted:
     a: np.ndarray  # (M, N) predicted classes
     b: np.ndarray  # (M, N)
     seed: np.ndarray  # (M,)
+    group: np.ndarray | None = None  # (N,) as predictions.npz has it
 
     @property
     def right_a(self) -> np.ndarray:
@@ -44,7 +45,8 @@ def predicted_by(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> 
                 if not same_images(first, own):
                     raise ValueError(f"{run.id} was tested on other images than the runs beside it")
                 rows[side].append(own[measure])
-    return Predicted(first["index"], first["label"], np.stack(rows["a"]), np.stack(rows["b"]), np.array(seeds))
+    a, b = (np.stack(own) for own in rows.values())
+    return Predicted(first["index"], first["label"], a, b, np.array(seeds), first.get("group"))
 
 
 def by_class(predicted: Predicted) -> dict[int, Difference]:
@@ -54,7 +56,7 @@ def by_class(predicted: Predicted) -> dict[int, Difference]:
         own = predicted.label == label
         a, b = predicted.a[:, own] == label, predicted.b[:, own] == label
         if len(predicted.seed) == 1:
-            found[int(label)] = over_images(a[0], b[0])
+            found[int(label)] = over_images(a[0], b[0], None if predicted.group is None else predicted.group[own])
         else:
             differences = a.mean(1) - b.mean(1)  # (M,)
             found[int(label)] = over_seeds([differences[predicted.seed == seed].mean() for seed in np.unique(predicted.seed)], 1)

@@ -4,7 +4,8 @@ An experiment may vary several settings at once. To compare its methods (or the 
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
 that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
 it was trained at: the test's N is the number of seeds. All seeds are averaged over the same settings, and a setting that
-several experiments have counts once. Data sets are never averaged over: each has a comparison of its own.
+several experiments have counts once. Data sets are never averaged over: each has a comparison of its own. Runs of two
+experiments must be equally long, large and deep besides (ALIKE); within one experiment that is as whoever set it up wants it.
 """
 
 from collections import Counter
@@ -27,6 +28,7 @@ from sslcore.wording import series
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which the latter goes, and the former does not
+ALIKE = ("image_size", "encoder", "epochs")  # of runs of two experiments: no recipe of a method
 V = TypeVar("V")
 ANY = object()  # the value of a setting that means nothing to the run's method: equal to every other
 
@@ -80,21 +82,41 @@ def by_setting(
 ) -> dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]]:
     """Seed -> either side's setting -> a run of each side with that seed and the same setting. `have`: as `settings` gives it.
 
-    Of several pairs at one setting, the first within one experiment; one across two experiments where there is none.
+    Of several pairs at one setting, one within one experiment, where there is such; and of these the first by name, so that
+    nothing depends on the order in which experiments are shown.
     """
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
     for one in a:
         for other in b:
-            if one.config.seed == other.config.seed and _alike(have[one], have[other]) and _as_many_tested(one, other):
+            if _match(one, other, have):
                 of_seed = found.setdefault(one.config.seed, {})
-                setting = have[one], have[other]
-                if setting not in of_seed or (_within((one, other)) and not _within(of_seed[setting])):
-                    of_seed[setting] = one, other
+                setting, pair = (have[one], have[other]), (one, other)
+                of_seed[setting] = min(of_seed.get(setting, pair), pair, key=_rank)
     return found
+
+
+def _match(one: Run, other: Run, have: Mapping[Run, Setting]) -> bool:
+    return _same_seed(one, other) and _alike(have[one], have[other]) and _as_many_tested(one, other) and not _unlike(one, other)
+
+
+def _same_seed(one: Run, other: Run) -> bool:
+    return one.config.seed == other.config.seed
+
+
+def _rank(pair: tuple[Run, Run]) -> tuple:
+    one, other = pair
+    return one.path.parent != other.path.parent, sorted((one.id, other.id))
 
 
 def _alike(one: Setting, other: Setting) -> bool:
     return all(map(_equal, one, other))
+
+
+def _unlike(one: Run, other: Run) -> list[str]:
+    """What of ALIKE is not the same in runs of two experiments."""
+    if one.path.parent == other.path.parent:
+        return []
+    return [name for name in ALIKE if get(one.config, name) != get(other.config, name)]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -105,10 +127,6 @@ def _as_many_tested(one: Run, other: Run) -> bool:
     """False where the two were tested on different numbers of images, as after a folder has changed."""
     numbers = {number(run.results(), "linear.n_test") for run in (one, other)} - {None}
     return len(numbers) < 2
-
-
-def _within(pair: tuple[Run, Run]) -> bool:
-    return pair[0].path.parent == pair[1].path.parent
 
 
 def matched(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) -> dict[int, list[tuple[Run, Run]]]:
@@ -144,7 +162,7 @@ def left_out(
             continue
         if run.id in paired:
             reasons["at settings that not every seed has"] += 1
-        elif any(run.config.seed == other.config.seed and _alike(have[run], have[other]) for other in others):
+        elif any(_match(run, other, have) for other in others):
             reasons["the same seed and settings again"] += 1
         else:
             reasons["without a counterpart of the same seed and settings"] += 1
@@ -158,12 +176,14 @@ def accuracy(run: Run, measure: str) -> float | None:
 
 
 def predictions(run: Run) -> dict[str, np.ndarray] | None:
-    """predictions.npz: index, label, linear, knn, int64 (N,) each; None where there is none that can be read."""
+    """predictions.npz: index, label, linear, knn and maybe group, int64 (N,) each; None where there is none that can be read."""
     try:
         with np.load(run.predictions_file, allow_pickle=False) as kept:
-            said = {name: kept[name] for name in ("index", "label", *MEASURES)}
+            said = {name: kept[name] for name in ("index", "label", *MEASURES, *(["group"] if "group" in kept else []))}
     except Exception:  # whatever a torn or foreign file makes numpy raise
         return None
+    if run.config.dataset in CAUTIONS and "group" not in said:
+        said["group"] = np.zeros_like(said["index"])  # of an older version: any two may be much alike
     alike = len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1
     alike &= said["index"].size > 0
     return said if alike and all(values.dtype.kind in "iu" and (values >= 0).all() for values in said.values()) else None
@@ -177,14 +197,13 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     """Two trained networks compared on their test images; untested, with the reason, where that is impossible."""
     a, b = predictions(one), predictions(other)
     mean = accuracy(one, measure) - accuracy(other, measure)
-    if a is not None and b is not None and same_images(a, b):
-        return over_images(a[measure] == a["label"], b[measure] == b["label"])
     missing = [run.id for run, said in ((one, a), (other, b)) if said is None]
-    why = (
-        f"no predictions.npz, which `python -m sslcore evaluate {missing[0]}` makes"
-        if missing
-        else "the two were tested on different images"
-    )
+    if missing:
+        why = f"no predictions.npz, which `python -m sslcore evaluate {missing[0]}` makes"
+    elif not same_images(a, b):
+        why = "the two were tested on different images"
+    else:
+        return over_images(a[measure] == a["label"], b[measure] == b["label"], a.get("group"))
     return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
 
 
@@ -320,13 +339,14 @@ def _data_sets(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) 
 
 
 def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], equal: Sequence[str]) -> str:
-    together = [(have[one], have[other]) for one in a for other in b if one.config.seed == other.config.seed]
+    together = [(have[one], have[other]) for one in a for other in b if _same_seed(one, other)]
     if not (a and b):
         return "only one of them was trained on it"
     if not together:
         return "no seed in common"
-    if any(_alike(*settings) for settings in together):
-        return "tested on different numbers of images"
+    if alike := [(one, other) for one in a for other in b if _same_seed(one, other) and _alike(have[one], have[other])]:
+        unlike = [name for name in ALIKE if all(name in _unlike(*pair) for pair in alike)]
+        return f"different {', '.join(unlike)} in two experiments" if unlike else "tested on different numbers of images"
     names = _names(equal)
     unlike = [name for k, name in enumerate(names) if not any(_equal(one[k], other[k]) for one, other in together)]
     return f"different {', '.join(unlike)}" if unlike else f"no run at the same {', '.join(names)}"
@@ -347,7 +367,7 @@ def said_by(compared: Sequence[Pair]) -> str:
     """The words before the sentences of `of_methods`: the measure, and over how many settings a seed's difference is a mean."""
     own, of = unequal([pair.matches for pair in compared], "method"), averaged_over(compared)
     mean = f" (each seed's difference is the mean over {of})" if of else ""
-    return f"What may be said by the linear probe{'' if own else ', at equal settings'}{mean}"
+    return f"What may be said by the linear probe on these test images{'' if own else ', at equal settings'}{mean}"
 
 
 def _difference(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Difference:

@@ -3,7 +3,9 @@
 Two questions, two tests. Over seeds: would another training come out the same way? Each seed gives one difference of
 two methods; the paired t interval is over these. Over test images: do these two trained networks differ beyond the
 choice of test images? McNemar's exact test on the images that only one of them gets right, and Newcombe's (1998) score
-interval for the difference of two paired proportions. The second says nothing about another training.
+interval for the difference of two paired proportions; where test images are much alike in groups, as crops of one place
+are, the t test and interval over the groups. The second says nothing about another training. How often these intervals
+hold, and these tests err, is measured in benchmarks/statistics.md.
 """
 
 import math
@@ -27,24 +29,26 @@ NO_SPREAD = 1e-12  # differences that agree to this are the same
 
 AGGREGATE = (
     "mean over the N seeds; ± is the sample standard deviation over them; the 95 % interval is the t interval of the mean, "
-    "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more that are not all the same, cut off at 0 and 100 %"
+    "mean ± t(0.975, N − 1) · std / √N, for N of 2 or more that are not all the same, cut off at 0 and 100 %; it takes seeds for "
+    "normally distributed: a method that fails in some of them needs more"
 )
 INTERVAL = (
-    "over several seeds that of their mean (t), which speaks of training again with other seeds; of a single run (Wilson) over "
-    "the choice of test images, which says nothing about another seed"
+    "over several seeds that of their mean (t), which speaks of training again with other seeds, and of the same test images "
+    "alone; of a single run (Wilson) over the choice of test images, which says nothing about another seed"
 )
 OVER_SEEDS = (
     "paired t interval: each seed gives one difference, and the interval is over the N differences, on the same test images, cut "
-    "off at −100 and 100 points; it speaks of training again with other seeds"
+    "off at −100 and 100 points; it speaks of training again with other seeds, not of other images, and holds for a number of "
+    "seeds that was chosen beforehand: whoever adds seeds until two are told apart finds differences too often"
 )
 OVER_IMAGES = (
     "McNemar's exact test on the test images that only one of the two gets right, and Newcombe's (1998) score interval for "
-    "two proportions of the same images (his method 10); it speaks of these two trained networks, not of training again"
+    "two proportions of the same images (his method 10), or t test and interval over groups of test images that are much alike; "
+    "it speaks of these two trained networks, not of training again"
 )
 HOLM = (
     "p-values are adjusted by Holm's method over all pairs that could be tested; two are told apart where the adjusted p is "
-    "below 0.05. They hold for a number of seeds that was chosen beforehand: whoever adds seeds until two are told apart finds "
-    "differences too often. Intervals are each pair's own, not adjusted"
+    "below 0.05. Intervals are each pair's own, not adjusted"
 )
 
 
@@ -96,7 +100,7 @@ def of_each_seed(values: Iterable[tuple[Any, float | None]]) -> list[float]:
 class Difference:
     """How far a lies above b, in the measure's own unit. low, high and p are None where nothing can be tested.
 
-    seeds: differences that the mean is over. images: test images, where the test is over them.
+    seeds: differences that the mean is over. images: test images, where the test is over them, and groups, where over those.
     """
 
     mean: float
@@ -107,6 +111,7 @@ class Difference:
     seeds: int
     std: float | None = None  # over seeds
     images: int | None = None
+    groups: int | None = None
     why: str = ""  # why nothing can be tested
 
     def turned(self) -> "Difference":
@@ -131,12 +136,15 @@ def over_seeds(differences: Sequence[float], most: float = math.inf) -> Differen
     return Difference(made.mean, made.low, made.high, p, "seeds", n, made.std)
 
 
-def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
+def over_images(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray | None = None) -> Difference:
     """Two trained networks on the same test images: bool (N,) each, whether the image is got right.
 
+    group: int (N,), where images of one group are much alike; see `over_groups`.
     The interval is Newcombe's (1998, Statistics in Medicine 17, 2635) method 10: from the Wilson intervals of either
     accuracy, and the correlation phi of the two, corrected for continuity.
     """
+    if group is not None:
+        return over_groups(right_a, right_b, group)
     n = len(right_a)
     both, only_a, only_b = int((right_a & right_b).sum()), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     neither = n - both - only_a - only_b
@@ -151,7 +159,44 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray) -> Difference:
     return Difference(a - b, a - b - below, a - b + above, p, "images", 1, images=n)
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def over_groups(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray) -> Difference:
+    """`over_images` where images of one group, int (N,), are much alike: the groups are what is independent.
+
+    The t test and interval, with one degree of freedom fewer than there are groups, of a ratio of two sums over them, the
+    difference of images got right and the images (Cochran 1977, Sampling Techniques, 3rd edition, chapter 9A).
+    """
+    own = right_a.astype(float) - right_b
+    at = np.unique(group, return_inverse=True)[1]
+    n, groups, mean = len(own), int(at.max()) + 1, float(own.mean())
+    left = np.bincount(at, own - mean)  # (groups,) what each has beyond its share of the mean
+    error = math.sqrt(groups / max(groups - 1, 1) * float((left**2).sum())) / n
+    if groups < 2 or error < NO_SPREAD:
+        why = "no two test images are known to be independent" if groups < 2 else "it is the same in all groups of test images"
+        return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
+    half = float(stdtrit(groups - 1, 1 - LEVEL / 2)) * error
+    p = 2 * float(stdtr(groups - 1, -abs(mean) / error))
+    return Difference(mean, max(mean - half, -1.0), min(mean + half, 1.0), p, "images", 1, images=n, groups=groups)
+
+
+def of_accuracy(right: np.ndarray, group: np.ndarray | None = None) -> tuple[float, float]:
+    """The 95 % interval of an accuracy, of bool (N,): Wilson's.
+
+    Where images of one group, int (N,), are much alike it is that of so many independent ones as would tell as much (Korn &
+    Graubard 1998, Survey Methodology 24, 193): the variance over groups is that of their number.
+    """
+    n, share = len(right), float(right.mean())
+    if group is None:
+        return wilson(int(right.sum()), n)
+    at = np.unique(group, return_inverse=True)[1]
+    groups = int(at.max()) + 1
+    spread = float((np.bincount(at, right - share) ** 2).sum()) * groups / max(groups - 1, 1) / n**2
+    worth = groups if share in (0.0, 1.0) or groups < 2 else share * (1 - share) / max(spread, NO_SPREAD)
+    fewer = (float(ndtri(1 - LEVEL / 2)) / float(stdtrit(max(groups - 1, 1), 1 - LEVEL / 2))) ** 2  # for few groups
+    independent = min(worth * fewer, n)
+    return wilson(share * independent, independent)
+
+
+def wilson(right: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of which `right` of n were seen (Wilson 1927); right / n lies in it, whatever is rounded."""
     z = float(ndtri(1 - LEVEL / 2))
     centre = (right + z**2 / 2) / (n + z**2)
@@ -215,16 +260,13 @@ def sentence(a: str, b: str, difference: Difference, p: float | None, comparison
     corrected = f" once {comparisons} comparisons are allowed for" if told_apart(difference.p) else ""
     if difference.test == "images":
         network = "One seed: says nothing about another training."
+        images = f"{difference.images:,} test images" + (f" in {difference.groups} groups" if difference.groups else "")
         if told_apart(p):
             return (
-                f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on "
-                f"{difference.images:,} test images. {network}"
+                f"This {a} network is ahead of this {b} network by {points(difference.mean)}, {interval}, on {images}. {network}"
             )
         strict = "" if told_apart(difference.p) or difference.low * difference.high <= 0 else "; the exact test asks for more"
-        return (
-            f"These {a} and {b} networks are not told apart by {difference.images:,} test images{corrected} ({ahead}, "
-            f"{interval}{strict}). {network}"
-        )
+        return f"These {a} and {b} networks are not told apart by {images}{corrected} ({ahead}, {interval}{strict}). {network}"
     if told_apart(p):
         return f"{a} is ahead of {b} by {points(difference.mean)}, {interval}, {seeds}."
     if difference.seeds < SPREAD_FROM:

@@ -64,7 +64,7 @@ def differing(runs: Sequence[Run]) -> list[str]:
 def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
     config, results = run.readable_config, run.results()
     low, high = dig(results, "linear", "ci95") or (None, None)
-    knn_low, knn_high = _interval(number(results, "knn.accuracy"), number(results, "knn.n_test"))
+    knn_low, knn_high = dig(results, "knn", "ci95") or _interval(number(results, "knn.accuracy"), number(results, "knn.n_test"))
     return {
         "experiment": run.path.parent.name,
         "run": run.name,
@@ -83,7 +83,7 @@ def _row(run: Run, axes: Sequence[str], dataset: str | None) -> dict[str, Any]:
 
 
 def _interval(share: float | None, n: float | None) -> tuple[float | None, float | None]:
-    """The 95 % interval of an accuracy on n test images; (None, None) where one of them is not known."""
+    """The 95 % interval of an accuracy on n test images, which older versions did not keep; (None, None) where none is known."""
     return wilson(round(share * n), int(n)) if share is not None and 0 <= share <= 1 <= (n or 0) else (None, None)
 
 

@@ -77,6 +77,7 @@ class Data:
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
     remarks: tuple[str, ...] = ()  # what may be wrong with the images, in sentences
     caution: str = ""  # about intervals over the test images
+    groups: np.ndarray | None = None  # int64 (N_test,): test images of one group are much alike; None: each is by itself
     checksum: str = ""  # of the pixels, the labels, and which are for training
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -235,6 +236,7 @@ def _open(decoded: Path) -> Data:
         tuple(about["classes"]),
         tuple(about["skipped"]),
         tuple(about.get("remarks", ())),  # an older version made none
+        groups=np.array(groups[n:]) if (groups := about.get("groups")) else None,
         checksum=cache.checksum(about),
     )
 

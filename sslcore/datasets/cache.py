@@ -4,7 +4,8 @@ $TRIPTYCH_DATA/decoded/<name>-<path's hash>-<size>px-<fingerprint>/
     images.npy    uint8 (N, S, S, 3), train first
     labels.npy    int64 (N,), where there are labels
     files.npy     bytes (N,), where each image was a file: its path below the data set's folder
-    about.json    how many are for training, the classes, the files that were skipped, remarks, sizes and checksums
+    about.json    how many are for training, the classes, the files that were skipped, remarks, which images belong together,
+                  sizes and checksums
 
 One process decodes, with a thread a core (Pillow works outside of Python's lock: processes were no faster); others that
 want the same set wait. What is decoded so far lies in a folder .part beside the others, with a line in its journal for
@@ -143,6 +144,7 @@ def _write(path: Path, source: Source, size: int, report: Report) -> None:
         "classes": source.classes,
         "skipped": said,
         "remarks": [*map(spelled, source.remarks), *_darkness(blocks), *_copies(digests, train, size, source, kept)],
+        "groups": None if source.groups is None else [source.groups[k] for k in kept],
         "size": size,
         "blocks": [[block["images"], block["crc"]] for block in blocks],
         "labels": zlib.crc32((path / "labels.npy").read_bytes()) if source.labels is not None else None,

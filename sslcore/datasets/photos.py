@@ -33,9 +33,9 @@ WINDOW = (40, 112)  # smallest and largest side of a crop, in the photo's pixels
 BLOCK = 128  # a photo is cut into blocks of about this side; each crop lies within one
 TEST_BLOCKS = 4  # every fourth block is for testing, so no pixel is in a train and in a test crop
 CAUTION = (
-    f"test crops overlap and come from {len(PHOTOS)} photographs, so that an interval over them is about other windows of these "
-    "same photographs, not about other photographs: over the blocks from which the crops are cut that of an accuracy is about "
-    "three times as wide, and that of a difference between two networks about twice"
+    f"test crops overlap and come from {len(PHOTOS)} photographs, so that intervals and tests over them go by the blocks from "
+    "which they are cut, Wilson's by as many independent crops as these are worth; they are about other windows of these same "
+    "photographs, not about other photographs"
 )
 FLAT = 6.0  # a window whose grey values deviate less shows next to nothing, and is drawn again
 
@@ -50,21 +50,24 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def fingerprint(name: str) -> object:
-    return PHOTOS, TRAIN_CROPS, TEST_CROPS, WINDOW, BLOCK, TEST_BLOCKS, FLAT
+    return PHOTOS, TRAIN_CROPS, TEST_CROPS, WINDOW, BLOCK, TEST_BLOCKS, FLAT, "groups"
 
 
 def source(name: str, report: Report) -> Source:
     photos = [_read(path) for path in PHOTOS.values()]
-    crops = []
+    crops, blocks = [], []
     for test, number in ((False, TRAIN_CROPS), (True, TEST_CROPS)):
         for index, photo in enumerate(photos):
-            crops += [photo[y : y + side, x : x + side] for y, x, side in windows(photo, number, test, seed=index)]
+            for y, x, side, block in windows(photo, number, test, seed=index):
+                crops.append(photo[y : y + side, x : x + side])
+                blocks.append((index, test, block))
     labels = [np.repeat(np.arange(len(photos)), number) for number in (TRAIN_CROPS, TEST_CROPS)]
-    return Source(crops, len(photos) * TRAIN_CROPS, np.concatenate(labels), tuple(PHOTOS))
+    groups = np.unique(blocks, axis=0, return_inverse=True)[1].tolist()
+    return Source(crops, len(photos) * TRAIN_CROPS, np.concatenate(labels), tuple(PHOTOS), groups=groups)
 
 
-def windows(photo: np.ndarray, number: int, test: bool, seed: int) -> list[tuple[int, int, int]]:
-    """(y, x, side) of `number` square windows, each within one block that is for testing, or is not."""
+def windows(photo: np.ndarray, number: int, test: bool, seed: int) -> list[tuple[int, int, int, int]]:
+    """(y, x, side, block) of `number` square windows, each within one of the blocks that are for testing, or are not."""
     height, width = photo.shape[:2]
     rows, columns = np.linspace(0, height, height // BLOCK + 1, dtype=int), np.linspace(0, width, width // BLOCK + 1, dtype=int)
     blocks = [
@@ -75,13 +78,14 @@ def windows(photo: np.ndarray, number: int, test: bool, seed: int) -> list[tuple
     ]
     grey = photo.mean(axis=2)
     generator = np.random.default_rng([seed, test])
-    found: list[tuple[int, int, int]] = []
+    found: list[tuple[int, int, int, int]] = []
     while len(found) < number:
-        top, left, bottom, right = blocks[generator.integers(len(blocks))]
+        block = int(generator.integers(len(blocks)))
+        top, left, bottom, right = blocks[block]
         side = int(generator.integers(WINDOW[0], min(WINDOW[1], bottom - top, right - left) + 1))
         y, x = int(generator.integers(top, bottom - side + 1)), int(generator.integers(left, right - side + 1))
         if grey[y : y + side, x : x + side].std() >= FLAT:
-            found.append((y, x, side))
+            found.append((y, x, side, block))
     return found
 
 

@@ -45,6 +45,7 @@ class Source:
     left_out: tuple[str, ...] = ()  # files that are no part of the set, each with the reason
     remarks: tuple[str, ...] = ()  # what else whoever trains on it should know
     root: str | None = None  # the folder that all of the files lie below, where the images are files
+    groups: Sequence[int] | None = None  # (len(images),): images of one group are much alike, as crops of one place are
 
 
 def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from sslcore import datasets, plan
 from sslcore.analysis.layouts import pca
+from sslcore.analysis.stats import of_accuracy
 from sslcore.augment import Views
 from sslcore.config import RunConfig
 from sslcore.datasets import Data
@@ -39,7 +40,7 @@ LINEAR_PROTOCOL = (
 )
 KNN_PROTOCOL = (
     "the k training images of highest cosine in h of the last epoch vote, weighted by exp(cosine / temperature); "
-    "all of train against the whole test set"
+    "all of train against the whole test set, with Wilson's 95 % interval"
 )
 RANDOM_PROTOCOL = "the same probes of the same encoder with the weights it started from"
 PIXELS_PROTOCOL = "the same kNN on the values of the pixels, normalised by channel as they are for the encoder"
@@ -51,7 +52,7 @@ GEOMETRY_PROTOCOL = (
 
 MOST_BYTES = 2 << 30  # of pixels that are compared, on every machine: runs of several are held against the same
 
-Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, each (test images,)
+Predictions = dict[str, np.ndarray]  # predictions.npz: index, label, linear, knn, maybe group, each (test images,)
 
 
 class Probed(NamedTuple):
@@ -110,7 +111,7 @@ class FinalEvaluation:
             "label": self.y_test,
             "linear": trained.linear,
             "knn": trained.knn,
-        }
+        } | ({} if self.data.groups is None else {"group": self.data.groups})
         return results, trained.probe, predictions
 
     def probed(self, encoder: nn.Module) -> Probed:
@@ -130,11 +131,12 @@ class FinalEvaluation:
         k = min(settings.knn_k, sizes["n_train"])  # of another data set there may be fewer images
         pixels, side = self.pixels()
         return {
-            "linear": score(trained.linear, self.y_test, self.data.classes)
+            "linear": score(trained.linear, self.y_test, self.data.classes, self.data.groups)
             | {"regularisation": trained.probe.regularisation}
             | sizes
             | with_care(LINEAR_PROTOCOL),
             "knn": {"accuracy": self.share_right(trained.knn), "k": k, "temperature": settings.knn_temperature}
+            | {"ci95": list(of_accuracy(trained.knn == self.y_test, self.data.groups))}
             | sizes
             | with_care(KNN_PROTOCOL),
             "baselines": {

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslcore.analysis.stats import wilson
+from sslcore.analysis.stats import of_accuracy
 from sslcore.datasets.source import split
 from sslcore.evaluate.lbfgs import minimum
 
@@ -102,15 +102,18 @@ def minimise(
     return weights(minimum(loss, torch.cat([weight @ root, bias[:, None]], 1).view(-1).cpu()))
 
 
-def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...]) -> dict:
-    """Of classes (M,): accuracy with Wilson's 95 % interval, recall of each class, and the confusion matrix (rows: truth)."""
-    right = int((predicted == truth).sum())
+def score(predicted: np.ndarray, truth: np.ndarray, classes: tuple[str, ...], groups: np.ndarray | None = None) -> dict:
+    """Of classes (M,): accuracy with its 95 % interval, recall of each class, and the confusion matrix (rows: truth).
+
+    groups: int (M,), as of `Data`.
+    """
+    right = predicted == truth
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(confusion, (truth, predicted), 1)
     seen = confusion.sum(1)
     return {
-        "accuracy": right / len(truth),
-        "ci95": list(wilson(right, len(truth))),
+        "accuracy": int(right.sum()) / len(truth),
+        "ci95": list(of_accuracy(right, groups)),
         "per_class": {name: confusion[i, i] / int(seen[i]) if seen[i] else None for i, name in enumerate(classes)},
         "confusion": confusion.tolist(),
         "classes": list(classes),

@@ -102,6 +102,22 @@ def test_photos_are_the_same_every_time_and_leave_the_global_generator_alone(hom
     assert np.array_equal(first, datasets.load("photos", 16).x_test)
 
 
+def test_crops_of_photos_belong_to_the_blocks_from_which_they_are_cut():
+    """No two groups of crops share a pixel."""
+    found = photos.source("photos", lambda what, share: None)
+    owner: dict[int, np.ndarray] = {}
+    for group, crop in zip(found.groups, found.images):
+        photo = crop.base if crop.base.ndim == 3 else crop
+        y, x = divmod((crop.ctypes.data - photo.ctypes.data) // 3, photo.shape[1])
+        place = owner.setdefault(photo.ctypes.data, np.full(photo.shape[:2], -1))[y : y + len(crop), x : x + len(crop)]
+        assert set(np.unique(place).tolist()) <= {-1, group}
+        place[:] = group
+    data = datasets.load("photos", 16)
+    assert data.groups.tolist() == found.groups[found.train :] and len(set(data.groups.tolist())) == 67
+    assert len({*zip(data.groups.tolist(), data.y_test.tolist())}) == 67, "each is of one photograph"
+    assert datasets.load("digits", 16).groups is None
+
+
 def test_photos_are_neither_solved_nor_hopeless_by_raw_pixels():
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -71,7 +71,7 @@ def test_with_one_seed_the_page_speaks_of_two_networks_alone():
     runs = synthetic.store(Store().root, seeds=(0,)).runs()
     app = open_page()
     assert len(said(app)) == 3 and all("says nothing about another training" in sentence for sentence in said(app))
-    assert set(tables(app)["Pair"]["Test"]) == {"McNemar over images"}
+    assert set(tables(app)["Pair"]["Test"]) == {"t over groups of images"}, "of photos"
     assert "Holm" in texts(app)
     low, high = next(run.results()["linear"]["ci95"] for run in runs if run.config.method == "byol")
     assert tables(app)["Method"].loc["BYOL", "95 % interval"] == f"{100 * low:.1f} – {100 * high:.1f} %", "as Probe has it"

@@ -11,7 +11,10 @@ from dashboard.sections.evidence.asked import Asked, in_words
 from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
 
-TESTS = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
+
+def test(difference: stats.Difference) -> str:
+    over = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
+    return "t over groups of images" if difference.groups else over[difference.test]
 
 
 def p_value(p: float | None) -> str:
@@ -30,7 +33,7 @@ def show(asked: Asked) -> None:
             pair.difference,
             stats.told_apart(pair.p),
             asked.colour(pair.a),
-            pair.difference.why or f"adjusted p {p_value(pair.p)}, {TESTS[pair.difference.test]}",
+            pair.difference.why or f"adjusted p {p_value(pair.p)}, {test(pair.difference)}",
             list(pairs.differences(pair.matches, asked.measure).values()),
         )
         for pair in asked.pairs
@@ -49,7 +52,7 @@ def show(asked: Asked) -> None:
                 "What may be said": words.capital(pair.sentence),
                 "p, adjusted": p_value(pair.p),
                 "Seeds": str(len(pair.matches)),
-                "Test": TESTS[pair.difference.test],
+                "Test": test(pair.difference),
             }
             for pair in asked.pairs
         ],
@@ -109,7 +112,7 @@ def _show_seeds(asked: Asked) -> None:
                         "runs": f"{a.name} / {b.name}",
                         "points": 100 * one.mean,
                         "95 % interval": "–" if one.low is None else f"{stats.signed(one.low)} to {stats.signed(one.high)}",
-                        "McNemar's p": p_value(one.p),
+                        "p": p_value(one.p),
                     }
                 )
     st.dataframe(

@@ -4,9 +4,10 @@ A claim (claims.yaml, or the store's own) says what must come out ahead of what,
 runs into steps: differences, one a seed, positive as the claim has it, each with the paired t interval of
 sslcore.analysis.stats. The claim is *supported* where every step is told apart from zero the claimed way,
 *contradicted* where one is told apart the other way, and *undecided* otherwise, and wherever there are fewer seeds than
-the claim asks for; p-values are adjusted by Holm's method over the steps of a claim. Where a rule needs the best of
-several values, it is chosen for each seed by the other seeds, so that the choice does not make the difference. No verdict
-stands in any file.
+the claim asks for. Every step must be as claimed, so that the first errs no more often than one step does (Berger 1982,
+Technometrics 24, 295); one step the other way is enough for the second, so that its p-value is adjusted by Holm's method
+over the steps. Where a rule needs the best of several values, it is chosen for each seed by the other seeds, so that the
+choice does not make the difference. No verdict stands in any file.
 """
 
 from dataclasses import dataclass, field, replace
@@ -39,9 +40,9 @@ from sslcore.notation import yaml_of
 CLAIMS = Path(__file__).parent / "claims.yaml"
 RULE = (
     "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one "
-    "is told apart the other way; undecided otherwise, and wherever there are fewer seeds than it asks for. Paired t intervals "
-    "over seeds; p-values adjusted by Holm's method over a claim's differences. Where the best of several values counts, the "
-    "other seeds choose it for each seed, so that the choice does not make the difference"
+    "is told apart the other way, its p-value adjusted by Holm's method over a claim's differences; undecided otherwise, and "
+    "wherever there are fewer seeds than it asks for. Paired t intervals over seeds. Where the best of several values counts, "
+    "the other seeds choose it for each seed, so that the choice does not make the difference"
 )
 
 AnyRule = Annotated[
@@ -144,7 +145,10 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             lacks.append(str(lack))
             by_seeds &= bool(lack.steps)
     p_values, tested = adjusted([step.difference for step in steps])
-    steps = [replace(step, p=p, comparisons=tested) for step, p in zip(steps, p_values)]
+    steps = [
+        replace(step, p=p, comparisons=tested) if step.difference.mean < 0 else replace(step, p=step.difference.p)
+        for step, p in zip(steps, p_values)
+    ]
     if any(step.difference.seeds < claim.seeds for step in steps):
         fewest = min(step.difference.seeds for step in steps)
         lacks.append(f"it takes {claim.seeds} seeds, and these runs have {fewest}")

@@ -116,8 +116,17 @@ def _less(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
     return {seed: a[seed] - b[seed] for seed in a if seed in b}
 
 
+def mean_over(curve: Curve, places: Iterable[Any]) -> dict[int, float]:
+    """Each seed's mean over some places."""
+    places = list(places)
+    return {seed: float(np.mean([of[at] for at in places])) for seed, of in curve.items()}
+
+
 def best_by_others(curve: Curve, places: Iterable[Any]) -> dict[int, float]:
-    """Each seed's value at the place that is best by the mean of the other seeds (by its own where it is alone)."""
+    """Each seed's value at the place that is best by the mean of the other seeds (by its own where it is alone).
+
+    The choice does not bias the mean, but ties the seeds together: a t interval over them holds less often than it says.
+    """
     places = list(places)
     found = {}
     for seed, values in curve.items():
@@ -127,7 +136,7 @@ def best_by_others(curve: Curve, places: Iterable[Any]) -> dict[int, float]:
 
 
 class SensitivityOrder(AlongAxis):
-    """Each method loses more than the next: from `start` (the best place) to `at` (the smallest; the mean over several)."""
+    """Each method loses more than the next: from `start` (the largest place) to `at` (the smallest; the mean over several)."""
 
     rule: Literal["sensitivity_order"]
     methods: list[Method] = Field(min_length=2)
@@ -140,7 +149,10 @@ class SensitivityOrder(AlongAxis):
 
     def find(self, evidence: Evidence) -> Found:
         found = self.along(evidence, self.methods)
-        drops = {method: drop(curve, self.start, self.at) for method, curve in self.curves(found).items()}
+        curves = self.curves(found)
+        if self.start is None:
+            self.numbers(next(iter(curves.values())))
+        drops = {method: drop(curve, self.start, self.at) for method, curve in curves.items()}
         steps = [
             step_of(
                 f"{title(a)} loses more than {title(b)} "
@@ -154,10 +166,10 @@ class SensitivityOrder(AlongAxis):
 
 
 def drop(curve: Curve, start: Any = None, at: Sequence[Any] = ()) -> dict[int, float]:
-    """By seed: how far the smallest place (the mean over `at`) lies below the best one (`start`)."""
+    """By seed: how far the smallest place (the mean over `at`) lies below the largest one (`start`)."""
     places = _places(curve)
-    above = best_by_others(curve, places) if start is None else {seed: of[start] for seed, of in curve.items()}
-    return {seed: above[seed] - float(np.mean([of[place] for place in at or places[:1]])) for seed, of in curve.items()}
+    start = places[-1] if start is None else start
+    return _less(mean_over(curve, [start]), mean_over(curve, at or places[:1]))
 
 
 class GainMore(AlongAxis):
@@ -213,7 +225,7 @@ class GainThenSaturates(AlongAxis):
 
 
 class InteriorBest(AlongAxis):
-    """A place between the ends is better than either end."""
+    """The places between the ends are better than either end, as the mean over them."""
 
     rule: Literal["interior_best"]
     method: Method
@@ -223,7 +235,7 @@ class InteriorBest(AlongAxis):
         found = self.along(evidence, [self.method])
         curve = self.curves(found)[self.method]
         places = self.numbers(curve)
-        inside = best_by_others(curve, places[1:-1])
+        inside = mean_over(curve, places[1:-1])
         steps = [
             step_of(
                 f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}",
@@ -235,26 +247,26 @@ class InteriorBest(AlongAxis):
 
 
 class SlowAhead(AlongAxis):
-    """The slower half of the momenta below 1 is ahead of the faster half: each half's best."""
+    """Of the momenta between 0, a copy, and 1, frozen, the slower half is ahead of the faster half, as the mean over each."""
 
     rule: Literal["slow_ahead"]
     axis: Literal["momentum"] = "momentum"
     method: Method
-    values: int = Field(3, ge=2)
+    values: int = Field(2, ge=2)
 
     def find(self, evidence: Evidence) -> Found:
         found = self.along(evidence, [self.method])
         curve = self.curves(found)[self.method]
-        moving = [at for at in self.numbers(curve) if at < 1]
+        moving = [at for at in self.numbers(curve) if 0 < at < 1]
         if len(moving) < self.values:
-            raise Lacking(f"{len(moving)} momenta below 1 for {title(self.method)}, of the {self.values} that this needs")
+            raise Lacking(f"{len(moving)} momenta between 0 and 1 for {title(self.method)}, of the {self.values} that this needs")
         half = len(moving) // 2
         fast, slow = moving[:-half], moving[-half:]
         says = (
             f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one "
             f"({', '.join(map('{:g}'.format, fast))})"
         )
-        return self.told([step_of(says, _less(best_by_others(curve, slow), best_by_others(curve, fast)))], found)
+        return self.told([step_of(says, _less(mean_over(curve, slow), mean_over(curve, fast)))], found)
 
 
 class Share(AlongAxis):

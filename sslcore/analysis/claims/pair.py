@@ -203,6 +203,6 @@ class ResultAhead(Rule):
             raise Lacking(self.absent)
         settings = pairs.settings((run for run, *_ in counted), ["method", *varying(run.config for run, *_ in counted)])
         found: dict[int, dict[tuple, float]] = {}  # by seed and setting
-        for run, difference, tuned in counted:
+        for run, difference, tuned in sorted(counted, key=lambda one: one[0].id):  # whatever is shown first
             found.setdefault(run.config.seed, {}).setdefault((settings[run], tuned), difference)
         return pairs.at_shared(found)

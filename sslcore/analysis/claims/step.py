@@ -8,6 +8,8 @@ from typing import Any
 from sslcore.analysis.stats import POWER, SPREAD_FROM, Difference, more_seeds, over_seeds, signed, told_apart
 from sslcore.wording import count
 
+LEAST_RATIO = 1.005  # of counted costs: nearer to 1 they are said to be the same
+
 
 class Lacking(Exception):
     """Why a rule cannot decide, in a sentence; `steps` are those that could be taken even so."""
@@ -32,12 +34,13 @@ class Step:
     ratio: bool = False  # a natural logarithm of a ratio
     counted: bool = False  # a cost that does not depend on chance, and needs no test where all seeds agree
     unequal: Sequence[str] = ()  # the options of which each side has its own
-    p: float | None = None  # adjusted
+    p: float | None = None  # adjusted for so many comparisons, where it lies the other way
     comparisons: int = 1
 
     @property
     def exact(self) -> bool:
-        return self.counted and self.difference.seeds > 1 and self.difference.test == "none" and self.difference.mean != 0
+        of = self.difference
+        return self.counted and of.seeds > 1 and of.test == "none" and abs(of.mean) > math.log(LEAST_RATIO)
 
     @property
     def apart(self) -> bool:
