@@ -266,6 +266,11 @@ def resume(args: argparse.Namespace) -> int:
             launch.resume(run, args.engine)
         except launch.NoAgent as error:  # it is queued all the same, and so are the others
             alone = error
+        except ValueError:
+            if (state := run.status().state) not in ("running", "finished"):  # since an agent is at work again
+                raise
+            print(f"{run.id}: {state} already")
+            continue
         print(f"{run.id}: queued{anew}")
     if alone:
         raise alone

@@ -71,6 +71,19 @@ def git_commit() -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
+def other_programs(run: Run) -> str:
+    """In what the programs differ from those that environment.json names; empty where they do not, as far as is known."""
+    before = run.environment() or {}
+    packages = before.get("packages")
+    was = {"Triptych": before.get("git_commit"), "torch": packages.get("torch") if isinstance(packages, dict) else None}
+    now = {"Triptych": git_commit(), "torch": importlib.metadata.version("torch")}
+    return ", ".join(
+        f"{name} {was[name][:12]}, now {now[name][:12]}"
+        for name in now
+        if now[name] and isinstance(was[name], str) and was[name] != now[name]
+    )
+
+
 # -- Which images --------------------------------------------------------------
 
 

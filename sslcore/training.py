@@ -277,7 +277,8 @@ class Training:
             self.optimizer.load_state_dict(kept["optimizer"])
             self.step = kept["step"]
             if self.config.precision == "auto":  # decided once, on the device where the run began
-                self.precision = getattr(torch, kept.get("precision", named(self.precision)))
+                began = kept.get("precision") or (run.environment() or {}).get("precision")  # older versions kept it there alone
+                self.precision = {named(dtype): dtype for dtype in (torch.float32, torch.bfloat16)}.get(began, self.precision)
             self.restore_cost(kept)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:

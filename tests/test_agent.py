@@ -21,6 +21,7 @@ import pytest
 from sslcore import launch
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
 from sslcore.launch import agent as agent_module
 from sslcore.launch.agent import Agent
 from sslcore.launch.process import Watch, how_it_ended
@@ -104,9 +105,9 @@ class Lab:
             run.update_status(queued_at=1000.0 + place)
         return [experiment.run(name) for name in does]
 
-    def agent(self, grace=20.0, idle=60.0) -> subprocess.Popen:
+    def agent(self, grace=20.0, idle=60.0, before="") -> subprocess.Popen:
         code = (
-            "import sys, logging; from sslcore.launch.agent import Agent; from sslcore.experiment import Store;"
+            f"{before}import sys, logging; from sslcore.launch.agent import Agent; from sslcore.experiment import Store;"
             "from sslcore.launch import slots; slots.cores, slots.memory = lambda: 2, lambda: 2**40;"
             "logging.basicConfig(level=logging.INFO);"
             f"Agent(Store({str(self.store.root)!r}), [sys.executable, {str(self.trainer)!r}], {idle}, {grace}).serve()"
@@ -466,6 +467,33 @@ def test_an_agent_whose_file_is_torn_or_gone_says_again_that_it_works(lab, conte
     launch.start(lab.store)  # starts none, or one that leaves at once
     until(lambda: launch.agent_alive(lab.store) and json.loads(who.read_text())["pid"] == lab.processes[0].pid)
     assert lab.processes[0].poll() is None
+
+
+def test_an_agent_of_a_version_with_other_options_makes_room_for_one_of_this(lab):
+    """It would refuse what is launched now. What it trains goes on, and is taken up."""
+    (first,) = lab.runs(a="wait")
+    old = "from sslcore.launch import agent; agent.OPTIONS_HERE = 7;"
+    agent = lab.agent(before=old)
+    lab.begun(first)
+    who = folder(lab.store) / "agent.json"
+    assert launch.agent_alive(lab.store) and not launch.ready(lab.store)
+    launch.start(lab.store)
+    assert agent.wait(timeout=60) is not None and launch.ready(lab.store)
+    assert json.loads(who.read_text())["pid"] != agent.pid
+    assert first.status().state == "running" and first.status().attempt == 1
+
+
+def test_no_process_is_ended_but_the_agent(lab, monkeypatch):
+    """As where agent.json, which others may write, names a process of the reader's."""
+    bystander = subprocess.Popen(["sleep", "600"])
+    lab.processes.append(bystander)
+    named = {"pid": bystander.pid, "process": process_name(bystander.pid), "root": str(lab.store.root)}
+    folder(lab.store).mkdir(parents=True)
+    write_json(folder(lab.store) / "agent.json", named)
+    monkeypatch.setattr(launch, "START_SECONDS", 0.2)
+    with pytest.raises(launch.NoAgent, match="of another version of Triptych"):
+        launch.start(lab.store)
+    assert bystander.poll() is None
 
 
 def test_an_agent_that_dies_while_it_starts_a_run_has_begun_nothing(lab):

@@ -174,8 +174,8 @@ def _reading(cells: list[ablation.Cell]) -> str:
     told = [f"{shown.title}: {shown.how}."]
     if drop:
         told.append(
-            "0 is the highest mean of a line itself; a single seed may lie above it. The highest of several means is partly luck, so "
-            "that all drops are somewhat too large, and more so where seeds differ more."
+            "0 is the highest mean of a line itself; a single seed may lie above it. The highest of several is partly luck: all "
+            "drops are somewhat too large, and more so where seeds differ more."
         )
     level = list(dict.fromkeys(style.title(cell.method) for cell in cells if cell.at[0] is None and cell.measured(measure).n))
     if level:

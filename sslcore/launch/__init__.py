@@ -19,6 +19,7 @@ from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
 from sslcore.files import write_json
+from sslcore.launch import agent
 from sslcore.launch.agent import alive as agent_alive
 from sslcore.launch.process import detached, python_path
 from sslcore.launch.slots import HOST, devices_for, folder
@@ -43,7 +44,7 @@ def start(store: Store) -> None:
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    if agent_alive(store) and (ours or home.stat().st_uid == 0):  # root's may write to what is anybody's, another user's may not
+    if ready(store) if ours else agent_alive(store) and home.stat().st_uid == 0:  # root's may write to what is anybody's
         return
     if not ours:
         raise NoAgent(
@@ -52,7 +53,7 @@ def start(store: Store) -> None:
         )
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
-        if agent_alive(store):
+        if ready(store):
             return
         if time.monotonic() > deadline:
             raise NoAgent(
@@ -60,16 +61,36 @@ def start(store: Store) -> None:
             )
         time.sleep(0.02)
     with open(lock, encoding="utf-8"):
-        if agent_alive(store):
+        if ready(store):
             return
+        if agent_alive(store):
+            replace(store)
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:
             process = detached(command, log, env={**os.environ, "PYTHONPATH": python_path()})
         deadline = time.monotonic() + START_SECONDS
-        while not agent_alive(store):
+        while not ready(store):
             if process.returncode is not None or time.monotonic() > deadline:
                 raise NoAgent(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
             time.sleep(0.02)
+
+
+def ready(store: Store) -> bool:
+    """Whether an agent of this version takes orders."""
+    return agent_alive(store) and not agent.outdated(store)
+
+
+def replace(store: Store) -> None:
+    """End the agent of another version, which would refuse what this one queues. Raises NoAgent where it does not end."""
+    deadline = time.monotonic() + START_SECONDS
+    agent.dismiss(store)
+    while agent_alive(store):
+        if time.monotonic() > deadline:
+            raise NoAgent(
+                f"the agent at work is of another version of Triptych, refuses what this one queues, and does not end: see "
+                f"{folder(store) / 'agent.json'}. What is queued stays queued"
+            )
+        time.sleep(0.02)
 
 
 class NotStarted(RuntimeError):

@@ -16,12 +16,14 @@ import os
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
+from sslcore.config import OPTIONS
 from sslcore.experiment import Run, Store
 from sslcore.files import Stamp, read_object, stamp, write_json
 from sslcore.launch.process import TRAIN, Watch, how_it_ended
@@ -35,6 +37,7 @@ TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
+OPTIONS_HERE = zlib.crc32(" ".join(OPTIONS).encode())  # a config.json that has others is refused
 
 log = logging.getLogger("agent")
 
@@ -49,6 +52,20 @@ def alive(store: Store) -> bool:
         return False  # it works where this store has been
     name = who.get("process")  # None of an older version
     return bool(lives(name)) if isinstance(name, str) else process_is(who.get("pid"), who.get("pid_started"))
+
+
+def outdated(store: Store) -> bool:
+    """Whether this host's agent was started by a version whose configs have other options: it refuses what is launched now."""
+    return (read_object(folder(store) / "agent.json") or {}).get("options") != OPTIONS_HERE
+
+
+def dismiss(store: Store) -> None:
+    """Ask this host's agent to end; the next one takes up what it has started. Other processes, and another user's, stay."""
+    who = read_object(folder(store) / "agent.json") or {}
+    with suppress(psutil.Error, ValueError, TypeError):
+        process = psutil.Process(who.get("pid"))
+        if process_name(process.pid) == who.get("process") and "sslcore" in " ".join(process.cmdline()):
+            process.terminate()
 
 
 class Agent:
@@ -114,7 +131,7 @@ class Agent:
         """Say who takes orders, again where the file that says so was deleted or damaged."""
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
-        who["root"] = str(self.store.root)
+        who |= {"root": str(self.store.root), "options": OPTIONS_HERE}
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:

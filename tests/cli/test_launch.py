@@ -30,6 +30,17 @@ def test_of_several_runs_none_is_resumed_where_one_cannot_be(store, nothing_star
     assert capsys.readouterr().out == f"{first.id}: queued\n"
 
 
+def test_a_run_that_began_while_others_were_resumed_is_no_refusal(store, nothing_starts, monkeypatch, capsys):
+    """The agent that the first of them brought up has taken the queued one."""
+    assert main(["launch", "photos", "--name", "e"]) == 0
+    first, second, *_ = store.experiment("e").runs()
+    first.update_status(state="stopped")
+    monkeypatch.setattr("sslcore.launch.start", lambda store: second.update_status(state="finished"))
+    assert main(["resume", first.id, second.id]) == 0
+    said = capsys.readouterr().out
+    assert f"{first.id}: queued\n{second.id}: finished already\n" in said
+
+
 def test_what_has_no_checkpoint_is_said_to_begin_anew(store, nothing_starts, capsys):
     """As of an experiment that came without its checkpoints: what it had logged is lost with the first step."""
     experiment = synthetic.store(store.root, methods=("byol",), seeds=(0,))

@@ -56,6 +56,11 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
     asked = Training(parts.config.model_copy(update={"precision": "float32"}), datasets.load(shapes, 16), torch.device("cpu"))
     asked.restore(parts)
     assert asked.precision == torch.float32, "who asks for a precision gets it"
+    kept = torch.load(parts.checkpoint_file, weights_only=True)
+    old = Training(parts.config, datasets.load(shapes, 16), torch.device("cpu"))
+    torch.save({name: value for name, value in kept.items() if name != "precision"}, parts.checkpoint_file)
+    old.restore(parts)
+    assert old.precision == torch.bfloat16, "of an older version: its environment.json alone says so"
     assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
 
 
@@ -209,6 +214,21 @@ def test_a_checkpoint_for_which_there_is_no_memory_is_not_called_damaged(shapes,
     with pytest.raises(Failed, match=r"^out of memory"):
         work(run, Pulse(run))
     assert run.checkpoint_file.exists() and run.previous_checkpoint_file.exists()
+
+
+def test_a_run_that_goes_on_with_other_programs_says_so(shapes):
+    run = make_run("updated", shapes, epochs=2)
+    with pytest.raises(Stopped):
+        train(run, StopsAt(run, 0.5))
+    began = run.environment()
+    write_json(run.environment_file, began | {"git_commit": "2a5546d" + "0" * 33, "packages": {"torch": "2.11.0"}})
+    work(run, pulse := Pulse(run))
+    (said,) = pulse.status.warnings
+    assert said.startswith("went on after step ") and "with other programs than it began with" in said
+    assert f"torch 2.11.0, now {torch.__version__}"[:20] in said and ("Triptych 2a5546d" in said) == bool(began["git_commit"])
+    for foreign in ({"packages": 3, "git_commit": [1]}, {}):
+        write_json(run.environment_file, foreign)
+        assert not environment.other_programs(run)
 
 
 def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):
