@@ -111,7 +111,11 @@ def _seeds(form: Form) -> None:
         key="new_seeds",
         placeholder=str(len(usual)),
         persist_state="session",
-        help="How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread.",
+        help=(
+            "How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread. Where "
+            "seeds differ by half a point, a method that is a point ahead of another is told from it in three of ten cases with "
+            "three seeds, and in two of three with five."
+        ),
     )
     form.boxes["seeds"] = st.container()
     most = max(draft.MAX_SEEDS, len(usual))
