@@ -25,7 +25,7 @@ check: .venv/dev
 	@$(BIN)/ruff format --check .
 
 bench: .venv/bench
-	@for name in augment evaluate launch train_throughput pages scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in augment coverage evaluate launch train_throughput pages scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv

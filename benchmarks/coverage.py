@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.measure import print_table
+from benchmarks.measure import machine, print_table
 from sslcore import plan
 from sslcore.analysis import ablation, claims, stats
 from sslcore.analysis.claims.along import AlongAxis
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=2000, help="of each row; the claims' are a tenth")
     n = parser.parse_args().draws
-    print(f"{n} draws a row.")
+    print(machine("numpy", "scipy"), f"{n} draws a row.", sep="\n")
 
     def rate(what: Callable[..., bool], *how) -> str:
         return percent(what(*how) for _ in range(n))
