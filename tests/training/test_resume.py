@@ -221,11 +221,11 @@ def test_a_run_that_goes_on_with_other_programs_says_so(shapes):
     with pytest.raises(Stopped):
         train(run, StopsAt(run, 0.5))
     began = run.environment()
-    write_json(run.environment_file, began | {"git_commit": "2a5546d" + "0" * 33, "packages": {"torch": "2.11.0"}})
+    write_json(run.environment_file, began | {"git_commit": "2a5546d" + "0" * 33, "packages": {"torch": "1.0.0"}})
     work(run, pulse := Pulse(run))
     (said,) = pulse.status.warnings
     assert said.startswith("went on after step ") and "with other programs than it began with" in said
-    assert f"torch 2.11.0, now {torch.__version__}"[:20] in said and ("Triptych 2a5546d" in said) == bool(began["git_commit"])
+    assert "torch 1.0.0, now 2." in said and ("Triptych 2a5546d" in said) == bool(began["git_commit"])
     for foreign in ({"packages": 3, "git_commit": [1]}, {}):
         write_json(run.environment_file, foreign)
         assert not environment.other_programs(run)
