@@ -175,7 +175,7 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     """The runs' settings: a row an option, by dotted name, in which any two runs differ, or every one; a column a label.
 
     Runs of one label differ in their seed, and at most in what decides no result: of such an option all values stand there.
-    "–" is what is another method's.
+    "–" is what is another method's; what is so in all runs has no row.
     """
     runs = by_method(runs)
     configs: dict[str, list[RunConfig]] = {}
@@ -186,9 +186,10 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
         own = [None if is_anothers(option, config.method) else get(config, option) for config in of]
         return ", ".join(dict.fromkeys(map(words.setting, own)))
 
-    def differs(option: str) -> bool:
+    def values(option: str) -> int:
         own = (config for of in configs.values() for config in of if not is_anothers(option, config.method))
-        return len({words.setting(get(config, option)) for config in own}) > 1
+        return len({words.setting(get(config, option)) for config in own})
 
-    shown = {option: [said(option, of) for of in configs.values()] for option in OPTIONS if every or differs(option)}
+    least = 1 if every else 2
+    shown = {option: [said(option, of) for of in configs.values()] for option in OPTIONS if values(option) >= least}
     return pd.DataFrame.from_dict(shown, orient="index", columns=list(configs), dtype=object)

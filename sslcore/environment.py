@@ -75,10 +75,10 @@ def other_programs(run: Run) -> str:
     """In what the programs differ from those that environment.json names; empty where they do not, as far as is known."""
     before = run.environment() or {}
     packages = before.get("packages")
-    was = {"Triptych": before.get("git_commit"), "torch": packages.get("torch") if isinstance(packages, dict) else None}
-    now = {"Triptych": git_commit(), "torch": importlib.metadata.version("torch")}
-    return ", ".join(
-        f"{name} {was[name][:12]}, now {now[name][:12]}"
+    was = {"Triptych's commit": before.get("git_commit"), "torch": packages.get("torch") if isinstance(packages, dict) else None}
+    now = {"Triptych's commit": git_commit(), "torch": importlib.metadata.version("torch")}
+    return "; ".join(
+        f"{name} {was[name]:.40}, now {now[name]}"
         for name in now
         if now[name] and isinstance(was[name], str) and was[name] != now[name]
     )

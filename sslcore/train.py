@@ -98,7 +98,7 @@ def resume(training: Training, run: Run, pulse: AnyPulse) -> None:
             pulse.say(said)
     pulse.say(f"resumed after step {training.step} of {training.total}")
     if distributed.first() and (other := environment.other_programs(run)):
-        pulse.warn(f"went on after step {training.step} with other programs than it began with: {other}")
+        pulse.warn(f"went on after step {training.step} with other programs than before: {other}")
     if training.precision != usual:
         now, here = named(training.precision), named(usual)
         pulse.say(f"goes on in {now}, as it began; on this device it would have begun in {here}")

@@ -278,7 +278,8 @@ class Training:
             self.step = kept["step"]
             if self.config.precision == "auto":  # decided once, on the device where the run began
                 began = kept.get("precision") or (run.environment() or {}).get("precision")  # older versions kept it there alone
-                self.precision = {named(dtype): dtype for dtype in (torch.float32, torch.bfloat16)}.get(began, self.precision)
+                both = (torch.float32, torch.bfloat16)
+                self.precision = next((dtype for dtype in both if named(dtype) == began), self.precision)
             self.restore_cost(kept)
             self.snapshots = kept.get("snapshots", {})
         except Exception as error:

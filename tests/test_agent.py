@@ -112,7 +112,7 @@ class Lab:
             "logging.basicConfig(level=logging.INFO);"
             f"Agent(Store({str(self.store.root)!r}), [sys.executable, {str(self.trainer)!r}], {idle}, {grace}).serve()"
         )
-        process = subprocess.Popen([sys.executable, "-c", code], env=self.env)
+        process = subprocess.Popen([sys.executable, "-c", code, "sslcore", "agent"], env=self.env)
         self.processes.append(process)
         return process
 
@@ -472,8 +472,7 @@ def test_an_agent_whose_file_is_torn_or_gone_says_again_that_it_works(lab, conte
 def test_an_agent_of_a_version_with_other_options_makes_room_for_one_of_this(lab):
     """It would refuse what is launched now. What it trains goes on, and is taken up."""
     (first,) = lab.runs(a="wait")
-    old = "from sslcore.launch import agent; agent.OPTIONS_HERE = 7;"
-    agent = lab.agent(before=old)
+    agent = lab.agent(before="from sslcore.launch import agent; agent.OPTIONS = ['method'];")
     lab.begun(first)
     who = folder(lab.store) / "agent.json"
     assert launch.agent_alive(lab.store) and not launch.ready(lab.store)
@@ -483,17 +482,27 @@ def test_an_agent_of_a_version_with_other_options_makes_room_for_one_of_this(lab
     assert first.status().state == "running" and first.status().attempt == 1
 
 
-def test_no_process_is_ended_but_the_agent(lab, monkeypatch):
-    """As where agent.json, which others may write, names a process of the reader's."""
-    bystander = subprocess.Popen(["sleep", "600"])
+def test_an_agent_of_a_newer_version_stays(lab):
+    """It knows what this one launches, and more; this one would refuse what it was given."""
+    lab.store.root.mkdir()
+    newer = lab.agent(before="from sslcore.launch import agent; agent.OPTIONS = [*agent.OPTIONS, 'novelty'];")
+    until(lambda: launch.agent_alive(lab.store))
+    launch.start(lab.store)
+    assert launch.ready(lab.store) and newer.poll() is None
+
+
+@pytest.mark.parametrize(
+    "command", [["sleep", "600"], [sys.executable, "-c", "import time; time.sleep(600)", "sslcore", "train"]]
+)
+def test_no_process_is_ended_but_an_agent(lab, command):
+    """As where agent.json, which others may write, names a process of the reader's: it is as if it were an agent."""
+    bystander = subprocess.Popen(command)
     lab.processes.append(bystander)
     named = {"pid": bystander.pid, "process": process_name(bystander.pid), "root": str(lab.store.root)}
     folder(lab.store).mkdir(parents=True)
     write_json(folder(lab.store) / "agent.json", named)
-    monkeypatch.setattr(launch, "START_SECONDS", 0.2)
-    with pytest.raises(launch.NoAgent, match="of another version of Triptych"):
-        launch.start(lab.store)
-    assert bystander.poll() is None
+    launch.start(lab.store)
+    assert bystander.poll() is None and json.loads((folder(lab.store) / "agent.json").read_text()) == named
 
 
 def test_an_agent_that_dies_while_it_starts_a_run_has_begun_nothing(lab):

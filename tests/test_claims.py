@@ -168,6 +168,11 @@ def test_of_several_places_the_mean_stands_for_them():
     (slow,), inside = judge(claim(SLOW), runs).steps, judge(claim(INTERIOR), runs).steps
     assert slow.difference.mean == pytest.approx(0.1)
     assert [step.difference.mean for step in inside] == pytest.approx([0.15, 0.05])
+    for level, word in ((0.9, "undecided"), (0.4, "contradicted")):  # at 0.99 alone it is better than at either end, or nowhere
+        falling = {0.5: 0.5, 0.9: 0.5, 0.96: 0.5, 0.99: level, 0.999: 0.8}
+        values = {"moco": [{"moco.momentum": m} for m in falling]}
+        found = judge(claim(INTERIOR), entries(keyed("moco.momentum", falling), values))
+        assert found.word == word and ("came out better with momentum 0.99 than with 0.999" in said(found)) == (level == 0.9)
     assert along.drop({0: {16: 0.5, 64: 0.9, 256: 0.8}}) == pytest.approx({0: 0.3}), "from the largest, not from the best"
 
 
@@ -204,6 +209,11 @@ def test_where_the_halves_of_an_axis_lie():
     moving = keyed("moco.momentum", {0: 0.4, 0.9: 0.6, 0.99: 0.7, 1: 0.8})
     (step,) = judge(claim(SLOW), entries(moving, {"moco": momenta("moco")})).steps
     assert step.says == "MoCo is better with a slow momentum (0.99) than with a fast one (0.9)"
+    levels = {0.8: 0.5, 0.9: 0.5, 0.96: 0.6, 0.99: 0.6}
+    runs = entries(keyed("moco.momentum", levels), {"moco": [{"moco.momentum": m} for m in levels]})
+    assert "slow momentum (the mean over 0.96 and 0.99) than with a fast one (the mean over 0.8 and 0.9)" in said(
+        judge(claim(SLOW), runs)
+    )
     assert step.difference.mean == pytest.approx(0.1, abs=0.01)
 
 

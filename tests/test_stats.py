@@ -552,6 +552,13 @@ def test_image_by_image_the_one_ahead_stands_first_and_a_seed_counts_once(tmp_pa
     all_right = [match for match in pair.matches[0] if match[0].config.batch_size == 64]
     told = predicted_by({0: all_right}, "knn")
     assert [one.test for one in by_class(told).values()] == ["none", "none"], "the difference is the same in both groups"
+    for match in all_right:  # of an older version, on photos
+        for run in match:
+            kept = dict(np.load(run.predictions_file))
+            np.savez(run.predictions_file, **{name: of for name, of in kept.items() if name != "group"})
+    assert {one.why for one in by_class(predicted_by({0: all_right}, "knn")).values()} == {
+        "one seed, and no two test images are known to be independent"
+    }
     alone = by_class(replace(told, group=None))
     assert [(one.mean, one.test, one.images) for one in alone.values()] == [(1.0, "images", 2)] * 2
 
@@ -629,8 +636,10 @@ def test_the_test_on_images_takes_the_predictions_of_its_own_measure(tmp_path):
 def test_predictions_that_are_no_class_of_each_image_are_none(damaged, tmp_path):
     (run,) = grid(tmp_path, {"method": ["byol"]}, lambda config: 0.5)
     sound = {name: np.arange(4) for name in ("index", "label", "linear", "knn", "group")}
-    np.savez(run.predictions_file, **sound)
-    assert set(pairs.predictions(run)) == set(sound)
+    for left_out in ((), ("group",)):
+        whole = {name: of for name, of in sound.items() if name not in left_out}
+        np.savez(run.predictions_file, **whole)
+        assert set(pairs.predictions(run)) == set(whole)
     np.savez(run.predictions_file, **sound | damaged)
     assert pairs.predictions(run) is None
 
@@ -696,10 +705,18 @@ def test_one_seed_that_cannot_be_tested_says_why(tmp_path):
 
     np.savez(runs[0].predictions_file, **said | {"index": said["index"] + 1})
     assert "different images" in why()
+    tested = runs[1].predictions_file.read_bytes()
     for run in runs:  # of an older version
-        np.savez(run.predictions_file, **{name: of for name, of in np.load(run.predictions_file).items() if name != "group"})
-    np.savez(runs[0].predictions_file, **{name: of for name, of in said.items() if name != "group"})
-    assert "no two test images are known to be independent" in why()
+        kept = said if run is runs[0] else np.load(run.predictions_file)
+        np.savez(run.predictions_file, **{name: of for name, of in kept.items() if name != "group"})
+    told = why()
+    assert "no two test images are known to be independent; `python -m sslcore evaluate " in told and told.endswith(
+        "tells which are."
+    )
+    runs[1].predictions_file.write_bytes(tested)  # of the same images
+    for order in (runs, runs[::-1]):
+        both = [pairs.predictions(run) for run in order]
+        assert pairs.groups(order, both).max() == 49 and pairs.over_images_of(*order, "linear").groups == 50
     runs[0].predictions_file.write_bytes(b"PK no zip")
     assert f"python -m sslcore evaluate {runs[0].id}" in why()
     runs[0].predictions_file.unlink()
@@ -764,6 +781,27 @@ def test_runs_of_two_experiments_are_no_pair_where_one_is_longer_larger_or_deepe
     assert pair.left_out == "3 of 9 runs (3 without a counterpart of the same seed and settings)"
 
 
+def test_two_experiments_are_compared_by_what_they_differ_in(tmp_path):
+    a, b = twice(tmp_path, [("epochs", 80)])
+    sides = pairs.contestants(a + b, "epochs")
+    assert len(sides) == 2
+    found, apart = pairs.compare(sides, {side: f"{side} epochs" for side in sides}, ["method"], "linear", "epochs")
+    assert len(found) == 1 and not apart and found[0].settings == 2
+
+
+def test_which_setting_is_averaged_over_does_not_depend_on_the_order_either(tmp_path):
+    """Each seed has a setting of its own: one of them is left out."""
+    made = []
+    for name, size, seed, above in (("a", 64, 0, 0.05), ("b", 128, 1, -0.05)):
+        spec = Spec(base={"dataset": "digits", "batch_size": size, "seed": seed}, axes={"method": ["moco", "simclr"]})
+        runs = Store(tmp_path).create(name, spec, plan(spec).configs).runs()
+        for run in runs:
+            write_json(run.results_file, {"linear": {"accuracy": 0.5 + above * (run.config.method == "moco")}})
+        made.append(runs)
+    told, turned = (pairs.of_methods(first + then)[0][0].sentence for first, then in (made, made[::-1]))
+    assert told == turned and told.startswith("MoCo came out 5.0 points ahead")
+
+
 def test_one_experiment_may_give_its_methods_what_it_likes(tmp_path):
     """As the preset cifar10-small, which enlarges BYOL's images; what is not equal is said."""
     spec = Spec(base={"dataset": "digits"}, by_method={"byol": {"epochs": 40}}, axes={"method": ["moco", "byol"], "seed": [0, 1]})
@@ -813,7 +851,7 @@ def test_of_damaged_predictions_nothing_is_raised(tmp_path):
         torn[bit // 8] ^= 1 << bit % 8
         run.predictions_file.write_bytes(torn)
         found = pairs.predictions(run)
-        assert found is None or set(found) == {"index", "label", "linear", "knn", "group"}
+        assert found is None or set(found) == {"index", "label", "linear", "knn"}
 
 
 def test_the_run_without_predictions_is_the_one_to_evaluate(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sslcore.analysis.pairs import predictions, same_images
+from sslcore.analysis.pairs import groups, predictions, same_images
 from sslcore.analysis.stats import Difference, over_images, over_seeds
 from sslcore.experiment import Run
 
@@ -19,7 +19,7 @@ class Predicted:
     a: np.ndarray  # (M, N) predicted classes
     b: np.ndarray  # (M, N)
     seed: np.ndarray  # (M,)
-    group: np.ndarray | None = None  # (N,) as predictions.npz has it
+    group: np.ndarray | None = None  # (N,) as `pairs.groups` has it
 
     @property
     def right_a(self) -> np.ndarray:
@@ -33,7 +33,7 @@ class Predicted:
 
 def predicted_by(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Predicted:
     """Raises ValueError, in one line, where a run has no predictions or they are of other images."""
-    seeds, rows, first = [], {"a": [], "b": []}, None
+    seeds, rows, runs, files = [], {"a": [], "b": []}, [], []
     for seed, of_seed in matches.items():
         for match in of_seed:
             seeds.append(seed)
@@ -41,12 +41,13 @@ def predicted_by(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> 
                 own = predictions(run)
                 if own is None:
                     raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {run.id}` makes it")
-                first = first or own
-                if not same_images(first, own):
+                if files and not same_images(files[0], own):
                     raise ValueError(f"{run.id} was tested on other images than the runs beside it")
+                runs.append(run)
+                files.append(own)
                 rows[side].append(own[measure])
     a, b = (np.stack(own) for own in rows.values())
-    return Predicted(first["index"], first["label"], a, b, np.array(seeds), first.get("group"))
+    return Predicted(files[0]["index"], files[0]["label"], a, b, np.array(seeds), groups(runs, files))
 
 
 def by_class(predicted: Predicted) -> dict[int, Difference]:

@@ -5,7 +5,8 @@ one is paired with the run of the other that has the same seed and the same valu
 that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
 it was trained at: the test's N is the number of seeds. All seeds are averaged over the same settings, and a setting that
 several experiments have counts once. Data sets are never averaged over: each has a comparison of its own. Runs of two
-experiments must be equally long, large and deep besides (ALIKE); within one experiment that is as whoever set it up wants it.
+experiments must be equally long, large and deep besides (ALIKE), but for what is compared; within one experiment that is as
+whoever set it up wants it.
 """
 
 from collections import Counter
@@ -78,9 +79,10 @@ def _names(equal: Sequence[str]) -> list[str]:
 
 
 def by_setting(
-    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]
+    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], by: str = "method"
 ) -> dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]]:
-    """Seed -> either side's setting -> a run of each side with that seed and the same setting. `have`: as `settings` gives it.
+    """Seed -> either side's setting -> a run of each side with that seed and the same setting. `have`: as `settings` gives it;
+    `by`: the setting that is compared.
 
     Of several pairs at one setting, one within one experiment, where there is such; and of these the first by name, so that
     nothing depends on the order in which experiments are shown.
@@ -88,15 +90,16 @@ def by_setting(
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
     for one in a:
         for other in b:
-            if _match(one, other, have):
+            if _match(one, other, have, by):
                 of_seed = found.setdefault(one.config.seed, {})
                 setting, pair = (have[one], have[other]), (one, other)
                 of_seed[setting] = min(of_seed.get(setting, pair), pair, key=_rank)
     return found
 
 
-def _match(one: Run, other: Run, have: Mapping[Run, Setting]) -> bool:
-    return _same_seed(one, other) and _alike(have[one], have[other]) and _as_many_tested(one, other) and not _unlike(one, other)
+def _match(one: Run, other: Run, have: Mapping[Run, Setting], by: str) -> bool:
+    same = _same_seed(one, other) and _alike(have[one], have[other])
+    return same and _as_many_tested(one, other) and not _unlike(one, other, by)
 
 
 def _same_seed(one: Run, other: Run) -> bool:
@@ -112,11 +115,11 @@ def _alike(one: Setting, other: Setting) -> bool:
     return all(map(_equal, one, other))
 
 
-def _unlike(one: Run, other: Run) -> list[str]:
-    """What of ALIKE is not the same in runs of two experiments."""
+def _unlike(one: Run, other: Run, by: str) -> list[str]:
+    """What of ALIKE, beside what is compared, is not the same in runs of two experiments."""
     if one.path.parent == other.path.parent:
         return []
-    return [name for name in ALIKE if get(one.config, name) != get(other.config, name)]
+    return [name for name in ALIKE if name != by and get(one.config, name) != get(other.config, name)]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -146,12 +149,12 @@ def at_shared(found: Mapping[int, Mapping[Any, V]]) -> dict[int, list[V]]:
 
 def shared(found: Mapping[int, Mapping[Any, V]]) -> list[Any]:
     """The settings over which `at_shared` averages."""
-    most = max(found.values(), key=len, default={})
+    most = max((found[seed] for seed in sorted(found)), key=len, default={})
     return [setting for setting in most if all(setting in of for of in found.values())] or list(most)
 
 
 def left_out(
-    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], found: Mapping[int, Mapping[Any, tuple[Run, Run]]]
+    a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], by: str, found: Mapping[int, Mapping[Any, tuple[Run, Run]]]
 ) -> str:
     """The runs that are in none of the pairs, counted by why; empty where there are none. `found`: as by_setting gives it."""
     counted = {run.id for of in at_shared(found).values() for pair in of for run in pair}
@@ -162,7 +165,7 @@ def left_out(
             continue
         if run.id in paired:
             reasons["at settings that not every seed has"] += 1
-        elif any(_match(run, other, have) for other in others):
+        elif any(_match(run, other, have, by) for other in others):
             reasons["the same seed and settings again"] += 1
         else:
             reasons["without a counterpart of the same seed and settings"] += 1
@@ -182,8 +185,6 @@ def predictions(run: Run) -> dict[str, np.ndarray] | None:
             said = {name: kept[name] for name in ("index", "label", *MEASURES, *(["group"] if "group" in kept else []))}
     except Exception:  # whatever a torn or foreign file makes numpy raise
         return None
-    if run.config.dataset in CAUTIONS and "group" not in said:
-        said["group"] = np.zeros_like(said["index"])  # of an older version: any two may be much alike
     alike = len({values.shape for values in said.values()}) == 1 and said["index"].ndim == 1
     alike &= said["index"].size > 0
     return said if alike and all(values.dtype.kind in "iu" and (values >= 0).all() for values in said.values()) else None
@@ -191,6 +192,16 @@ def predictions(run: Run) -> dict[str, np.ndarray] | None:
 
 def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
     return all(np.array_equal(one[name], other[name]) for name in ("index", "label"))
+
+
+def groups(runs: Iterable[Run], predicted: Iterable[Mapping[str, np.ndarray]]) -> np.ndarray | None:
+    """Which of their test images are much alike, int (N,), from whichever of the runs' `predictions` has it; None: none are.
+
+    Where it is not on record, as of older versions, all are one group: any two may be much alike.
+    """
+    files = list(predicted)
+    nothing = np.zeros_like(files[0]["index"]) if any(run.config.dataset in CAUTIONS for run in runs) else None
+    return next((said["group"] for said in files if "group" in said), nothing)
 
 
 def over_images_of(one: Run, other: Run, measure: str) -> Difference:
@@ -203,7 +214,11 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     elif not same_images(a, b):
         why = "the two were tested on different images"
     else:
-        return over_images(a[measure] == a["label"], b[measure] == b["label"], a.get("group"))
+        group = groups([one, other], [a, b])
+        found = over_images(a[measure] == a["label"], b[measure] == b["label"], group)
+        if group is None or group.any():
+            return found
+        return replace(found, why=f"{found.why}; `python -m sslcore evaluate {one.id}` tells which are")
     return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
 
 
@@ -295,25 +310,25 @@ def _only_at(found: Mapping[int, Mapping[tuple[Setting, Setting], V]], equal: Se
 
 
 def compare(
-    groups: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str
+    sides: Mapping[Any, Sequence[Run]], names: Mapping[Any, str], equal: Sequence[str], measure: str, by: str = "method"
 ) -> tuple[list[Pair], list[str]]:
     """(every pair of contestants that could be paired; of every other two a sentence: why not).
 
-    They are tested over seeds, or with one seed over test images. `groups` as `contestants` gives them; `names` is what
-    each is called in words.
+    They are tested over seeds, or with one seed over test images. `sides` as `contestants` gives them `by` a setting; `names`
+    is what each is called in words.
     """
-    have = settings((run for runs in groups.values() for run in runs), equal)
+    have = settings((run for runs in sides.values() for run in runs), equal)
     sets = told_apart(dict.fromkeys(own[0] for own in have.values()))
-    probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in groups.items()}
+    probed = {name: [run for run in runs if accuracy(run, measure) is not None] for name, runs in sides.items()}
     found, apart = [], []
-    for a, b in combinations(groups, 2):
+    for a, b in combinations(sides, 2):
         for on in _data_sets(probed[a], probed[b], have):
             place = sets[on] if on and len(sets) > 1 else ""
-            sides = [[run for run in probed[side] if on in (None, have[run][0])] for side in (a, b)]
-            paired = by_setting(*sides, have)
+            both = [[run for run in probed[side] if on in (None, have[run][0])] for side in (a, b)]
+            paired = by_setting(*both, have, by)
             if not paired:
                 where = f" on {place}" if place else ""
-                apart.append(f"{names[a]} and {names[b]} could not be paired{where}: {_why_apart(*sides, have, equal)}.")
+                apart.append(f"{names[a]} and {names[b]} could not be paired{where}: {_why_apart(*both, have, equal, by)}.")
                 continue
             matches = at_shared(paired)
             difference = _difference(matches, measure)
@@ -322,7 +337,7 @@ def compare(
                 ahead, behind, difference = b, a, difference.turned()
                 matches = {seed: [(one, other) for other, one in of] for seed, of in matches.items()}
             more = f"{_setting_by_setting(matches, measure)}{_only_at(paired, equal)}"
-            found.append((ahead, behind, difference, more, matches, left_out(*sides, have, paired), place))
+            found.append((ahead, behind, difference, more, matches, left_out(*both, have, by, paired), place))
     found.sort(key=lambda one: one[-1])  # by data set
     p_values, tested = adjusted([difference for _, _, difference, *_ in found])
     compared = []
@@ -338,14 +353,14 @@ def _data_sets(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting]) 
     return list(of_a | of_b) if of_a.keys() & of_b.keys() else [None]
 
 
-def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], equal: Sequence[str]) -> str:
+def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], equal: Sequence[str], by: str) -> str:
     together = [(have[one], have[other]) for one in a for other in b if _same_seed(one, other)]
     if not (a and b):
         return "only one of them was trained on it"
     if not together:
         return "no seed in common"
     if alike := [(one, other) for one in a for other in b if _same_seed(one, other) and _alike(have[one], have[other])]:
-        unlike = [name for name in ALIKE if all(name in _unlike(*pair) for pair in alike)]
+        unlike = [name for name in ALIKE if all(name in _unlike(*pair, by) for pair in alike)]
         return f"different {', '.join(unlike)} in two experiments" if unlike else "tested on different numbers of images"
     names = _names(equal)
     unlike = [name for k, name in enumerate(names) if not any(_equal(one[k], other[k]) for one, other in together)]
@@ -358,9 +373,9 @@ def of_methods(runs: Iterable[Run]) -> tuple[list[Pair], list[str]]:
     Equal is what varies within a method; what each method has of its own is `unequal`.
     """
     probed = [run for run in runs if accuracy(run, "linear") is not None]
-    groups, equal = contestants(probed, "method"), decisive(probed, "linear")
-    names = {method: METHODS[method].title for method in groups}
-    return compare(groups, names, equal, "linear")
+    sides, equal = contestants(probed, "method"), decisive(probed, "linear")
+    names = {method: METHODS[method].title for method in sides}
+    return compare(sides, names, equal, "linear")
 
 
 def said_by(compared: Sequence[Pair]) -> str:

@@ -190,8 +190,9 @@ def of_accuracy(right: np.ndarray, group: np.ndarray | None = None) -> tuple[flo
     at = np.unique(group, return_inverse=True)[1]
     groups = int(at.max()) + 1
     spread = float((np.bincount(at, right - share) ** 2).sum()) * groups / max(groups - 1, 1) / n**2
-    worth = groups if share in (0.0, 1.0) or groups < 2 else share * (1 - share) / max(spread, NO_SPREAD)
-    fewer = (float(ndtri(1 - LEVEL / 2)) / float(stdtrit(max(groups - 1, 1), 1 - LEVEL / 2))) ** 2  # for few groups
+    worth = share * (1 - share) / spread if spread > NO_SPREAD else groups  # whose spread is not known, as none is seen
+    t_images, t_groups = (float(stdtrit(max(k - 1, 1), 1 - LEVEL / 2)) for k in (n, groups))
+    fewer = (t_images / t_groups) ** 2
     independent = min(worth * fewer, n)
     return wilson(share * independent, independent)
 

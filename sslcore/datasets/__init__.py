@@ -235,8 +235,8 @@ def _open(decoded: Path) -> Data:
         labels[n:] if has_labels else None,
         tuple(about["classes"]),
         tuple(about["skipped"]),
-        tuple(about["remarks"]),
-        groups=np.array(about["groups"][n:]) if about["groups"] else None,
+        tuple(about.get("remarks", ())),  # an older version made none
+        groups=np.array(groups[n:]) if (groups := about.get("groups")) else None,
         checksum=cache.checksum(about),
     )
 

@@ -50,7 +50,7 @@ def defaults(name: str) -> dict[str, Any]:
 
 
 def fingerprint(name: str) -> object:
-    return PHOTOS, TRAIN_CROPS, TEST_CROPS, WINDOW, BLOCK, TEST_BLOCKS, FLAT
+    return PHOTOS, TRAIN_CROPS, TEST_CROPS, WINDOW, BLOCK, TEST_BLOCKS, FLAT, "groups"  # which older versions did not keep
 
 
 def source(name: str, report: Report) -> Source:

@@ -63,8 +63,8 @@ def start(store: Store) -> None:
     with open(lock, encoding="utf-8"):
         if ready(store):
             return
-        if agent_alive(store):
-            replace(store)
+        if agent_alive(store) and not agent.dismiss(store):
+            return
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:
             process = detached(command, log, env={**os.environ, "PYTHONPATH": python_path()})
@@ -76,21 +76,8 @@ def start(store: Store) -> None:
 
 
 def ready(store: Store) -> bool:
-    """Whether an agent of this version takes orders."""
+    """Whether an agent takes orders that knows what this version launches."""
     return agent_alive(store) and not agent.outdated(store)
-
-
-def replace(store: Store) -> None:
-    """End the agent of another version, which would refuse what this one queues. Raises NoAgent where it does not end."""
-    deadline = time.monotonic() + START_SECONDS
-    agent.dismiss(store)
-    while agent_alive(store):
-        if time.monotonic() > deadline:
-            raise NoAgent(
-                f"the agent at work is of another version of Triptych, refuses what this one queues, and does not end: see "
-                f"{folder(store) / 'agent.json'}. What is queued stays queued"
-            )
-        time.sleep(0.02)
 
 
 class NotStarted(RuntimeError):

@@ -16,7 +16,6 @@ import os
 import subprocess
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,7 +36,6 @@ TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
-OPTIONS_HERE = zlib.crc32(" ".join(OPTIONS).encode())  # a config.json that has others is refused
 
 log = logging.getLogger("agent")
 
@@ -55,17 +53,22 @@ def alive(store: Store) -> bool:
 
 
 def outdated(store: Store) -> bool:
-    """Whether this host's agent was started by a version whose configs have other options: it refuses what is launched now."""
-    return (read_object(folder(store) / "agent.json") or {}).get("options") != OPTIONS_HERE
+    """Whether this host's agent is of an older version that lacks an option of this one: it refuses what is launched now."""
+    knows = (read_object(folder(store) / "agent.json") or {}).get("options")
+    return not set(OPTIONS) <= set(map(str, knows if isinstance(knows, list) else ()))
 
 
-def dismiss(store: Store) -> None:
-    """Ask this host's agent to end; the next one takes up what it has started. Other processes, and another user's, stay."""
+def dismiss(store: Store) -> bool:
+    """Ask this host's agent to end; the next one takes up what it has started. False where it is no agent, or another user's."""
     who = read_object(folder(store) / "agent.json") or {}
-    with suppress(psutil.Error, ValueError, TypeError):
+    try:
         process = psutil.Process(who.get("pid"))
-        if process_name(process.pid) == who.get("process") and "sslcore" in " ".join(process.cmdline()):
-            process.terminate()
+        if process_name(process.pid) != who.get("process") or not {"sslcore", "agent"} <= set(process.cmdline()):
+            return False
+        process.terminate()
+    except (psutil.Error, ValueError, TypeError):
+        return False
+    return True
 
 
 class Agent:
@@ -131,7 +134,7 @@ class Agent:
         """Say who takes orders, again where the file that says so was deleted or damaged."""
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
-        who |= {"root": str(self.store.root), "options": OPTIONS_HERE}
+        who |= {"root": str(self.store.root), "options": list(OPTIONS)}
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:

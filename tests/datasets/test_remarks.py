@@ -1,5 +1,6 @@
 """What may be wrong with a set's images is told in words, and stands among a run's warnings."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -108,6 +109,14 @@ def test_a_decoding_that_goes_on_remarks_what_one_at_a_stretch_does(tmp_path, ho
         with pytest.raises(KeyboardInterrupt):
             datasets.load(path, 16, stop)
         assert datasets.load(path, 16).remarks == expected
+
+
+def test_of_a_set_that_an_older_version_decoded_nothing_is_said(tmp_path, home):
+    path = copied(tmp_path / "set", 10)
+    assert datasets.load(path, 16).remarks
+    (about,) = home.glob("decoded/set-*/about.json")
+    about.write_text(json.dumps({name: value for name, value in json.loads(about.read_text()).items() if name != "remarks"}))
+    assert warnings(path) == []
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])

@@ -224,11 +224,13 @@ def test_a_run_that_goes_on_with_other_programs_says_so(shapes):
     write_json(run.environment_file, began | {"git_commit": "2a5546d" + "0" * 33, "packages": {"torch": "1.0.0"}})
     work(run, pulse := Pulse(run))
     (said,) = pulse.status.warnings
-    assert said.startswith("went on after step ") and "with other programs than it began with" in said
-    assert "torch 1.0.0, now 2." in said and ("Triptych 2a5546d" in said) == bool(began["git_commit"])
-    for foreign in ({"packages": 3, "git_commit": [1]}, {}):
+    assert said.startswith("went on after step ") and "with other programs than before: " in said
+    assert "torch 1.0.0, now 2." in said and ("commit 2a5546d" in said) == bool(began["git_commit"])
+    for foreign in ({"packages": 3, "git_commit": [1], "precision": [1]}, {}):
         write_json(run.environment_file, foreign)
         assert not environment.other_programs(run)
+        torch.save({name: of for name, of in torch.load(run.checkpoint_file).items() if name != "precision"}, run.checkpoint_file)
+        Training(run.config, datasets.load(shapes, 16), torch.device("cpu")).restore(run)
 
 
 def test_a_run_does_not_go_on_with_other_images(shapes, tmp_path):

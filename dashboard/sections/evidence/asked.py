@@ -56,7 +56,7 @@ class Asked:
 
     @cached_property
     def _compared(self) -> tuple[list[Pair], list[str]]:
-        return pairs.compare(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure)
+        return pairs.compare(pairs.contestants(self.runs, self.by), self.names, self.equal, self.measure, self.by)
 
     @property
     def pairs(self) -> list[Pair]:

@@ -78,13 +78,10 @@ def _show_classes(asked: Asked, pair: Pair, tested: Predicted, class_name: Calla
         height=150 + 28 * len(rows),
         alt=f"Difference in accuracy between {a} and {b} on each class, with 95 % intervals",
     )
+    n_tested = sum(difference.p is not None for difference in of_class.values())
     over_seeds = f"{stats.OVER_SEEDS}; N = {len(pair.matches)}"
     test = over_seeds if len(pair.matches) > 1 else pairs.over_images_of_these([pair]) if pair.settings == 1 else ""
-    how = (
-        f"{words.capital(test)}; p-values adjusted by Holm's method over those of {len(of_class)} classes that could be tested."
-        if test
-        else "No test."
-    )
+    how = f"{words.capital(test)}; p-values adjusted by Holm's method over {n_tested} classes." if test else "No test."
     st.caption(words.plain(how + (f" Shown: the {MAX_CLASSES} classes that differ most." if len(of_class) > MAX_CLASSES else "")))
 
 

@@ -113,8 +113,8 @@ def _seeds(form: Form) -> None:
         persist_state="session",
         help=(
             "How often every run is repeated, each time with other random numbers. Three or more give a mean and a spread. Where "
-            "seeds differ by half a point, a method that is a point ahead of another is told from it in three of ten cases with "
-            "three seeds, and in two of three with five."
+            "seeds differ by half a point, of three methods one that is a point ahead is told from both others in 4 of 100 cases "
+            "with three seeds, in 27 with five, in 90 with ten."
         ),
     )
     form.boxes["seeds"] = st.container()

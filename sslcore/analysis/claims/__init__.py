@@ -42,8 +42,7 @@ RULE = (
     "A claim is supported where every difference that it needs is told apart from zero, the claimed way; contradicted where one "
     "is told apart the other way, its p-value adjusted by Holm's method over a claim's differences; undecided otherwise, and "
     "wherever there are fewer seeds than it asks for. Paired t intervals over seeds. Where the best of several values counts, "
-    "the other seeds choose it for each seed, so that the choice does not make the difference. Where nothing made any "
-    "difference, one page in seven would contradict a claim all the same, and one in fifty support one"
+    "the other seeds choose it for each seed, so that the choice does not make the difference"
 )
 
 AnyRule = Annotated[

@@ -116,6 +116,10 @@ def _less(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
     return {seed: a[seed] - b[seed] for seed in a if seed in b}
 
 
+def _mean(by_seed: Mapping[int, float]) -> float:
+    return float(np.mean(list(by_seed.values())))
+
+
 def mean_over(curve: Curve, places: Iterable[Any]) -> dict[int, float]:
     """Each seed's mean over some places."""
     places = list(places)
@@ -225,7 +229,7 @@ class GainThenSaturates(AlongAxis):
 
 
 class InteriorBest(AlongAxis):
-    """The places between the ends are better than either end, as the mean over them."""
+    """What lies between the ends is better, in the mean, than either end; an end that is ahead of the best of it contradicts."""
 
     rule: Literal["interior_best"]
     method: Method
@@ -235,14 +239,19 @@ class InteriorBest(AlongAxis):
         found = self.along(evidence, [self.method])
         curve = self.curves(found)[self.method]
         places = self.numbers(curve)
-        inside = mean_over(curve, places[1:-1])
-        steps = [
-            step_of(
-                f"{title(self.method)} is better with an intermediate {self.words} than with {end:g}",
-                {seed: inside[seed] - of[end] for seed, of in curve.items()},
-            )
-            for end in (places[0], places[-1])
-        ]
+        inside, steps, unclear = places[1:-1], [], []
+        name, mean = title(self.method), f"{'the mean over ' * (len(inside) > 1)}{series([f'{at:g}' for at in inside])}"
+        for end in (places[0], places[-1]):
+            ahead, what = _less(mean_over(curve, inside), mean_over(curve, [end])), mean
+            if _mean(ahead) < 0:  # which says nothing against a single place
+                best = max(inside, key=lambda at: _mean(mean_over(curve, [at])))
+                ahead, what = _less(mean_over(curve, [best]), mean_over(curve, [end])), f"{best:g}"
+                if _mean(ahead) >= 0:  # for which it was chosen
+                    unclear.append(f"{name} came out better with {self.words} {best:g} than with {end:g}, and {mean} worse")
+                    continue
+            steps.append(step_of(f"{name} is better with an intermediate {self.words} ({what}) than with {end:g}", ahead))
+        if unclear:
+            raise Lacking("; ".join(unclear), steps)
         return self.told(steps, found)
 
 
@@ -262,10 +271,10 @@ class SlowAhead(AlongAxis):
             raise Lacking(f"{len(moving)} momenta between 0 and 1 for {title(self.method)}, of the {self.values} that this needs")
         half = len(moving) // 2
         fast, slow = moving[:-half], moving[-half:]
-        says = (
-            f"{title(self.method)} is better with a slow momentum ({', '.join(map('{:g}'.format, slow))}) than with a fast one "
-            f"({', '.join(map('{:g}'.format, fast))})"
+        slow_ones, fast_ones = (
+            f"{'the mean over ' if len(half) > 1 else ''}{series(map('{:g}'.format, half))}" for half in (slow, fast)
         )
+        says = f"{title(self.method)} is better with a slow momentum ({slow_ones}) than with a fast one ({fast_ones})"
         return self.told([step_of(says, _less(mean_over(curve, slow), mean_over(curve, fast)))], found)
 
 
