@@ -783,10 +783,11 @@ def test_runs_of_two_experiments_are_no_pair_where_one_is_longer_larger_or_deepe
 
 def test_two_experiments_are_compared_by_what_they_differ_in(tmp_path):
     a, b = twice(tmp_path, [("epochs", 80)])
-    sides = pairs.contestants(a + b, "epochs")
-    assert len(sides) == 2
-    found, apart = pairs.compare(sides, {side: f"{side} epochs" for side in sides}, ["method"], "linear", "epochs")
-    assert len(found) == 1 and not apart and found[0].settings == 2
+    for by in ("epochs", "experiment"):
+        sides = pairs.contestants(a + b, by)
+        assert len(sides) == 2
+        found, apart = pairs.compare(sides, {side: f"{by} {side}" for side in sides}, ["method"], "linear", by)
+        assert len(found) == 1 and not apart and found[0].settings == 2
 
 
 def test_which_setting_is_averaged_over_does_not_depend_on_the_order_either(tmp_path):

@@ -4,8 +4,8 @@ An experiment may vary several settings at once. To compare its methods (or the 
 one is paired with the run of the other that has the same seed and the same values of all other varied settings. Where
 that gives several pairs a seed, their differences are averaged first, so that a seed counts once however many settings
 it was trained at: the test's N is the number of seeds. All seeds are averaged over the same settings, and a setting that
-several experiments have counts once. Data sets are never averaged over: each has a comparison of its own. Runs of two
-experiments must be equally long, large and deep besides (ALIKE), but for what is compared; within one experiment that is as
+several experiments have counts once. Data sets are never averaged over: each has a comparison of its own. Methods in two
+experiments must be trained equally long, on images and with encoders of one size (ALIKE); within one experiment that is as
 whoever set it up wants it.
 """
 
@@ -29,7 +29,7 @@ from sslcore.wording import series
 
 MEASURES = {"linear": "linear probe", "knn": "kNN"}  # names in results.json and predictions.npz
 VOTE = ("evaluate.knn_k", "evaluate.knn_temperature")  # by which the latter goes, and the former does not
-ALIKE = ("image_size", "encoder", "epochs")  # of runs of two experiments: no recipe of a method
+ALIKE = ("image_size", "encoder", "epochs")  # which in two experiments are no recipe of a method
 V = TypeVar("V")
 ANY = object()  # the value of a setting that means nothing to the run's method: equal to every other
 
@@ -116,10 +116,10 @@ def _alike(one: Setting, other: Setting) -> bool:
 
 
 def _unlike(one: Run, other: Run, by: str) -> list[str]:
-    """What of ALIKE, beside what is compared, is not the same in runs of two experiments."""
-    if one.path.parent == other.path.parent:
+    """What of ALIKE is not the same in runs of two experiments whose methods are compared."""
+    if by != "method" or one.path.parent == other.path.parent:
         return []
-    return [name for name in ALIKE if name != by and get(one.config, name) != get(other.config, name)]
+    return [name for name in ALIKE if get(one.config, name) != get(other.config, name)]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -360,7 +360,7 @@ def _why_apart(a: Sequence[Run], b: Sequence[Run], have: Mapping[Run, Setting], 
     if not together:
         return "no seed in common"
     if alike := [(one, other) for one in a for other in b if _same_seed(one, other) and _alike(have[one], have[other])]:
-        unlike = [name for name in ALIKE if all(name in _unlike(*pair, by) for pair in alike)]
+        unlike = [name for name in ALIKE if any(name in _unlike(*pair, by) for pair in alike)]
         return f"different {', '.join(unlike)} in two experiments" if unlike else "tested on different numbers of images"
     names = _names(equal)
     unlike = [name for k, name in enumerate(names) if not any(_equal(one[k], other[k]) for one, other in together)]

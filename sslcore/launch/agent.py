@@ -59,13 +59,14 @@ def outdated(store: Store) -> bool:
 
 
 def dismiss(store: Store) -> bool:
-    """Ask this host's agent to end; the next one takes up what it has started. False where it is no agent, or another user's."""
+    """End this host's agent; the next one takes up what it has started. False where it is none, is another user's, or stays."""
     who = read_object(folder(store) / "agent.json") or {}
     try:
         process = psutil.Process(who.get("pid"))
         if process_name(process.pid) != who.get("process") or not {"sslcore", "agent"} <= set(process.cmdline()):
             return False
         process.terminate()
+        process.wait(10)
     except (psutil.Error, ValueError, TypeError):
         return False
     return True
