@@ -20,6 +20,7 @@ from sslcore.analysis.summary import NUMBERS
 RNG = np.random.default_rng(0)
 IMAGES, GROUPS = 960, 67  # of photos
 ALIKE_WITHIN = 1.5  # standard deviation, in logits, of what the images of a group have in common
+MEAN_CHANCE = float(np.mean(1 / (1 + np.exp(-np.random.default_rng(1).normal(1, ALIKE_WITHIN, 1_000_000)))))  # of a group
 
 
 def percent(found: Iterator[bool] | list[bool]) -> str:
@@ -58,9 +59,6 @@ def of_an_accuracy_over_groups(over: bool) -> bool:
     right = RNG.random(IMAGES) < chance[group]
     low, high = stats.of_accuracy(right, group if over else None)
     return low <= MEAN_CHANCE <= high
-
-
-MEAN_CHANCE = float(np.mean(1 / (1 + np.exp(-np.random.default_rng(1).normal(1, ALIKE_WITHIN, 1_000_000)))))
 
 
 def of_a_mean(seeds: int, fails: float) -> bool:
