@@ -397,6 +397,8 @@ def test_per_class_means_over_seeds_and_limits_the_classes(experiment):
     byol = next(trace for trace in one.data if trace.name == "BYOL")
     values = [run.results()["linear"]["per_class"]["coffee"] for run in experiment.runs() if run.config.method == "byol"]
     assert dict(zip(byol.text, byol.x))["coffee"] == pytest.approx(np.mean(values))
+    for rows, said in ((summary, "linear probe, mean over seeds"), (summary[:1], "linear probe")):
+        assert probe.per_class(rows, many).layout.title.subtitle.text == said
 
 
 def test_of_methods_that_agree_on_a_class_no_mark_hides_another(experiment):

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from dashboard import words
 from dashboard.figures import style
-from dashboard.figures.probe import by_label, over_seeds, tone
+from dashboard.figures.probe import by_label, of_seeds, over_seeds, tone
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import kind
 from sslcore.naming import told_apart
@@ -129,7 +129,7 @@ def heads(rows: Rows, results: Results) -> go.Figure:
     figure = style.figure(
         title={
             "text": "The classes, read from h and from z",
-            "subtitle": {"text": "linear probe of the classes, mean over seeds"},
+            "subtitle": {"text": f"linear probe of the classes{of_seeds(rows)}"},
         },
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         margin=style.ROOM,
@@ -155,7 +155,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
             title={
                 "text": "What z forgets",
                 "subtitle": {
-                    "text": f"accuracy at telling how an image was changed{_of_tested(told)}; dashed: chance, mean over runs"
+                    "text": f"accuracy at telling how an image was changed{_of_tested(told)}{of_seeds(rows)}; dashed: chance"
                 },
             },
             uirevision="forgets",

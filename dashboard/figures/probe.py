@@ -125,6 +125,12 @@ def _add_dot(figure: go.Figure, group: list, column: str, made: Aggregate, y: fl
     )
 
 
+def of_seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What a subtitle adds where numbers are means over seeds."""
+    several = any(len({row["seed"] for row in group}) > 1 for group in by_label(rows).values())
+    return ", mean over seeds" if several else ""
+
+
 def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mapping[str, float | None]]) -> go.Figure:
     """Accuracy of the linear probe on each class, mean over seeds, a dot a label; easiest class on top.
 
@@ -145,7 +151,7 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         classes = sorted(classes, key=alike.get)[:MAX_CLASSES]
     classes.sort(key=lambda name: -float(np.mean(values[name])))
     figure = style.figure(
-        title={"text": "Accuracy by class", "subtitle": {"text": "linear probe, mean over seeds"}},
+        title={"text": "Accuracy by class", "subtitle": {"text": f"linear probe{of_seeds(rows)}"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         margin=style.ROOM,
         yaxis={
