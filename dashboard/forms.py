@@ -169,10 +169,10 @@ def path(kinds: str, **common: Any) -> str:
     return datasets.canonical(typed)
 
 
-def problem(box: Any, problems: Mapping[str, str], name: str) -> None:
-    """Say in `box`, the container of a field, what is wrong with its value."""
+def problem(box: Any, problems: Mapping[str, str], name: str, empty: bool = False) -> None:
+    """Say in `box`, the container of a field, what is wrong with its value, or what it asks for while it is `empty`."""
     if name in problems:
-        box.error(words.plain(problems[name]))
+        (box.info if empty else box.error)(words.plain(words.capital(problems[name]) if empty else problems[name]))
 
 
 # -- Values typed for an axis -----------------------------------------------------

@@ -30,6 +30,7 @@ class Form:
     axes: dict[str, list[Any]] = field(default_factory=dict)  # in place of the start's
 
     problems: dict[str, str] = field(default_factory=dict)  # by setting
+    empty: set[str] = field(default_factory=set)  # of these, what is not filled in yet
     boxes: dict[str, DeltaGenerator] = field(default_factory=dict)  # where they are said
     picture: DeltaGenerator | None = None  # where that of the views belongs
 

@@ -23,7 +23,7 @@ def check(form: Form) -> plan.Plan:
         planned = plan.Plan(problems=error.problems)
     form.problems = {_field(form, name): what for name, what in planned.problems.items()} | form.problems
     for name, box in form.boxes.items():
-        forms.problem(box, form.problems, name)
+        forms.problem(box, form.problems, name, name in form.empty)
     return planned
 
 

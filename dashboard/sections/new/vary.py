@@ -35,6 +35,7 @@ def ask(form: Form) -> None:
                 form.boxes[name] = st.container()
             if not values:
                 form.problems[name] = f"{'choose' if name in GROUPS else 'type'} at least one value"
+                form.empty.add(name)
             elif values != start.get(name):
                 form.axes[name] = values
     usual = next(iter(form.usual.values()))

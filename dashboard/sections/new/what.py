@@ -56,6 +56,7 @@ def _images(form: Form) -> None:
     form.boxes["dataset"] = st.container()
     if not dataset:
         form.problems["dataset"] = "type the path of your images"
+        form.empty.add("dataset")
         return
     try:
         info = datasets.info(dataset)
@@ -98,6 +99,7 @@ def _methods(form: Form) -> None:
     form.boxes["method"] = st.container()
     if not form.methods:
         form.problems["method"] = "choose at least one"
+        form.empty.add("method")
     elif set(form.methods) != set(form.start.methods):
         form.axes["method"] = form.methods
 
