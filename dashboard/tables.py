@@ -175,7 +175,7 @@ def settings(runs: Iterable[Run], every: bool = False) -> pd.DataFrame:
     """The runs' settings: a row an option, by dotted name, in which any two runs differ, or every one; a column a label.
 
     Runs of one label differ in their seed, and at most in what decides no result: of such an option all values stand there.
-    "–" is what is another method's; what is so in all runs has no row.
+    "–" is what is another method's; an option that is so in all runs has no row.
     """
     runs = by_method(runs)
     configs: dict[str, list[RunConfig]] = {}

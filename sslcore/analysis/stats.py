@@ -162,14 +162,11 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray | No
 def over_groups(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray) -> Difference:
     """`over_images` where images of one group, int (N,), are much alike: the groups are what is independent.
 
-    The t test and interval, with one degree of freedom fewer than there are groups, of a ratio of two sums over them, the
-    difference of images got right and the images (Cochran 1977, Sampling Techniques, 3rd edition, chapter 9A).
+    The t test and interval, with one degree of freedom fewer than there are groups.
     """
     own = right_a.astype(float) - right_b
-    at = np.unique(group, return_inverse=True)[1]
-    n, groups, mean = len(own), int(at.max()) + 1, float(own.mean())
-    left = np.bincount(at, own - mean)  # (groups,) what each has beyond its share of the mean
-    error = math.sqrt(groups / max(groups - 1, 1) * float((left**2).sum())) / n
+    n, mean = len(own), float(own.mean())
+    error, groups = _error(own, group)
     if groups < 2 or error < NO_SPREAD:
         why = "no two test images are known to be independent" if groups < 2 else "it is the same in all groups of test images"
         return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
@@ -187,14 +184,22 @@ def of_accuracy(right: np.ndarray, group: np.ndarray | None = None) -> tuple[flo
     n, share = len(right), float(right.mean())
     if group is None:
         return wilson(int(right.sum()), n)
-    at = np.unique(group, return_inverse=True)[1]
-    groups = int(at.max()) + 1
-    spread = float((np.bincount(at, right - share) ** 2).sum()) * groups / max(groups - 1, 1) / n**2
-    worth = share * (1 - share) / spread if spread > NO_SPREAD else groups  # whose spread is not known, as none is seen
+    error, groups = _error(right, group)
+    worth = share * (1 - share) / error**2 if error > NO_SPREAD else groups  # whose spread is not known, as none is seen
     t_images, t_groups = (float(stdtrit(max(k - 1, 1), 1 - LEVEL / 2)) for k in (n, groups))
     fewer = (t_images / t_groups) ** 2
     independent = min(worth * fewer, n)
     return wilson(share * independent, independent)
+
+
+def _error(values: np.ndarray, group: np.ndarray) -> tuple[float, int]:
+    """(standard error of the mean of `values` (N,), how many groups there are). It is that of a ratio of two sums over groups, of
+    values and of images (Cochran 1977, Sampling Techniques, 3rd edition, chapter 9A).
+    """
+    at = np.unique(group, return_inverse=True)[1]
+    groups = int(at.max()) + 1
+    left = np.bincount(at, values - values.mean())  # (groups,) what each has beyond its share of the mean
+    return math.sqrt(groups / max(groups - 1, 1) * float((left**2).sum())) / len(values), groups
 
 
 def wilson(right: float, n: float) -> tuple[float, float]:

@@ -63,7 +63,7 @@ def start(store: Store) -> None:
     with open(lock, encoding="utf-8"):
         if ready(store):
             return
-        if agent_alive(store) and not agent.dismiss(store):
+        if agent_alive(store) and not agent.dismiss(store):  # another user's, which may refuse what is new
             return
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:

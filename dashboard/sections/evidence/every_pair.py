@@ -12,7 +12,7 @@ from sslcore.analysis import ablation, pairs, stats
 from sslcore.analysis.pairs import Pair
 
 
-def test(difference: stats.Difference) -> str:
+def tested_by(difference: stats.Difference) -> str:
     over = {"seeds": "paired t over seeds", "images": "McNemar over images", "none": "–"}
     return "t over groups of images" if difference.groups else over[difference.test]
 
@@ -33,7 +33,7 @@ def show(asked: Asked) -> None:
             pair.difference,
             stats.told_apart(pair.p),
             asked.colour(pair.a),
-            pair.difference.why or f"adjusted p {p_value(pair.p)}, {test(pair.difference)}",
+            pair.difference.why or f"adjusted p {p_value(pair.p)}, {tested_by(pair.difference)}",
             list(pairs.differences(pair.matches, asked.measure).values()),
         )
         for pair in asked.pairs
@@ -52,7 +52,7 @@ def show(asked: Asked) -> None:
                 "What may be said": words.capital(pair.sentence),
                 "p, adjusted": p_value(pair.p),
                 "Seeds": str(len(pair.matches)),
-                "Test": test(pair.difference),
+                "Test": tested_by(pair.difference),
             }
             for pair in asked.pairs
         ],
