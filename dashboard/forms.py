@@ -162,7 +162,11 @@ OWN = "own images"  # stands in a list of data sets for a path
 
 def path(kinds: str, **common: Any) -> str:
     """The absolute path of the reader's own images, typed or as file managers copy it; "" for none. `kinds`: of what."""
-    help = f"On the machine where this dashboard runs: {kinds}, or an .npz file with x_train, y_train, x_test, y_test."
+    help = (
+        f"On the machine where this dashboard runs: {kinds}, or an .npz file with x_train, y_train, x_test, y_test. Images that "
+        "belong together, as those of a patient or a film: name their groups in groups.csv, with the columns file and group, "
+        "beside the folders, or in group_train and group_test."
+    )
     typed = (st.text_input("Path", placeholder="/home/me/images", help=help, **common) or "").strip()
     if typed.startswith("file://"):
         typed = unquote(typed.removeprefix("file://"))

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sslcore.datasets import cache, digits, folder, hub, npz, photos, rule
+from sslcore.datasets import cache, digits, folder, groups, hub, npz, photos, rule
 from sslcore.datasets.source import Info, Report, spelled, untrained
 from sslcore.shape import shape
 
@@ -77,7 +77,7 @@ class Data:
     skipped: tuple[str, ...] = ()  # files that could not be used, each with the reason
     remarks: tuple[str, ...] = ()  # what may be wrong with the images, in sentences
     caution: str = ""  # about intervals over the test images
-    groups: np.ndarray | None = None  # int64 (N_test,): test images of one group are much alike; None: each is by itself
+    groups: np.ndarray | None = None  # int64 (N_test,), see groups.py; None: each test image is by itself
     checksum: str = ""  # of the pixels, the labels, and which are for training
 
     def images(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -212,7 +212,9 @@ def load(dataset: str, image_size: int, report: Report | None = None) -> Data:
         decoded = cache.folder(path, kind.fingerprint(path), _checked(image_size))
         if not cache.sound(decoded):
             cache.build(decoded, lambda: kind.source(path, report), image_size, report)
-        return replace(_open(decoded), caution=CAUTIONS.get(path, ""))
+        data = _open(decoded)
+        together = "" if data.groups is None else groups.CAUTION.format(len(np.unique(data.groups)))
+        return replace(data, caution=CAUTIONS.get(path, together))
 
 
 def _checked(image_size: int) -> int:
@@ -236,7 +238,7 @@ def _open(decoded: Path) -> Data:
         tuple(about["classes"]),
         tuple(about["skipped"]),
         tuple(about.get("remarks", ())),  # an older version made none
-        groups=np.array(groups[n:]) if (groups := about.get("groups")) else None,
+        groups=np.array(found[n:]) if (found := about.get("groups")) else None,
         checksum=cache.checksum(about),
     )
 

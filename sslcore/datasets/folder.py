@@ -4,7 +4,8 @@
     photos/train/cat/1.jpg  photos/test/cat/2.jpg
     photos/1.jpg                              no labels
 
-A class folder's own subfolders count as part of it. Hidden files and folders are passed over.
+A class folder's own subfolders count as part of it. Hidden files and folders are passed over. groups.csv, beside the folders,
+says which images belong together: see groups.py.
 """
 
 import os
@@ -15,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets import rule
-from sslcore.datasets.source import IMAGES, OTHER_IMAGES, Info, Report, Source, spelled, split, untrained
+from sslcore.datasets import groups, rule
+from sslcore.datasets.source import IMAGES, OTHER_IMAGES, Info, Report, Source, spelled, untrained
 from sslcore.files import stamp
 from sslcore.wording import count, series
 
@@ -43,7 +44,8 @@ def info(path: str) -> Info:
     found = source(path)
     unseen = untrained(found.labels, found.train, found.classes)
     remarks = tuple(map(spelled, (*(f"left out {one}" for one in found.left_out), *found.remarks)))
-    return Info(path, found.train, len(found.images) - found.train, found.classes, None, unseen, remarks)
+    together = None if found.groups is None else len(set(found.groups))
+    return Info(path, found.train, len(found.images) - found.train, found.classes, None, unseen, remarks, together)
 
 
 def defaults(path: str) -> dict[str, Any]:
@@ -51,32 +53,37 @@ def defaults(path: str) -> dict[str, Any]:
 
 
 def fingerprint(path: str) -> object:
-    """Names, sizes and times of all files."""
+    """Names, sizes and times of all files, and which belong together."""
     found = source(path)
     stamps = {file: stamp(file) for file in found.images}
-    return [(str(file), size, changed) for file, (changed, size, _) in stamps.items()], found.train
+    files = [(str(file), size, changed) for file, (changed, size, _) in stamps.items()]
+    return (files, found.train) if found.groups is None else (files, found.train, found.groups)
 
 
 def source(path: str, report: Report | None = None) -> Source:
     """Lists the files; opens none. Raises ValueError where there are too few images."""
     whole = _scan(Path(path))
     train, test, left_out = _halves(whole, Path(path))
-    remarks = _of_other_kinds(whole.others)
     if test is None:
         files, classes = train.files, tuple(train.classes)
         labels = _labels(train, classes)
         if len(files) < 2:
             held = f"a single image, {files[0].name}" if files else "no images"
             raise ValueError(f"holds {held}; looked for {', '.join(IMAGES)}")
-        first, second = split(labels)
+        found, said = groups.of_files(Path(path), files)
+        first, second = groups.split(labels, found)
         order, n = np.concatenate([first, second]), len(first)
-        remarks += _untested(train)
+        said += _untested(train, labels[second])
         files, labels = [files[i] for i in order], labels[order]
+        found = None if found is None else [found[i] for i in order]
     else:
         files, n = train.files + test.files, len(train.files)
         classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
-    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), tuple(remarks), path)
+        found, said = groups.of_files(Path(path), files)
+        said += groups.across(found, n)
+    remarks = (*_of_other_kinds(whole.others), *said)
+    return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), remarks, path, found)
 
 
 def _of_other_kinds(others: Counter[str]) -> list[str]:
@@ -86,13 +93,15 @@ def _of_other_kinds(others: Counter[str]) -> list[str]:
     return [f"left out images of kinds that are not read: {kinds}; convert them to JPEG or PNG"]
 
 
-def _untested(whole: Part) -> list[str]:
-    """Of which classes no image can be held out."""
-    single = [name for name, files in whole.classes.items() if len(files) == 1]
+def _untested(whole: Part, tested: np.ndarray) -> list[str]:
+    """Of which classes no image is held out. `tested`: the labels of those that are."""
+    found = set(tested.tolist())
+    single = [name for label, name in enumerate(whole.classes) if label not in found]
     if not single:
         return []
     few = series([*single[:5], *(["others"] if len(single) > 5 else [])])
-    return [f"{few} {'has' if len(single) == 1 else 'have'} a single image, which trains; none is tested"]
+    one = "image" if all(len(whole.classes[name]) == 1 for name in single) else "group of images"
+    return [f"{few} {'has' if len(single) == 1 else 'have'} a single {one}, which trains; none is tested"]
 
 
 def _named(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -184,10 +193,10 @@ def _entries(folder: str | Path, budget: list[int], others: Counter[str]) -> lis
 
 
 def _check_links(entries: list[os.DirEntry]) -> None:
-    """Raises ValueError where an image or a folder is linked that this process may not open."""
+    """Raises ValueError where an image, a folder or groups.csv is linked that this process may not open."""
     allowed: set[str] = set()
     for entry in entries if rule.check_path else ():
-        if entry.is_symlink() and ((is_folder := _is_folder(entry)) or _is_image(entry)):
+        if entry.is_symlink() and ((is_folder := _is_folder(entry)) or _is_image(entry) or entry.name == groups.FILE):
             real = os.path.realpath(entry.path)
             holder = real if is_folder else os.path.dirname(real)
             if holder not in allowed:

@@ -1,4 +1,4 @@
-"""Any .npz file with x_train and, where it has them, y_train, x_test, y_test.
+"""Any .npz file with x_train and, where it has them, y_train, x_test, y_test; group_train and group_test as groups.py has it.
 
 Images: uint8, or floats from 0 to 1 (converted); (N, H, W, 3), (N, H, W, 1) or (N, H, W). Labels: whole numbers, (N,) or (N, 1).
 Where x_test is missing a fifth of the images is split off.
@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sslcore.datasets.source import Info, Report, Source, split, untrained
+from sslcore.datasets import groups
+from sslcore.datasets.source import Info, Report, Source, untrained
 
 BEGINNING = 2**16  # so many numbers of an array are looked at before a run is made
 # What zipfile and numpy raise on a file that is damaged, encrypted or something else.
@@ -24,11 +25,12 @@ def info(path: str) -> Info:
     headers = _headers(path)
     labels, classes = _labels(path, headers)
     train, test = headers["x_train"][0][0], headers["x_test"][0][0] if "x_test" in headers else 0
-    shape = headers["x_train"][0][1:3]
+    shape, found = headers["x_train"][0][1:3], _groups(path, headers)
+    together = None if found is None else len(set(found))
     if "x_test" not in headers:
-        train, test = map(len, split(labels if labels is not None else np.zeros(train)))
-        return Info(path, train, test, classes, shape)
-    return Info(path, train, test, classes, shape, untrained(labels, train, classes))
+        train, test = map(len, groups.split(labels if labels is not None else np.zeros(train), found))
+        return Info(path, train, test, classes, shape, groups=together)
+    return Info(path, train, test, classes, shape, untrained(labels, train, classes), groups.across(found, train), together)
 
 
 def defaults(path: str) -> dict[str, Any]:
@@ -49,12 +51,13 @@ def source(path: str, report: Report) -> Source:
     labels, classes = _labels(path, headers)
     report("reading images", 0.0)
     images = [image for part in ("x_train", "x_test") if part in headers for image in _images(path, part)]
-    train = headers["x_train"][0][0]
+    train, found = headers["x_train"][0][0], _groups(path, headers)
     if "x_test" not in headers:
-        chosen = split(labels if labels is not None else np.zeros(train))
+        chosen = groups.split(labels if labels is not None else np.zeros(train), found)
         train, order = len(chosen[0]), np.concatenate(chosen)
         images, labels = [images[i] for i in order], labels[order] if labels is not None else None
-    return Source(images, train, labels, classes)
+        found = None if found is None else [found[i] for i in order]
+    return Source(images, train, labels, classes, remarks=groups.across(found, train), groups=found)
 
 
 def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -96,31 +99,46 @@ def _headers(path: str) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 def _labels(path: str, headers: dict) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """All labels, train first, as indices into the classes; (None, ()) where there are none."""
-    parts = [part for part in ("train", "test") if f"x_{part}" in headers]
-    having = [part for part in ("train", "test") if f"y_{part}" in headers]
-    if not having:
+    names = _one_an_image(headers, "y", "label")
+    if not names:
         return None, ()
-    if having != parts:
-        wanted = " and ".join(f"y_{part}" for part in parts)
-        raise ValueError(f"has {' and '.join(f'y_{part}' for part in having)}; expected {wanted}, or no labels at all")
     found = []
-    for part in parts:
-        shape, dtype = headers[f"y_{part}"]
-        count = headers[f"x_{part}"][0][0]
-        if shape not in ((count,), (count, 1)):
-            raise ValueError(f"y_{part} has shape {shape}; expected ({count},), one label an image of x_{part}")
-        if dtype.kind not in "iuf":
-            raise ValueError(f"y_{part} is {dtype}; labels must be whole numbers")
-        labels = _read(path, f"y_{part}").ravel()
+    for name in names:
+        if (dtype := headers[name][1]).kind not in "iuf":
+            raise ValueError(f"{name} is {dtype}; labels must be whole numbers")
+        labels = _read(path, name).ravel()
         whole = np.isfinite(labels) & (labels == np.floor(labels))
         if not whole.all():
-            raise ValueError(f"y_{part} holds {labels[~whole][0]}; labels must be whole numbers")
+            raise ValueError(f"{name} holds {labels[~whole][0]}; labels must be whole numbers")
         found.append(labels)
     own = [np.unique(labels, return_inverse=True) for labels in found]
     classes = sorted({int(value) for values, _ in own for value in values})  # Python's integers: numpy's common type may round
     number = {value: index for index, value in enumerate(classes)}
     indices = [np.array([number[int(value)] for value in values], dtype=np.int64)[inverse] for values, inverse in own]
     return np.concatenate(indices), tuple(map(str, classes))
+
+
+def _groups(path: str, headers: dict) -> list[int] | None:
+    """The group of each image, train first, by number; None where there are no groups."""
+    names = _one_an_image(headers, "group", "group")
+    for name in names:
+        if (dtype := headers[name][1]).kind not in "iuU":
+            raise ValueError(f"{name} is {dtype}; groups must be whole numbers or text")
+    return groups.numbered([str(group) for name in names for group in _read(path, name).ravel()]) if names else None
+
+
+def _one_an_image(headers: dict, kind: str, thing: str) -> list[str]:
+    """The arrays of labels, y, or of groups: one for each of images, or none. Raises ValueError where they do not fit these."""
+    parts = [part for part in ("train", "test") if f"x_{part}" in headers]
+    having = [part for part in ("train", "test") if f"{kind}_{part}" in headers]
+    if having and having != parts:
+        wanted = " and ".join(f"{kind}_{part}" for part in parts)
+        raise ValueError(f"has {' and '.join(f'{kind}_{part}' for part in having)}; expected {wanted}, or no {thing}s at all")
+    for part in having:
+        shape, count = headers[f"{kind}_{part}"][0], headers[f"x_{part}"][0][0]
+        if shape not in ((count,), (count, 1)):
+            raise ValueError(f"{kind}_{part} has shape {shape}; expected ({count},), one {thing} an image of x_{part}")
+    return [f"{kind}_{part}" for part in having]
 
 
 def _images(path: str, part: str) -> np.ndarray:

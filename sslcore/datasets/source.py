@@ -32,6 +32,7 @@ class Info:
     shape: tuple[int, int] | None  # (H, W) of the images; None where they differ
     untrained: Mapping[str, int] = field(default_factory=dict)  # of a class without training images: how many for testing
     remarks: tuple[str, ...] = ()  # what is left out, and what else whoever trains on it should know
+    groups: int | None = None  # into which the images fall, where it says which belong together
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Source:
     left_out: tuple[str, ...] = ()  # files that are no part of the set, each with the reason
     remarks: tuple[str, ...] = ()  # what else whoever trains on it should know
     root: str | None = None  # the folder that all of the files lie below, where the images are files
-    groups: Sequence[int] | None = None  # (len(images),): images of one group are much alike, as crops of one place are
+    groups: Sequence[int] | None = None  # (len(images),), from 0: images of one group are much alike; see groups.py
 
 
 def split(labels: np.ndarray, share: float = TEST_SHARE) -> tuple[np.ndarray, np.ndarray]:

@@ -257,7 +257,7 @@ def test_linked_class_folders_count(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "link", ["class folder", "below a class", "image", "loose image", "train", "by way of what may be opened"]
+    "link", ["class folder", "below a class", "image", "loose image", "train", "by way of what may be opened", "groups"]
 )
 def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
     secret = class_folders(tmp_path / "secret", {"a": 4, "b": 4})
@@ -283,6 +283,7 @@ def test_no_link_leads_to_what_may_not_be_opened(link, tmp_path, monkeypatch):
         "loose image": (root / "z.png", secret / "a" / "0.png"),
         "train": (root / "train" / "b", secret / "b"),
         "by way of what may be opened": (shared / "c" / "more", secret / "b"),
+        "groups": (root / "groups.csv", secret / "a" / "0.png"),
     }[link]
     place.symlink_to(goal)
     datasets._info.cache_clear()

@@ -217,6 +217,14 @@ def test_images_without_labels_are_said_to_have_none_and_a_copy_has_the_path(tmp
     assert [row["seed"] for row in plan_of(app)] == ["5", "6", "7"]
 
 
+def test_images_that_belong_together_are_counted_in_groups(tmp_path):
+    np.savez(tmp_path / "films.npz", x_train=np.zeros((80, 16, 16, 3), np.uint8), group_train=np.arange(80) // 4)
+    app = open_page("new")
+    app.selectbox(key="new_dataset").set_value("own images").run()
+    app.text_input(key="new_path").set_value(str(tmp_path / "films.npz")).run()
+    assert "64 training and 16 test images, 16 × 16 px, in 20 groups, no labels." in texts(app)
+
+
 def test_a_method_can_join_those_of_the_start_and_the_table_has_its_learning_rate_as_scaled():
     app = open_page("new", new_preset="cifar10-small", new_methods=["MoCo", "SimCLR", "BYOL", "Supervised"])
     rates = {row["method"]: row["peak learning rate"] for row in plan_of(app)}

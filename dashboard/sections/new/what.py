@@ -68,7 +68,8 @@ def _images(form: Form) -> None:
         about = f"{datasets.NAMES[dataset]}. " if dataset in datasets.NAMES else ""
         by_name = dataset not in datasets.NAMES and not info.shape
         own = " Counted by name: files that cannot be read are left out." if by_name else ""
-        st.caption(f"{about}{info.train:,} training and {info.test:,} test images{sides}, {classes}.{own}")
+        together = f", in {words.count(info.groups, 'group')}" if info.groups else ""
+        st.caption(f"{about}{info.train:,} training and {info.test:,} test images{sides}{together}, {classes}.{own}")
     if dataset != usual:
         form.fixed["dataset"] = dataset
 
