@@ -65,6 +65,7 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
     check_place(Path(file))
     top = folder_name(experiment.name) or "experiment"
     left_out = [f"{experiment.name}/{name} has no config.json, and is left out" for name in experiment.strays()]
+    left_out += [f"{experiment.name}/{name} may not be looked into by this user, and is left out" for name in experiment.closed()]
     with replacing(Path(file)) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
             for path in experiment.files():

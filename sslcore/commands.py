@@ -150,7 +150,7 @@ def status(args: argparse.Namespace) -> int:
 
     from sslcore import launch, progress
     from sslcore.analysis.summary import run_rows
-    from sslcore.launch import slots
+    from sslcore.launch import agent, slots
     from sslcore.launch.slurm import heard, record
 
     store = Store(args.root)
@@ -163,9 +163,10 @@ def status(args: argparse.Namespace) -> int:
             table.add_column(name, overflow="fold")
         runs = store.find(args.name)
         stands = {run.name: run.status() for run in runs}
-        lost = [] if "/" in args.name else runs[0].experiment.strays()
+        lost, closed = ([], []) if "/" in args.name else (runs[0].experiment.strays(), runs[0].experiment.closed())
         complete, again = f"{PROGRAM} complete {runs[0].experiment.name} writes it anew", f"{PROGRAM} evaluate"
         damaged = [f"{name} has no config.json, and is left out; {complete}" for name in lost]
+        damaged += [f"{name} is left out: this user may not look into the folder" for name in closed]
         try:
             runs[0].experiment.read_spec()
         except ValueError as error:
@@ -202,7 +203,11 @@ def status(args: argparse.Namespace) -> int:
     active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
     if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
-    if any(status.state == "queued" and status.engine != "slurm" for status in active) and not launch.agent_alive(store):
+    waiting = {status.queued_on for status in active if status.state == "queued" and status.engine != "slurm"}
+    if waiting and launch.agent_alive(store):
+        if why := agent.held_up(store):
+            out.print(f"Runs are queued, and {why}.", soft_wrap=True)
+    elif any(host is None or not agent.works_on(store, host) for host in waiting):
         out.print(
             f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
         )
@@ -240,6 +245,9 @@ def stop(args: argparse.Namespace) -> int:
         except launch.NoAgent as error:  # it was asked all the same, and so are the others
             print(f"{run.id}: asked to stop")
             alone = error
+        except OSError as error:  # such as of a colleague's run
+            print(f"{run.id} cannot be stopped: {error}", file=sys.stderr)
+            code = 1
         except ValueError as error:
             refused = run.status().state in ACTIVE  # else it ended meanwhile
             print(error, file=sys.stderr if refused else sys.stdout)
@@ -257,24 +265,33 @@ def resume(args: argparse.Namespace) -> int:
     from sslcore import launch
 
     runs = chosen(args, (*RESUMABLE, "queued"), "nothing to resume")
+    at_once: dict[Path, list[Run]] = {}  # what Slurm trains of an experiment as one array, anything else one by one
     for run in runs:
         launch.check_resumable(run, args.engine)
-    alone = None
-    for run in runs:
-        anew = " to begin anew: it has no checkpoint" if not run.has_checkpoint() and run.metrics() else ""
+        status = run.status()
+        by_slurm = status.state != "queued" and (args.engine or launch.trained_by(status)) == "slurm"
+        at_once.setdefault(run.experiment.path if by_slurm else run.path, []).append(run)
+    code, alone = 0, None
+    for some in at_once.values():
+        anew = {run for run in some if not run.has_checkpoint() and run.metrics()}
         try:
-            launch.resume(run, args.engine)
-        except launch.NoAgent as error:  # it is queued all the same, and so are the others
+            launch.resume_as_array(some) if len(some) > 1 else launch.resume(some[0], args.engine)
+        except launch.NoAgent as error:  # they are queued all the same, and so are the others
             alone = error
-        except ValueError:
-            if (state := run.status().state) not in ("running", "finished"):  # since an agent is at work again
-                raise
-            print(f"{run.id}: {state} already")
+        except OSError as error:  # such as of a colleague's run
+            print(f"{', '.join(run.id for run in some)} cannot be resumed: {error}", file=sys.stderr)
+            code = 1
             continue
-        print(f"{run.id}: queued{anew}")
+        except ValueError:
+            if (state := some[0].status().state) not in ("running", "finished"):  # since an agent is at work again
+                raise
+            print(f"{some[0].id}: {state} already")
+            continue
+        for run in some:
+            print(f"{run.id}: queued{' to begin anew: it has no checkpoint' if run in anew else ''}")
     if alone:
         raise alone
-    return 0
+    return code
 
 
 def complete(args: argparse.Namespace) -> int:

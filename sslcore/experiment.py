@@ -27,6 +27,7 @@ from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.naming import folder_name, slug
 from sslcore.results import usable
 from sslcore.status import Moment, Status
+from sslcore.wording import series
 
 SCHEMA_VERSION = 1
 JOB_HEARTBEAT_LIMIT = 600.0  # of a Slurm job: Slurm takes minutes to find a node dead, and then queues its jobs again
@@ -201,14 +202,20 @@ class Run:
         return status
 
     def request_stop(self) -> None:
-        """Ask the agent to stop the run's process. The request names it, so that a stale one stops no later process."""
+        """Ask the agent to stop the run's process, or what Slurm makes of it if it is queued again.
+
+        The request names the process, so that a stale one stops no later process.
+        """
         status = self.recorded_status()
         write_json(self.stop_file, {"pid": status.pid, "pid_started": status.pid_started})
 
+    def asked_to_stop(self, status: Status) -> bool:
+        """Whether a stop was asked of the process that `status` names, whether or not it still runs."""
+        return read_json(self.stop_file) == {"pid": status.pid, "pid_started": status.pid_started}
+
     def stopping(self, status: Status) -> bool:
-        """Whether a stop was asked of the process that `status` names."""
-        asked = {"pid": status.pid, "pid_started": status.pid_started}
-        return status.state == "running" and read_json(self.stop_file) == asked
+        """Whether the process that `status` names is to stop."""
+        return status.state == "running" and self.asked_to_stop(status)
 
     def hold(self, patience: float = 0.0, elsewhere: float = 0.0) -> AbstractContextManager[Claim]:
         """Hold the run: one process at a time trains it or changes its files.
@@ -435,7 +442,14 @@ class Experiment:
     def strays(self) -> list[str]:
         """Names of folders that were runs, by their status, and have lost their config.json."""
         try:
-            return [path.name for path in _listed(self.path) if (path / "status.json").is_file() and not Run(path).exists()]
+            return [path.name for path in _listed(self.path) if _is_there(path / "status.json") and not Run(path).exists()]
+        except OSError:
+            return []
+
+    def closed(self) -> list[str]:
+        """Names of folders that may be runs, and that this user may not look into."""
+        try:
+            return [path.name for path in _listed(self.path) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
         except OSError:
             return []
 
@@ -508,7 +522,9 @@ class Store:
             if experiment.exists():
                 runs = experiment.runs() if len(parts) == 1 else [experiment.run(parts[1])]
                 if not runs:
-                    raise ValueError(f"{name}: this experiment has no runs")
+                    why = [f"{lost} has no config.json" for lost in experiment.strays()]
+                    why += [f"{closed} may not be looked into by this user" for closed in experiment.closed()]
+                    raise ValueError(f"{name}: this experiment has no runs{f' that can be read: {series(why)}' if why else ''}")
                 if all(run.exists() for run in runs):
                     return runs
         raise ValueError(f"{name or repr(name)}: no such experiment or run in {self.root}")
@@ -555,9 +571,9 @@ class Store:
         self.make_place()
         if os.path.lexists(self.root / name):
             raise FileExistsError(f"{name}: an experiment of this name exists in {self.root}")
-        temporary = Path(tempfile.mkdtemp(dir=self.root, prefix=f".new-{name}-"))
+        temporary = self.root / f".new-{name}-{os.urandom(4).hex()}"
+        temporary.mkdir()
         try:
-            temporary.chmod(0o755)
             # Of a copied spec, these are the original's.
             fresh = {"created": time.time(), "archived": False, "pinned": [], "hidden": []}
             Experiment(temporary).write_spec(spec.model_copy(update=fresh))

@@ -49,7 +49,7 @@ def wait(experiment: Experiment, out: Console) -> bool:
             statuses = [run.status() for run in runs]
             for run, status in zip(runs, statuses):
                 show(run, status)
-            if all(status.state not in ACTIVE for status in statuses):
+            if not any(status.state in ACTIVE or heard.may_go_on(run, status) for run, status in zip(runs, statuses)):
                 return all(status.state == "finished" for status in statuses)
             if time.monotonic() - checked > AGENT_CHECK_SECONDS:
                 launch.start(experiment.store)  # in case it was killed with runs still queued

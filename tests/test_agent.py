@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from sslcore import launch
+from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -319,18 +320,61 @@ def test_where_another_user_has_the_agent_it_is_said_in_words(lab, monkeypatch):
     assert run.status().state == "queued"
 
 
-def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_is_at_work(lab):
+def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, monkeypatch):
+    (run,) = lab.runs(a="finish")
+    here, me = Agent(lab.store), os.getuid()
+    here.folder.mkdir(parents=True)
+    monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    assert not here.look() and run.status().state == "queued"
+    with monkeypatch.context() as theirs:
+        theirs.setattr(launch, "agent_alive", lambda store: True)
+        theirs.setattr(agent_module, "of_another_user", lambda store: True)
+        with pytest.raises(launch.NoAgent, match="another user's, and so is what trains here"):
+            launch.start(lab.store)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a file to another user")
+def test_whose_agent_is_at_work_is_told_by_what_it_has_written(lab):
+    assert not agent_module.of_another_user(lab.store)
+    folder(lab.store).mkdir(parents=True)
+    who = folder(lab.store) / "agent.json"
+    who.touch()
+    assert not agent_module.of_another_user(lab.store)
+    os.chown(who, 4321, 4321)
+    assert agent_module.of_another_user(lab.store)
+
+
+def test_an_agent_that_was_stopped_is_told(lab, capsys):
+    process = lab.agent()
+    until(lambda: launch.agent_alive(lab.store))
+    launch.start(lab.store)
+    process.send_signal(signal.SIGSTOP)
+    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    (run,) = lab.runs(a="finish")
+    says = f"the agent, pid {process.pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {process.pid}, lets it go on"
+    with pytest.raises(launch.NoAgent, match=says):
+        launch.start(lab.store)
+    assert main(["status", "--root", str(lab.store.root)]) == 0
+    assert f"Runs are queued, and {says}" in " ".join(capsys.readouterr().out.split())
+    process.send_signal(signal.SIGCONT)
+    until(lambda: run.status().state == "finished")
+
+
+def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_starts_or_is_at_work(lab):
     (run,) = lab.runs(a="finish")
     assert run.recorded_status().queued_on == socket.gethostname()
     run.update_status(queued_on="elsewhere")
     theirs = lab.store.root / ".agent" / "elsewhere" / "agent.json"
     for path in (theirs.parent, folder(lab.store)):
         path.mkdir(parents=True)
+    here = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    assert not here.look(), "its agent may just be starting"
+    here.strange = dict.fromkeys(here.strange, -math.inf)  # that was long ago
     theirs.touch()
-    assert not Agent(lab.store).look() and run.status().state == "queued"
+    assert not here.look() and run.status().state == "queued"
     os.utime(theirs, (1, 1))  # no sign of life any more
-    lab.agent()
-    until(lambda: run.status().state == "finished")
+    assert here.look()
+    until(lambda: here.look() or run.status().state == "finished")
 
 
 def test_what_this_machine_cannot_train_is_not_refused_in_the_name_of_one_that_may(lab):
@@ -338,6 +382,7 @@ def test_what_this_machine_cannot_train_is_not_refused_in_the_name_of_one_that_m
     run.update_status(queued_on="elsewhere")
     here = Agent(lab.store)
     here.folder.mkdir(parents=True)
+    here.strange[run.path, run.recorded_status().queued_at] = -math.inf
     assert here.look() and run.status().state == "queued"
     assert not here.look(), "and keeps nobody here awake"
     run.update_status(queued_on=socket.gethostname())
@@ -413,7 +458,7 @@ def test_a_run_that_cannot_be_worked_with_is_left_alone_for_a_while(lab, monkeyp
 
 @pytest.mark.parametrize("host", ["../elsewhere", "a/b", "/", "..", "", "a\0b"])
 def test_a_machine_whose_name_is_no_name_is_at_work_nowhere(tmp_path, host):
-    assert not Agent(Store(tmp_path)).elsewhere(Status(queued_on=host))
+    assert not agent_module.works_on(Store(tmp_path), host)
 
 
 def test_dashboard_agent_and_trainer_are_killed_one_by_one_and_all_at_once(lab, monkeypatch):

@@ -56,7 +56,7 @@ def gather(experiment: Experiment) -> dict[str, Any]:
         "title": spec.title or experiment.name,
         "runs": chosen,
         "n_runs": words.count(len(chosen), "run"),
-        "left_out": _left_out(own, spec.hidden, len(experiment.strays())),
+        "left_out": _left_out(own, spec.hidden, len(experiment.strays()) + len(experiment.closed())),
         "states": _states(rows),
         "made": _day(time.time()),
         "begun": _day(spec.created) if spec.created else "",

@@ -203,6 +203,8 @@ def overview() -> None:
     head.say_warnings({name: now[name] for name in listed if name in now})
     if lost := experiment.strays():
         head.say_damaged(f"There is no config.json in {', '.join(lost)}", "writes it anew", "complete", experiment.name)
+    if closed := experiment.closed():
+        st.warning(words.plain(f"Left out, as this app's user may not look into their folders: {', '.join(closed)}"))
     with st.container(height=LIST if len(listed) > 6 else "content", border=False):
         for name in listed:
             if name in now:

@@ -44,12 +44,15 @@ def start(store: Store) -> None:
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    if ready(store) if ours else agent_alive(store) and home.stat().st_uid == 0:  # root's may write to what is anybody's
+    theirs = agent_alive(store) and agent.of_another_user(store)
+    if not theirs and (ready(store) if ours else agent_alive(store)):  # root's works on what is anybody's
+        if why := agent.held_up(store):
+            raise NoAgent(why)
         return
-    if not ours:
+    if theirs or not ours:
         raise NoAgent(
-            f"{home.parent} is another user's, and so is what trains here, which cannot work on what is yours: use a store of "
-            "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
+            f"{home if theirs else home.parent} is another user's, and so is what trains here, which cannot work on what is "
+            "yours: use a store of your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
@@ -129,6 +132,8 @@ def stop(run: Run) -> None:
             jobs.cancel(run)
         with suppress(BlockingIOError), run.hold(patience=1):  # the agent may be starting it at this moment
             if run.recorded_status().state == "queued":
+                if status.engine == "slurm":
+                    run.request_stop()  # should Slurm have another job of it, of which nobody knew
                 run.update_status(state="stopped", ended_at=time.time())
                 return
     status = run.status()
@@ -196,14 +201,20 @@ def resume(run: Run, engine: str | None = None) -> None:
     if status.state != "queued":
         engine = engine or trained_by(status)
         if engine == "slurm":
-            jobs.check(run.experiment.store)
+            return resume_as_array([run])
         if status.engine == "slurm" and not client.missing():
             jobs.check_gone([run])
-        if engine == "slurm":
-            _to_slurm([run])
-        else:
-            _queue(run, engine)
+        _queue(run, engine)
     start(run.experiment.store)
+
+
+def resume_as_array(runs: Sequence[Run]) -> None:
+    """`resume` of runs of one experiment by Slurm: all of them or none."""
+    store = runs[0].experiment.store
+    jobs.check(store)
+    jobs.check_gone([run for run in runs if run.recorded_status().engine == "slurm"])
+    _to_slurm(runs)
+    start(store)
 
 
 def trained_by(status: Status) -> str:
@@ -218,6 +229,7 @@ def _queue(run: Run, engine: str) -> Status:
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
             check_ended(run, status := run.status())  # which may be another one by now
+            run.stop_file.unlink(missing_ok=True)
             run.update_status(
                 state="queued",
                 progress=status.progress if run.has_checkpoint() else 0.0,

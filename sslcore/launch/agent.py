@@ -30,12 +30,13 @@ from sslcore.launch.slots import HOST, Device, cpus, devices_for, folder, gpus, 
 from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
 from sslcore.notation import seconds_of
-from sslcore.status import ACTIVE, Status
+from sslcore.status import Status
 
 TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
 IDLE_SECONDS = 20.0
 BROKEN_SECONDS = 30.0
+STRANGE_SECONDS = 10.0  # for which what another machine has queued is left alone: the agent there may just be starting
 
 log = logging.getLogger("agent")
 
@@ -56,6 +57,31 @@ def outdated(store: Store) -> bool:
     """Whether this host's agent is of an older version that lacks an option of this one: it refuses what is launched now."""
     knows = (read_object(folder(store) / "agent.json") or {}).get("options")
     return not set(OPTIONS) <= set(map(str, knows if isinstance(knows, list) else ()))
+
+
+def of_another_user(store: Store) -> bool:
+    """Whether this host's agent, which is at work, leaves alone what this user queues: it may not be able to work on it."""
+    with suppress(OSError):
+        return (folder(store) / "agent.json").stat().st_uid not in (0, os.getuid())
+    return False
+
+
+def held_up(store: Store) -> str:
+    """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
+    pid = (read_object(folder(store) / "agent.json") or {}).get("pid")
+    with suppress(psutil.Error, ValueError, TypeError):
+        if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+            return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"
+    return ""
+
+
+def works_on(store: Store, host: str) -> bool:
+    """Whether the agent of another machine is at work for the store."""
+    try:
+        theirs = folder(store).with_name(host) / "agent.json"
+        return beats(theirs, theirs.stat().st_mtime)
+    except (OSError, ValueError):  # nothing is there, or that is no name
+        return False
 
 
 def dismiss(store: Store) -> bool:
@@ -97,6 +123,7 @@ class Agent:
         self.slurm_lasting: dict[Path, record.Lasting] = {}  # see record.look
         self.beaten = -math.inf  # time.monotonic() of the last sign of life
         self.broken: dict[Path, float] = {}  # runs that cannot be worked with, and until when they are left alone
+        self.strange: dict[tuple[Path, float | None], float] = {}  # what another machine has queued, and since when it is known
 
     def serve(self) -> None:
         """Work until there was nothing to do for `idle_seconds`. Returns at once where another agent is at work."""
@@ -139,19 +166,19 @@ class Agent:
         if read_object(self.folder / "agent.json") != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
-            os.utime(self.folder / "agent.json")  # for agents of other machines, see `elsewhere`
+            os.utime(self.folder / "agent.json")  # for agents of other machines, see `works_on`
             self.beaten = time.monotonic()
 
-    def elsewhere(self, status: Status) -> bool:
-        """Whether the agent of another machine, which queued a run for its own devices, is at work."""
-        host = status.queued_on
-        if host in (None, HOST):
+    def is_anothers(self, run: Run, status: Status) -> bool:
+        """Whether a queued run is another user's, who could not work on what this one leaves, or the agent's of another machine,
+        which has queued it for its own devices.
+        """
+        if os.getuid() not in (0, run.status_file.stat().st_uid):
+            return True
+        if status.queued_on in (None, HOST):
             return False
-        try:
-            theirs = self.folder.with_name(host) / "agent.json"
-            return beats(theirs, theirs.stat().st_mtime)
-        except (OSError, ValueError):  # nothing is there, or that is no name
-            return False
+        known = self.strange.setdefault((run.path, status.queued_at), time.monotonic())
+        return time.monotonic() - known < STRANGE_SECONDS or works_on(self.store, status.queued_on)
 
     def leave(self) -> None:
         """Take no more orders."""
@@ -172,7 +199,7 @@ class Agent:
         for run, status in self.runs():
             if status.engine == "slurm":
                 on_slurm.append((run, status))
-            elif status.state == "queued" and not self.elsewhere(status):
+            elif status.state == "queued" and not self.is_anothers(run, status):
                 queued.append((status.queued_at or 0.0, run.name, run))
             elif (
                 status.state == "running"
@@ -195,8 +222,8 @@ class Agent:
         return bool(self.watched or queued or asking)
 
     def ask_slurm(self, runs: list[tuple[Run, Status]]) -> bool:
-        """Ask Slurm about its runs, now and then, and in a thread, as it may not answer. True while any of them has not ended."""
-        if not any(status.state in ACTIVE for _, status in runs) or client.missing():
+        """Ask Slurm about its runs, now and then, and in a thread, as it may not answer. True while any of them may go on."""
+        if not any(record.concerns_slurm(status) for _, status in runs) or client.missing():
             return False
         if not self.slurm.is_alive() and time.monotonic() - self.slurm_at > heard.ASK_SECONDS:
             self.slurm_at = time.monotonic()

@@ -66,6 +66,7 @@ READING = {
     "experiments",
     "runs",
     "strays",
+    "closed",
     "config_problem",
     "config_is_lost",
     "find",

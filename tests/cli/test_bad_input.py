@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,51 @@ def test_a_queued_run_is_not_taken_from_its_engine_by_a_resume(store, capsys, no
     assert main(["resume", run.id, "--engine", "local"]) == 0 == main(["resume", run.id])
 
 
+@pytest.mark.parametrize(("command", "before"), [("stop", "running"), ("resume", "stopped")])
+def test_a_colleagues_run_is_told_and_keeps_nobody_from_the_others(command, before, store, capsys, monkeypatch):
+    runs = synthetic.store(store.root, ("moco",), (0, 1), dataset="digits", batch_size=64).runs()
+    for run in runs:
+        run.results_file.unlink()
+        run.update_status(state=before, engine="slurm" if before == "running" else None, heartbeat=time.time())
+    done = []
+
+    def denied(run: Run, *_) -> None:
+        if run.name == runs[0].name:
+            raise PermissionError(13, "Permission denied", str(run.path))
+        done.append(run.name)
+
+    monkeypatch.setattr(launch, command, denied)
+    assert main([command]) == 1
+    said = capsys.readouterr()
+    assert done == [runs[1].name] and f"{runs[1].id}: " in said.out
+    assert said.err.startswith(f"{runs[0].id} cannot be ") and "Permission denied" in said.err and runs[1].id not in said.err
+
+
+def test_of_an_experiment_without_runs_that_can_be_read_it_is_told_why(store, capsys, monkeypatch):
+    lost, closed = synthetic.store(store.root, ("moco",), (0, 1), dataset="digits", batch_size=64).runs()
+    lost.config_file.unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed.path)
+    assert main(["status", "photos"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{lost.name} has no config.json" in told
+    assert f"{closed.name} is left out: this user may not look into the folder" in told
+    closed.config_file.unlink()
+    assert main(["status", "photos"]) == 2
+    assert f"no runs that can be read: {lost.name} has no config.json" in capsys.readouterr().err
+    assert main(["export", "photos", str(store.root / "out.zip")]) == 0
+    assert f"photos/{closed.name} may not be looked into by this user, and is left out" in "".join(capsys.readouterr())
+
+
+def test_what_waits_for_another_machines_agent_is_not_told_to_wait_for_one(store, capsys):
+    (run,) = synthetic.store(store.root, ("moco",), (0,), dataset="digits", batch_size=64).runs()
+    run.update_status(state="queued", queued_on="tower7")
+    assert main(["status"]) == 0 and "no agent is at work" in capsys.readouterr().out
+    theirs = store.root / ".agent" / "tower7" / "agent.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    assert main(["status"]) == 0 and "no agent is at work" not in capsys.readouterr().out
+
+
 def test_a_running_run_whose_config_is_torn_hides_no_other(store, capsys):
     runs = synthetic.store(store.root, ("moco", "byol"), (0,), dataset="digits", batch_size=64).runs()
     synthetic.running(runs[0])
@@ -177,10 +223,10 @@ def test_runs_that_are_deleted_while_the_shell_waits_are_told(store, capsys, mon
 
 def test_a_store_that_may_not_be_written_is_told_with_what_to_do(store, capsys, monkeypatch):
     def denied(folder, *_, **__):
-        raise PermissionError(13, "Permission denied", f"{folder}/new")
+        raise PermissionError(13, "Permission denied", str(folder))
 
     store.root.mkdir()
-    monkeypatch.setattr("tempfile.mkdtemp", lambda *_, **named: denied(named["dir"]))
+    monkeypatch.setattr(Path, "mkdir", denied)
     assert main(shlex.split(f"launch photos --name denied --set {TINY}")) == 2
     told = capsys.readouterr().err
     assert f"{store.root}: Permission denied. Whoever runs this must be allowed to read and write there" in told

@@ -82,6 +82,20 @@ def test_a_job_waits_or_trains_or_is_on_its_way_out(state, waits, trains):
     assert (job.waits, job.trains) == (waits, trains)
 
 
+def test_what_a_user_has_squeue_leave_out_is_asked_for_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "squeue").write_text('#!/bin/sh\necho "$@"; env\n')
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in ("SQUEUE_STATES", "SQUEUE_PARTITION", "SLURM_TIME_FORMAT", "SLURM_CONF"):
+        monkeypatch.setenv(name, "x")
+    seen = client.ask("squeue")
+    assert "SQUEUE" not in seen and "TIME_FORMAT" not in seen and "SLURM_CONF=x" in seen
+    asked = []
+    monkeypatch.setattr(client, "ask", lambda *words: asked.append(words) or "")
+    client.queue(Store(tmp_path))
+    assert "--all" in asked[0], "of hidden partitions, too"
+
+
 @pytest.mark.parametrize(
     ("does", "error", "says"),
     [
@@ -95,6 +109,11 @@ def test_a_job_waits_or_trains_or_is_on_its_way_out(state, waits, trains):
             "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1",
             client.Unanswered,
             "Slurm does not answer: Unable to contact slurm controller (connect failure)",
+        ),
+        (
+            "echo 'slurm_load_jobs error: Zero Bytes were transmitted or received' >&2; exit 1",
+            client.Unanswered,
+            "Slurm does not answer: Zero Bytes",
         ),
         ("exec sleep 60", client.Unanswered, "Slurm does not answer: squeue took longer than"),
     ],

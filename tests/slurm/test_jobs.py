@@ -25,7 +25,7 @@ from sslcore.__main__ import main
 from sslcore.experiment import Store
 from sslcore.files import read_json
 from sslcore.launch.slots import folder
-from sslcore.launch.slurm import client, jobs, record, script, settings
+from sslcore.launch.slurm import client, heard, jobs, record, script, settings
 from sslcore.locks import process_is
 from tests.slurm.lab import TRAINER, Cluster, Lab, shell
 from tests.waiting import until
@@ -183,6 +183,19 @@ def test_a_run_that_is_stopped_while_it_makes_room_stays_stopped(lab):
     assert lab.sees(run, "stopped").requeues == 0 and int(run.checkpoint_file.read_text()) > 0
     until(lambda: not (jobs := client.queue(lab.store)) or jobs[run.path].waits)
     assert run.path not in client.queue(lab.store) and lab.sees(run, "stopped").requeues == 0
+
+
+def test_a_run_that_slurm_ends_to_queue_it_again_is_waited_for_and_goes_on(lab, cluster):
+    (run,) = lab.launch("one")
+    lab.sees(run, "running")
+    until(lambda: "from " in run.log_tail())  # the trainer hears
+    shell("scontrol", "requeue", run.recorded_status().job_id)  # as a preemption without notice does: TERM, to all at once
+    until(lambda: run.recorded_status().state == "stopped")
+    assert heard.may_go_on(run, run.status())
+    assert lab.sees(run, "queued").requeues == 1
+    cluster.start_again(run)
+    (run.path / "go").touch()
+    assert lab.sees(run, "finished").attempt == 2
 
 
 def test_what_is_deleted_waits_in_slurm_no_more(lab, monkeypatch):

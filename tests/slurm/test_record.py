@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sslcore import worker
+from sslcore import launch, worker
 from sslcore.__main__ import main
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
@@ -216,6 +216,31 @@ def test_a_run_that_was_queued_again_is_on_record_as_waiting_as_if_nothing_had_b
     assert (now.error, now.pid, now.pid_started, now.ended_at, now.eta_seconds) == (None,) * 5
 
 
+def test_slurm_is_asked_for_a_while_about_a_run_that_it_ended_and_the_run_goes_on_unless_it_was_asked_to_stop(told):
+    run, listed, asked, look = told
+    ended = run.update_status(state="stopped", pid=5, pid_started=1.0, ended_at=time.time())
+    assert record.concerns_slurm(ended) and heard.may_go_on(run, ended)
+    assert heard.in_words(run, ended) == "by Slurm, which may queue it again"
+    listed[run.path] = job(requeues=1)
+    assert (look().state, look(30).state) == ("stopped", "queued") and not asked
+
+    run.update_status(state="running", pid=5, pid_started=1.0)
+    run.request_stop()
+    ended = run.update_status(state="stopped", ended_at=time.time())
+    assert record.concerns_slurm(ended) and not heard.may_go_on(run, ended) and heard.in_words(run, ended) == ""
+    assert look().state == "stopped" and asked == [("scancel", "7_0")]
+    long_ago = run.update_status(ended_at=time.time() - 3600)
+    assert not record.concerns_slurm(long_ago) and not heard.may_go_on(run, long_ago)
+
+
+def test_a_run_that_is_stopped_while_it_waits_is_not_trained_by_a_job_of_which_nobody_knew(told, monkeypatch):
+    run, listed, asked, look = told
+    monkeypatch.setattr("sslcore.launch.jobs.queue", lambda store: {})
+    launch.stop(run)
+    listed[run.path] = job("8_0")
+    assert look().state == "stopped" and asked == [("scancel", "8_0")]
+
+
 def test_a_run_that_does_not_stop_is_cancelled_though_its_heart_beats(told):
     run, listed, asked, look = told
     run.update_status(state="running", pid=1, pid_started=1.0, heartbeat=time.time())
@@ -254,7 +279,8 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
         return heard.in_words(run, run.update_status(**{"state": "queued", "requeues": 0} | status))
 
     waits = job()
-    assert said(None) == "queued in Slurm"
+    assert said(None, queued_at=time.time()) == "queued in Slurm"
+    assert said(None, queued_at=time.time() - 60) == "Slurm lists no job of it"
     assert said(waits) == "waits behind jobs of higher priority"
     assert said(waits, requeues=1) == "requeued, waits behind jobs of higher priority"
     assert said(waits, requeues=2) == "requeued 2 times, waits behind jobs of higher priority"

@@ -57,6 +57,39 @@ def test_runs_are_submitted_in_arrays_that_slurm_takes_or_not_at_all(tmp_path, m
         assert ("gres" in path.read_text()) == (run.name != "e")
 
 
+def test_a_job_of_which_slurm_said_nothing_ends_as_it_starts(tmp_path, monkeypatch):
+    """sbatch took too long, and Slurm has the job all the same: nobody knows its number."""
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    spool = tmp_path / "spool.sh"
+
+    def ask(*words: str, seconds: float | None = None) -> str:
+        spool.write_text(Path(words[-1]).read_text())
+        raise client.Unanswered("Slurm does not answer: sbatch took longer than 20 s")
+
+    monkeypatch.setattr(jobs, "ask", ask)
+    with pytest.raises(client.Unanswered, match="longer than 20 s; if it took the job all the same, that ends as it starts"):
+        jobs.submit([run])
+    before = run.recorded_status()
+    task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}
+    assert subprocess.run(["bash", spool], env=os.environ | task, timeout=60).returncode == 0
+    assert run.recorded_status() == before and not run.log_file.exists()
+
+
+def test_runs_of_an_experiment_are_resumed_as_one_array(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "store")
+    for name in ("e", "f"):
+        for run in store.create(name, Spec(), dict.fromkeys("ab", resolve({})), "slurm").runs():
+            run.update_status(state="interrupted", job_id="7_0")
+    submitted = []
+    monkeypatch.setattr(jobs, "check", lambda store: None)
+    monkeypatch.setattr(jobs, "queue", lambda store: {})
+    monkeypatch.setattr(jobs, "submit", lambda runs: submitted.append([run.id for run in runs]))
+    monkeypatch.setattr(launch, "start", lambda store: None)
+    assert main(["resume", "--root", str(store.root)]) == 0
+    assert submitted == [["e/a", "e/b"], ["f/a", "f/b"]]
+    assert capsys.readouterr().out == "".join(f"{name}: queued\n" for name in ("e/a", "e/b", "f/a", "f/b"))
+
+
 def test_a_run_whose_job_is_on_its_way_out_may_be_queued_again_and_one_that_waits_may_not(tmp_path, monkeypatch):
     (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
     monkeypatch.setattr(jobs.time, "sleep", lambda _: pytest.fail("there is nothing to wait for"))

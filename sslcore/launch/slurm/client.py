@@ -1,6 +1,7 @@
 """Questions to Slurm by its own commands, and its answers."""
 
 import itertools
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from sslcore.experiment import Store
 from sslcore.launch.slurm.script import tasks
 
 ANSWER_SECONDS = 10.0  # a client gives up after 9 s by itself when the controller is down
+OWN_TASTE = ("SQUEUE_", "SACCT_", "SCANCEL_", "SLURM_TIME_FORMAT")  # variables by which users have answers filtered or reworded
 
 
 class Unanswered(RuntimeError):
@@ -28,8 +30,10 @@ def missing() -> str | None:
 def ask(*words: str, seconds: float | None = None) -> str:
     """What a command of Slurm prints. Raises Unanswered, or ValueError with Slurm's own words of refusal."""
     seconds = ANSWER_SECONDS if seconds is None else seconds
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(OWN_TASTE)}
+    how = {"capture_output": True, "text": True, "errors": "replace", "stdin": subprocess.DEVNULL, "env": plain}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=seconds, stdin=subprocess.DEVNULL)
+        done = subprocess.run(words, timeout=seconds, **how)
     except OSError:
         raise ValueError(missing() or f"{words[0]} cannot be started") from None
     except subprocess.TimeoutExpired:
@@ -38,9 +42,8 @@ def ask(*words: str, seconds: float | None = None) -> str:
         return done.stdout
     said = [line.partition("error: ")[2] or line for line in done.stderr.splitlines() if line.strip()]
     refusal = said[-1].strip() if said else f"{words[0]} ended with exit code {done.returncode}"
-    if re.search(
-        r"unable to contact|connection (refused|timed out)|communication|socket|not respond", " ".join(said), re.IGNORECASE
-    ):
+    silence = r"unable to contact|connection (refused|timed out)|communication|socket|not respond|zero bytes"
+    if re.search(silence, " ".join(said), re.IGNORECASE):
         raise Unanswered(f"Slurm does not answer: {refusal}")
     raise ValueError(f"Slurm refuses: {refusal}")
 
@@ -81,9 +84,8 @@ COLUMNS = {
 
 def queue(store: Store) -> dict[Path, Job]:
     """The user's jobs of the store's runs that Slurm lists now, by run folder. Raises Unanswered or ValueError."""
-    answer = ask(
-        "squeue", "--me", "--array", "--noheader", "--Format", ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
-    )
+    columns = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
+    answer = ask("squeue", "--me", "--all", "--array", "--noheader", "--Format", columns)  # all: in hidden partitions, too
     found: dict[Path, Job] = {}
     trained: dict[Path, dict[int, str]] = {}
     for line in answer.splitlines():

@@ -17,6 +17,7 @@ from sslcore.locks import HEARTBEAT_LIMIT, beats
 from sslcore.status import Status
 
 ASK_SECONDS = 5.0  # between two questions of the agent
+AGAIN_SECONDS = 30.0  # within which Slurm has a run wait again that it ended itself: to make room, or as scontrol requeue asks
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,22 @@ REASONS = {
 }
 
 
+def just_ended(status: Status) -> bool:
+    """Whether Slurm may still have a job of a run that has ended, and queue it again."""
+    by_slurm = status.engine == "slurm" and status.state in ("stopped", "interrupted")
+    return by_slurm and time.time() - (status.ended_at or 0.0) < AGAIN_SECONDS
+
+
+def may_go_on(run: Run, status: Status) -> bool:
+    """Whether a run may be queued again by itself, as nobody who knows it had it end."""
+    return just_ended(status) and not run.asked_to_stop(status)
+
+
 def in_words(run: Run, status: Status) -> str:
     """Where a run that Slurm trains stands, as far as it does not say so itself; "" where it does."""
     now = last(run.experiment.store)
+    if may_go_on(run, status) and not status.error:
+        return "by Slurm, which may queue it again"
     job = now.jobs.get(run.id)
     if status.state == "running" and not beats(run.status_file, status.heartbeat or 0):
         says = f"Slurm says {job.state}" if job and not stale(now) else "Slurm does not say more"
@@ -90,10 +104,14 @@ def in_words(run: Run, status: Status) -> str:
     if status.state != "queued":
         return ""
     again = f"requeued{f' {status.requeues} times' if status.requeues > 1 else ''}, " if status.requeues else ""
+    if not owned(run, status):
+        return f"{again}queued in Slurm by another user, whose jobs are not asked for here"
+    if time.time() - (status.queued_at or 0.0) < ASK_SECONDS and not job:
+        return f"{again}queued in Slurm"
     if stale(now):
         return f"{again}state unknown: {unknown(now)}"
     if not job:
-        return f"{again}queued in Slurm" + ("" if owned(run, status) else " by another user, whose jobs are not asked for here")
+        return f"{again}Slurm lists no job of it"
     if not job.waits:
         return f"{again}starts on {job.nodes}"
     if job.reason == "BeginTime" and len(job.starts) == 19:

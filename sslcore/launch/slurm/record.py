@@ -15,7 +15,7 @@ from sslcore.files import read_object, write_json
 from sslcore.launch.process import last_words
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import Job, Unanswered, ask, fates, missing, queue
-from sslcore.launch.slurm.heard import Heard, last
+from sslcore.launch.slurm.heard import Heard, just_ended, last
 from sslcore.launch.slurm.script import owned, submitted
 from sslcore.status import ACTIVE, Status
 from sslcore.worker import MADE_ROOM, STOPPED
@@ -78,10 +78,15 @@ def lasted(lasting: dict[Path, Lasting], run: Run, what: Any) -> float:
     return now - lasting[run.path].since
 
 
+def concerns_slurm(status: Status) -> bool:
+    """Whether Slurm is to be asked because of a run, which is one of its."""
+    return status.state in ACTIVE or just_ended(status)
+
+
 def look_once(store: Store) -> None:
     """What the agent would see at first sight, for a shell where none is at work. Nothing where its folder is another user's."""
     runs = [(run, status) for run in store.runs() if (status := run.recorded_status()).engine == "slurm"]
-    if not missing() and any(status.state in ACTIVE for _, status in runs):
+    if not missing() and any(concerns_slurm(status) for _, status in runs):
         with suppress(PermissionError):
             folder(store).mkdir(parents=True, exist_ok=True)
         if os.access(folder(store), os.W_OK):
@@ -94,7 +99,10 @@ def correct(run: Run, job: Job, lasting: dict[Path, Lasting], grace_seconds: flo
     if job.waits and status.state in ("finished", "failed") and status.job_id == job.id:
         ask("scancel", job.id)  # it ended at the very moment at which Slurm made it give way
     elif job.waits and status.state in ("stopped", "interrupted"):
-        if lasted(lasting, run, status) >= GONE_SECONDS:  # else it was just cancelled
+        if run.asked_to_stop(status):  # and Slurm has queued it again, as when its node was lost
+            log.info("%s: its job %s waits again and is cancelled, as it was asked to stop", run.id, job.id)
+            ask("scancel", job.id)
+        elif lasted(lasting, run, status) >= GONE_SECONDS:  # else it was just cancelled
             record_waiting(run, status, job)
     elif job.waits and (
         status.state == "running" or (status.state == "queued" and (status.job_id, status.requeues) != (job.id, job.requeues))

@@ -26,9 +26,10 @@ runs=(
 {names}
 )
 run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
-[ -f "$run/config.json" ] || exit 0  # deleted meanwhile
+[ -f "$run/config.json" ] && [ -f {path} ] || exit 0  # deleted meanwhile, or never handed over as far as its sender knows
 exec >>"$run/log.txt" 2>&1
 rm -f "$run/.exit" "$run/.stop"  # of an earlier start
+unset "${{!SQUEUE_@}}"  # by which users have answers filtered
 export TRIPTYCH_JOB="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" TRIPTYCH_SCRIPT={name}
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"
 {exports}
@@ -36,13 +37,14 @@ kept() {{ stat -c %i-%Y "$run/checkpoint.pt" 2>/dev/null; }}
 before=$(kept) room= training=
 time_up() {{  # it did not make room in time, and Slurm ends it
     if [ "$room" ] && [ ! -e "$run/.stop" ] && [ "$(kept)" != "$before" ] &&  # else it would get no further the next time
-        [ "$(squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%r)" = TimeLimit ]; then
+        [ "$(squeue --all --noheader --jobs="$TRIPTYCH_JOB" --format=%r)" = TimeLimit ]; then
         scontrol requeue "$TRIPTYCH_JOB" && room=
     fi
 }}
 trap 'room=1; [ -z "$training" ] || kill -USR1 "$training" 2>/dev/null' USR1
 trap '[ -z "$training" ] || kill -TERM "$training" 2>/dev/null; time_up' TERM
-TRIPTYCH_ENDS=$(SLURM_TIME_FORMAT=%s squeue --noheader --jobs="$TRIPTYCH_JOB" --format=%e 2>/dev/null)  # a preemption changes it
+# A preemption changes it.
+TRIPTYCH_ENDS=$(SLURM_TIME_FORMAT=%s squeue --all --noheader --jobs="$TRIPTYCH_JOB" --format=%e 2>/dev/null)
 export TRIPTYCH_ENDS TRIPTYCH_NOTICE={notice}
 told() {{ printf '{{"code": %d, "job_id": "%s"}}\\n' "$1" "$TRIPTYCH_JOB" >"$run/.exit"; }}
 trap 'told $?' EXIT  # the lines that follow may end this shell
@@ -107,6 +109,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         options="\n".join([*lines, "#SBATCH --requeue", *(f"#SBATCH {line}" for line in settings.extra)]),
         names="\n".join(shlex.quote(run.name) for run in runs),
         experiment=shlex.quote(str(experiment.path)),
+        path=shlex.quote(str(path)),
         name=path.name,
         cpus=settings.cpus,
         notice=settings.notice + EARLY_SECONDS,
