@@ -315,7 +315,7 @@ class RunConfig(Settings):
 
     def flat(self) -> dict[str, Any]:
         """{dotted name: value} of every option, in the order of OPTIONS."""
-        return flatten(self.model_dump())
+        return dict(zip(OPTIONS, VALUES(self)))
 
 
 # -- Names ---------------------------------------------------------------------
@@ -331,6 +331,7 @@ def options(model: type[Settings] = RunConfig, prefix: str = "") -> Iterator[tup
 
 
 OPTIONS: dict[str, FieldInfo] = dict(options())
+VALUES = attrgetter(*OPTIONS)
 GROUPS = list(dict.fromkeys(name.rpartition(".")[0] for name in OPTIONS if "." in name))
 # What is measured besides, and how often. Runs that differ in these alone have the same weights, probe and kNN.
 WATCHING = (

@@ -119,7 +119,7 @@ class Run:
     def config(self) -> RunConfig:
         """Raises ValueError, in one line, where config.json is missing or not a valid config."""
         try:
-            return RunConfig.model_validate_json(self.config_file.read_text(encoding="utf-8"))
+            return _config(self.config_file, stamp(self.config_file))
         except FileNotFoundError:
             raise ValueError(f"{self.path} is not a run: it has no config.json") from None
         except (OSError, UnicodeError) as error:
@@ -262,7 +262,8 @@ class Run:
 
         Kept until the file changes, and not to be changed in place: a page of 300 runs asks for each several times.
         """
-        return _results(self.results_file, stamp(self.results_file))
+        file = self.results_file
+        return _results(file, stamp(file))
 
     def environment(self) -> dict[str, Any] | None:
         return read_object(self.environment_file)
@@ -274,7 +275,8 @@ class Run:
 
         Kept until the file changes, and not to be changed in place, as `results` is.
         """
-        return _images(self.environment_file, stamp(self.environment_file))
+        file = self.environment_file
+        return _images(file, stamp(file))
 
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
@@ -285,6 +287,11 @@ class Run:
                 return file.read().decode(errors="replace")
         except OSError:
             return ""
+
+
+@lru_cache(maxsize=4096)
+def _config(file: Path, stamp: Stamp) -> RunConfig:
+    return RunConfig.model_validate_json(file.read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1024)

@@ -521,7 +521,7 @@ def test_what_training_had_taken_by_a_look_is_that_of_the_last_row_up_to_it(tmp_
         {"seconds": 3.0, "images_seen": 30, "joules": 14.0},
     ):
         run.append_metrics(row)
-    assert _looks(run.path, stamp(run.metrics_file)) == [(0.5, 2.0, 20.0, 9.0)]
+    assert [column.tolist() for column in _looks(run.path, stamp(run.metrics_file))] == [[0.5], [2.0], [20.0], [9.0]]
 
 
 def test_augmentations_are_told_by_what_is_on():

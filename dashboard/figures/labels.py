@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 
 from dashboard import words
 from dashboard.figures import style
-from dashboard.figures.probe import by_label, of_seeds, over_seeds, tone
+from dashboard.figures.probe import by_label, of_seeds, over_seeds, tones
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import kind
 from sslcore.naming import told_apart
@@ -44,24 +44,11 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
     """Test accuracy against the share of labels, a line a label, mean over seeds. `name`: one of FEW."""
     rows = by_tuning(rows, results, name)
     in_all = labelled(rows, results, name)
-    figure = style.figure(
-        title={
-            "text": FEW[name],
-            "subtitle": {"text": f"bars: ± one standard deviation over seeds{BESIDE[name]}"},
-        },
-        xaxis={
-            "title": {"text": "share of the training labels"},
-            "type": "log",
-            "tickvals": SHARES,
-            "ticktext": [f"{share:.0%}{how_many(in_all.get(share) if share < 1 else None, '<br>')}" for share in SHARES],
-        },
-        yaxis={"title": {"text": "accuracy"}, **style.SHARE},
-        uirevision=name,
-    )
+    traces, colours = [], tones(rows)
     for (said, reference), dash in zip(references(rows, results, name).items(), itertools.cycle(DASHES)):
         made = [aggregate(values) for values in reference.values()]
-        figure.add_trace(
-            go.Scatter(
+        traces.append(
+            style.scatter(
                 x=list(reference),
                 y=[one.mean for one in made],
                 mode="lines+markers",
@@ -79,13 +66,13 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         shares = by_share(group, results, name, "accuracy")
         if not shares:
             continue
-        colour, method = tone(rows, label), group[0]["method"]
+        colour, method = colours[label], group[0]["method"]
         of_draws = by_share(group, results, name, "std")
         images = labelled(group, results, name)
         made = {share: aggregate(values) for share, values in shares.items()}
         spread = [next(iter(of_draws.get(share, ())), None) if one.std is None else one.std for share, one in made.items()]
-        figure.add_trace(
-            go.Scatter(
+        traces.append(
+            style.scatter(
                 x=list(shares),
                 y=[one.mean for one in made.values()],
                 mode="lines+markers",
@@ -103,7 +90,21 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
                 hovertemplate=f"%{{y:.1%}}%{{text}}, N = %{{customdata[1]}}<extra>{style.plain(label)}</extra>",
             )
         )
-    return figure.update_traces(cliponaxis=False)
+    return style.figure(
+        traces,
+        title={
+            "text": FEW[name],
+            "subtitle": {"text": f"bars: ± one standard deviation over seeds{BESIDE[name]}"},
+        },
+        xaxis={
+            "title": {"text": "share of the training labels"},
+            "type": "log",
+            "tickvals": SHARES,
+            "ticktext": [f"{share:.0%}{how_many(in_all.get(share) if share < 1 else None, '<br>')}" for share in SHARES],
+        },
+        yaxis={"title": {"text": "accuracy"}, **style.SHARE},
+        uirevision=name,
+    )
 
 
 def labelled(rows: Rows, results: Results, name: str) -> dict[float, float]:
@@ -126,7 +127,9 @@ def forgets_height(labels: int) -> int:
 
 def heads(rows: Rows, results: Results) -> go.Figure:
     """The linear probe of h and of z, a line a label."""
-    figure = style.figure(
+    linear = {run: part(result, "heads", "linear") for run, result in results.items()}
+    return style.figure(
+        [*_pairs(rows, linear), *_keys()],
         title={
             "text": "The classes, read from h and from z",
             "subtitle": {"text": f"linear probe of the classes{of_seeds(rows)}"},
@@ -136,8 +139,6 @@ def heads(rows: Rows, results: Results) -> go.Figure:
         yaxis=style.named_rows(by_label(rows)),
         uirevision="heads",
     )
-    _add_pairs(figure, rows, {run: part(result, "heads", "linear") for run, result in results.items()}, {})
-    return _with_keys(figure)
 
 
 def forgets(rows: Rows, results: Results) -> go.Figure:
@@ -161,12 +162,15 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
             uirevision="forgets",
         ),
     )
+    traces = []
     for k, task in enumerate(tasks):
         place = {"row": k // 2 + 1, "col": k % 2 + 1}
-        _add_pairs(figure, rows, told[task], place, f", {TASKS[task]}")
+        own = str(k + 1) if k else ""  # of the panel's axes, as plotly counts them
+        traces += _pairs(rows, told[task], f", {TASKS[task]}", xaxis=f"x{own}", yaxis=f"y{own}")
         chances = [value for answer in told[task].values() if (value := number(answer, "chance")) is not None]
         if chances:
-            figure.add_vline(x=fmean(chances), line={"color": style.NEUTRAL, "dash": "dash", "width": 1.5}, **place)
+            line = {"color": style.NEUTRAL, "dash": "dash", "width": 1.5}
+            figure.add_vline(x=fmean(chances), line=line, exclude_empty_subplots=False, **place)
         middle = fmean(chances or [0.5])
         said = [value for answer in told[task].values() for side in "hz" if (value := number(answer, side)) is not None]
         # Wide enough that noise looks like noise.
@@ -177,7 +181,7 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         figure.update_yaxes(**style.named_rows(by_label(rows)), **place)
     figure.update_annotations(font_size=13)
     figure.update_layout(margin_t=84)
-    return _with_keys(figure)
+    return go.Figure([*traces, *_keys()], layout=figure.layout, _validate=False)
 
 
 def _of_tested(told: Mapping[str, Results]) -> str:
@@ -197,13 +201,12 @@ def forgotten(results: Results) -> list[str]:
     return [task for task, of in answers.items() if any(number(one, side) is not None for one in of for side in "hz")]
 
 
-def _add_pairs(
-    figure: go.Figure, rows: Rows, answers: Mapping[str, Mapping[str, Any]], place: dict[str, int], what: str = ""
-) -> None:
+def _pairs(rows: Rows, answers: Mapping[str, Mapping[str, Any]], what: str = "", **axes: str) -> list[dict]:
     """h filled, z open, joined by a line; each the mean over a label's seeds. `what` they tell, for the chart's data as CSV.
 
     Either stands alone where nothing is known of the other.
     """
+    traces, colours = [], tones(rows)
     for k, (label, group) in enumerate(by_label(rows).items()):
         means = {
             side: aggregate(of_each_seed((row["seed"], number(answers[row["run"]], side)) for row in group)) for side in "zh"
@@ -211,9 +214,9 @@ def _add_pairs(
         means = {side: mean for side, mean in means.items() if mean}
         if not means:
             continue
-        colour, symbol = tone(rows, label), style.symbol(group[0]["method"])
-        figure.add_trace(
-            go.Scatter(
+        colour, symbol = colours[label], style.symbol(group[0]["method"])
+        traces.append(
+            style.scatter(
                 x=[mean.mean for mean in means.values()],
                 y=[k] * len(means),
                 name=style.plain(f"{label}{what}"),
@@ -230,15 +233,14 @@ def _add_pairs(
                 customdata=[[side, mean.std, mean.n] for side, mean in means.items()],
                 meta={"x": "accuracy", "columns": ["from", "std", "N"]},
                 hovertemplate="%{x:.1%} from %{text}<extra>" + style.plain(label) + "</extra>",
-            ),
-            **place,
+                **axes,
+            )
         )
+    return traces
 
 
-def _with_keys(figure: go.Figure) -> go.Figure:
-    for name, symbol in (("h, the encoder's output", "circle"), ("z, the head's", "circle-open")):
-        figure.add_trace(style.key(name, symbol))
-    return figure.update_traces(cliponaxis=False)
+def _keys() -> list[dict]:
+    return [style.key("h, the encoder's output", "circle"), style.key("z, the head's", "circle-open")]
 
 
 def by_tuning(rows: Rows, results: Results, name: str) -> Rows:

@@ -53,19 +53,13 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     seeds, which then appear as small dots.
     """
     groups = by_label(rows)
-    figure = style.figure(
-        title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
-        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
-        margin=style.ROOM,
-        yaxis=style.named_rows(groups, range=None, autorange="reversed"),
-        uirevision="accuracy",
-    )
+    traces = []
     for column, name in BASELINES.items():
         levels = [(k + OFFSETS[column], mean(column, group)) for k, group in enumerate(groups.values())]
         levels = [(y, made) for y, made in levels if made is not None]
         colour, tick = (PIXELS, "line-ne") if column == "pixels_knn" else (style.NEUTRAL, "line-ns")
-        figure.add_trace(
-            go.Scatter(
+        traces.append(
+            style.scatter(
                 x=[made.mean for _, made in levels],
                 y=[y for y, _ in levels],
                 name=name,
@@ -80,22 +74,29 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     for column, (name, symbol) in MEASURES.items():
         for k, (label, group) in enumerate(groups.items()):
             if made := mean(column, group):
-                _add_dot(figure, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
-        figure.add_trace(style.key(name, symbol))
-    figure.add_trace(style.key("untrained encoder", "line-ns", width=3))
-    figure.add_trace(style.key("pixels", "line-ne", PIXELS, 3))
-    return figure.update_traces(cliponaxis=False)  # a dot at 0 or 100 % is a whole one
+                _add_dot(traces, group, column, made, k + OFFSETS[column], f"{style.plain(label)}, {name}", symbol)
+        traces.append(style.key(name, symbol))
+    traces.append(style.key("untrained encoder", "line-ns", width=3))
+    traces.append(style.key("pixels", "line-ne", PIXELS, 3))
+    return style.figure(
+        traces,
+        title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
+        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        margin=style.ROOM,
+        yaxis=style.named_rows(groups, range=None, autorange="reversed"),
+        uirevision="accuracy",
+    )
 
 
-def _add_dot(figure: go.Figure, group: list, column: str, made: Aggregate, y: float, name: str, symbol: str) -> None:
+def _add_dot(traces: list[dict], group: list, column: str, made: Aggregate, y: float, name: str, symbol: str) -> None:
     colour = style.colour(group[0]["method"])
     error, told, spread = None, "", {}
     if made.std is not None:
         error = style.interval(made.mean, made.mean - made.std, made.mean + made.std, colour)
         told, spread = over_seeds(made), {"std": made.std, "N": made.n}
         values = of_each_seed((row["seed"], row[column]) for row in group)
-        figure.add_trace(
-            go.Scatter(
+        traces.append(
+            style.scatter(
                 x=values,
                 y=[y + 0.11] * len(values),
                 name=f"{name}, single seeds",
@@ -109,8 +110,8 @@ def _add_dot(figure: go.Figure, group: list, column: str, made: Aggregate, y: fl
         error = style.interval(made.mean, made.low, made.high, colour)
         told = f" (95 %: {words.percent(made.low)} to {words.percent(made.high)})"
         spread = {"95 % from": made.low, "95 % to": made.high}
-    figure.add_trace(
-        go.Scatter(
+    traces.append(
+        style.scatter(
             x=[made.mean],
             y=[y],
             name=name,
@@ -150,7 +151,29 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         alike = {name: min(of) - max(of) if len(made) > 1 else of[0] for name, of in values.items()}
         classes = sorted(classes, key=alike.get)[:MAX_CLASSES]
     classes.sort(key=lambda name: -float(np.mean(values[name])))
-    figure = style.figure(
+    traces, colours = [], tones(rows)
+    apart = dict(zip(made, np.linspace(-BESIDE, BESIDE, len(made)) if len(made) > 1 else [0.0]))
+    for label, group in by_label(rows).items():
+        if label in made:
+            method = group[0]["method"]
+            shown = [(k, made[label][name]) for k, name in enumerate(classes) if name in made[label]]
+            traces.append(
+                style.scatter(
+                    x=[one.mean for _, one in shown],
+                    y=[k + apart[label] for k, _ in shown],
+                    mode="markers",
+                    name=style.plain(label),
+                    text=[style.plain(classes[k]) for k, _ in shown],
+                    customdata=[[one.std, one.n] for _, one in shown],
+                    meta={"columns": ["std", "N"]},
+                    marker={"size": 9, "color": colours[label], "symbol": style.symbol(method)},
+                    hovertemplate=[
+                        f"%{{text}}: %{{x:.1%}}{over_seeds(one)}<extra>{style.plain(label)}</extra>" for _, one in shown
+                    ],
+                )
+            )
+    return style.figure(
+        traces,
         title={"text": "Accuracy by class", "subtitle": {"text": f"linear probe{of_seeds(rows)}"}},
         xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
         margin=style.ROOM,
@@ -163,27 +186,6 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
         },
         uirevision="per class",
     )
-    apart = dict(zip(made, np.linspace(-BESIDE, BESIDE, len(made)) if len(made) > 1 else [0.0]))
-    for label, group in by_label(rows).items():
-        if label in made:
-            method = group[0]["method"]
-            shown = [(k, made[label][name]) for k, name in enumerate(classes) if name in made[label]]
-            figure.add_trace(
-                go.Scatter(
-                    x=[one.mean for _, one in shown],
-                    y=[k + apart[label] for k, _ in shown],
-                    mode="markers",
-                    name=style.plain(label),
-                    text=[style.plain(classes[k]) for k, _ in shown],
-                    customdata=[[one.std, one.n] for _, one in shown],
-                    meta={"columns": ["std", "N"]},
-                    marker={"size": 9, "color": tone(rows, label), "symbol": style.symbol(method)},
-                    hovertemplate=[
-                        f"%{{text}}: %{{x:.1%}}{over_seeds(one)}<extra>{style.plain(label)}</extra>" for _, one in shown
-                    ],
-                )
-            )
-    return figure.update_traces(cliponaxis=False)
 
 
 def over_seeds(made: Aggregate) -> str:
@@ -211,9 +213,9 @@ def which_classes(rows: Sequence[Mapping[str, Any]], n: int) -> str:
     return f"The {MAX_CLASSES} of {n} classes {why}." if n > MAX_CLASSES else ""
 
 
-def tone(rows: Sequence[Mapping[str, Any]], label: str) -> str:
-    """A label's colour: its method's, or a tone of it where the method has several labels."""
-    return style.tones({row["label"]: row["method"] for row in rows})[label]
+def tones(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Each label's colour: its method's, or a tone of it where the method has several labels."""
+    return style.tones({row["label"]: row["method"] for row in rows})
 
 
 def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: str) -> go.Figure:

@@ -103,10 +103,11 @@ ROOM = {"r": 22}  # pixels right of such an x axis: half of its 100%, which plot
 
 
 def named_rows(names: Iterable[str], **more: Any) -> dict[str, Any]:
-    """A y axis with a name a row, the first at 0 and on top."""
+    """A y axis with a name a row, the first at 0 and on top. `more` None leaves a key out."""
     names = [plain(name) for name in names]
     places = {"range": [len(names) - 0.5, -0.5], "tickvals": list(range(len(names))), "ticktext": names}
-    return {**places, "showgrid": False, "ticks": "", **more}
+    axis = {**places, "showgrid": False, "ticks": "", **more}
+    return {key: value for key, value in axis.items() if value is not None}
 
 
 # Explicit, because importing Streamlit changes plotly's default template.
@@ -154,10 +155,15 @@ def interval(at: float, low: float, high: float, colour: str, thickness: float =
     return {"type": "data", "symmetric": False, **ends, "color": colour, "thickness": thickness, "width": width}
 
 
-def key(name: str, symbol: str, colour: str = NEUTRAL, width: int = 2) -> go.Scatter:
+def scatter(**trace: Any) -> dict:
+    """A trace for `figure`, whose marks are whole on an axis, too."""
+    return {"type": "scatter", "cliponaxis": False, **trace}
+
+
+def key(name: str, symbol: str, colour: str = NEUTRAL, width: int = 2) -> dict:
     """A line of the legend alone, which tells what a symbol means."""
     marker = {"symbol": symbol, "size": 10, "color": colour, "line": {"width": width, "color": colour}}
-    return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
+    return scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
 
 
 def legend_room(labels: Sequence[str], width: int) -> int:

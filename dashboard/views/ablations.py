@@ -33,17 +33,26 @@ axes = ablation.axes(entries)
 # -- Nothing varies: what an ablation is, and some to start from ------------------------------
 
 
+@st.cache_data(show_spinner=False)
+def ready_made() -> dict[str, tuple[str, str, str]]:
+    """(title, question, how many runs) of each ablation that comes with the installation, by its preset's name."""
+    ready = {name: plan.read(name) for name in plan.presets()}
+    return {
+        name: (spec.title, spec.question, words.count(len(plan.plan(spec).configs), "run"))
+        for name, spec in ready.items()
+        if set(spec.axes) - {"method", "seed"}
+    }
+
+
 def offer_presets() -> None:
     """The ready-made ablations, each with a link to the form that launches it."""
-    ready, on_these = {name: plan.read(name) for name in plan.presets()}, what.params(runs)
+    on_these = what.params(runs)
     with st.grid(3, min_column_width=300, gap="medium"):
-        for name, spec in ready.items():
-            if set(spec.axes) - {"method", "seed"}:
-                with st.container(border=True):
-                    st.markdown(f"**{words.plain(spec.title)}**")
-                    st.text(spec.question)
-                    n = words.count(len(plan.plan(spec).configs), "run")
-                    link.page_link("new", f"{n}: look and launch", new_preset=name, **on_these)
+        for name, (title, question, n) in ready_made().items():
+            with st.container(border=True):
+                st.markdown(f"**{words.plain(title)}**")
+                st.text(question)
+                link.page_link("new", f"{n}: look and launch", new_preset=name, **on_these)
 
 
 if not axes:

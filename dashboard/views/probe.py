@@ -111,6 +111,20 @@ plot(
 st.caption(probe.BARS)
 say_each((run, probe.commonest(result["linear"])) for run, result in probed.items())
 
+
+@st.fragment
+def show_confusion(confused: list[str]) -> None:
+    """The confusion matrix of one run, which the reader chooses: nothing else on the page depends on it."""
+    name = st.selectbox("Confusion matrix of", confused, key="probe_run", bind="query-params")
+    linear = probed[name]["linear"]
+    plot(
+        probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"),
+        key="probe_confusion",
+        height=500,
+        alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class",
+    )
+
+
 grid = st.grid(2, min_column_width=400, gap="large")
 with grid.cell():
     per_class = {name: result["linear"]["per_class"] for name, result in probed.items() if result["linear"].get("per_class")}
@@ -127,14 +141,7 @@ with grid.cell():
 with grid.cell():
     confused = [name for name, result in probed.items() if result["linear"].get("confusion")]
     if confused:
-        name = st.selectbox("Confusion matrix of", confused, key="probe_run", bind="query-params")
-        linear = probed[name]["linear"]
-        plot(
-            probe.confusion(linear["confusion"], linear["classes"], f"What {name} confuses"),
-            key="probe_confusion",
-            height=500,
-            alt=f"Confusion matrix of the linear probe of {name}: share of each true class that was predicted as each class",
-        )
+        show_confusion(confused)
 
 # -- Few labels ------------------------------------------------------------------------------
 

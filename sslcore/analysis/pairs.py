@@ -88,8 +88,11 @@ def by_setting(
     nothing depends on the order in which experiments are shown.
     """
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
+    of_seed_b: dict[int, list[Run]] = {}
+    for other in b:
+        of_seed_b.setdefault(other.config.seed, []).append(other)
     for one in a:
-        for other in b:
+        for other in of_seed_b.get(one.config.seed, ()):
             if _match(one, other, have, by):
                 of_seed = found.setdefault(one.config.seed, {})
                 setting, pair = (have[one], have[other]), (one, other)

@@ -15,9 +15,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
-
-# Of the binomial, noncentral t, normal and t; scipy.stats would cost a page's first reader most of a second and 50 MB.
-from scipy.special import bdtr, nctdtr, ndtri, stdtr, stdtrit
+import scipy  # whose special functions are loaded when first asked for; scipy.stats would take most of a second, and 50 MB
 
 from sslcore.wording import count, tenths
 
@@ -75,7 +73,7 @@ def aggregate(values: Iterable[float], least: float = -math.inf, most: float = m
     mean, std = float(values.mean()), float(values.std(ddof=1))
     if std < NO_SPREAD:  # as of two seeds and few test images that is no rare chance, it tells nothing of a third
         return Aggregate(mean, std, None, None, n)
-    half = float(stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
+    half = float(scipy.special.stdtrit(n - 1, 1 - LEVEL / 2)) * std / math.sqrt(n)
     return Aggregate(mean, std, max(mean - half, least), min(mean + half, most), n)
 
 
@@ -132,7 +130,7 @@ def over_seeds(differences: Sequence[float], most: float = math.inf) -> Differen
         seeds = "both" if n == 2 else f"all {n}"
         why = "one seed" if n == 1 else f"the difference is the same in {seeds} seeds, so that its spread is not known"
         return Difference(made.mean, None, None, None, "none", n, made.std, why=why)
-    p = 2 * float(stdtr(n - 1, -abs(made.mean) / (made.std / math.sqrt(n))))
+    p = 2 * float(scipy.special.stdtr(n - 1, -abs(made.mean) / (made.std / math.sqrt(n))))
     return Difference(made.mean, made.low, made.high, p, "seeds", n, made.std)
 
 
@@ -148,7 +146,7 @@ def over_images(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray | No
     n = len(right_a)
     both, only_a, only_b = int((right_a & right_b).sum()), int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     neither = n - both - only_a - only_b
-    p = min(2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 1.0)
+    p = min(2 * float(scipy.special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)), 1.0)
     a, b = (both + only_a) / n, (both + only_b) / n
     (low_a, high_a), (low_b, high_b) = wilson(both + only_a, n), wilson(both + only_b, n)
     together = both * neither - only_a * only_b
@@ -170,8 +168,8 @@ def over_groups(right_a: np.ndarray, right_b: np.ndarray, group: np.ndarray) -> 
     if groups < 2 or error < NO_SPREAD:
         why = "no two test images are known to be independent" if groups < 2 else "it is the same in all groups of test images"
         return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
-    half = float(stdtrit(groups - 1, 1 - LEVEL / 2)) * error
-    p = 2 * float(stdtr(groups - 1, -abs(mean) / error))
+    half = float(scipy.special.stdtrit(groups - 1, 1 - LEVEL / 2)) * error
+    p = 2 * float(scipy.special.stdtr(groups - 1, -abs(mean) / error))
     return Difference(mean, max(mean - half, -1.0), min(mean + half, 1.0), p, "images", 1, images=n, groups=groups)
 
 
@@ -186,7 +184,7 @@ def of_accuracy(right: np.ndarray, group: np.ndarray | None = None) -> tuple[flo
         return wilson(int(right.sum()), n)
     error, groups = _error(right, group)
     worth = share * (1 - share) / error**2 if error > NO_SPREAD else groups  # whose spread is not known, as none is seen
-    t_images, t_groups = (float(stdtrit(max(k - 1, 1), 1 - LEVEL / 2)) for k in (n, groups))
+    t_images, t_groups = (float(scipy.special.stdtrit(max(k - 1, 1), 1 - LEVEL / 2)) for k in (n, groups))
     fewer = (t_images / t_groups) ** 2
     independent = min(worth * fewer, n)
     return wilson(share * independent, independent)
@@ -204,7 +202,7 @@ def _error(values: np.ndarray, group: np.ndarray) -> tuple[float, int]:
 
 def wilson(right: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of which `right` of n were seen (Wilson 1927); right / n lies in it, whatever is rounded."""
-    z = float(ndtri(1 - LEVEL / 2))
+    z = float(scipy.special.ndtri(1 - LEVEL / 2))
     centre = (right + z**2 / 2) / (n + z**2)
     reach = z * math.sqrt(right * (n - right) / n + z**2 / 4) / (n + z**2)
     return max(min(centre - reach, right / n), 0.0), min(max(centre + reach, right / n), 1.0)
@@ -242,8 +240,8 @@ def more_seeds(difference: Difference, comparisons: int = 1) -> int | None:
     if not difference.std:
         return None
     n = np.arange(difference.seeds + 1, difference.seeds + MOST_SEEDS + 1)
-    needed = stdtrit(n - 1, 1 - LEVEL / comparisons / 2)  # (n,) of t
-    power = 1 - nctdtr(n - 1, abs(difference.mean) / difference.std * np.sqrt(n), needed)
+    needed = scipy.special.stdtrit(n - 1, 1 - LEVEL / comparisons / 2)  # (n,) of t
+    power = 1 - scipy.special.nctdtr(n - 1, abs(difference.mean) / difference.std * np.sqrt(n), needed)
     return int(n[np.argmax(power >= POWER)]) - difference.seeds if (power >= POWER).any() else None
 
 

@@ -116,10 +116,10 @@ def show_chart(asked: Asked) -> None:
 
 def _points(asked: Asked, taken: Mapping[str, float], single: bool) -> list[evidence.Point]:
     """A point a label or, `single`, a run, of those whose cost is known."""
-    points = []
+    points, colours = [], probe.tones(asked.rows)
     for label, rows in asked.of_label.items():
         own = [row for row in rows if np.isfinite(taken[row["run"]])]
-        look = {"label": label, "method": rows[0]["method"], "colour": probe.tone(asked.rows, label)}
+        look = {"label": label, "method": rows[0]["method"], "colour": colours[label]}
         if single:
             points += [
                 evidence.Point(**look, cost=taken[row["run"]], worth=row[asked.measure], n=1, name=row["run"]) for row in own

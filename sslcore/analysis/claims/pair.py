@@ -110,15 +110,15 @@ def _log_ratio(a: Run, b: Run, cost: str) -> float | None:
         spent = [None if on_cpu(run.results()) else number(run.results(), "cost.peak_memory_bytes") for run in (a, b)]
     else:
         looks = [_looks(run.path, stamp(run.metrics_file)) for run in (a, b)]
-        if not all(looks):
+        if not all(len(of.knn) for of in looks):
             return None
-        target = min(max(look.knn for look in of) for of in looks)
-        first = [next(look for look in of if look.knn >= target) for of in looks]
+        target = min(of.knn.max() for of in looks)
+        first = [(of, (of.knn >= target).argmax()) for of in looks]
         flops = [number(run.results(), "cost.flops_per_image") for run in (a, b)]
         spent = {
-            "seconds": [look.seconds for look in first],
-            "operations": [look.images_seen * per if per else None for look, per in zip(first, flops)],
-            "energy": [look.joules for look in first],
+            "seconds": [of.seconds[at] for of, at in first],
+            "operations": [of.images_seen[at] * per if per else None for (of, at), per in zip(first, flops)],
+            "energy": [of.joules[at] for of, at in first],
         }[cost]
     return math.log(spent[0]) - math.log(spent[1]) if all(value and 0 < value < LARGEST for value in spent) else None
 
@@ -140,25 +140,23 @@ def cost_ratio(evidence: Evidence, a: str, b: str, cost: str) -> CostRatio | Non
     return CostRatio(over_seeds(list(ratios.values())), pairs.unequal([matches], "method"))
 
 
-class Look(NamedTuple):
-    """An evaluation while training: its kNN accuracy, and what the training had taken by then."""
+class Looks(NamedTuple):
+    """The evaluations while training, float (n,) each: their kNN accuracies, and what the training had taken by then."""
 
-    knn: float
-    seconds: float
-    images_seen: float
-    joules: float | None  # None where its energy was not measured
+    knn: np.ndarray
+    seconds: np.ndarray
+    images_seen: np.ndarray
+    joules: np.ndarray  # NaN where energy was not measured
 
 
 @lru_cache(maxsize=4096)
-def _looks(folder: Path, stamp: Stamp) -> list[Look]:
+def _looks(folder: Path, stamp: Stamp) -> Looks:
     knn, seconds, images_seen, joules = compact.columns(Run(folder), ("knn", "seconds", "images_seen", "joules")).values()
     measured = np.flatnonzero(np.isfinite(joules) & np.isfinite(seconds))
-    found = []
-    for row in np.flatnonzero(np.isfinite(knn) & np.isfinite(seconds) & np.isfinite(images_seen)):
-        before = measured[seconds[measured] <= seconds[row]]
-        taken = float(joules[before[-1]]) if len(before) else None
-        found.append(Look(float(knn[row]), float(seconds[row]), float(images_seen[row]), taken))
-    return found
+    looks = np.flatnonzero(np.isfinite(knn) & np.isfinite(seconds) & np.isfinite(images_seen))
+    before = [measured[seconds[measured] <= seconds[look]] for look in looks]
+    taken = np.array([joules[last[-1]] if len(last) else math.nan for last in before])
+    return Looks(knn[looks], seconds[looks], images_seen[looks], taken)
 
 
 class ResultAhead(Rule):
