@@ -99,6 +99,10 @@ def resume(training: Training, run: Run, pulse: AnyPulse) -> None:
     pulse.say(f"resumed after step {training.step} of {training.total}")
     if distributed.first() and (other := environment.other_programs(run)):
         pulse.warn(f"went on after step {training.step} with other programs than before: {other}")
+    if distributed.first():
+        logged = max((row.get("step", 0) for row in run.metrics()), default=0)
+        if logged < training.step - training.config.evaluate.log_every:
+            pulse.warn(f"metrics.jsonl has lost rows: what was logged from step {logged} to {training.step} is in no curve")
     if training.precision != usual:
         now, here = named(training.precision), named(usual)
         pulse.say(f"goes on in {now}, as it began; on this device it would have begun in {here}")

@@ -64,6 +64,18 @@ def test_a_run_goes_on_in_the_precision_in_which_it_began(shapes, monkeypatch):
     assert "goes on in bfloat16, as it began" in parts.log_tail() and parts.environment()["precision"] == "bfloat16"
 
 
+def test_rows_that_are_lost_before_the_checkpoint_are_told(shapes):
+    whole, cut = (make_run(name, shapes, epochs=3, **{"evaluate.log_every": 2}) for name in ("whole", "cut"))
+    for run in (whole, cut):
+        with pytest.raises(Stopped):
+            train(run, StopsAt(run, 0.7))
+    kept = cut.metrics_file.read_text().splitlines(keepends=True)
+    cut.metrics_file.write_text("".join(kept[:2]))
+    for run, lost in ((whole, 0), (cut, 1)):
+        train(run)
+        assert sum("metrics.jsonl has lost rows" in warning for warning in run.recorded_status().warnings) == lost
+
+
 def test_a_run_that_moves_says_on_what_it_trained_in_turn(shapes):
     run = make_run("moved", shapes, epochs=2)
     data = datasets.load(shapes, 16)
