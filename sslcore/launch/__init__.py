@@ -38,7 +38,7 @@ class NoAgent(RuntimeError):
 def start(store: Store) -> None:
     """Make sure that an agent works for the store: a detached process, one however many ask for it.
 
-    Raises NoAgent, in words, where it does not come up.
+    What Slurm trains goes on beside another user's agent, too. Raises NoAgent, in words, where none comes up.
     """
     home = folder(store)
     with suppress(PermissionError):
@@ -48,6 +48,8 @@ def start(store: Store) -> None:
     if not theirs and (ready(store) if ours else agent_alive(store)):  # root's works on what is anybody's
         if why := agent.held_up(store):
             raise NoAgent(why)
+        return
+    if theirs and not any(agent.waits_for_this_user(run) for run in store.runs()):
         return
     if theirs or not ours:
         raise NoAgent(

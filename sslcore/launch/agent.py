@@ -66,6 +66,12 @@ def of_another_user(store: Store) -> bool:
     return False
 
 
+def waits_for_this_user(run: Run) -> bool:
+    """Whether a run is queued for an agent that this user may start."""
+    status = run.recorded_status()
+    return status.state == "queued" and status.engine != "slurm" and run.status_file.stat().st_uid == os.getuid()
+
+
 def held_up(store: Store) -> str:
     """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
     pid = (read_object(folder(store) / "agent.json") or {}).get("pid")
