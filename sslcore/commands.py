@@ -271,7 +271,7 @@ def resume(args: argparse.Namespace) -> int:
         status = run.status()
         by_slurm = status.state != "queued" and (args.engine or launch.trained_by(status)) == "slurm"
         at_once.setdefault(run.experiment.path if by_slurm else run.path, []).append(run)
-    code, alone = 0, None
+    denied, alone, queued = None, None, 0
     for some in at_once.values():
         anew = {run for run in some if not run.has_checkpoint() and run.metrics()}
         try:
@@ -279,19 +279,21 @@ def resume(args: argparse.Namespace) -> int:
         except launch.NoAgent as error:  # they are queued all the same, and so are the others
             alone = error
         except OSError as error:  # such as of a colleague's run
-            print(f"{', '.join(run.id for run in some)} cannot be resumed: {error}", file=sys.stderr)
-            code = 1
+            if len(at_once) > 1:
+                print(f"{', '.join(run.id for run in some)} cannot be resumed: {error}", file=sys.stderr)
+            denied = error
             continue
         except ValueError:
             if (state := some[0].status().state) not in ("running", "finished"):  # since an agent is at work again
                 raise
             print(f"{some[0].id}: {state} already")
             continue
+        queued += len(some)
         for run in some:
             print(f"{run.id}: queued{' to begin anew: it has no checkpoint' if run in anew else ''}")
-    if alone:
-        raise alone
-    return code
+    if alone or (denied and not queued):
+        raise alone or denied
+    return int(bool(denied))
 
 
 def complete(args: argparse.Namespace) -> int:
