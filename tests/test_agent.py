@@ -325,6 +325,7 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
     here, me = Agent(lab.store), os.getuid()
     here.folder.mkdir(parents=True)
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
+    here.uid = me + 1
     assert not here.look() and run.status().state == "queued"
     with monkeypatch.context() as theirs:
         theirs.setattr(launch, "agent_alive", lambda store: True)
@@ -337,15 +338,25 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
         launch.start(lab.store)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root may give a file to another user")
-def test_whose_agent_is_at_work_is_told_by_what_it_has_written(lab):
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may start a process of another user")
+def test_whose_agent_is_at_work_is_told_by_its_process(lab):
     assert not agent_module.of_another_user(lab.store)
     folder(lab.store).mkdir(parents=True)
-    who = folder(lab.store) / "agent.json"
-    who.touch()
-    assert not agent_module.of_another_user(lab.store)
-    os.chown(who, 4321, 4321)
-    assert agent_module.of_another_user(lab.store)
+    for user, another in ((None, False), (4321, True)):
+        with subprocess.Popen(["sleep", "60"], user=user) as process:
+            write_json(folder(lab.store) / "agent.json", {"pid": process.pid})
+            assert agent_module.of_another_user(lab.store) == another
+            process.kill()
+
+
+def test_whose_runs_are_its_own_the_agent_tells_by_what_it_writes_itself(lab, monkeypatch):
+    """Some file systems say another owner than whoever writes: then it is that one's runs that are its own."""
+    (run,) = lab.runs(a="finish")
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    here = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    here.folder.mkdir(parents=True)
+    here.announce()
+    until(lambda: here.look() and run.status().state == "finished")
 
 
 def test_an_agent_that_was_stopped_is_told(lab, capsys):

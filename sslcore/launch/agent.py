@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -61,8 +62,8 @@ def outdated(store: Store) -> bool:
 
 def of_another_user(store: Store) -> bool:
     """Whether this host's agent, which is at work, leaves alone what this user queues: it may not be able to work on it."""
-    with suppress(OSError):
-        return (folder(store) / "agent.json").stat().st_uid not in (0, os.getuid())
+    with suppress(psutil.Error, ValueError, TypeError):
+        return psutil.Process(pid_of(store)).uids().real not in (0, os.getuid())
     return False
 
 
@@ -74,11 +75,15 @@ def waits_for_this_user(run: Run) -> bool:
 
 def held_up(store: Store) -> str:
     """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
-    pid = (read_object(folder(store) / "agent.json") or {}).get("pid")
     with suppress(psutil.Error, ValueError, TypeError):
-        if psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+        if psutil.Process(pid := pid_of(store)).status() == psutil.STATUS_STOPPED:
             return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"
     return ""
+
+
+def pid_of(store: Store) -> Any:
+    """The process of this host's agent, as far as it says."""
+    return (read_object(folder(store) / "agent.json") or {}).get("pid")
 
 
 def works_on(store: Store, host: str) -> bool:
@@ -122,6 +127,7 @@ class Agent:
         self.idle_seconds = idle_seconds
         self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE") if grace_seconds is None else grace_seconds
         self.folder = folder(store)
+        self.uid = os.getuid()  # to which what this process writes belongs: some file systems say another than its own
         self.known: dict[Path, tuple[Stamp, Run, Status]] = {}  # as last read, with the status file's stamp
         self.watched: dict[Path, Watch] = {}
         self.slurm = threading.Thread()  # the latest question to Slurm
@@ -174,12 +180,13 @@ class Agent:
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
             os.utime(self.folder / "agent.json")  # for agents of other machines, see `works_on`
             self.beaten = time.monotonic()
+        self.uid = (self.folder / "agent.json").stat().st_uid
 
     def is_anothers(self, run: Run, status: Status) -> bool:
         """Whether a queued run is another user's, who could not work on what this one leaves, or the agent's of another machine,
         which has queued it for its own devices.
         """
-        if os.getuid() not in (0, run.status_file.stat().st_uid):
+        if os.getuid() != 0 and run.status_file.stat().st_uid != self.uid:
             return True
         if status.queued_on in (None, HOST):
             return False
