@@ -207,7 +207,7 @@ def status(args: argparse.Namespace) -> int:
     if waiting and launch.agent_alive(store):
         if why := agent.held_up(store):
             out.print(f"Runs are queued, and {why}.", soft_wrap=True)
-    elif any(host is None or not agent.works_on(store, host) for host in waiting):
+    elif any(host in (None, slots.HOST) or not agent.works_on(store, host) for host in waiting):
         out.print(
             f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
         )
@@ -272,18 +272,22 @@ def resume(args: argparse.Namespace) -> int:
         by_slurm = status.state != "queued" and (args.engine or launch.trained_by(status)) == "slurm"
         at_once.setdefault(run.experiment.path if by_slurm else run.path, []).append(run)
     denied, alone, queued = None, None, 0
-    for some in at_once.values():
+    batches = list(at_once.values())
+    for some in batches:
         anew = {run for run in some if not run.has_checkpoint() and run.metrics()}
         try:
             launch.resume_as_array(some) if len(some) > 1 else launch.resume(some[0], args.engine)
         except launch.NoAgent as error:  # they are queued all the same, and so are the others
             alone = error
-        except OSError as error:  # such as of a colleague's run
-            if len(at_once) > 1:
-                print(f"{', '.join(run.id for run in some)} cannot be resumed: {error}", file=sys.stderr)
-            denied = error
-            continue
-        except ValueError:
+        except (OSError, ValueError) as error:
+            if len(some) > 1:  # because of one of them, perhaps
+                batches += [[run] for run in some]
+                continue
+            if isinstance(error, OSError):  # such as of a colleague's run
+                if len(runs) > 1:
+                    print(f"{some[0].id} cannot be resumed: {error}", file=sys.stderr)
+                denied = error
+                continue
             if (state := some[0].status().state) not in ("running", "finished"):  # since an agent is at work again
                 raise
             print(f"{some[0].id}: {state} already")

@@ -456,7 +456,8 @@ class Experiment:
     def closed(self) -> list[str]:
         """Names of folders that may be runs, and that this user may not look into."""
         try:
-            return [path.name for path in _listed(self.path) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
+            folders = [path for path in _listed(self.path) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
+            return [path.name for path in folders if not Run(path).exists()]
         except OSError:
             return []
 

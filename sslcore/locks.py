@@ -114,7 +114,7 @@ def take(lock_file: Path) -> int | None:
     Children may inherit it; the kernel lets go when the last holder is gone. What is written into it says who holds it.
     Where the file system knows no locks, a file in the machine's temporary folder stands for this one.
     """
-    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor

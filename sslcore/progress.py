@@ -52,7 +52,8 @@ def wait(experiment: Experiment, out: Console) -> bool:
             if not any(status.state in ACTIVE or heard.may_go_on(run, status) for run, status in zip(runs, statuses)):
                 return all(status.state == "finished" for status in statuses)
             if time.monotonic() - checked > AGENT_CHECK_SECONDS:
-                launch.start(experiment.store)  # in case it was killed with runs still queued
+                here = any(status.state == "queued" and status.engine != "slurm" for status in statuses)
+                (launch.start if here else launch.start_asking)(experiment.store)  # in case it was killed
                 checked = time.monotonic()
             time.sleep(REFRESH_SECONDS)
 

@@ -330,12 +330,9 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
     with monkeypatch.context() as theirs:
         theirs.setattr(launch, "agent_alive", lambda store: True)
         theirs.setattr(agent_module, "of_another_user", lambda store: True)
-        launch.start(lab.store)
-        theirs.setattr(os, "getuid", lambda: me)
-        with pytest.raises(launch.NoAgent, match="another user's, and so is what trains here"):
+        with pytest.raises(launch.NoAgent, match=r"is another user's, and cannot work on what is yours.*stays queued"):
             launch.start(lab.store)
-        run.update_status(engine="slurm")
-        launch.start(lab.store)
+        launch.start_asking(lab.store)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may start a process of another user")
@@ -352,11 +349,14 @@ def test_whose_agent_is_at_work_is_told_by_its_process(lab):
 def test_whose_runs_are_its_own_the_agent_tells_by_what_it_writes_itself(lab, monkeypatch):
     """Some file systems say another owner than whoever writes: then it is that one's runs that are its own."""
     (run,) = lab.runs(a="finish")
-    monkeypatch.setattr(os, "getuid", lambda: 4321)
-    here = Agent(lab.store, [sys.executable, str(lab.trainer)])
-    here.folder.mkdir(parents=True)
-    here.announce()
-    until(lambda: here.look() and run.status().state == "finished")
+    with monkeypatch.context() as mapped:
+        mapped.setattr(os, "getuid", lambda: 4321)
+        here = Agent(lab.store)
+        here.folder.mkdir(parents=True)
+        assert here.left_alone(run, run.recorded_status())
+        here.announce()
+        assert not here.left_alone(run, run.recorded_status())
+        here.leave()
 
 
 def test_an_agent_that_was_stopped_is_told(lab, capsys):
@@ -382,14 +382,14 @@ def test_what_another_machine_has_queued_is_left_to_its_agent_while_that_starts_
     theirs = lab.store.root / ".agent" / "elsewhere" / "agent.json"
     for path in (theirs.parent, folder(lab.store)):
         path.mkdir(parents=True)
-    here = Agent(lab.store, [sys.executable, str(lab.trainer)])
+    here = Agent(lab.store)
     assert not here.look(), "its agent may just be starting"
     here.strange = dict.fromkeys(here.strange, -math.inf)  # that was long ago
     theirs.touch()
     assert not here.look() and run.status().state == "queued"
     os.utime(theirs, (1, 1))  # no sign of life any more
-    assert here.look()
-    until(lambda: here.look() or run.status().state == "finished")
+    lab.agent(before="import sslcore.launch.agent as agent; agent.STRANGE_SECONDS = 0.0; ")
+    until(lambda: run.status().state == "finished")
 
 
 def test_what_this_machine_cannot_train_is_not_refused_in_the_name_of_one_that_may(lab):

@@ -219,7 +219,7 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     else:
         group = groups([one, other], [a, b])
         found = over_images(a[measure] == a["label"], b[measure] == b["label"], group)
-        if group is None or group.any():
+        if group is None or any("group" in said for said in (a, b)):
             return found
         return replace(found, why=f"{found.why}; `python -m sslcore evaluate {one.id}` tells which are")
     return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")

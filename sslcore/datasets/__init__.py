@@ -213,8 +213,7 @@ def load(dataset: str, image_size: int, report: Report | None = None) -> Data:
         if not cache.sound(decoded):
             cache.build(decoded, lambda: kind.source(path, report), image_size, report)
         data = _open(decoded)
-        together = "" if data.groups is None else groups.CAUTION.format(len(np.unique(data.groups)))
-        return replace(data, caution=CAUTIONS.get(path, together))
+        return replace(data, caution=CAUTIONS.get(path) or groups.caution(data.groups))
 
 
 def _checked(image_size: int) -> int:

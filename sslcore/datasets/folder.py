@@ -57,7 +57,7 @@ def fingerprint(path: str) -> object:
     found = source(path)
     stamps = {file: stamp(file) for file in found.images}
     files = [(str(file), size, changed) for file, (changed, size, _) in stamps.items()]
-    return (files, found.train) if found.groups is None else (files, found.train, found.groups)
+    return (files, found.train) if found.groups is None else (files, found.train, found.groups, found.remarks)
 
 
 def source(path: str, report: Report | None = None) -> Source:
@@ -100,8 +100,9 @@ def _untested(whole: Part, tested: np.ndarray) -> list[str]:
     if not single:
         return []
     few = series([*single[:5], *(["others"] if len(single) > 5 else [])])
-    one = "image" if all(len(whole.classes[name]) == 1 for name in single) else "group of images"
-    return [f"{few} {'has' if len(single) == 1 else 'have'} a single {one}, which trains; none is tested"]
+    if all(len(whole.classes[name]) == 1 for name in single):
+        return [f"{few} {'has' if len(single) == 1 else 'have'} a single image, which trains; none is tested"]
+    return [f"of {few} all images train and none is tested: no group of them could be spared"]
 
 
 def _named(classes: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ from sslcore.datasets.source import TEST_SHARE, spelled
 from sslcore.wording import count, some
 
 FILE = "groups.csv"
-CAUTION = "test images of one group are much alike, so that intervals and tests over them go by their {} groups"
 
 
 def of_files(root: Path, files: Sequence[Path]) -> tuple[list[int] | None, list[str]]:
@@ -29,7 +28,7 @@ def of_files(root: Path, files: Sequence[Path]) -> tuple[list[int] | None, list[
 
     Raises ValueError where groups.csv cannot be used.
     """
-    if not (root / FILE).is_file():
+    if not os.path.lexists(root / FILE):
         return None, []
     known = _read(root)
     strangers = [os.path.relpath(file, root) for file in known.keys() - set(files)]
@@ -46,8 +45,10 @@ def _read(root: Path) -> dict[Path, str]:
     try:
         with (root / FILE).open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines)
-            if not {"file", "group"} <= set(rows.fieldnames or ()):
-                raise ValueError(f"{FILE} has the columns {', '.join(rows.fieldnames or ['none'])}; expected file and group")
+            rows.fieldnames = columns = [name.strip() for name in rows.fieldnames or ()]
+            if not columns.count("file") == columns.count("group") == 1:
+                has = f"has the columns {', '.join(columns)}" if columns else "is empty"
+                raise ValueError(f"{FILE} {has}; expected file and group, separated by a comma")
             for row in rows:
                 file, group = (Path(os.path.normpath(root / (row["file"] or "").strip())), (row["group"] or "").strip())
                 if group and found.setdefault(file, group) != group:
@@ -63,6 +64,14 @@ def numbered(groups: Sequence[Hashable]) -> list[int]:
     return [numbers.setdefault(group, len(numbers)) for group in groups]
 
 
+def caution(groups: np.ndarray | None) -> str:
+    """What whoever reads an interval over test images of these groups, int (N,), must know; "" where each is by itself."""
+    n = 0 if groups is None else len(np.unique(groups))
+    if groups is None or n == len(groups):
+        return ""
+    return f"test images of one group are much alike, so that intervals and tests over them go by {count(n, 'group')}"
+
+
 def across(groups: Sequence[int] | None, train: int) -> tuple[str, ...]:
     """A remark where groups have images for training, the first `train`, and for testing."""
     both = len(set(groups[:train]) & set(groups[train:])) if groups else 0
@@ -75,8 +84,8 @@ def across(groups: Sequence[int] | None, train: int) -> tuple[str, ...]:
 def split(labels: np.ndarray, groups: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
     """`source.split` where images have groups: none has images on both sides.
 
-    Of each class about as many images go to test, at least one group where that leaves every class something to train on.
-    Raises ValueError where no group can be held out.
+    Of the classes about as many images go to test, at least one group of each where that leaves every class something to train
+    on. Raises ValueError where no group can be held out.
     """
     if groups is None:
         return source.split(labels)
@@ -85,21 +94,21 @@ def split(labels: np.ndarray, groups: Sequence[int] | None) -> tuple[np.ndarray,
     members = np.split(labels[np.argsort(groups, kind="stable")], ends)  # the labels of each group's images
     total = np.bincount(labels)
     left, held_out = total, np.zeros(len(members), dtype=bool)  # images of each class; groups
-    generator = np.random.default_rng(0)
-    for label in range(len(total)):
-        own = generator.permutation(np.unique(groups[labels == label]))
-        aim = (1 - TEST_SHARE) * total[label]
-        for group in own[~held_out[own]]:
-            after = left - np.bincount(members[group], minlength=len(total))
-            if after.min() > 0 and abs(after[label] - aim) < abs(left[label] - aim):
+
+    def without(group: int) -> np.ndarray:
+        return left - np.bincount(members[group], minlength=len(total))
+
+    def amiss(left: np.ndarray) -> float:
+        return float((np.abs(left - (1 - TEST_SHARE) * total) / total).sum())
+
+    for group in np.random.default_rng(0).permutation(len(members)):
+        if (after := without(group)).min() > 0 and amiss(after) < amiss(left):
+            left, held_out[group] = after, True
+    for label in np.flatnonzero(left == total):  # its groups are large, or hold much of other classes: the smallest
+        for group in sorted(np.unique(groups[labels == label]), key=lambda group: len(members[group])):
+            if left[label] == total[label] and not held_out[group] and (after := without(group)).min() > 0:
                 left, held_out[group] = after, True
-        if left[label] == total[label]:  # each of its groups is more than twice the share: the smallest
-            for group in sorted(own, key=lambda group: len(members[group])):
-                after = left - np.bincount(members[group], minlength=len(total))
-                if after.min() > 0:
-                    left, held_out[group] = after, True
-                    break
     if not held_out.any():
-        raise ValueError(f"no class has two groups of images ({FILE}), so that none can be held out for testing")
+        raise ValueError("every group has all images of some class, so that none can be held out for testing")
     test = held_out[groups]
     return np.flatnonzero(~test), np.flatnonzero(test)

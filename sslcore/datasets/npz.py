@@ -42,7 +42,8 @@ def defaults(path: str) -> dict[str, Any]:
 
 def fingerprint(path: str) -> object:
     stat = Path(path).stat()
-    return stat.st_size, stat.st_mtime_ns
+    grouped = any(name.startswith("group_") for name in _headers(path))  # older versions did not keep groups
+    return (stat.st_size, stat.st_mtime_ns, "groups") if grouped else (stat.st_size, stat.st_mtime_ns)
 
 
 def source(path: str, report: Report) -> Source:
@@ -123,8 +124,9 @@ def _groups(path: str, headers: dict) -> list[int] | None:
     names = _one_an_image(headers, "group", "group")
     for name in names:
         if (dtype := headers[name][1]).kind not in "iuU":
-            raise ValueError(f"{name} is {dtype}; groups must be whole numbers or text")
-    return groups.numbered([str(group) for name in names for group in _read(path, name).ravel()]) if names else None
+            raise ValueError(f"{name} is {dtype}; groups must be whole numbers or text, as of .astype(str)")
+    found = [str(group) for name in names for group in _read(path, name).ravel()]
+    return groups.numbered([group or number for number, group in enumerate(found)]) if names else None
 
 
 def _one_an_image(headers: dict, kind: str, thing: str) -> list[str]:

@@ -38,23 +38,20 @@ class NoAgent(RuntimeError):
 def start(store: Store) -> None:
     """Make sure that an agent works for the store: a detached process, one however many ask for it.
 
-    What Slurm trains goes on beside another user's agent, too. Raises NoAgent, in words, where none comes up.
+    Raises NoAgent, in words, where it does not come up.
     """
     home = folder(store)
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    theirs = agent_alive(store) and agent.of_another_user(store)
-    if not theirs and (ready(store) if ours else agent_alive(store)):  # root's works on what is anybody's
-        if why := agent.held_up(store):
-            raise NoAgent(why)
+    if why := agent_alive(store) and agent.held_up(store):
+        raise NoAgent(why)
+    if ready(store) if ours else agent_alive(store):  # root's, which works on what is anybody's
         return
-    if theirs and not any(agent.waits_for_this_user(run) for run in store.runs()):
-        return
-    if theirs or not ours:
+    if not ours:
         raise NoAgent(
-            f"{home if theirs else home.parent} is another user's, and so is what trains here, which cannot work on what is "
-            "yours: use a store of your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
+            f"{home.parent} is another user's, and so is what trains here, which cannot work on what is yours: use a store of "
+            "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
@@ -78,6 +75,12 @@ def start(store: Store) -> None:
             if process.returncode is not None or time.monotonic() > deadline:
                 raise NoAgent(f"the agent that trains the runs did not start; {home / 'agent.log'} says why")
             time.sleep(0.02)
+
+
+def start_asking(store: Store) -> None:
+    """`start`, for the sake of what Slurm trains, which goes on beside another user's agent, too."""
+    if not (agent_alive(store) and agent.of_another_user(store)):
+        start(store)
 
 
 def ready(store: Store) -> bool:
@@ -115,7 +118,7 @@ def launch(store: Store, name: str, spec: Spec, configs: Mapping[str, RunConfig]
             shutil.rmtree(experiment.path)
             raise
     try:
-        start(store)
+        start_asking(store) if engine == "slurm" else start(store)
     except (OSError, RuntimeError) as error:
         raise NotStarted(experiment, engine, error) from error
     return experiment
@@ -142,7 +145,9 @@ def stop(run: Run) -> None:
     if status.state != "running":
         raise ValueError(f"{run.id} is {status.state}: there is nothing to stop")
     run.request_stop()
-    if status.host == HOST or status.engine == "slurm":
+    if status.engine == "slurm":
+        start_asking(run.experiment.store)
+    elif status.host == HOST:
         start(run.experiment.store)
 
 
@@ -216,7 +221,7 @@ def resume_as_array(runs: Sequence[Run]) -> None:
     jobs.check(store)
     jobs.check_gone([run for run in runs if run.recorded_status().engine == "slurm"])
     _to_slurm(runs)
-    start(store)
+    start_asking(store)
 
 
 def trained_by(status: Status) -> str:
@@ -231,7 +236,6 @@ def _queue(run: Run, engine: str) -> Status:
     try:
         with run.hold(patience=5):  # a process that has said its last word may take a moment to go
             check_ended(run, status := run.status())  # which may be another one by now
-            run.stop_file.unlink(missing_ok=True)
             run.update_status(
                 state="queued",
                 progress=status.progress if run.has_checkpoint() else 0.0,
@@ -262,6 +266,8 @@ def _to_slurm(again: Sequence[Run], added: Sequence[Run] = ()) -> None:
         for run in again:
             before.append((run, _queue(run, "slurm")))  # noqa: PERF401  what has been changed must be known
         jobs.submit([*added, *again])
+        for run in again:
+            run.stop_file.unlink(missing_ok=True)  # of its earlier process
     except BaseException:
         for run, status in before:
             run.write_status(status)
@@ -306,8 +312,11 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
                 resume(run, engine)
                 queued.append(run)
     finally:  # what is queued is trained, whatever came of the others
-        if queued or any(run.recorded_status().state == "queued" for run in made):
+        waiting = [run.recorded_status() for run in {*queued, *made}]
+        if any(status.state == "queued" and status.engine != "slurm" for status in waiting):
             start(experiment.store)
+        elif queued:
+            start_asking(experiment.store)
     return queued
 
 

@@ -61,20 +61,19 @@ def outdated(store: Store) -> bool:
 
 
 def of_another_user(store: Store) -> bool:
-    """Whether this host's agent, which is at work, leaves alone what this user queues: it may not be able to work on it."""
+    """Whether the agent that is at work on this host leaves alone what this user queues: it may not be able to work on it."""
     with suppress(psutil.Error, ValueError, TypeError):
         return psutil.Process(pid_of(store)).uids().real not in (0, os.getuid())
     return False
 
 
-def waits_for_this_user(run: Run) -> bool:
-    """Whether a run is queued for an agent that this user may start."""
-    status = run.recorded_status()
-    return status.state == "queued" and status.engine != "slurm" and run.status_file.stat().st_uid == os.getuid()
-
-
 def held_up(store: Store) -> str:
-    """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
+    """Why the agent that is at work on this host does not train what this user queues; "" where it does."""
+    if of_another_user(store):
+        return (
+            f"the agent that is at work here, pid {pid_of(store)}, is another user's, and cannot work on what is yours: wait "
+            "until it has gone, or use a store of your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
+        )
     with suppress(psutil.Error, ValueError, TypeError):
         if psutil.Process(pid := pid_of(store)).status() == psutil.STATUS_STOPPED:
             return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"
@@ -84,6 +83,13 @@ def held_up(store: Store) -> str:
 def pid_of(store: Store) -> Any:
     """The process of this host's agent, as far as it says."""
     return (read_object(folder(store) / "agent.json") or {}).get("pid")
+
+
+def owner(file: Path) -> int | None:
+    """Whose a file is; None where there is none."""
+    with suppress(OSError):
+        return file.stat().st_uid
+    return None
 
 
 def works_on(store: Store, host: str) -> bool:
@@ -127,7 +133,7 @@ class Agent:
         self.idle_seconds = idle_seconds
         self.grace_seconds = seconds_of("TRIPTYCH_STOP_GRACE") if grace_seconds is None else grace_seconds
         self.folder = folder(store)
-        self.uid = os.getuid()  # to which what this process writes belongs: some file systems say another than its own
+        self.uid: int | None = os.getuid()  # to which what this process writes belongs: some file systems say another
         self.known: dict[Path, tuple[Stamp, Run, Status]] = {}  # as last read, with the status file's stamp
         self.watched: dict[Path, Watch] = {}
         self.slurm = threading.Thread()  # the latest question to Slurm
@@ -180,13 +186,13 @@ class Agent:
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
             os.utime(self.folder / "agent.json")  # for agents of other machines, see `works_on`
             self.beaten = time.monotonic()
-        self.uid = (self.folder / "agent.json").stat().st_uid
+        self.uid = owner(self.folder / "agent.json")
 
-    def is_anothers(self, run: Run, status: Status) -> bool:
-        """Whether a queued run is another user's, who could not work on what this one leaves, or the agent's of another machine,
-        which has queued it for its own devices.
+    def left_alone(self, run: Run, status: Status) -> bool:
+        """Whether a queued run is another user's, who could not work on what this one leaves, or is for another machine, whose
+        agent is at work.
         """
-        if os.getuid() != 0 and run.status_file.stat().st_uid != self.uid:
+        if os.getuid() != 0 and owner(run.status_file) != self.uid:
             return True
         if status.queued_on in (None, HOST):
             return False
@@ -212,7 +218,7 @@ class Agent:
         for run, status in self.runs():
             if status.engine == "slurm":
                 on_slurm.append((run, status))
-            elif status.state == "queued" and not self.is_anothers(run, status):
+            elif status.state == "queued" and not self.left_alone(run, status):
                 queued.append((status.queued_at or 0.0, run.name, run))
             elif (
                 status.state == "running"

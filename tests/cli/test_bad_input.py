@@ -174,14 +174,16 @@ def test_a_colleagues_run_is_told_and_keeps_nobody_from_the_others(command, befo
 
 
 def test_of_an_experiment_without_runs_that_can_be_read_it_is_told_why(store, capsys, monkeypatch):
-    lost, closed = synthetic.store(store.root, ("moco",), (0, 1), dataset="digits", batch_size=64).runs()
+    lost, other = synthetic.store(store.root, ("moco",), (0, 1), dataset="digits", batch_size=64).runs()
     lost.config_file.unlink()
-    monkeypatch.setattr(os, "access", lambda path, mode: path != closed.path)
+    closed = other.experiment.path / "closed"
+    closed.mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != closed)
     assert main(["status", "photos"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert f"{lost.name} has no config.json" in told
     assert f"{closed.name} is left out: this user may not look into the folder" in told
-    closed.config_file.unlink()
+    other.config_file.unlink()
     assert main(["status", "photos"]) == 2
     assert f"no runs that can be read: {lost.name} has no config.json" in capsys.readouterr().err
     assert main(["export", "photos", str(store.root / "out.zip")]) == 0

@@ -52,6 +52,38 @@ def test_a_fifth_of_each_class_is_held_out_to_within_a_group(counts, size):
     assert (abs(held_out - source.TEST_SHARE * np.array(counts)) <= 0.5 + 1e-9).all()
 
 
+@quickly
+@given(classes=st.integers(2, 12), sites=st.integers(30, 60), seed=st.integers(0, 9))
+def test_where_groups_have_images_of_several_classes_about_a_fifth_is_held_out_all_the_same(classes, sites, seed):
+    """As of cameras that see many animals: whole cameras must not pile up on the test's side."""
+    draw = np.random.default_rng(seed)
+    labels, own = draw.integers(0, classes, 40 * sites), draw.integers(0, sites, 40 * sites)
+    _, test = groups.split(labels, groups.numbered(own.tolist()))
+    assert 0.12 < len(test) / len(labels) < 0.28
+
+
+def test_a_broken_link_to_a_table_is_no_table_that_is_not_there(tmp_path):
+    root = class_folders(tmp_path / "set", {"cat": 10, "horse": 10})
+    (root / "groups.csv").symlink_to(root / "elsewhere.csv")
+    with pytest.raises(ValueError, match=r"groups\.csv cannot be read"):
+        datasets.info(str(root))
+
+
+def test_spaces_in_a_tables_head_are_no_part_of_its_names(tmp_path):
+    root = class_folders(tmp_path / "set", {"cat": 10, "horse": 10})
+    table(root, ("cat/0.png", " a"), ("cat/1.png", " a"), columns="file, group")
+    assert datasets.info(str(root)).groups == 19
+
+
+def test_a_remark_goes_with_what_it_was_about(tmp_path):
+    root = class_folders(tmp_path / "set", {"cat": 10, "horse": 10})
+    table(root, ("cat/0.png", "a"), ("cat/1.png", "a"), ("cat/99.png", "a"))
+    assert datasets.load(str(root), 16).remarks
+    table(root, ("cat/0.png", "a"), ("cat/1.png", "a"))
+    datasets._info.cache_clear()
+    assert not datasets.load(str(root), 16).remarks
+
+
 def test_of_two_large_groups_the_smaller_is_held_out():
     labels, own = np.zeros(10, dtype=int), [0] * 6 + [1] * 4
     assert groups.split(labels, own)[1].tolist() == [6, 7, 8, 9]
@@ -111,7 +143,8 @@ def test_a_class_in_a_single_group_is_not_tested_and_that_is_told(tmp_path):
     class_folders(root, {"zebra": 6})
     with (root / "groups.csv").open("a") as file:
         file.writelines(f"zebra/{i}.png,zoo\n" for i in range(6))
-    assert datasets.info(str(root)).remarks == ("zebra has a single group of images, which trains; none is tested",)
+    told = "of zebra all images train and none is tested: no group of them could be spared"
+    assert datasets.info(str(root)).remarks == (told,)
 
 
 def test_files_of_the_table_that_are_not_there_are_told(tmp_path):
@@ -125,11 +158,12 @@ def test_files_of_the_table_that_are_not_there_are_told(tmp_path):
     ("text", "parts"),
     [
         ("file;group\ncat/0.png;a\n", ["the columns file;group", "expected file and group"]),
-        ("", ["the columns none", "expected file and group"]),
+        ("", ["is empty", "expected file and group"]),
+        ("file,group,group\ncat/0.png,a,b\n", ["expected file and group"]),
         ("file,group\n0.png,a\n1.png,a\n", ["names none of the images", "such as cat/0.png"]),
         ("file,group\n", ["names none of the images"]),
         ("file,group\ncat/0.png,a\ncat/0.png,b\n", ["cat/0.png twice, in a and in b"]),
-        ("file,group\n" + "".join(f"{name}/{i}.png,a\n" for name in ("cat", "horse") for i in range(10)), ["two groups"]),
+        ("file,group\n" + "".join(f"{name}/{i}.png,a\n" for name in ("cat", "horse") for i in range(10)), ["every group"]),
         (b"file,group\ncat/0.png,\xff\n", ["cannot be read"]),
     ],
 )
@@ -138,7 +172,7 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(text, parts, tmp_pat
     root.joinpath("groups.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError) as error:
         datasets.info(str(root))
-    one_line(error, str(root), "groups.csv", *parts)
+    one_line(error, str(root), *parts)
 
 
 @pytest.mark.parametrize("kind", [int, str])
@@ -148,6 +182,12 @@ def test_an_npz_with_groups_is_split_by_them(kind, tmp_path):
     info, data = datasets.info(path), datasets.load(path, 16)
     assert (info.groups, info.train, info.test) == (10, 32, 8)
     assert len(set(data.groups.tolist())) == 2 and "2 groups" in data.caution
+
+
+def test_an_image_of_an_npz_whose_group_is_empty_is_by_itself(tmp_path):
+    own = np.array(["a"] * 4 + [""] * 36)
+    path = npz(tmp_path / "set.npz", x_train=noise(40, 16, 16, 3), y_train=np.tile([0, 1], 20), group_train=own)
+    assert datasets.info(path).groups == 37
 
 
 def test_an_npz_with_groups_on_both_sides_is_told(tmp_path):

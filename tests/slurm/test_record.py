@@ -279,7 +279,7 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
         return heard.in_words(run, run.update_status(**{"state": "queued", "requeues": 0} | status))
 
     waits = job()
-    assert said(None, queued_at=time.time()) == "queued in Slurm"
+    assert said(None, queued_at=time.time() + 60) == "queued in Slurm", "since it was asked"
     assert said(None, queued_at=time.time() - 60) == "Slurm lists no job of it"
     assert said(waits) == "waits behind jobs of higher priority"
     assert said(waits, requeues=1) == "requeued, waits behind jobs of higher priority"

@@ -67,7 +67,7 @@ def test_a_job_of_which_slurm_said_nothing_ends_as_it_starts(tmp_path, monkeypat
         raise client.Unanswered("Slurm does not answer: sbatch took longer than 20 s")
 
     monkeypatch.setattr(jobs, "ask", ask)
-    with pytest.raises(client.Unanswered, match="longer than 20 s; if it took the job all the same, that ends as it starts"):
+    with pytest.raises(client.Unanswered, match="longer than 20 s; should the job wait there all the same, it ends as it starts"):
         jobs.submit([run])
     before = run.recorded_status()
     task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}

@@ -1,6 +1,7 @@
 """What Slurm said last, as all who look on read it, and what that means for a run, in words."""
 
 import functools
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,10 +82,16 @@ REASONS = {
 }
 
 
+def asked_by_us(store: Store) -> bool:
+    """Whether what was last heard of Slurm is about this user's jobs, as far as anything was heard."""
+    path = folder(store) / "slurm.json"
+    return not path.exists() or path.stat().st_uid == os.getuid()
+
+
 def just_ended(status: Status) -> bool:
     """Whether Slurm may still have a job of a run that has ended, and queue it again."""
     by_slurm = status.engine == "slurm" and status.state in ("stopped", "interrupted")
-    return by_slurm and time.time() - (status.ended_at or 0.0) < AGAIN_SECONDS
+    return by_slurm and abs(time.time() - (status.ended_at or 0.0)) < AGAIN_SECONDS  # another machine's clock may be wrong
 
 
 def may_go_on(run: Run, status: Status) -> bool:
@@ -106,7 +113,7 @@ def in_words(run: Run, status: Status) -> str:
     again = f"requeued{f' {status.requeues} times' if status.requeues > 1 else ''}, " if status.requeues else ""
     if not owned(run, status):
         return f"{again}queued in Slurm by another user, whose jobs are not asked for here"
-    if time.time() - (status.queued_at or 0.0) < ASK_SECONDS and not job:
+    if not job and (now.asked_at < (status.queued_at or 0.0) or not asked_by_us(run.experiment.store)):
         return f"{again}queued in Slurm"
     if stale(now):
         return f"{again}state unknown: {unknown(now)}"

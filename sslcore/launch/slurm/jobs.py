@@ -38,7 +38,7 @@ def submit(runs: Sequence[Run]) -> None:
                 number = ask("sbatch", "--parsable", str(path), seconds=SUBMIT_SECONDS).strip().partition(";")[0]
             except Unanswered as error:
                 path.unlink()
-                raise Unanswered(f"{error}; if it took the job all the same, that ends as it starts") from None
+                raise Unanswered(f"{error}; should the job wait there all the same, it ends as it starts") from None
             except ValueError as error:
                 path.unlink()
                 raise ValueError(f"{error}; python -m sslcore slurm shows how jobs are asked for, and changes it") from None

@@ -26,7 +26,10 @@ runs=(
 {names}
 )
 run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
-[ -f "$run/config.json" ] && [ -f {path} ] || exit 0  # deleted meanwhile, or never handed over as far as its sender knows
+# A shared file system may lag behind, and looks anew at a folder that is listed.
+there() {{ [ -f "$run/config.json" ] && [ -f {path} ]; }}
+for _ in 1 2 3; do there && break || {{ ls "$run" {home} >/dev/null 2>&1; sleep 1; }}; done
+there || exit 0  # deleted meanwhile, or never handed over as far as its sender knows
 exec >>"$run/log.txt" 2>&1
 rm -f "$run/.exit" "$run/.stop"  # of an earlier start
 unset "${{!SQUEUE_@}}"  # by which users have answers filtered
@@ -110,6 +113,7 @@ def text(path: Path, runs: Sequence[Run], settings: Settings) -> str:
         names="\n".join(shlex.quote(run.name) for run in runs),
         experiment=shlex.quote(str(experiment.path)),
         path=shlex.quote(str(path)),
+        home=shlex.quote(str(path.parent)),
         name=path.name,
         cpus=settings.cpus,
         notice=settings.notice + EARLY_SECONDS,
