@@ -283,14 +283,12 @@ def resume(args: argparse.Namespace) -> int:
             if len(some) > 1:  # because of one of them, perhaps
                 batches += [[run] for run in some]
                 continue
-            if isinstance(error, OSError):  # such as of a colleague's run
-                if len(runs) > 1:
-                    print(f"{some[0].id} cannot be resumed: {error}", file=sys.stderr)
-                denied = error
+            if isinstance(error, ValueError) and (state := some[0].status().state) in ("running", "finished"):
+                print(f"{some[0].id}: {state} already")  # since an agent is at work again
                 continue
-            if (state := some[0].status().state) not in ("running", "finished"):  # since an agent is at work again
-                raise
-            print(f"{some[0].id}: {state} already")
+            if len(runs) > 1:  # such as a colleague's, or one that is still in Slurm, among others
+                print(f"{some[0].id} cannot be resumed: {error}", file=sys.stderr)
+            denied = error
             continue
         queued += len(some)
         for run in some:

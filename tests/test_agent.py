@@ -330,7 +330,7 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
     with monkeypatch.context() as theirs:
         theirs.setattr(launch, "agent_alive", lambda store: True)
         theirs.setattr(agent_module, "of_another_user", lambda store: True)
-        with pytest.raises(launch.NoAgent, match=r"is another user's, and cannot work on what is yours.*stays queued"):
+        with pytest.raises(launch.NoAgent, match=r"is another user's, .* wait until it has gone, or use.*stays queued"):
             launch.start(lab.store)
         launch.start_asking(lab.store)
 

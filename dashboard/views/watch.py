@@ -198,6 +198,8 @@ def overview() -> None:
             except (OSError, RuntimeError) as error:
                 st.session_state["watch_refused"] = str(error)
             st.rerun()
+    elif waits_here and (why := launch.agent.held_up(store)):
+        st.warning(words.plain(f"Runs are queued, and {why}."))
     elif by_slurm:
         cluster.trouble(store)
     head.say_warnings({name: now[name] for name in listed if name in now})

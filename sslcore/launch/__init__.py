@@ -44,13 +44,15 @@ def start(store: Store) -> None:
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    if why := agent_alive(store) and agent.held_up(store):
-        raise NoAgent(why)
-    if ready(store) if ours else agent_alive(store):  # root's, which works on what is anybody's
+    theirs = agent_alive(store) and agent.of_another_user(store)
+    if not theirs and (ready(store) if ours else agent_alive(store)):  # root's works on what is anybody's
+        if why := agent.held_up(store):
+            raise NoAgent(why)
         return
-    if not ours:
+    if theirs or not ours:
+        whose, wait = (f"the agent in {home}", "wait until it has gone, or ") if theirs else (home.parent, "")
         raise NoAgent(
-            f"{home.parent} is another user's, and so is what trains here, which cannot work on what is yours: use a store of "
+            f"{whose} is another user's, and so is what trains here, which cannot work on what is yours: {wait}use a store of "
             "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
     deadline = time.monotonic() + 2 * START_SECONDS

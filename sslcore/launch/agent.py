@@ -68,12 +68,7 @@ def of_another_user(store: Store) -> bool:
 
 
 def held_up(store: Store) -> str:
-    """Why the agent that is at work on this host does not train what this user queues; "" where it does."""
-    if of_another_user(store):
-        return (
-            f"the agent that is at work here, pid {pid_of(store)}, is another user's, and cannot work on what is yours: wait "
-            "until it has gone, or use a store of your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
-        )
+    """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
     with suppress(psutil.Error, ValueError, TypeError):
         if psutil.Process(pid := pid_of(store)).status() == psutil.STATUS_STOPPED:
             return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"

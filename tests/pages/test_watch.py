@@ -245,6 +245,15 @@ def test_runs_that_ended_early_come_first_and_compare_says_that_they_did():
     assert "1 failed: Watch says why, and can resume it · 1 interrupted: Watch says why, and can resume it" in compared
 
 
+def test_an_agent_that_does_nothing_for_what_is_queued_is_told(monkeypatch):
+    (run,) = synthetic.store(Store().root, methods=("moco",), seeds=(0,)).runs()
+    run.update_status(state="queued")
+    monkeypatch.setattr("sslcore.launch.agent_alive", lambda store: True)
+    assert "Runs are queued, and" not in texts(open_page("watch", experiment="photos"))
+    monkeypatch.setattr("sslcore.launch.agent.held_up", lambda store: "the agent, pid 5, was stopped")
+    assert "Runs are queued, and the agent, pid 5, was stopped." in texts(open_page("watch", experiment="photos"))
+
+
 def test_a_queued_run_says_on_which_machine_it_waits(monkeypatch):
     here, there = synthetic.store(Store().root, methods=("moco",), seeds=(0, 1)).runs()
     here.update_status(state="queued")

@@ -90,6 +90,23 @@ def test_runs_of_an_experiment_are_resumed_as_one_array(tmp_path, monkeypatch, c
     assert capsys.readouterr().out == "".join(f"{name}: queued\n" for name in ("e/a", "e/b", "f/a", "f/b"))
 
 
+def test_a_run_that_cannot_be_resumed_keeps_no_other_of_its_experiment_from_it(tmp_path, monkeypatch, capsys):
+    store = Store(tmp_path / "store")
+    first, *others = store.create("e", Spec(), dict.fromkeys("abc", resolve({})), "slurm").runs()
+    for run in (first, *others):
+        run.update_status(state="interrupted", job_id="7_0")
+    submitted = []
+    waits = {first.path: client.Job("7_0", "PENDING", "", "gpu", "", 0, "")}
+    monkeypatch.setattr(jobs, "check", lambda store: None)
+    monkeypatch.setattr(jobs, "queue", lambda store: waits)
+    monkeypatch.setattr(jobs, "submit", lambda runs: submitted.append([run.id for run in runs]))
+    monkeypatch.setattr(launch, "start", lambda store: None)
+    assert main(["resume", "--root", str(store.root)]) == 1
+    said = capsys.readouterr()
+    assert submitted == [["e/b"], ["e/c"]] and said.out == "e/b: queued\ne/c: queued\n"
+    assert said.err.startswith("e/a cannot be resumed: e/a is still in Slurm, as job 7_0 (PENDING)")
+
+
 def test_a_run_whose_job_is_on_its_way_out_may_be_queued_again_and_one_that_waits_may_not(tmp_path, monkeypatch):
     (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
     monkeypatch.setattr(jobs.time, "sleep", lambda _: pytest.fail("there is nothing to wait for"))
