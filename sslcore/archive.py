@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections import Counter
@@ -321,9 +320,9 @@ def bring_in(store: Store, file: Path | str | BinaryIO) -> Experiment:
         members = _members(archive)
         contents = _contents(archive, members)
         store.make_place()
-        temporary = Path(tempfile.mkdtemp(dir=store.root, prefix=".import-"))
+        temporary = store.root / f".import-{os.urandom(4).hex()}"
+        temporary.mkdir()
         try:
-            temporary.chmod(0o755)
             unpacked = 0
             for name, info in members.items():
                 path = temporary / name.partition("/")[2]
