@@ -136,6 +136,14 @@ def stamp(file: Path) -> Stamp:
         return 0, 0, 0
 
 
+def owner(file: Path) -> int | None:
+    """The user whose a file is, by number; None where there is none."""
+    try:
+        return file.stat().st_uid
+    except OSError:
+        return None
+
+
 # -- JSON ----------------------------------------------------------------------
 
 

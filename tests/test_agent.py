@@ -328,7 +328,6 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
     here.uid = me + 1
     assert not here.look() and run.status().state == "queued"
     with monkeypatch.context() as theirs:
-        theirs.setattr(launch, "agent_alive", lambda store: True)
         theirs.setattr(agent_module, "of_another_user", lambda store: True)
         with pytest.raises(launch.NoAgent, match=r"is another user's, .* wait until it has gone, or use.*stays queued"):
             launch.start(lab.store)
@@ -341,7 +340,7 @@ def test_whose_agent_is_at_work_is_told_by_its_process(lab):
     folder(lab.store).mkdir(parents=True)
     for user, another in ((None, False), (4321, True)):
         with subprocess.Popen(["sleep", "60"], user=user) as process:
-            write_json(folder(lab.store) / "agent.json", {"pid": process.pid})
+            write_json(folder(lab.store) / "agent.json", {"pid": process.pid, "process": process_name(process.pid)})
             assert agent_module.of_another_user(lab.store) == another
             process.kill()
 

@@ -44,7 +44,7 @@ def start(store: Store) -> None:
     with suppress(PermissionError):
         home.mkdir(parents=True, exist_ok=True)
     ours = os.access(home, os.W_OK)
-    theirs = agent_alive(store) and agent.of_another_user(store)
+    theirs = agent.of_another_user(store)
     if not theirs and (ready(store) if ours else agent_alive(store)):  # root's works on what is anybody's
         if why := agent.held_up(store):
             raise NoAgent(why)
@@ -67,7 +67,7 @@ def start(store: Store) -> None:
     with open(lock, encoding="utf-8"):
         if ready(store):
             return
-        if agent_alive(store) and not agent.dismiss(store):  # another user's, which may refuse what is new
+        if agent_alive(store) and not agent.dismiss(store):  # root's, perhaps, which may refuse what is new
             return
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
         with (home / "agent.log").open("ab") as log:
@@ -81,7 +81,7 @@ def start(store: Store) -> None:
 
 def start_asking(store: Store) -> None:
     """`start`, for the sake of what Slurm trains, which goes on beside another user's agent, too."""
-    if not (agent_alive(store) and agent.of_another_user(store)):
+    if not agent.of_another_user(store):
         start(store)
 
 
@@ -314,10 +314,10 @@ def complete(experiment: Experiment, names: Collection[str] | None = None, engin
                 resume(run, engine)
                 queued.append(run)
     finally:  # what is queued is trained, whatever came of the others
-        waiting = [run.recorded_status() for run in {*queued, *made}]
-        if any(status.state == "queued" and status.engine != "slurm" for status in waiting):
+        waiting = [status for run in {*queued, *made} if (status := run.recorded_status()).state == "queued"]
+        if any(status.engine != "slurm" for status in waiting):
             start(experiment.store)
-        elif queued:
+        elif waiting or queued:  # which may have begun by now
             start_asking(experiment.store)
     return queued
 

@@ -25,7 +25,7 @@ import psutil
 
 from sslcore.config import OPTIONS
 from sslcore.experiment import Run, Store
-from sslcore.files import Stamp, read_object, stamp, write_json
+from sslcore.files import Stamp, owner, read_object, stamp, write_json
 from sslcore.launch.process import TRAIN, Watch, how_it_ended
 from sslcore.launch.slots import HOST, Device, cpus, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
@@ -61,9 +61,9 @@ def outdated(store: Store) -> bool:
 
 
 def of_another_user(store: Store) -> bool:
-    """Whether the agent that is at work on this host leaves alone what this user queues: it may not be able to work on it."""
+    """Whether an agent is at work on this host that leaves alone what this user queues: it may not be able to work on it."""
     with suppress(psutil.Error, ValueError, TypeError):
-        return psutil.Process(pid_of(store)).uids().real not in (0, os.getuid())
+        return alive(store) and psutil.Process(pid_of(store)).uids().real not in (0, os.getuid())
     return False
 
 
@@ -78,13 +78,6 @@ def held_up(store: Store) -> str:
 def pid_of(store: Store) -> Any:
     """The process of this host's agent, as far as it says."""
     return (read_object(folder(store) / "agent.json") or {}).get("pid")
-
-
-def owner(file: Path) -> int | None:
-    """Whose a file is; None where there is none."""
-    with suppress(OSError):
-        return file.stat().st_uid
-    return None
 
 
 def works_on(store: Store, host: str) -> bool:
@@ -185,7 +178,7 @@ class Agent:
 
     def left_alone(self, run: Run, status: Status) -> bool:
         """Whether a queued run is another user's, who could not work on what this one leaves, or is for another machine, whose
-        agent is at work.
+        agent is at work or may just be starting.
         """
         if os.getuid() != 0 and owner(run.status_file) != self.uid:
             return True

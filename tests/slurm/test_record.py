@@ -268,7 +268,7 @@ def test_of_a_job_that_no_accounting_knows_slurms_last_words_to_it_are_told(told
     assert "Slurm's last words: *** JOB 7 ON node1 CANCELLED DUE TO TIME LIMIT ***" in look(30).error
 
 
-def test_where_a_run_stands_in_slurm_is_said_in_words(told):
+def test_where_a_run_stands_in_slurm_is_said_in_words(told, monkeypatch):
     run, *_ = told
     home = record.folder(run.experiment.store)
     home.mkdir(parents=True)
@@ -281,6 +281,9 @@ def test_where_a_run_stands_in_slurm_is_said_in_words(told):
     waits = job()
     assert said(None, queued_at=time.time() + 60) == "queued in Slurm", "since it was asked"
     assert said(None, queued_at=time.time() - 60) == "Slurm lists no job of it"
+    with monkeypatch.context() as theirs:
+        theirs.setattr(heard, "owner", lambda file: os.getuid() + 1)
+        assert said(None, queued_at=time.time() - 60) == "queued in Slurm", "another user has asked, for jobs of their own"
     assert said(waits) == "waits behind jobs of higher priority"
     assert said(waits, requeues=1) == "requeued, waits behind jobs of higher priority"
     assert said(waits, requeues=2) == "requeued 2 times, waits behind jobs of higher priority"

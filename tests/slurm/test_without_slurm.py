@@ -90,6 +90,27 @@ def test_runs_of_an_experiment_are_resumed_as_one_array(tmp_path, monkeypatch, c
     assert capsys.readouterr().out == "".join(f"{name}: queued\n" for name in ("e/a", "e/b", "f/a", "f/b"))
 
 
+def test_a_request_to_stop_outlives_a_resume_that_slurm_refuses(tmp_path, monkeypatch):
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
+    run.update_status(state="running", pid=5, pid_started=1.0)
+    run.request_stop()
+    stopped = run.update_status(state="stopped", job_id="7_0")
+
+    def refuse(runs):
+        raise ValueError("Slurm refuses: enough")
+
+    monkeypatch.setattr(jobs, "check", lambda store: None)
+    monkeypatch.setattr(jobs, "queue", lambda store: {})
+    monkeypatch.setattr(jobs, "submit", refuse)
+    with pytest.raises(ValueError, match="enough"):
+        launch.resume(run)
+    assert run.recorded_status() == stopped and run.asked_to_stop(stopped)
+    monkeypatch.setattr(jobs, "submit", lambda runs: None)
+    monkeypatch.setattr(launch, "start", lambda store: None)
+    launch.resume(run)
+    assert run.recorded_status().state == "queued" and not run.stop_file.exists()
+
+
 def test_a_run_that_cannot_be_resumed_keeps_no_other_of_its_experiment_from_it(tmp_path, monkeypatch, capsys):
     store = Store(tmp_path / "store")
     first, *others = store.create("e", Spec(), dict.fromkeys("abc", resolve({})), "slurm").runs()

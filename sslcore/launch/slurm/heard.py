@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from sslcore.experiment import Run, Store
-from sslcore.files import Stamp, read_json, stamp
+from sslcore.files import Stamp, owner, read_json, stamp
 from sslcore.launch.slots import folder
 from sslcore.launch.slurm.client import ANSWER_SECONDS, Job
 from sslcore.launch.slurm.script import owned
@@ -84,8 +84,7 @@ REASONS = {
 
 def asked_by_us(store: Store) -> bool:
     """Whether what was last heard of Slurm is about this user's jobs, as far as anything was heard."""
-    path = folder(store) / "slurm.json"
-    return not path.exists() or path.stat().st_uid == os.getuid()
+    return owner(folder(store) / "slurm.json") in (None, os.getuid())
 
 
 def just_ended(status: Status) -> bool:
