@@ -219,8 +219,6 @@ def time_is_up() -> bool:
 def main(run: Run, evaluate_only: bool = False) -> int:
     """Train (or resume) a run and measure it; with `evaluate_only`, measure it again. Returns the exit code."""
     finished = run.recorded_status().state == "finished"
-    if job()["job_id"] and finished:
-        return FINISHED  # it finished at the very moment at which Slurm made it give way
     try:
         seconds_of("TRIPTYCH_CHECKPOINT_SECONDS")  # raises where it is no number
         several = run.config.devices > 1 and not evaluate_only  # raises what is wrong with the config
@@ -228,7 +226,7 @@ def main(run: Run, evaluate_only: bool = False) -> int:
             ranks.command(run, os.environ)  # raises where so many cannot be had here
         if not evaluate_only:
             run.check_goes_on()
-            if finished:
+            if finished and not job()["job_id"]:
                 from sslcore import datasets
 
                 datasets.info(run.config.dataset)  # raises where it is gone
@@ -237,10 +235,22 @@ def main(run: Run, evaluate_only: bool = False) -> int:
         return BAD_INPUT
     try:
         with run.hold(PATIENCE if job()["job_id"] else 0.0, elsewhere=HEARTBEAT_LIMIT + 2 * HEARTBEAT_SECONDS) as claim:
+            if job()["job_id"]:
+                if is_over(run):
+                    return FINISHED
+                run.stop_file.unlink(missing_ok=True)  # of an earlier process
             return hold_and_work(run, claim, evaluate_only, several)
     except BlockingIOError:
         print(f"python -m sslcore: error: {run.id} is being trained by another process", file=sys.stderr)
         return BAD_INPUT
+
+
+def is_over(run: Run) -> bool:
+    """Whether Slurm has queued again what is not to go on: it finished at the very moment at which it was to make room, or it
+    was asked to stop, as before its node was lost.
+    """
+    status = run.recorded_status()
+    return status.state == "finished" or (status.state != "queued" and run.asked_to_stop(status))
 
 
 def hold_and_work(run: Run, claim: Claim, evaluate_only: bool, several: bool) -> int:

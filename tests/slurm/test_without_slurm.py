@@ -281,7 +281,9 @@ def begun(tmp_path, monkeypatch):
     """Starts a run's script in a shell, as Slurm does, once it trains: (the shell, the run, what Slurm was asked to do)."""
     shells: list[subprocess.Popen] = []
 
-    def begin(reason: str = "None", checkpoint: str = "", trains: bool = True, **chosen) -> tuple[subprocess.Popen, Run, Path]:
+    def begin(
+        reason: str = "None", checkpoint: str = "", trains: bool = True, before=lambda run: None, **chosen
+    ) -> tuple[subprocess.Popen, Run, Path]:
         monkeypatch.setattr(script, "TRAIN", (sys.executable, str(TRAINER)))
         (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({})}, "slurm").runs()
         for name, does in (("scontrol", f'echo "$@" >>{tmp_path}/asked'), ("squeue", f"echo {reason}")):
@@ -291,6 +293,7 @@ def begun(tmp_path, monkeypatch):
         if checkpoint:
             run.checkpoint_file.write_text(checkpoint)
         run.stop_file.write_text("of an earlier start")
+        before(run)
         task = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         shells.append(subprocess.Popen(["bash", tmp_path / "x.sh"], env=os.environ | task, start_new_session=True))
         until(lambda: not trains or "from " in run.log_tail())
@@ -309,6 +312,23 @@ def test_a_run_makes_room_whatever_options_the_set_up_leaves_behind(set_up, begu
     assert job.wait(60) == worker.MADE_ROOM
     assert read_json(run.exit_file) == {"code": worker.MADE_ROOM, "job_id": "7_0"}
     assert asked.read_text() == "requeue 7_0\n" and run.recorded_status().state == "queued"
+
+
+@pytest.mark.parametrize(
+    ("state", "asked", "trains"), [("stopped", True, False), ("running", True, False), ("stopped", False, True)]
+)
+def test_a_job_that_starts_again_trains_unless_its_run_was_asked_to_stop(state, asked, trains, begun):
+    def before(run: Run) -> None:
+        run.update_status(state=state, pid=5, pid_started=1.0)
+        if asked:
+            run.request_stop()
+
+    job, run, _ = begun(before=before, trains=trains)
+    if trains:
+        assert run.recorded_status().state == "running"
+    else:
+        assert job.wait(60) == worker.FINISHED
+        assert run.recorded_status().state == state and run.recorded_status().attempt == 0, "it never began"
 
 
 @pytest.mark.parametrize("set_up", ["set -e\nmodule load nothing", "exit 127"])

@@ -31,7 +31,7 @@ there() {{ [ -f "$run/config.json" ] && [ -f {path} ]; }}
 for _ in 1 2 3; do there && break || {{ ls "$run" {home} >/dev/null 2>&1; sleep 1; }}; done
 there || exit 0  # deleted meanwhile, or never handed over as far as its sender knows
 exec >>"$run/log.txt" 2>&1
-rm -f "$run/.exit" "$run/.stop"  # of an earlier start
+rm -f "$run/.exit"  # of an earlier start
 unset "${{!SQUEUE_@}}"  # by which users have answers filtered
 export TRIPTYCH_JOB="${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID" TRIPTYCH_SCRIPT={name}
 export OMP_NUM_THREADS="${{OMP_NUM_THREADS:-{cpus}}}"
