@@ -26,14 +26,17 @@ FILE = "groups.csv"
 def of_files(root: Path, files: Sequence[Path]) -> tuple[list[int] | None, list[str]]:
     """(the group of each image by number, or None without groups.csv; remarks).
 
-    Raises ValueError where groups.csv cannot be used.
+    Raises ValueError where groups.csv cannot be used, or is in one of the folders, as train, where it would not be looked at.
     """
+    example = spelled(os.path.relpath(files[0], root))
+    for name in sorted({file.parts[len(root.parts)] for file in files}):
+        if os.path.lexists(root / name / FILE):
+            raise ValueError(f"has {spelled(name)}/{FILE}; move it up, beside {spelled(name)}, with paths such as {example}")
     if not os.path.lexists(root / FILE):
         return None, []
     known = _read(root)
     strangers = [os.path.relpath(file, root) for file in known.keys() - set(files)]
     if len(strangers) == len(known):
-        example = spelled(os.path.relpath(files[0], root))
         raise ValueError(f"{FILE} names none of the images; its column file has their paths, such as {example}")
     remarks = [f"{FILE} has {count(len(strangers), 'file')} that the set has not: {some(sorted(strangers))}"] if strangers else []
     return numbered([known.get(file, number) for number, file in enumerate(files)]), remarks

@@ -69,6 +69,14 @@ def test_a_broken_link_to_a_table_is_no_table_that_is_not_there(tmp_path):
         datasets.info(str(root))
 
 
+def test_a_table_in_one_of_the_folders_is_told_where_it_belongs(tmp_path):
+    for half, n in (("train", 8), ("test", 4)):
+        class_folders(tmp_path / "set" / half, {"cat": n, "horse": n})
+    table(tmp_path / "set" / "test", ("cat/0.png", "a"))
+    with pytest.raises(ValueError, match=r"test/groups\.csv; move it up, beside test, with paths such as train/cat/0\.png"):
+        datasets.info(str(tmp_path / "set"))
+
+
 def test_spaces_in_a_tables_head_are_no_part_of_its_names(tmp_path):
     root = class_folders(tmp_path / "set", {"cat": 10, "horse": 10})
     table(root, ("cat/0.png", " a"), ("cat/1.png", " a"), columns="file, group")
