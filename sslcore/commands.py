@@ -200,14 +200,15 @@ def status(args: argparse.Namespace) -> int:
     progress.say_warnings(stands, out)
     for sentence in damaged:
         out.print(f"warning: {printable(sentence)}", soft_wrap=True)
-    active = [status for run in store.runs() if (status := run.status()).state in ACTIVE]
-    if any(status.engine == "slurm" for status in active) and heard.stale(said := heard.last(store)):
+    active = [(run, status) for run in store.runs() if (status := run.status()).state in ACTIVE]
+    if any(status.engine == "slurm" for _, status in active) and heard.stale(said := heard.last(store)):
         out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
-    waiting = {status.queued_on for status in active if status.state == "queued" and status.engine != "slurm"}
+    waiting = {run: status.queued_on for run, status in active if status.state == "queued" and status.engine != "slurm"}
+    here = [run for run, host in waiting.items() if host in (None, slots.HOST)]
     if waiting and launch.agent_alive(store):
-        if why := agent.held_up(store):
+        if why := agent.held_up(store, here):
             out.print(f"Runs are queued, and {why}.", soft_wrap=True)
-    elif any(host in (None, slots.HOST) or not agent.works_on(store, host) for host in waiting):
+    elif here or any(not agent.works_on(store, host) for host in set(waiting.values())):
         out.print(
             f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
         )

@@ -335,13 +335,18 @@ def test_what_another_user_has_queued_is_left_alone_and_its_owner_is_told(lab, m
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may start a process of another user")
-def test_whose_agent_is_at_work_is_told_by_its_process(lab):
+def test_whose_agent_is_at_work_is_told_by_its_process(lab, capsys):
+    (run,) = lab.runs(a="finish")
     assert not agent_module.of_another_user(lab.store)
     folder(lab.store).mkdir(parents=True)
     for user, another in ((None, False), (4321, True)):
         with subprocess.Popen(["sleep", "60"], user=user) as process:
             write_json(folder(lab.store) / "agent.json", {"pid": process.pid, "process": process_name(process.pid)})
             assert agent_module.of_another_user(lab.store) == another
+            os.chown(folder(lab.store) / "agent.json", user or 0, -1)
+            assert main(["status", "--root", str(lab.store.root)]) == 0
+            left = f"the agent, pid {process.pid}, leaves alone what another user queued ({run.id}): resume it once that has gone"
+            assert (f"Runs are queued, and {left}." in " ".join(capsys.readouterr().out.split())) == another
             process.kill()
 
 

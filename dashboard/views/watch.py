@@ -185,20 +185,20 @@ def overview() -> None:
                 st.badge(f"{states[state]} {word}", icon=icon, color=colour)
         if requeued := sum(status.state == "queued" and status.requeues > 0 for status in now.values()):
             st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][1], color="gray")
-    waits_here = any(status.state == "queued" and status.engine != "slurm" for status in now.values())
+    waiting = {runs[name]: s.queued_on for name, s in now.items() if s.state == "queued" and s.engine != "slurm"}
     by_slurm = any(status.state in ACTIVE and status.engine == "slurm" for status in now.values())
-    if (waits_here or by_slurm) and not launch.agent_alive(store):
+    if (waiting or by_slurm) and not launch.agent_alive(store):
         if by_slurm:
             st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
-        if waits_here:
+        if waiting:
             st.warning("Runs are queued, and nothing on this machine starts them.")
-        if st.button("Start the queue" if waits_here else "Ask Slurm", icon=":material/play_arrow:", **access.lock()):
+        if st.button("Start the queue" if waiting else "Ask Slurm", icon=":material/play_arrow:", **access.lock()):
             try:
                 change.start_queue(store)
             except (OSError, RuntimeError) as error:
                 st.session_state["watch_refused"] = str(error)
             st.rerun()
-    elif waits_here and (why := launch.agent.held_up(store)):
+    elif waiting and (why := launch.agent.held_up(store, [run for run, host in waiting.items() if host in (None, HOST)])):
         st.warning(words.plain(f"Runs are queued, and {why}."))
     elif by_slurm:
         cluster.trouble(store)

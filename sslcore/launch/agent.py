@@ -16,7 +16,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from sslcore.launch.slurm import client, heard, record
 from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
 from sslcore.notation import seconds_of
 from sslcore.status import Status
+from sslcore.wording import some
 
 TICK_SECONDS = 0.3
 LOOK_SHARE = 0.05  # of a core at most goes into looks: a store may be large, and the CPU has runs to train
@@ -67,11 +68,16 @@ def of_another_user(store: Store) -> bool:
     return False
 
 
-def held_up(store: Store) -> str:
-    """Why this host's agent, though alive, does nothing; "" where nobody holds it up."""
+def held_up(store: Store, queued: Iterable[Run] = ()) -> str:
+    """Why this host's agent, though alive, starts nothing, or not all of what is queued for it; "" where it does."""
     with suppress(psutil.Error, ValueError, TypeError):
-        if psutil.Process(pid := pid_of(store)).status() == psutil.STATUS_STOPPED:
+        process = psutil.Process(pid := pid_of(store))
+        if process.status() == psutil.STATUS_STOPPED:
             return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"
+        its = owner(folder(store) / "agent.json")
+        left = [run.id for run in queued if owner(run.status_file) != its] if process.uids().real != 0 else []
+        if left:
+            return f"the agent, pid {pid}, leaves alone what another user queued ({some(left)}): resume it once that has gone"
     return ""
 
 

@@ -250,7 +250,7 @@ def test_an_agent_that_does_nothing_for_what_is_queued_is_told(monkeypatch):
     run.update_status(state="queued")
     monkeypatch.setattr("sslcore.launch.agent_alive", lambda store: True)
     assert "Runs are queued, and" not in texts(open_page("watch", experiment="photos"))
-    monkeypatch.setattr("sslcore.launch.agent.held_up", lambda store: "the agent, pid 5, was stopped")
+    monkeypatch.setattr("sslcore.launch.agent.held_up", lambda store, queued: "the agent, pid 5, was stopped")
     assert "Runs are queued, and the agent, pid 5, was stopped." in texts(open_page("watch", experiment="photos"))
 
 
