@@ -3,8 +3,8 @@
 Both train the same encoder with heads of the same widths, the same augmentation
 settings and the same batch on the same images. Lightly's side is its
 documentation's: its transform an image in a DataLoader with a worker a core, its
-losses and heads, SGD, and its loop. Ours is `sslcore.training.Training.take_step`, on a GPU as a short run takes it and
-compiled, as one of `sslcore.compiling.LONG` steps does. Each has a process of its own.
+losses and heads, SGD, and its loop. Ours is `sslcore.training.Training.take_step`, on a GPU (elsewhere with --compiled) as
+a short run takes it and compiled, as one of `sslcore.compiling.LONG` steps does there. Each has a process of its own.
 """
 
 import argparse
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512 if DEVICE.type == "cuda" else 128)
     parser.add_argument("--steps", type=int, default=100 if DEVICE.type == "cuda" else 10, help="a turn")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compiled", action="store_true", default=DEVICE.type == "cuda", help="compile=on takes turns, too")
     parser.add_argument("--processor-time", **PROCESSOR_TIME)
     args = parser.parse_args()
     clock = clock_of(args.processor_time)
@@ -170,7 +171,7 @@ def main() -> None:
         for method in args.methods:
             config = config_of(method, encoder, args.batch)
             turns = {"lightly": Apart(lightly_steps, config, args.steps), "triptych": Apart(our_steps, config, args.steps)}
-            if DEVICE.type == "cuda":
+            if args.compiled:
                 turns["compiled"] = Apart(our_steps, config.model_copy(update={"compile": "on"}), args.steps)
             speed = {name: args.batch * args.steps / s for name, s in take_turns(turns, args.rounds, clock).items()}
             for side in turns.values():
