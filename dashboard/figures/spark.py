@@ -9,7 +9,9 @@ import numpy as np
 
 from dashboard.figures import style
 
-WIDTH, HEIGHT, POINTS = 200, 56, 40
+WIDTH, HEIGHT = 200, 56
+POINTS, ALL_POINTS = 40, 2400  # of a curve, and of all, at most
+SEEN = 10  # curves, each of which can be followed; more of them are the fainter the more they are
 # Of the key. The page tells its pictures which theme it has.
 WORDS = "<style>text{fill:#5b6166}@media(prefers-color-scheme:dark){text{fill:#a7adaa}}</style>"
 KEY, SEGMENT, LETTER = 14, 16, 6  # the key below, which names the methods: a row, a piece of line, a letter, in pixels
@@ -22,13 +24,15 @@ def lines(curves: Sequence[tuple[str, np.ndarray, np.ndarray]], end: float) -> s
     """
     everything = np.concatenate([y for _, _, y in curves])
     low, high = everything.min(), everything.max()
+    points = min(POINTS, max(ALL_POINTS // len(curves), 8))
+    opacity = max(0.8 * min(SEEN / len(curves), 1), 0.2)
     drawn = []
     for method, x, y in curves:
-        some = np.unique(np.linspace(0, len(x) - 1, POINTS).astype(int)) if len(x) else []
+        some = np.unique(np.linspace(0, len(x) - 1, points).astype(int)) if len(x) else []
         across = 2 + (WIDTH - 4) * x[some] / end
         up = HEIGHT - 3 - (HEIGHT - 6) * (y[some] - low) / max(high - low, 1e-9)
         places = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, up))
-        drawn.append(f'<polyline points="{places}" {_stroke(method)} stroke-opacity="0.8"/>')
+        drawn.append(f'<polyline points="{places}" {_stroke(method)} stroke-opacity="{opacity:.2f}"/>')
         if len(some) == 1:  # of one point there is no line
             drawn.append(f'<circle cx="{across[0]:.1f}" cy="{up[0]:.1f}" r="2" fill="{style.colour(method)}"/>')
     floor = f'<path d="M2 {HEIGHT - 1}H{WIDTH - 2}" stroke="{style.NEUTRAL}" stroke-opacity="0.4"/>'
