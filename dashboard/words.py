@@ -11,13 +11,13 @@ from sslcore.status import ACTIVE, RESUMABLE
 from sslcore.wording import count as count  # for the pages
 from sslcore.wording import in_bytes, some, tenths
 
-STATES = {  # state: (word, icon, badge colour), in the order in which a reader wants to see them
-    "running": ("running", ":material/play_circle:", "blue"),
-    "failed": ("failed", ":material/error:", "red"),
-    "interrupted": ("interrupted", ":material/power_off:", "orange"),
-    "queued": ("queued", ":material/schedule:", "gray"),
-    "stopped": ("stopped", ":material/stop_circle:", "orange"),
-    "finished": ("finished", ":material/check_circle:", "green"),
+STATES = {  # state: (icon, badge colour), in the order in which a reader wants to see them
+    "running": (":material/play_circle:", "blue"),
+    "failed": (":material/error:", "red"),
+    "interrupted": (":material/power_off:", "orange"),
+    "queued": (":material/schedule:", "gray"),
+    "stopped": (":material/stop_circle:", "orange"),
+    "finished": (":material/check_circle:", "green"),
 }
 STAGES = {"pretrain": "training", "probe": "probing", "embed": "embedding"}
 

@@ -122,7 +122,7 @@ def _day(seconds: float) -> str:
 def _states(rows: Sequence[Mapping[str, Any]]) -> str:
     """6 runs: 5 finished, 1 failed."""
     states = Counter(row["state"] for row in rows)
-    parts = [f"{states[state]} {word}" for state, (word, _, _) in words.STATES.items() if states[state]]
+    parts = [f"{states[state]} {state}" for state in words.STATES if states[state]]
     return f"{words.count(len(rows), 'run')}{': ' if parts else ''}{', '.join(parts)}"
 
 

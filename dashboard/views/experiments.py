@@ -305,9 +305,9 @@ def card(experiment: Experiment) -> None:
 def badges(states: Counter, spec: Spec) -> None:
     """How its runs stand, and its tags."""
     with st.container(horizontal=True, gap="xsmall"):
-        for state, (word, icon, colour) in words.STATES.items():
+        for state, (icon, colour) in words.STATES.items():
             if states[state]:
-                st.badge(f"{states[state]} {word}", icon=icon, color=colour)
+                st.badge(f"{states[state]} {state}", icon=icon, color=colour)
         if not states:
             st.badge("no runs", color="gray")
         if spec.archived:

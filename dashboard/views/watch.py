@@ -101,7 +101,7 @@ def doing(run: Run, status: Status) -> str:
             f" · {words.duration(seconds)} of training" if seconds is not None else ""
         )
     if status.state != "running":
-        return f"{words.STATES[status.state][0]} at {100 * status.progress:.0f} %"
+        return f"{status.state} at {100 * status.progress:.0f} %"
     if run.stopping(status):
         return "is stopping: writes a checkpoint"
     stage = words.STAGES.get(status.stage or "", "starting")
@@ -138,9 +138,8 @@ def resumed(run: Run) -> str:
 
 
 def row(run: Run, status: Status) -> None:
-    word, icon, colour = words.STATES[status.state]
-    if status.state == "queued" and status.requeues:
-        word = "requeued"
+    icon, colour = words.STATES[status.state]
+    word = "requeued" if status.state == "queued" and status.requeues else status.state
     with st.container(border=True, gap="xsmall"):
         line = st.container(horizontal=True, vertical_alignment="center")  # of a phone, two
         name, bar, corner = line.container(width=300, gap=None), line.container(gap="xsmall"), line.container(width="content")
@@ -180,11 +179,11 @@ def overview() -> None:
         st.rerun()  # all was deleted, or nothing runs any more: end the polling
     states = Counter(status.state for status in now.values())
     with st.container(horizontal=True, gap="small"):
-        for state, (word, icon, colour) in words.STATES.items():
+        for state, (icon, colour) in words.STATES.items():
             if states[state]:
-                st.badge(f"{states[state]} {word}", icon=icon, color=colour)
+                st.badge(f"{states[state]} {state}", icon=icon, color=colour)
         if requeued := sum(status.state == "queued" and status.requeues > 0 for status in now.values()):
-            st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][1], color="gray")
+            st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][0], color="gray")
     waiting = {runs[name]: s.queued_on for name, s in now.items() if s.state == "queued" and s.engine != "slurm"}
     by_slurm = any(status.state in ACTIVE and status.engine == "slurm" for status in now.values())
     if (waiting or by_slurm) and not launch.agent_alive(store):
