@@ -1,10 +1,9 @@
-"""Experiment folders -> curves and tables. What a file says is kept until the file changes."""
+"""Experiment folders -> curves and tables."""
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from sslcore.analysis.order import by_method
 from sslcore.analysis.summary import NUMBERS, SETTINGS, run_rows
 from sslcore.config import OPTIONS, RunConfig, get, is_anothers, varying
 from sslcore.experiment import Run, Store
-from sslcore.files import Stamp, stamp
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
 from sslcore.results import number
@@ -33,15 +31,9 @@ def image_sizes(store: Store) -> dict[str, list[int]]:
     """Data set -> the image sizes, largest first, at which runs of the store use it."""
     sizes: dict[str, set[int]] = {}
     for run in store.runs():
-        if seen := _dataset(run.path, stamp(run.config_file)):
-            sizes.setdefault(seen[0], set()).add(seen[1])
+        if own := run.readable_config:
+            sizes.setdefault(own.dataset, set()).add(own.image_size)
     return {dataset: sorted(of_dataset, reverse=True) for dataset, of_dataset in sizes.items()}
-
-
-@lru_cache(maxsize=4096)
-def _dataset(folder: Path, stamp: Stamp) -> tuple[str, int] | None:
-    own = Run(folder).readable_config
-    return (own.dataset, own.image_size) if own else None
 
 
 def named(runs: Iterable[Run]) -> dict[str, Run]:
