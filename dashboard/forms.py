@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard import words
 from sslcore import datasets
 from sslcore.config import OPTIONS
+from sslcore.grouping import grouped
 from sslcore.shape import Shape, shape
 
 FIRST = ("epochs", "batch_size", "learning_rate", "encoder", "image_size")  # what most readers change
@@ -61,11 +62,7 @@ def say(value: Any) -> str:
 def groups() -> dict[str, list[str]]:
     """Group -> its options, in the model's order, without what the form asks in its own way; "" is the top level."""
     asked = {"method", "dataset", "seed", *FIRST}
-    found: dict[str, list[str]] = {}
-    for name in OPTIONS:
-        if name not in asked:
-            found.setdefault(name.rpartition(".")[0], []).append(name)
-    return found
+    return grouped((name for name in OPTIONS if name not in asked), lambda name: name.rpartition(".")[0])
 
 
 # -- A field on the page ----------------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from sslcore.grouping import grouped
 from sslcore.methods import METHODS
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -395,11 +396,8 @@ def varying_in(settings: Iterable[Mapping[str, Any]]) -> list[str]:
     """`varying` of settings as `RunConfig.flat` gives them, one mapping a run."""
     settings = list(settings)
     decisive = [name for name in OPTIONS if name not in ("method", "seed", *WATCHING, *COMPUTING)]
-    by_method: dict[str, list[Mapping[str, Any]]] = {}
-    twins: dict[tuple, list[Mapping[str, Any]]] = {}
-    for one in settings:
-        by_method.setdefault(one["method"], []).append(one)
-        twins.setdefault((one["method"], one["seed"], *(one[name] for name in decisive)), []).append(one)
+    by_method = grouped(settings, lambda one: one["method"])
+    twins = grouped(settings, lambda one: (one["method"], one["seed"], *(one[name] for name in decisive)))
 
     def differ(name: str, runs: Iterable[Mapping[str, Any]]) -> bool:
         return len({one[name] for one in runs}) > 1

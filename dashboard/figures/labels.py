@@ -16,6 +16,7 @@ from dashboard.figures import style
 from dashboard.figures.probe import by_label, of_seeds, over_seeds, tones
 from sslcore.analysis.stats import aggregate, of_each_seed
 from sslcore.analysis.summary import kind
+from sslcore.grouping import grouped
 from sslcore.naming import told_apart
 from sslcore.results import dig, number, part
 
@@ -263,9 +264,7 @@ def references(rows: Rows, results: Results, name: str) -> dict[str, dict[float,
     """
     key, said = REFERENCE[name]
     told, tuned = kinds(rows), _tuned(rows, results, name)
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault("".join([said, *told[kind(row)], tuned[row["run"]]]), []).append(row)
+    groups = grouped(rows, lambda row: "".join([said, *told[kind(row)], tuned[row["run"]]]))
     found = {called: by_share(group, results, name, key) for called, group in groups.items()}
     return {called: line for called, line in found.items() if line}
 

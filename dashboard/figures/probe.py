@@ -13,6 +13,7 @@ from dashboard import words
 from dashboard.figures import style
 from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed
 from sslcore.analysis.summary import mean
+from sslcore.grouping import grouped
 
 MEASURES = {"linear": ("linear probe", "circle"), "knn": ("kNN", "diamond-open")}
 BASELINES = {
@@ -286,7 +287,4 @@ def _size_of_names(names: Collection[str]) -> int | None:
 
 def by_label(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
     """The rows of each label."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(row["label"], []).append(row)
-    return groups
+    return grouped(rows, lambda row: row["label"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from sslcore.grouping import grouped
 from sslcore.methods import METHODS, compared
 
 # Okabe & Ito's colours, which colour-blind readers tell apart, in the order in which methods get them.
@@ -72,9 +73,7 @@ def shade(colour: str, k: int, n: int) -> str:
 
 def tones(methods: Mapping[Any, str]) -> dict[Any, str]:
     """Name -> its method's colour, or a tone of it where the method has several names; a method after the other."""
-    alike: dict[str, list[Any]] = {}
-    for name, method in methods.items():
-        alike.setdefault(method, []).append(name)
+    alike = grouped(methods, methods.get)
     return {name: shade(colour(method), k, len(names)) for method, names in alike.items() for k, name in enumerate(names)}
 
 

@@ -22,6 +22,7 @@ from sslcore.analysis.stats import OVER_IMAGES, Difference, adjusted, over_image
 from sslcore.config import COMPUTING, OPTIONS, WATCHING, get, is_anothers, varying
 from sslcore.datasets import CAUTIONS
 from sslcore.experiment import Run
+from sslcore.grouping import grouped
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
 from sslcore.results import number
@@ -56,11 +57,7 @@ def contestants(runs: Iterable[Run], by: str) -> dict[Any, list[Run]]:
     """The runs by their value of the setting that is compared (their `data_sets`, not the paths), in the order of appearance."""
     runs = list(runs)
     own = data_sets(runs) if by == "dataset" else {run: value(run, by) for run in runs}
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        if own[run] is not ANY:
-            groups.setdefault(own[run], []).append(run)
-    return groups
+    return grouped((run for run in runs if own[run] is not ANY), own.get)
 
 
 Matches = dict[int, list[tuple[Run, Run]]]  # by seed
@@ -88,9 +85,7 @@ def by_setting(
     nothing depends on the order in which experiments are shown.
     """
     found: dict[int, dict[tuple[Setting, Setting], tuple[Run, Run]]] = {}
-    of_seed_b: dict[int, list[Run]] = {}
-    for other in b:
-        of_seed_b.setdefault(other.config.seed, []).append(other)
+    of_seed_b = grouped(b, lambda run: run.config.seed)
     for one in a:
         for other in of_seed_b.get(one.config.seed, ()):
             if _match(one, other, have, by):

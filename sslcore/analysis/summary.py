@@ -9,6 +9,7 @@ from sslcore.analysis.images import data_sets
 from sslcore.analysis.stats import Aggregate, aggregate, of_each_seed, wilson
 from sslcore.config import COMPUTING, WATCHING, get, is_anothers, varying
 from sslcore.experiment import Run
+from sslcore.grouping import grouped
 from sslcore.results import dig, number
 from sslcore.status import Status
 from sslcore.wording import some
@@ -93,17 +94,16 @@ def by_seed(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Each number keeps its column for the mean over the seeds that have it, and gains <number>_std, _low, _high and _n as
     `mean` gives them. `runs`, `seeds` and `states` list what was folded.
     """
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        same = {name: value for name, value in row.items() if name not in NUMBERS and name not in OF_ONE_RUN}
-        groups.setdefault(repr(sorted(same.items())), []).append(row)
-    return [_fold(group) for group in groups.values()]
+    return [_fold(group) for group in grouped(rows, lambda row: repr(sorted(_alike(row).items()))).values()]
+
+
+def _alike(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What rows that differ in seed alone have in common."""
+    return {name: value for name, value in row.items() if name not in NUMBERS and name not in OF_ONE_RUN}
 
 
 def _fold(group: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    first = group[0]
-    folded = {name: value for name, value in first.items() if name not in NUMBERS and name not in OF_ONE_RUN}
-    folded |= {
+    folded = _alike(group[0]) | {
         "runs": [row["run"] for row in group],
         "seeds": list(dict.fromkeys(row["seed"] for row in group)),
         "states": [row["state"] for row in group],
@@ -151,12 +151,9 @@ def untrained(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     same weights, whatever else differs between them, so the mean is over seeds: one over runs would weigh a seed by how many
     of its runs have finished.
     """
-    groups: dict[tuple, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((*kind(row), *vote(row)), []).append(row)
     columns = ("dataset", "encoder", "image_size", "evaluate.knn_k", "evaluate.knn_temperature")
     found = []
-    for values, own in groups.items():
+    for values, own in grouped(rows, lambda row: (*kind(row), *vote(row))).items():
         folded = dict(zip(columns, values))
         for name in ("random_linear", "random_knn", "pixels_knn"):
             folded |= _columns(name, own)

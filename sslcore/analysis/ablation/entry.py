@@ -10,6 +10,7 @@ from sslcore.analysis.images import at_path, data_sets
 from sslcore.analysis.summary import NUMBERS
 from sslcore.config import RunConfig
 from sslcore.experiment import Experiment, Run
+from sslcore.grouping import grouped
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
 from sslcore.results import number
@@ -94,7 +95,5 @@ def to_make(experiment: str, name: str, config: RunConfig) -> Entry:
 
 def by_method(entries: Iterable[Of]) -> dict[str, list[Of]]:
     """The entries, or runs, of each method, in the registry's order."""
-    found: dict[str, list[Of]] = {method: [] for method in METHODS}
-    for entry in entries:
-        found[entry.config.method].append(entry)
-    return {method: own for method, own in found.items() if own}
+    found = grouped(entries, lambda entry: entry.config.method)
+    return {method: found[method] for method in METHODS if method in found}

@@ -10,6 +10,7 @@ from sslcore.analysis.ablation.entry import Entry, by_method
 from sslcore.analysis.ablation.places import in_order, lies_on, place, settled, usual
 from sslcore.analysis.stats import Aggregate, aggregate, means_by_seed
 from sslcore.config import OPTIONS, varying_in
+from sslcore.grouping import grouped
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,7 @@ def cells(entries: Sequence[Entry], axes: Sequence[str]) -> list[Cell]:
 
 def lines(cells: Iterable[Cell]) -> dict[tuple, list[Cell]]:
     """The cells of each line (`Cell.line`), along the axis."""
-    found: dict[tuple, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(cell.line, []).append(cell)
-    return found
+    return grouped(cells, lambda cell: cell.line)
 
 
 def best(cells: Iterable[Cell], measure: str) -> dict[tuple, float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sslcore.experiment import Run, Store
 from sslcore.files import replacing
+from sslcore.grouping import grouped
 from sslcore.launch.slurm import script, settings
 from sslcore.launch.slurm.client import Unanswered, ask, missing, queue
 
@@ -24,9 +25,7 @@ def submit(runs: Sequence[Run]) -> None:
     chosen = settings.read(runs[0].experiment.store)
     home = runs[0].experiment.path / ".slurm"
     home.mkdir(exist_ok=True)
-    kinds: dict[script.Need, list[Run]] = {}
-    for run in runs:
-        kinds.setdefault(script.need(run.config, chosen), []).append(run)
+    kinds = grouped(runs, lambda run: script.need(run.config, chosen))
     parts = [some[k : k + MAX_ARRAY] for some in kinds.values() for k in range(0, len(some), MAX_ARRAY)]
     submitted: list[tuple[str, Path, Sequence[Run]]] = []
     try:
