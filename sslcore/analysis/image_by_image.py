@@ -33,21 +33,18 @@ class Predicted:
 
 def predicted_by(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> Predicted:
     """Raises ValueError, in one line, where a run has no predictions or they are of other images."""
-    seeds, rows, runs, files = [], {"a": [], "b": []}, [], []
-    for seed, of_seed in matches.items():
-        for match in of_seed:
-            seeds.append(seed)
-            for side, run in zip(rows, match):
-                own = predictions(run)
-                if own is None:
-                    raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {run.id}` makes it")
-                if files and not same_images(files[0], own):
-                    raise ValueError(f"{run.id} was tested on other images than the runs beside it")
-                runs.append(run)
-                files.append(own)
-                rows[side].append(own[measure])
-    a, b = (np.stack(own) for own in rows.values())
-    return Predicted(files[0]["index"], files[0]["label"], a, b, np.array(seeds), groups(runs, files))
+    seeds = [seed for seed, of_seed in matches.items() for _ in of_seed]
+    runs = [run for of_seed in matches.values() for match in of_seed for run in match]  # of a and of b in turn
+    files: list[Mapping[str, np.ndarray]] = []
+    for run in runs:
+        own = predictions(run)
+        if own is None:
+            raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {run.id}` makes it")
+        if files and not same_images(files[0], own):
+            raise ValueError(f"{run.id} was tested on other images than the runs beside it")
+        files.append(own)
+    told = np.stack([own[measure] for own in files])  # (2 M, N)
+    return Predicted(files[0]["index"], files[0]["label"], told[::2], told[1::2], np.array(seeds), groups(runs, files))
 
 
 def by_class(predicted: Predicted) -> dict[int, Difference]:
