@@ -29,7 +29,7 @@ from sslcore.files import Stamp, owner, read_object, stamp, write_json
 from sslcore.launch.process import TRAIN, Watch, how_it_ended
 from sslcore.launch.slots import HOST, Device, cpus, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
-from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_is, process_name, take
+from sslcore.locks import HEARTBEAT_SECONDS, beats, lives, process_name, take
 from sslcore.notation import seconds_of
 from sslcore.status import Status
 from sslcore.wording import some
@@ -43,35 +43,40 @@ STRANGE_SECONDS = 10.0  # for which what another machine has queued is left alon
 log = logging.getLogger("agent")
 
 
+def announced(store: Store) -> dict[str, Any]:
+    """What this host's agent says of itself while it takes orders; {} where there is none."""
+    return read_object(folder(store) / "agent.json") or {}
+
+
 def alive(store: Store) -> bool:
     """Whether this host's agent takes orders."""
-    who = read_object(folder(store) / "agent.json") or {}
+    who = announced(store)
     try:
         if isinstance(root := who.get("root"), str) and not os.path.samefile(root, store.root):
             return False  # the agent of the store that this one is a copy of
     except OSError:
         return False  # it works where this store has been
-    name = who.get("process")  # None of an older version
-    return bool(lives(name)) if isinstance(name, str) else process_is(who.get("pid"), who.get("pid_started"))
+    name = who.get("process")
+    return isinstance(name, str) and bool(lives(name))
 
 
 def outdated(store: Store) -> bool:
     """Whether this host's agent is of an older version that lacks an option of this one: it refuses what is launched now."""
-    knows = (read_object(folder(store) / "agent.json") or {}).get("options")
+    knows = announced(store).get("options")
     return not set(OPTIONS) <= set(map(str, knows if isinstance(knows, list) else ()))
 
 
 def of_another_user(store: Store) -> bool:
     """Whether an agent is at work on this host that leaves alone what this user queues: it may not be able to work on it."""
     with suppress(psutil.Error, ValueError, TypeError):
-        return alive(store) and psutil.Process(pid_of(store)).uids().real not in (0, os.getuid())
+        return alive(store) and psutil.Process(announced(store).get("pid")).uids().real not in (0, os.getuid())
     return False
 
 
 def held_up(store: Store, queued: Iterable[Run] = ()) -> str:
     """Why this host's agent, though alive, starts nothing, or not all of what is queued for it; "" where it does."""
     with suppress(psutil.Error, ValueError, TypeError):
-        process = psutil.Process(pid := pid_of(store))
+        process = psutil.Process(pid := announced(store).get("pid"))
         if process.status() == psutil.STATUS_STOPPED:
             return f"the agent, pid {pid}, was stopped, as by Ctrl-Z: fg, or kill -CONT {pid}, lets it go on"
         its = owner(folder(store) / "agent.json")
@@ -79,11 +84,6 @@ def held_up(store: Store, queued: Iterable[Run] = ()) -> str:
         if left:
             return f"the agent, pid {pid}, leaves alone what another user queued ({some(left)}): resume it once that has gone"
     return ""
-
-
-def pid_of(store: Store) -> Any:
-    """The process of this host's agent, as far as it says."""
-    return (read_object(folder(store) / "agent.json") or {}).get("pid")
 
 
 def works_on(store: Store, host: str) -> bool:
@@ -97,7 +97,7 @@ def works_on(store: Store, host: str) -> bool:
 
 def dismiss(store: Store) -> bool:
     """End this host's agent; the next one takes up what it has started. False where it is none, is another user's, or stays."""
-    who = read_object(folder(store) / "agent.json") or {}
+    who = announced(store)
     try:
         process = psutil.Process(who.get("pid"))
         if process_name(process.pid) != who.get("process") or not {"sslcore", "agent"} <= set(process.cmdline()):
@@ -175,7 +175,7 @@ class Agent:
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
         who |= {"root": str(self.store.root), "options": list(OPTIONS)}
-        if read_object(self.folder / "agent.json") != who:
+        if announced(self.store) != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
             os.utime(self.folder / "agent.json")  # for agents of other machines, see `works_on`
@@ -195,7 +195,7 @@ class Agent:
 
     def leave(self) -> None:
         """Take no more orders."""
-        if (read_object(self.folder / "agent.json") or {}).get("pid") == os.getpid():
+        if announced(self.store).get("pid") == os.getpid():
             (self.folder / "agent.json").unlink(missing_ok=True)
 
     def retire(self) -> bool:
