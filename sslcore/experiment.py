@@ -179,7 +179,7 @@ class Run:
             return status.heartbeat is not None and beats(self.path, status.heartbeat, JOB_HEARTBEAT_LIMIT)
         if status.process and f"/{status.pid}/" in status.process:
             known = lives(status.process)
-        else:  # of an older version
+        else:  # the folder's contract asks for no more than pid and start
             known = process_is(status.pid, status.pid_started) if status.host == socket.gethostname() else None
         if known is not None:
             return known and not self.is_copy(status)

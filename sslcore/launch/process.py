@@ -41,7 +41,7 @@ class Watch:
     run: Run
     pid: int
     pid_started: float
-    process: str | None = None  # the same by `locks.process_name`; None of an older version
+    process: str | None = None  # the same by `locks.process_name`; the contract asks for no more than pid and start
     child: subprocess.Popen | None = None  # None for a run that another process started
     asked_to_stop: float | None = None  # time.monotonic() of the SIGTERM
 
