@@ -440,24 +440,22 @@ class Experiment:
         return Run(self.path / name)
 
     def runs(self) -> list[Run]:
-        """The runs, by name. None of a folder that may not be read, or that was moved away meanwhile."""
-        try:
-            return [run for run in map(Run, _listed(self.path)) if run.exists()]
-        except OSError:
-            return []
+        """The runs, by name."""
+        return [run for run in self._inside() if run.exists()]
 
     def strays(self) -> list[str]:
         """Names of folders that were runs, by their status, and have lost their config.json."""
-        try:
-            return [path.name for path in _listed(self.path) if _is_there(path / "status.json") and not Run(path).exists()]
-        except OSError:
-            return []
+        return [run.name for run in self._inside() if _is_there(run.status_file) and not run.exists()]
 
     def closed(self) -> list[str]:
         """Names of folders that may be runs, and that this user may not look into."""
+        folders = [run for run in self._inside() if os.path.isdir(run.path) and not os.access(run.path, os.R_OK | os.X_OK)]
+        return [run.name for run in folders if not run.exists()]
+
+    def _inside(self) -> list[Run]:
+        """What may be runs, by name: nothing of a folder that may not be read, or that was moved away meanwhile."""
         try:
-            folders = [path for path in _listed(self.path) if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
-            return [path.name for path in folders if not Run(path).exists()]
+            return [Run(path) for path in _listed(self.path)]
         except OSError:
             return []
 
