@@ -21,7 +21,7 @@ from sslcore.naming import folder_name
 from sslcore.notation import axes_of, launch_words, option_words, pairs, settings_of
 from sslcore.shape import shape
 from sslcore.status import ACTIVE, RESUMABLE
-from sslcore.wording import count, in_bytes, printable, tenths
+from sslcore.wording import count, in_bytes
 
 PROGRAM = "python -m sslcore"
 
@@ -146,75 +146,19 @@ def train(args: argparse.Namespace) -> int:
 
 
 def status(args: argparse.Namespace) -> int:
-    from rich.table import Table
+    from sslcore import launch, progress, standing
+    from sslcore.launch.slurm import record
 
-    from sslcore import launch, progress
-    from sslcore.analysis.summary import run_rows
-    from sslcore.launch import agent, slots
-    from sslcore.launch.slurm import heard, record
-
-    store = Store(args.root)
+    store, out, root = Store(args.root), progress.console(), root_words(args)
     store.check_place()
     if not launch.agent_alive(store):
         record.look_once(store)
-    table, stands, damaged = Table(), {}, []
-    if args.name is not None:
-        for name in ("run", "where it stands", "linear", "kNN"):
-            table.add_column(name, overflow="fold")
-        runs = store.find(args.name)
-        stands = {run.name: run.status() for run in runs}
-        lost, closed = ([], []) if "/" in args.name else (runs[0].experiment.strays(), runs[0].experiment.closed())
-        complete, again = f"{PROGRAM} complete {runs[0].experiment.name} writes it anew", f"{PROGRAM} evaluate"
-        damaged = [f"{name} has no config.json, and is left out; {complete}" for name in lost]
-        damaged += [f"{name} is left out: this user may not look into the folder" for name in closed]
-        try:
-            runs[0].experiment.read_spec()
-        except ValueError as error:
-            damaged.append(str(error))
-        for run, row in zip(runs, run_rows(runs)):
-            if problem := run.config_problem():
-                damaged.append(f"{problem}; pages leave {run.name} out")
-            elif run.readable_config is None:
-                damaged.append(f"{run.name}: config.json cannot be read, so pages leave it out; {complete}")
-            elif stands[run.name].state == "finished" and not run.results():
-                why = "cannot be read" if run.results_file.exists() else "is missing"
-                damaged.append(f"{run.name}: results.json {why}; {again} {run.id} makes it again")
-            where, numbers = stands[run.name], [row["linear"], row["knn"]]
-            said = progress.in_words(run, where, progress.Latest(run))
-            share = f" ({100 * where.progress:.0f} %)" if where.state == "running" else ""
-            table.add_row(run.name, said + share, *["–" if n is None else f"{tenths(100 * n)} %" for n in numbers])
+    if args.name is None:
+        standing.tell_experiments(store, out, root)
     else:
-        for name in ("experiment", "title", "runs"):
-            table.add_column(name, overflow="fold")
-        for experiment in store.experiments():
-            table.add_row(
-                experiment.name, printable(experiment.spec().title) or experiment.name, progress.states(experiment.runs())
-            )
-    out = progress.console()
-    if table.row_count:
-        out.print(table)
-    else:
-        out.print(
-            f"no experiments in {store.root}; {PROGRAM} launch photos --wait{root_words(args)} makes the first", soft_wrap=True
-        )
-    progress.say_warnings(stands, out)
-    for sentence in damaged:
-        out.print(f"warning: {printable(sentence)}", soft_wrap=True)
-    active = [(run, status) for run in store.runs() if (status := run.status()).state in ACTIVE]
-    if any(status.engine == "slurm" for _, status in active) and heard.stale(said := heard.last(store)):
-        out.print(f"What Slurm does is not known: {heard.unknown(said)}", soft_wrap=True)
-    waiting = {run: status.queued_on for run, status in active if status.state == "queued" and status.engine != "slurm"}
-    here = [run for run, host in waiting.items() if host in (None, slots.HOST)]
-    if waiting and launch.agent_alive(store):
-        if why := agent.held_up(store, here):
-            out.print(f"Runs are queued, and {why}.", soft_wrap=True)
-    elif here or any(not agent.works_on(store, host) for host in set(waiting.values())):
-        out.print(
-            f"Runs are queued and no agent is at work: {PROGRAM} agent{root_words(args)}, or resume one of them.", soft_wrap=True
-        )
-    for what, held_by in slots.in_use(store):
-        if held_by:
-            out.print(f"{what}: {held_by}", soft_wrap=True)
+        standing.tell_runs(store.find(args.name), out, whole="/" not in args.name)
+    standing.tell_queue(store, out, root)
+    standing.tell_devices(store, out)
     return 0
 
 
