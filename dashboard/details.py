@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import access, change, words
+from dashboard import access, change, link, words
 from sslcore.experiment import Experiment, Spec, Store
 from sslcore.wording import series
 
@@ -31,7 +31,7 @@ def answer(store: Store) -> None:
     if store.experiment(name).exists():
         _dialog(store.experiment(name), opened, sorted({tag for e in store.experiments() for tag in e.spec().tags}))
     else:
-        _drop()
+        link.drop_dialog()
 
 
 def problems_of(said: Mapping[str, Any]) -> dict[str, str]:
@@ -48,11 +48,7 @@ def problems_of(said: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _drop() -> None:
-    st.session_state.pop(ASKED, None)
-
-
-@st.dialog("Details", width="large", on_dismiss=_drop)
+@st.dialog("Details", width="large", on_dismiss=link.drop_dialog)
 def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None:
     said = {
         "title": st.text_input(
@@ -101,7 +97,7 @@ def _dialog(experiment: Experiment, opened: Spec, known_tags: list[str]) -> None
     if save and (refused := _save(experiment, changed)):
         st.error(words.plain(refused))
     elif save or cancel:
-        _drop()
+        link.drop_dialog()
         st.rerun()
 
 

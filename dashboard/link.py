@@ -37,9 +37,14 @@ def close_dialogs(page: str) -> None:
     """A dialog belongs to the page, and the experiment, where it was asked for: it does not go along when the reader leaves."""
     here = page, st.query_params.get("experiment")
     if st.session_state.get("_here") != here:
-        for key in [key for key in st.session_state if str(key).startswith("_dialog_")]:
-            del st.session_state[key]
+        drop_dialog()
     st.session_state["_here"] = here
+
+
+def drop_dialog() -> None:
+    """Forget which dialog was asked for: it was answered or dismissed, or what it was about is gone."""
+    for key in [key for key in st.session_state if str(key).startswith("_dialog_")]:
+        del st.session_state[key]
 
 
 def _carried() -> dict[str, str]:

@@ -27,15 +27,11 @@ def answer(store: Store) -> None:
         _import(store)
     elif name and store.experiment(name).exists():
         _export(store.experiment(name))
-    else:
-        _drop()
+    elif name:
+        link.drop_dialog()
 
 
-def _drop() -> None:
-    st.session_state.pop(ASKED, None)
-
-
-@st.dialog("Share", on_dismiss=_drop)
+@st.dialog("Share", on_dismiss=link.drop_dialog)
 def _export(experiment: Experiment) -> None:
     st.subheader("Report")
     st.text(
@@ -99,7 +95,7 @@ def zipped(experiment: Experiment, weights: bool) -> bytes:
         return file.read_bytes()
 
 
-@st.dialog("Import", on_dismiss=_drop)
+@st.dialog("Import", on_dismiss=link.drop_dialog)
 def _import(store: Store) -> None:
     file = st.file_uploader(
         "An experiment's zip file",
@@ -134,5 +130,5 @@ def _import(store: Store) -> None:
         except (OSError, ValueError) as error:
             st.error(words.plain(f"This cannot be imported: {error}"))
             return
-        _drop()
+        link.drop_dialog()
         link.go("compare", experiment=experiment.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, change, words
+from dashboard import access, change, link, words
 from sslcore import trash
 from sslcore.experiment import Experiment, Run, Store
 from sslcore.wording import in_bytes
@@ -33,11 +33,7 @@ def answer(store: Store) -> None:
     if thing.exists():
         _question(store, thing)
     else:
-        _drop()
-
-
-def _drop() -> None:
-    st.session_state.pop(ASKED, None)
+        link.drop_dialog()
 
 
 def _titled(experiment: Experiment) -> str:
@@ -46,7 +42,7 @@ def _titled(experiment: Experiment) -> str:
     return f"The experiment{called} {experiment.name}"
 
 
-@st.dialog("Delete?", on_dismiss=_drop)
+@st.dialog("Delete?", on_dismiss=link.drop_dialog)
 def _question(store: Store, thing: Experiment | Run) -> None:
     runs = [thing] if isinstance(thing, Run) else thing.runs()
     what = f"The run {thing.id}" if isinstance(thing, Run) else f"{_titled(thing)} with {words.count(len(runs), 'run')}"
@@ -63,7 +59,7 @@ def _question(store: Store, thing: Experiment | Run) -> None:
         delete = st.button("Delete", type="primary", icon=":material/delete:", key="trash_delete", **access.lock())
         keep = st.button("Keep", key="trash_keep")
     if keep:
-        _drop()
+        link.drop_dialog()
         st.rerun()
     if delete:
         running = [run.name for run in runs if run.status().state == "running"]
@@ -79,7 +75,7 @@ def _question(store: Store, thing: Experiment | Run) -> None:
             if thing.exists():
                 st.error(words.plain(f"It could not be moved: {error}"))
                 return
-            _drop()
+            link.drop_dialog()
             st.toast(f"{words.plain(thing.name)} was deleted meanwhile.")
             st.rerun()
         said = f"{words.plain(thing.name)} is in the trash, at the foot of the Experiments page."
@@ -87,7 +83,7 @@ def _question(store: Store, thing: Experiment | Run) -> None:
             buttons.empty()
             st.warning(f"{said} {words.plain(dropped.problem)}.")
             return  # the dialog stands until this has been read, and is closed
-        _drop()
+        link.drop_dialog()
         st.toast(f"{said} {words.count(dropped.cancelled, 'job')} in Slurm cancelled." if dropped.cancelled else said)
         st.rerun()
 
