@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import access, change, forms, link, words
+from dashboard import access, change, defaults, forms, link, words
 from sslcore import launch
 from sslcore.config import ConfigError
 from sslcore.experiment import Run, Store
@@ -86,9 +86,9 @@ def _field(name: str, value: str | int, help: str) -> str | float | None:
     label = name.replace("_", " ").capitalize().replace("Qos", "QOS").replace("Gpu", "GPU").replace("Cpu", "CPU")
     key = f"cluster_{name}"
     if isinstance(value, int):
-        forms.follow(key, float(value), "")
+        defaults.follow(key, float(value), "")
         return forms.number(label, int, key=key, help=help)
-    forms.follow(key, value, "")
+    defaults.follow(key, value, "")
     return st.text_input(label, key=key, help=help, placeholder="the cluster's", max_chars=200).strip()
 
 

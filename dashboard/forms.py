@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import streamlit as st
 
 from dashboard import words
+from dashboard.defaults import follow
 from sslcore import datasets
 from sslcore.config import OPTIONS
 from sslcore.grouping import grouped
@@ -66,46 +67,6 @@ def groups() -> dict[str, list[str]]:
 
 
 # -- A field on the page ----------------------------------------------------------
-
-
-UNSURE = "forms.unsure"  # in the session: keys of widgets that `follow` set in a run that has not come to its end
-
-
-class Followed(NamedTuple):
-    """What `follow` saw and did at the last run of the page."""
-
-    default: Any
-    start: str
-    value: Any
-    replaced: Any  # what the browser had shown instead of `value`
-
-
-def follow(key: str, default: Any, start: str, asked: Any = None) -> None:
-    """Let a widget show `default` until the reader changes it, and again when the form starts from something else.
-
-    Call it right before a widget that has this `key` and no default of its own. What a link asked for
-    wins when the page opens: `asked`, or a query parameter that the widget is bound to. A change that the reader makes while the
-    page is still being drawn is kept: only values that the reader has not touched since the last run are replaced,
-    and a value is set only where it differs, because setting it overwrites what is being typed. What a run set that
-    was interrupted is set again by the next, because the browser may never have learned of it; see `drawn`.
-    """
-    state = st.session_state
-    unsure: set[str] = state.setdefault(UNSURE, set())
-    was: Followed | None = state.get(f"{key}.followed")
-    value = replaced = state.get(key)
-    untouched = was is None or key not in state or value == was.value or (value == was.replaced and key in unsure)
-    if untouched and (was is None or key not in state or start != was.start or was.value == was.default):
-        wanted = default if was is not None or asked is None else asked
-        if key not in state or value != wanted or key in unsure:
-            state[key] = wanted
-            unsure.add(key)
-        value = wanted
-    state[f"{key}.followed"] = Followed(default, start, value, replaced)
-
-
-def drawn() -> None:
-    """The page has been drawn to its end, so that the browser knows every value that `follow` has set."""
-    st.session_state[UNSURE] = set()
 
 
 def field(

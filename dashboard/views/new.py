@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import forms, link
+from dashboard import defaults, link
 from dashboard.sections.new import runs, settings, start, vary, what
 from sslcore.experiment import Store
 
@@ -19,4 +19,4 @@ runs.keep_link(form)
 runs.show_views(form, planned)
 runs.show_table(form, planned, store)
 runs.offer_launch(form, planned, store)
-forms.drawn()
+defaults.drawn()

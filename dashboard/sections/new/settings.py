@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import forms
+from dashboard import defaults, forms
 from dashboard.sections.new.form import Form
 from sslcore.config import OPTIONS, ConfigError, RunConfig, get, resolve
 from sslcore.methods import METHODS
@@ -35,7 +35,7 @@ def ask(form: Form) -> None:
 def _own(form: Form, method: str) -> None:
     """Settings that all share, and that this method has for itself."""
     asked = form.asked.by_method.get(method, {})
-    forms.follow(f"new_own_{method}", [], form.origin, list(asked) or None)
+    defaults.follow(f"new_own_{method}", [], form.origin, list(asked) or None)
     names = st.multiselect(
         f"Settings that {METHODS[method].title} has for itself",
         SHARED,

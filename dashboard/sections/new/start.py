@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import draft, forms, link, words
+from dashboard import defaults, draft, link, words
 from dashboard.sections.new.form import Form
 from sslcore import plan
 from sslcore.config import ConfigError
@@ -36,7 +36,7 @@ def _copy(store: Store, name: str) -> tuple[draft.Start, str]:
 
 
 def _preset() -> tuple[draft.Start, str]:
-    forms.follow("new_preset", FIRST, "")
+    defaults.follow("new_preset", FIRST, "")
     preset = (
         st.selectbox(
             "Start from the preset",

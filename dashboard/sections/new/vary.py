@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import forms
+from dashboard import defaults, forms
 from dashboard.sections.new.form import Form
 from sslcore.analysis import ablation
 from sslcore.config import GROUPS, OPTIONS, ConfigError, get, resolve
@@ -15,7 +15,7 @@ from sslcore.config import GROUPS, OPTIONS, ConfigError, get, resolve
 def ask(form: Form) -> None:
     asked, start = form.asked.axes, form.start.axes
     groups = [name for name in GROUPS if name in {*start, *(asked or {})}]
-    forms.follow("new_vary", list(start), form.origin, None if asked is None else list(asked))
+    defaults.follow("new_vary", list(start), form.origin, None if asked is None else list(asked))
     varied = st.multiselect(
         "Vary",
         [*groups, *(name for name in OPTIONS if name not in ("method", "seed"))],
@@ -53,7 +53,7 @@ def _label(name: str) -> str:
 
 def _values(form: Form, name: str) -> list[Any]:
     usual, asked = form.start.axes.get(name, []), (form.asked.axes or {}).get(name)
-    forms.follow(f"new_values_{name}", forms.typed(usual), form.origin, None if asked is None else forms.typed(asked))
+    defaults.follow(f"new_values_{name}", forms.typed(usual), form.origin, None if asked is None else forms.typed(asked))
     text = st.text_input(
         f"{forms.label(name)}: its values, with commas",
         key=f"new_values_{name}",
@@ -68,7 +68,7 @@ def _of_group(form: Form, name: str) -> list[Any]:
     """The values of an axis whose settings vary together: those of the start, or a link, to be left out and taken back."""
     start, link = form.start.axes, form.asked.axes or {}
     usual, asked = _called(start.get(name, [])), _called(link.get(name, []))
-    forms.follow(f"new_values_{name}", list(usual), form.origin, list(asked) if name in link else None)
+    defaults.follow(f"new_values_{name}", list(usual), form.origin, list(asked) if name in link else None)
     chosen = st.multiselect(
         f"{_label(name)}: its values",
         list(usual | asked),

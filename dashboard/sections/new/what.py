@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import streamlit as st
 
-from dashboard import details, draft, forms, words
+from dashboard import defaults, details, draft, forms, words
 from dashboard.sections.new.form import Form
 from sslcore import datasets
 from sslcore.config import ConfigError, flatten, resolve
@@ -36,9 +36,9 @@ def ask(form: Form) -> None:
 
 def _question(form: Form) -> None:
     title_box, question_box = st.columns([1, 2])
-    forms.follow("new_title", form.start.spec.title, form.origin, form.asked.title)
+    defaults.follow("new_title", form.start.spec.title, form.origin, form.asked.title)
     form.title = title_box.text_input("Title", key="new_title", persist_state="session").strip()
-    forms.follow("new_question", form.start.spec.question, form.origin, form.asked.question)
+    defaults.follow("new_question", form.start.spec.question, form.origin, form.asked.question)
     form.question = question_box.text_input(
         "Question", key="new_question", persist_state="session", placeholder="What is to be found out?"
     )
@@ -49,7 +49,7 @@ def _question(form: Form) -> None:
 
 def _images(form: Form) -> None:
     usual = form.start.dataset
-    forms.follow("new_dataset", usual if usual in datasets.NAMES else forms.OWN, form.images_from)
+    defaults.follow("new_dataset", usual if usual in datasets.NAMES else forms.OWN, form.images_from)
     dataset = st.selectbox("Data set", [forms.OWN, *datasets.NAMES], index=None, key="new_dataset", bind="query-params") or usual
     if dataset == forms.OWN:
         dataset = _path(form)
@@ -75,14 +75,14 @@ def _images(form: Form) -> None:
 
 
 def _path(form: Form) -> str:
-    forms.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.images_from)
+    defaults.follow("new_path", "" if form.start.dataset in datasets.NAMES else form.start.dataset, form.images_from)
     kinds = "a folder with a folder of images for each class (with or without train/ and test/ above them), a folder of images"
     return forms.path(f"{kinds} without labels", key="new_path", bind="query-params")
 
 
 def _methods(form: Form) -> None:
     usual = [method for method in form.start.methods if method in METHODS]
-    forms.follow("new_methods", usual, form.origin)
+    defaults.follow("new_methods", usual, form.origin)
     chosen = st.pills(
         "Methods",
         list(METHODS),
@@ -107,7 +107,7 @@ def _methods(form: Form) -> None:
 
 def _seeds(form: Form) -> None:
     usual = form.start.seeds
-    forms.follow("new_seeds", len(usual), form.origin, form.asked.seeds)
+    defaults.follow("new_seeds", len(usual), form.origin, form.asked.seeds)
     seeds = forms.number(
         "Seeds",
         int,
