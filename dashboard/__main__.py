@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from sslcore.__main__ import Parser, with_root
+from sslcore.wording import capital, printable
 
 APP = Path(__file__).resolve().parent.parent / "streamlit_app.py"
 ENDINGS = (".html", ".htm", ".md")  # of a report
@@ -64,7 +65,7 @@ def parser() -> Parser:
     main.set_defaults(do=serve)
     commands = main.add_subparsers(title="commands", metavar="COMMAND")
     summary = "write an experiment's report, one file that opens anywhere"
-    sub = commands.add_parser("report", help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[root])
+    sub = commands.add_parser("report", help=summary, description=f"{capital(summary)}.", parents=[root])
     sub.add_argument("experiment", metavar="EXPERIMENT")
     sub.add_argument("--out", metavar="FILE", type=Path, help="default: EXPERIMENT.html, or EXPERIMENT.md, in this folder")
     sub.add_argument(
@@ -131,7 +132,7 @@ def report(options: argparse.Namespace) -> int:
         with replacing(out) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except (ValueError, OSError) as error:
-        print(f"python -m dashboard: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"python -m dashboard: error: {printable(str(error))}", file=sys.stderr)
         return 2
     print(out)
     return 0

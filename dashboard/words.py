@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sslcore.status import ACTIVE, RESUMABLE
-from sslcore.wording import count as count  # for the pages
+from sslcore.wording import capital as capital  # for the pages
+from sslcore.wording import count as count
 from sslcore.wording import in_bytes, some, tenths
 
 STATES = {  # state: (icon, badge colour), in the order in which a reader wants to see them
@@ -32,11 +33,6 @@ def plain(text: str) -> str:
     escaped = re.sub(r"([\\`*_{}\[\]()#+\-!|~$:<>&^=])", r"\\\1", unlinked)
     named = re.sub(r"(?<=\w)\\([-_])(?=\w)", r"\1", escaped)  # within a word they mean nothing, and are heard in some labels
     return re.sub(r"^(\d+)\.(?= |$)", r"\1\\.", named)  # which would begin a list
-
-
-def capital(text: str) -> str:
-    """The same with a capital, as a sentence or the name of a field begins."""
-    return text[:1].upper() + text[1:]
 
 
 def notes(text: str) -> str:

@@ -13,7 +13,7 @@ from sslcore.commands import PROGRAM
 from sslcore.endings import leave
 from sslcore.files import rights_told
 from sslcore.launch import ENGINES
-from sslcore.wording import printable
+from sslcore.wording import capital, printable
 
 MANUAL = """\
 Train MoCo, SimCLR and BYOL on your images and keep what they learn as folders.
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
 
     def command(do: Callable[[argparse.Namespace], int], summary: str, more: str = "") -> argparse.ArgumentParser:
         sub = subparsers.add_parser(
-            do.__name__.rstrip("_"), help=summary, description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".strip(), **style
+            do.__name__.rstrip("_"), help=summary, description=f"{capital(summary)}.\n\n{more}".strip(), **style
         )
         sub.set_defaults(do=do)
         return sub

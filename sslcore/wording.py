@@ -27,6 +27,11 @@ def tenths(n: float, spec: str = "") -> str:
     return f"{Decimal(float(n)).quantize(Decimal('0.1'), ROUND_HALF_UP):{spec}}"
 
 
+def capital(text: str) -> str:
+    """The same with a capital, as a sentence or the name of a field begins."""
+    return text[:1].upper() + text[1:]
+
+
 def series(words: Iterable[str]) -> str:
     """A, B and C."""
     *most, last = words

@@ -10,6 +10,7 @@ from sslcore.experiment import Run
 from sslcore.methods import METHODS
 from sslcore.naming import told_apart
 from sslcore.results import number
+from sslcore.wording import capital
 
 PROTOCOL = (
     "each run's accuracy by the linear probe less that of the same probe of its own untrained encoder; a seed's difference is "
@@ -38,7 +39,7 @@ def gains(runs: Iterable[Run]) -> list[str]:
         sides, ahead = (method, "its untrained encoder"), difference.mean >= 0
         one, other = sides if ahead else (f"the untrained encoder of {method}", method)
         told = sentence(one, other, difference if ahead else difference.turned(), p, tested)
-        said.append(f"{where}{told}" if where else f"{told[0].upper()}{told[1:]}")
+        said.append(f"{where}{told}" if where else capital(told))
     return said
 
 
