@@ -65,7 +65,7 @@ def kept(name: str) -> bytes | None:
 
 
 def since_last(figure: go.Figure, drawn: MutableMapping[str, Sent], key: str) -> tuple[str, str | None]:
-    """(hash of a figure that can be fetched, as JSON what turns it into `figure`: None for nothing).
+    """(the hash of a whole figure, which the browser can fetch; the JSON of what turns that one into `figure`, None for nothing).
 
     `drawn` holds what one reader's charts were last told, by their keys; it is brought up to date.
     """
@@ -173,9 +173,9 @@ def _alike(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def typed(value: Any) -> Any:
-    """An array in the type in which plotly.py sends it whole, the smallest of JavaScript's that holds wide integers; else a list.
+    """An array in a type that JavaScript has: of wider integers the smallest one that holds them, or else a list.
 
-    What is no array stays as it is.
+    So does plotly.py send it. What is no array stays as it is.
     """
     if not isinstance(value, np.ndarray) or value.dtype.str[1:] in TYPES:
         return value

@@ -127,7 +127,10 @@ def report(experiment: Experiment) -> str:
 
 
 def choice(title: str, options: Sequence[str], default: str, key: str, say: Callable[[str], str] = str, **common: Any) -> str:
-    """What the reader chooses of the options; until then `default`, which is not the widget's and so may depend on the store."""
+    """A select box that the URL knows. Until the reader chooses, it stands empty, with `default` as its placeholder.
+
+    So `default`, which is not the widget's own, may depend on the store.
+    """
     chosen = st.selectbox(
         title, options, index=None, format_func=say, placeholder=say(default), key=key, bind="query-params", **common
     )

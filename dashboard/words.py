@@ -158,7 +158,7 @@ def protocols(parts: Iterable[tuple[str, Any]]) -> list[str]:
 
 
 def once(told: Iterable[tuple[str, str]]) -> list[str]:
-    """Of what is said of runs, by their names, each wording once; of which runs, where it is not said of all."""
+    """(run, what is said of it) of several runs -> each sentence once, with the names of its runs where it is not said of all."""
     of: dict[str, dict[str, None]] = {}
     for run, said in told:
         if said:

@@ -151,8 +151,10 @@ def stand_in(lock_file: Path) -> Path:
 
 
 class Claim:
-    """What this process holds: a folder, whose file `.held` names it and is touched while it lives; or the right to take a dead
-    one's away."""
+    """This process's claim to a folder: the file `.held` in it, which names this process and is touched while it lives.
+
+    Under another name it is a claim to a dead process's claim, see `_take_away`.
+    """
 
     def __init__(self, folder: Path, name: str = ".held"):
         self.file = folder / name

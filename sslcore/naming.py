@@ -28,7 +28,7 @@ def folder_name(text: str) -> str:
 
 
 def told_apart(paths: Iterable[str]) -> dict[str, str]:
-    """Each path by its name, after as many folders as tell it from the others: digits, cats/images.npz, cars/images.npz."""
+    """Each path -> its shortest end that no other path has: digits, cats/images.npz, cars/images.npz."""
     parts = {path: Path(path).parts for path in paths}
     ends = {path: [own[-n:] for n in range(1, len(own) + 1)] for path, own in parts.items()}
     seen = Counter(end for of in ends.values() for end in of)

@@ -272,7 +272,7 @@ def _trains(config: RunConfig) -> RunConfig:
 
 
 def _whose(problems: Mapping[str, str], method: str | None, own: Mapping[str, Any]) -> dict[str, str]:
-    """Problems of a cell, with those of values that its method has for itself under the names by which the spec has them."""
+    """The problems of a cell; those of its method's own settings (`own`) under by_method.METHOD.NAME, as the spec has them."""
     return {f"by_method.{method}.{name}" if name in own else name: what for name, what in problems.items()}
 
 

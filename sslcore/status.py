@@ -11,7 +11,7 @@ Stage = Literal["pretrain", "probe", "embed"]
 ACTIVE = ("queued", "running")
 RESUMABLE = ("failed", "stopped", "interrupted")
 PRETRAIN_SHARE = 0.9  # of a run's progress; the rest is for measuring
-OF_A_PROCESS = ("host", "pid", "pid_started", "process", "inode", "slot", "job_id", "script", "partition")  # None: it has none
+OF_A_PROCESS = ("host", "pid", "pid_started", "process", "inode", "slot", "job_id", "script", "partition")  # None without one
 NOT_AGAIN = "it could not be measured again: "
 Moment = Annotated[float, Field(ge=0, lt=1e11)]  # seconds since 1970; later ones have no date
 # Of a time that cannot be none is known: the rest of the status is to be read all the same.

@@ -75,7 +75,10 @@ class Told:
 
 
 def kept(most: int) -> Callable[[Callable], Callable]:
-    """Keep what was drawn last, but not the curves that it was drawn of: of a run that grows there is another at each look."""
+    """lru_cache for functions of curves, by their `told`. It keeps what they return, and not the curves themselves.
+
+    Of a run that trains there is a new curve at each look; kept as keys, they would fill the memory.
+    """
 
     def keeping(draw: Callable) -> Callable:
         drawn = lru_cache(maxsize=most)(lambda told, *choices, **more: draw(told.curves, *choices, **more))

@@ -78,7 +78,7 @@ def folder(dataset: str, fingerprint: object, size: int) -> Path:
 
 
 def _of_set(dataset: str, size: int) -> str:
-    """How the names of all folders begin that a data set has had at one size."""
+    """What the folders of a data set at one size are called before their fingerprint, whatever was decoded there."""
     name = "".join(c if c.isalnum() and c.isascii() else "-" for c in Path(dataset).name)[:40]
     return f"{name}-{_short(dataset)}-{size}px"
 

@@ -110,7 +110,7 @@ def devices_for(config: RunConfig) -> Sequence[Device]:
 
 
 def slots_for(config: RunConfig) -> int:
-    """How many of them it takes: its GPUs; or the cores for its threads, and no fewer than its part of the memory comes with."""
+    """How many of them it takes: one a GPU; or a core a thread, and as many cores at least as come with BYTES_A_RUN of memory."""
     if CPU not in devices_for(config):
         return config.devices
     if config.threads is None:

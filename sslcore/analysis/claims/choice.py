@@ -9,10 +9,10 @@ Choice = tuple[frozenset[Any], list[int], list[int]]  # places, seeds, numbers o
 
 
 def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choice:
-    """The choice such that each seed has a run in every cell on these places in each of these lines, and that tells most.
+    """The part of a grid without holes that tells most: places, seeds and lines of which every seed has a run in every cell.
 
-    First come the places that are `needed`, then `enough` of them, then several seeds; then places and seeds beyond the
-    first, which is neither a difference nor an interval, each times the lines.
+    What counts first is how many `needed` places it has, then that it has `enough` places, then that it has two seeds; then
+    its size, without the first place and the first seed: one place makes no difference, and one seed no interval.
     """
 
     def worth(choice: Choice) -> tuple[int, ...]:
@@ -36,9 +36,9 @@ def choose(lines: Sequence[Line], needed: Collection[Any], enough: int) -> Choic
 
 
 def shared(sets: Iterable[frozenset[Any]]) -> list[frozenset[Any]]:
-    """What any of the sets have in common, where that is something, in an order that is always the same.
+    """The sets and all intersections of several of them, but the empty one, in an order that is always the same.
 
-    Where that is MANY or more, they are not all found: their number may double with each set.
+    Once there are MANY of them no further ones are made: their number may double with each set.
     """
 
     def place(one: frozenset[Any]) -> tuple[int, list[str]]:

@@ -94,7 +94,7 @@ def just_ended(status: Status) -> bool:
 
 
 def may_go_on(run: Run, status: Status) -> bool:
-    """Whether a run may be queued again by itself, as nobody who knows it had it end."""
+    """Whether Slurm may queue a run again that has just ended: nobody had asked it to stop."""
     return just_ended(status) and not run.asked_to_stop(status)
 
 
