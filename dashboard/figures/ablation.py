@@ -58,10 +58,10 @@ def against(
     lines, tones, best = ablation.lines(cells), colours(cells), ablation.best(cells, measure)
     spreads = _spreads(lines.values(), measure, scale)
     figure = style.figure(
-        title={
-            "text": f"{shown.title} against {title(axis)}",
-            "subtitle": {"text": "<br>".join(map(style.plain, [*notes, _seeds(cells, measure, spreads)]))},
-        },
+        title=style.titled(
+            f"{shown.title} against {title(axis)}",
+            "<br>".join(map(style.plain, [*notes, _seeds(cells, measure, spreads)])),
+        ),
         margin={"t": 62 + 16 * len(notes)},
         xaxis={"title": {"text": title(axis) + scale.how}, **scale.layout()},
         yaxis={**show.layout(), "visible": bool(values)},

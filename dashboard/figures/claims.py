@@ -40,7 +40,7 @@ def forest(steps: Sequence[Step]) -> go.Figure:
     low = min(-least, *(at - (below or 0.0) for at, below in zip(mean, down)))
     high = max(least, *(at + (above or 0.0) for at, above in zip(mean, up)))
     figure = style.figure(
-        title={"text": "What it needs", "subtitle": {"text": "mean and 95 % interval over seeds; filled: told apart"}},
+        title=style.titled("What it needs", "mean and 95 % interval over seeds; filled: told apart"),
         xaxis={
             "title": {"text": "times (logarithmic)<br>claimed: above 1" if ratio else "points; claimed: above 0"},
             "showgrid": True,

@@ -143,7 +143,7 @@ def metric(curves: tuple[Curve, ...], name: str, x: str = "step", smoothing: flo
         yaxis |= {"rangemode": "normal", "maxallowed": 0}
     if name == "learning_rate":
         yaxis |= {"rangemode": "tozero", "hoverformat": ".3g", "exponentformat": "none"}
-    layout["title"] = {"text": title, "subtitle": {"text": reading}}
+    layout["title"] = style.titled(title, reading)
     return _figure(traces, layout, yaxis)
 
 

@@ -68,7 +68,7 @@ def panel(
     span = _square(points)
     lines = textwrap.wrap(title, LETTERS) or [""]
     figure = style.figure(
-        title={"text": "<br>".join(map(style.plain, lines)), "subtitle": {"text": style.plain(subtitle)}},
+        title=style.titled("<br>".join(map(style.plain, lines)), style.plain(subtitle)),
         xaxis={**_AXIS, "title": {"text": axes[0]}, "automargin": bool(axes[0]), "constrain": "domain", "range": span[0]},
         yaxis={
             **_AXIS,

@@ -29,7 +29,7 @@ class Row:
 def differences(rows: Sequence[Row], title: str, subtitle: str) -> go.Figure:
     """A forest plot: a line a row with its interval, in percentage points; filled where the two are told apart."""
     figure = style.figure(
-        title={"text": title, "subtitle": {"text": subtitle}},
+        title=style.titled(title, subtitle),
         xaxis={
             "title": {"text": "difference in percentage points"},
             "showgrid": True,
@@ -109,16 +109,13 @@ def cost(points: Sequence[Point], worth: str, axis: str, unit: float = 1.0) -> g
     costs, worths = np.array([point.cost for point in points]), np.array([point.worth for point in points])
     log = costs.min() > 0 and costs.max() / costs.min() > LOG_FROM
     figure = style.figure(
-        title={
-            "text": f"{worth} against {axis}",
-            "subtitle": {"text": "line: what none beats at its cost (Pareto); up and to the left is better"},
-        },
+        title=style.titled(f"{worth} against {axis}", "line: what none beats at its cost (Pareto); up and to the left is better"),
         xaxis={
             "title": {"text": f"{axis} (logarithmic)" if log else axis},
             "showgrid": True,
             **({"type": "log", "dtick": "D2"} if log else {"rangemode": "tozero"}),
         },
-        yaxis={"title": {"text": "accuracy"}, **style.SHARE, "hoverformat": ".1%"},
+        yaxis=style.SHARE | {"hoverformat": ".1%"},
         uirevision=f"{worth} {axis} {log}",
     )
     front = pareto(costs, worths)

@@ -27,10 +27,7 @@ def heat(cells: Sequence[Cell], axes: Sequence[str], measure: str, ends: tuple[f
     counts = n_seeds(cells, measure)
     texts = []  # (column, row, text); a trace of their own, in the colour of the page's text
     figure = style.figure(
-        title={
-            "text": style.plain(label(cells[0])),
-            "subtitle": {"text": f"seeds a cell: {in_words(counts)}" if counts else unmeasured(cells)},
-        },
+        title=style.titled(style.plain(label(cells[0])), f"seeds a cell: {in_words(counts)}" if counts else unmeasured(cells)),
         xaxis={"title": {"text": title(axes[0])}, **ticks(axes[0], columns)},
         yaxis={"title": {"text": title(axes[1])}, **ticks(axes[1], rows), "showgrid": False},
         uirevision=f"heat {measure} {drop} {' '.join(axes)}",

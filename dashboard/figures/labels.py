@@ -93,17 +93,14 @@ def few_labels(rows: Rows, results: Results, name: str) -> go.Figure:
         )
     return style.figure(
         traces,
-        title={
-            "text": FEW[name],
-            "subtitle": {"text": f"bars: ± one standard deviation over seeds{BESIDE[name]}"},
-        },
+        title=style.titled(FEW[name], f"bars: ± one standard deviation over seeds{BESIDE[name]}"),
         xaxis={
             "title": {"text": "share of the training labels"},
             "type": "log",
             "tickvals": SHARES,
             "ticktext": [f"{share:.0%}{how_many(in_all.get(share) if share < 1 else None, '<br>')}" for share in SHARES],
         },
-        yaxis={"title": {"text": "accuracy"}, **style.SHARE},
+        yaxis=style.SHARE,
         uirevision=name,
     )
 
@@ -131,11 +128,8 @@ def heads(rows: Rows, results: Results) -> go.Figure:
     linear = {run: part(result, "heads", "linear") for run, result in results.items()}
     return style.figure(
         [*_pairs(rows, linear), *_keys()],
-        title={
-            "text": "The classes, read from h and from z",
-            "subtitle": {"text": f"linear probe of the classes{of_seeds(rows)}"},
-        },
-        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        title=style.titled("The classes, read from h and from z", f"linear probe of the classes{of_seeds(rows)}"),
+        xaxis=style.SHARE | {"showgrid": True},
         margin=style.ROOM,
         yaxis=style.named_rows(by_label(rows)),
         uirevision="heads",
@@ -154,12 +148,10 @@ def forgets(rows: Rows, results: Results) -> go.Figure:
         horizontal_spacing=0.08,
         vertical_spacing=64 / (forgets_height(len(by_label(rows))) - 134),  # pixels, of those that margins leave to its panels
         figure=style.figure(
-            title={
-                "text": "What z forgets",
-                "subtitle": {
-                    "text": f"accuracy at telling how an image was changed{_of_tested(told)}{of_seeds(rows)}; dashed: chance"
-                },
-            },
+            title=style.titled(
+                "What z forgets",
+                f"accuracy at telling how an image was changed{_of_tested(told)}{of_seeds(rows)}; dashed: chance",
+            ),
             uirevision="forgets",
         ),
     )

@@ -81,8 +81,8 @@ def accuracy(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
     traces.append(style.key("pixels", "line-ne", PIXELS, 3))
     return style.figure(
         traces,
-        title={"text": "Accuracy on the test images", "subtitle": {"text": "upper line: linear probe; lower line: kNN"}},
-        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        title=style.titled("Accuracy on the test images", "upper line: linear probe; lower line: kNN"),
+        xaxis=style.SHARE | {"showgrid": True},
         margin=style.ROOM,
         yaxis=style.named_rows(groups, range=None, autorange="reversed"),
         uirevision="accuracy",
@@ -175,8 +175,8 @@ def per_class(rows: Sequence[Mapping[str, Any]], accuracies: Mapping[str, Mappin
             )
     return style.figure(
         traces,
-        title={"text": "Accuracy by class", "subtitle": {"text": f"linear probe{of_seeds(rows)}"}},
-        xaxis={"title": {"text": "accuracy"}, **style.SHARE, "showgrid": True},
+        title=style.titled("Accuracy by class", f"linear probe{of_seeds(rows)}"),
+        xaxis=style.SHARE | {"showgrid": True},
         margin=style.ROOM,
         yaxis={
             "autorange": "reversed",
@@ -237,7 +237,7 @@ def confusion(counts: Sequence[Sequence[int]], classes: Sequence[str], title: st
     gap = 0 if len(classes) > MAX_CLASSES else 1  # of very many, gaps would be much of the picture
     names = [[(true, predicted) for predicted in map(style.plain, classes)] for true in map(style.plain, classes)]
     return style.figure(
-        title={"text": style.plain(title), "subtitle": {"text": f"colour: share of the true class; {told} are in the tooltips"}},
+        title=style.titled(style.plain(title), f"colour: share of the true class; {told} are in the tooltips"),
         xaxis={
             "title": {"text": "predicted"},
             **named,

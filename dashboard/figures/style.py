@@ -97,8 +97,13 @@ _AXIS = {
 
 # An axis of accuracies, 70% or where it must be 70.5%: there are none beyond these ends, whatever room plotly would leave around
 # a single value.
-SHARE = {"tickformat": ".4~p", "minallowed": 0, "maxallowed": 1}
+SHARE = {"title": {"text": "accuracy"}, "tickformat": ".4~p", "minallowed": 0, "maxallowed": 1}
 ROOM = {"r": 22}  # pixels right of such an x axis: half of its 100%, which plotly leaves out where it does not fit
+
+
+def titled(title: str, subtitle: str) -> dict[str, Any]:
+    """A figure's title, with a smaller line below it."""
+    return {"text": title, "subtitle": {"text": subtitle}}
 
 
 def named_rows(names: Iterable[str], **more: Any) -> dict[str, Any]:
