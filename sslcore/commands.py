@@ -9,6 +9,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -288,17 +289,11 @@ def transfer(args: argparse.Namespace) -> int:
     runs = chosen(args, ("finished",), "only the encoders of finished runs can be transferred")
     limit_threads(runs[0].config.threads)
     from sslcore import weights
+    from sslcore.datasets.source import each_tenth
     from sslcore.encoders import build_encoder
     from sslcore.evaluate import transfer
 
-    said = ""
-
-    def report(what: str, share: float) -> None:
-        nonlocal said
-        words = f"{what} {int(share * 10) * 10} %"
-        if words != said:
-            print(said := words, flush=True)
-
+    report = each_tenth(partial(print, flush=True))
     for run in runs:  # a damaged one is told before any is probed
         weights.read(run, build_encoder(run.config.encoder, run.config.image_size))
     for number, run in enumerate(runs, start=1):

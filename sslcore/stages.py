@@ -8,6 +8,7 @@ import numpy as np
 from sslcore import checkpoint, compact, datasets, distributed, energy, environment, flops, memory, plan, preview, weights
 from sslcore.config import ConfigError
 from sslcore.datasets import Data
+from sslcore.datasets.source import each_tenth
 from sslcore.endings import Failed, Stopped
 from sslcore.evaluate import heads, labels, transfer
 from sslcore.evaluate.embed import read_snapshots
@@ -115,14 +116,11 @@ def earlier(run: Run, data: Data, pulse: AnyPulse) -> dict[int, np.ndarray]:
 
 def read_data(run: Run, pulse: AnyPulse, evaluate_only: bool) -> Data:
     """Raises Failed where the data set is gone, does not suit the config any more, or is not what the run began with."""
-    config, said = run.config, ""
+    config, tell = run.config, each_tenth(pulse.say)
 
     def report(what: str, share: float) -> None:
-        nonlocal said
         check_stop(pulse)
-        words = f"{what} {int(share * 10) * 10} %"
-        if words != said:
-            pulse.say(said := words)
+        tell(what, share)
 
     for own_turn in distributed.turns():  # the first process decodes; the others find it done, or do it on their own machine
         if own_turn:

@@ -21,6 +21,19 @@ TEST_SHARE = 0.2
 Report = Callable[[str, float], None]  # what is being done, and which share of it is done
 
 
+def each_tenth(say: Callable[[str], None]) -> Report:
+    """A report that says, once each, what is being done and how many tenths of it are: "decoding images 30 %"."""
+    said = ""
+
+    def report(what: str, share: float) -> None:
+        nonlocal said
+        words = f"{what} {int(share * 10) * 10} %"
+        if words != said:
+            say(said := words)
+
+    return report
+
+
 @dataclass(frozen=True)
 class Info:
     """What is known of a data set before anything is decoded or downloaded."""
