@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     settable = {"nargs": "+", "action": "extend", "default": [], "metavar": "KEY=VALUE"}
+    variable = settable | {"metavar": "KEY=A,B,C"}
     sub = command(
         commands.launch,
         "make an experiment from a preset and queue its runs",
@@ -94,11 +95,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="the experiment's folder (default: the preset's name, numbered where it is taken)")
     sub.add_argument("--title", help="its title on the screen")
     sub.add_argument("--set", help="fix settings: --set epochs=50 head.dim=64", **settable)
-    sub.add_argument(
-        "--vary",
-        help="vary settings, every combination a run: --vary batch_size=64,256 seed=0,1",
-        **(settable | {"metavar": "KEY=A,B,C"}),
-    )
+    sub.add_argument("--vary", help="vary settings, every combination a run: --vary batch_size=64,256 seed=0,1", **variable)
     sub.add_argument(
         "--engine",
         choices=ENGINES,
@@ -144,9 +141,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--engine", choices=ENGINES, help="what trains them (default: Slurm where it trained one of them, else this machine)"
     )
-    sub.add_argument(
-        "--add", help="more values for an axis: --add batch_size=32,512 seed=2", **(settable | {"metavar": "KEY=A,B,C"})
-    )
+    sub.add_argument("--add", help="more values for an axis: --add batch_size=32,512 seed=2", **variable)
     sub = command(commands.evaluate, "probe finished runs again, in the foreground (default: all that have finished)")
     sub.add_argument("names", metavar=name, nargs="*")
     sub = command(
@@ -209,7 +204,7 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("preset", metavar="PRESET|FILE.yaml")
     sub.add_argument("--set", help="fix settings: --set encoder=resnet50 image_size=96", **settable)
-    sub.add_argument("--vary", help="vary settings: --vary batch_size=256,1024", **(settable | {"metavar": "KEY=A,B,C"}))
+    sub.add_argument("--vary", help="vary settings: --vary batch_size=256,1024", **variable)
     sub.add_argument("--json", action="store_true", help="as JSON, bytes by run")
     command(commands.presets, "list the presets that come with Triptych")
     command(commands.options, "list every setting: type, bounds, default, meaning")
