@@ -83,6 +83,20 @@ def draw() -> None:
         st.rerun()  # the last run has ended: stop looking
     logged = tables.curves(runs)
     means = spread and len({curve.label for curve in logged}) < len(logged)
+    st.caption("\n\n".join(map(words.plain, _told(logged, now, means))))  # a single one: what comes to it draws no chart anew
+    if not logged:
+        st.info(curves.NOTHING if moving else curves.NEVER, icon=":material/hourglass_empty:")
+        return
+    st.header("Training loss")
+    _draw_losses(logged)
+    st.header("What can be compared")
+    crowd = "The single runs behind the means are not drawn, as there are so many; “each run” draws them."
+    st.caption(f"{how} {crowd}" if means and len(logged) > curves.CROWD else how)
+    _draw_metrics(logged)
+
+
+def _told(logged: Sequence[tables.Curve], now: Sequence[Status], means: bool) -> list[str]:
+    """What is to be said of the curves, in paragraphs. `means`: some of them are drawn as the mean over seeds."""
     told = [_in_words(len(logged), now), curves.MEANS if means else ""]
     if means and smoothing:
         told.append("Smoothed curves lie closer together than what was measured, and the band with them.")
@@ -99,42 +113,37 @@ def draw() -> None:
         still = {label for label, status in zip(labels, now) if status.state in ACTIVE}
         if alone := curves.going_on_alone([curve for curve in logged if curve.label not in still]):
             told.append(f"{alone} “each run” draws it in full.")
-    st.caption("\n\n".join(words.plain(one) for one in told if one))  # a single one: what comes to it draws no chart anew
-    if not logged:
-        st.info(curves.NOTHING if moving else curves.NEVER, icon=":material/hourglass_empty:")
-        return
-    panel = PANEL + max(style.legend_room(of_method[method], 340) for method in methods)
-    st.header("Training loss")
-    if layout == "own axes":
-        st.caption(curves.LOSSES)
-        with st.grid(len(methods), min_column_width=250, gap="medium"):
-            for method in methods:
-                own = tuple(curve for curve in logged if curve.method == method)
-                figure = curves.loss(own, x, smoothing, spread, title=style.title(method))
-                plot(
-                    figure,
-                    key=f"compare_loss_{method}",
-                    height=panel,
-                    alt=f"Training loss of {style.title(method)} by {curves.X_AXES[x]}, with its chance level",
-                )
-    else:
-        figure = curves.loss(logged, x, smoothing, spread)
+    return [one for one in told if one]
+
+
+def _draw_losses(logged: Sequence[tables.Curve]) -> None:
+    if layout == "one axis":
         plot(
-            figure,
+            curves.loss(logged, x, smoothing, spread),
             key="compare_loss_all",
             height=PANEL + 80 + style.legend_room(labels, 740),
             alt=f"Training loss of all methods by {curves.X_AXES[x]}, each with its chance level",
         )
+        return
+    st.caption(curves.LOSSES)
+    panel = PANEL + max(style.legend_room(of_label, 340) for of_label in of_method.values())
+    with st.grid(len(methods), min_column_width=250, gap="medium"):
+        for method in methods:
+            own = tuple(curve for curve in logged if curve.method == method)
+            plot(
+                curves.loss(own, x, smoothing, spread, title=style.title(method)),
+                key=f"compare_loss_{method}",
+                height=panel,
+                alt=f"Training loss of {style.title(method)} by {curves.X_AXES[x]}, with its chance level",
+            )
 
-    st.header("What can be compared")
-    crowd = "The single runs behind the means are not drawn, as there are so many; “each run” draws them."
-    st.caption(f"{how} {crowd}" if means and len(logged) > curves.CROWD else how)
+
+def _draw_metrics(logged: Sequence[tables.Curve]) -> None:
     with st.grid(2, min_column_width=340, gap="medium"):
         for name, (title, _, _) in curves.METRICS.items():
             if any(curve.has(name) for curve in logged):
-                figure = curves.metric(logged, name, x, smoothing, spread)
                 plot(
-                    figure,
+                    curves.metric(logged, name, x, smoothing, spread),
                     key=f"compare_{name}",
                     height=METRIC + style.legend_room(labels, 540),
                     alt=f"{title} by {curves.X_AXES[x]}, all runs overlaid",
