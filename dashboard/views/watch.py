@@ -186,6 +186,23 @@ def overview() -> None:
             st.badge(f"{requeued} of them requeued", icon=words.STATES["queued"][0], color="gray")
     waiting = {runs[name]: s.queued_on for name, s in now.items() if s.state == "queued" and s.engine != "slurm"}
     by_slurm = any(status.state in ACTIVE and status.engine == "slurm" for status in now.values())
+    say_what_waits(waiting, by_slurm)
+    head.say_warnings({name: now[name] for name in listed if name in now})
+    if lost := experiment.strays():
+        head.say_damaged(f"There is no config.json in {', '.join(lost)}", "writes it anew", "complete", experiment.name)
+    if closed := experiment.closed():
+        st.warning(words.plain(f"Left out, as this app's user may not look into their folders: {', '.join(closed)}"))
+    with st.container(height=LIST if len(listed) > 6 else "content", border=False):
+        for name in listed:
+            if name in now:
+                row(runs[name], now[name])
+
+
+def say_what_waits(waiting: dict[Run, str | None], by_slurm: bool) -> None:
+    """Say what keeps runs from being started, or Slurm's from being watched; where no agent is at work, offer to start one.
+
+    `waiting`: queued runs that Slurm has not, each with the machine it is queued on, or None.
+    """
     if (waiting or by_slurm) and not launch.agent_alive(store):
         if by_slurm:
             st.warning("Nothing asks Slurm how the jobs do. They go on all the same, and what they write themselves is shown.")
@@ -201,15 +218,6 @@ def overview() -> None:
         st.warning(words.plain(f"Runs are queued, and {why}."))
     elif by_slurm:
         cluster.trouble(store)
-    head.say_warnings({name: now[name] for name in listed if name in now})
-    if lost := experiment.strays():
-        head.say_damaged(f"There is no config.json in {', '.join(lost)}", "writes it anew", "complete", experiment.name)
-    if closed := experiment.closed():
-        st.warning(words.plain(f"Left out, as this app's user may not look into their folders: {', '.join(closed)}"))
-    with st.container(height=LIST if len(listed) > 6 else "content", border=False):
-        for name in listed:
-            if name in now:
-                row(runs[name], now[name])
 
 
 listed = sorted(runs, key=lambda name: name not in at_first or at_first[name].state not in EARLY)
