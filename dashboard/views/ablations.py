@@ -248,7 +248,7 @@ def draw_table(along: list[str], entries: list[ablation.Entry]) -> None:
 
 
 def draw_missing(entries: list[ablation.Entry]) -> None:
-    """What the grid lacks, what it would cost, and the button that runs it."""
+    """What the grid lacks: what is on the way, and what would have to be run."""
     st.header(
         f"What is missing of {words.plain(experiment.name)}"
         if len({entry.experiment for entry in entries}) > 1
@@ -275,6 +275,11 @@ def draw_missing(entries: list[ablation.Entry]) -> None:
         every = f"Every run {left_out if others else 'of the grid has a result.'}"
         st.text(every if all(entry.measured for entry in own) else "Nothing else.")
         return
+    offer_missing(missing, entries)
+
+
+def offer_missing(missing: list[ablation.Entry], entries: list[ablation.Entry]) -> None:
+    """The missing runs, of which the reader may choose some; what these would cost, and the button that runs them."""
     names = [entry.run for entry in missing]
     kept = [name for name in st.session_state.get("ablations_only", []) if name in names]
     if kept != st.session_state.get("ablations_only", kept):
