@@ -55,6 +55,12 @@ def start(store: Store) -> None:
             f"{whose} is another user's, and so is what trains here, which cannot work on what is yours: {wait}use a store of "
             "your own (--root, or TRIPTYCH_EXPERIMENTS). What is queued stays queued"
         )
+    _start_one(store)
+
+
+def _start_one(store: Store) -> None:
+    """Start an agent, unless another process does so at this moment; what works here and is outdated makes room for it."""
+    home = folder(store)
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
         if ready(store):
