@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
         commands.train,
         "train one run in the foreground, or go on from its checkpoint",
         "What every launcher starts. SIGTERM keeps a checkpoint of what has been trained, and ends with exit code 75.\nWith "
-        "devices=N it starts torchrun, in a Slurm job of several nodes on each of them, and records how the N\nprocesses end. "
+        "devices=N it starts N processes, in a Slurm job of several nodes an equal share on each, and records how\nthey end. "
         "While it trains it keeps a checkpoint every 30 s, or $TRIPTYCH_CHECKPOINT_SECONDS, more seldom\nwhere that takes "
         "long. A finished run is measured again.",
     )

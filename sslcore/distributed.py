@@ -9,9 +9,11 @@ With a single process what is given to be gathered, added up or shared comes bac
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -36,15 +38,23 @@ def first() -> bool:
     return rank() == 0
 
 
-def join(kind: str) -> None:
-    """Meet the other processes, where torchrun's variables say; on "cuda" this process's GPU becomes the current one."""
+def join(kind: str, meeting: str | None = None) -> None:
+    """Meet the other processes; on "cuda" this one's GPU becomes the current one.
+
+    Processes of one machine meet by a file, `meeting`, and nothing listens to other machines; else where MASTER_ADDR says.
+    """
     global control
+    where: dict[str, Any] = {}
+    if meeting:
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        where = {"store": dist.FileStore(meeting, world), "rank": rank, "world_size": world}
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     if kind == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
+        dist.init_process_group("nccl", device_id=device, **where)
     else:
-        dist.init_process_group("gloo")
+        dist.init_process_group("gloo", **where)
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
 
 

@@ -1,11 +1,12 @@
-"""One run on several devices: torchrun starts a process for each, and the one that holds the run tells how they fare.
+"""One run on several devices: a process for each, a rank, and the one that holds the run tells how they fare.
 
     python -m sslcore train RUN_FOLDER    holds the run, writes status.json and log.txt, passes on a request to stop
-        torchrun                          starts the ranks, and ends all when one dies
+        a node's process                  starts the ranks of its machine, and ends all when one dies
             rank 0                        trains, writes every other file; what is to be told it tells the holder
             rank 1 ...                    train
 
-In a Slurm job of several nodes `srun` starts a torchrun on each. They meet on the first node.
+In a Slurm job of several nodes `srun` starts such a process on each, and all meet on the first node. On one machine ranks meet
+in a private folder: torchrun has them meet at a port, where whoever reaches the machine may have it unpickle what they like.
 """
 
 import json
@@ -31,8 +32,10 @@ from sslcore.files import DiskFull
 from sslcore.pulse import AnyPulse
 
 WORDS = "TRIPTYCH_WORDS"  # environment variable: a pipe, in which ranks tell the holder
-STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM, torchrun's, ends a rank at once
+MEETING = "TRIPTYCH_MEETING"  # environment variable: a file by which the ranks of one machine meet
+STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM ends a rank at once
 LOOK_SECONDS = 0.5
+END_SECONDS = 10.0  # after which a rank that SIGTERM did not end is killed
 MAX_BYTES = 3000  # of words, so that a message passes the pipe in one piece
 
 
@@ -45,7 +48,7 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
     with tempfile.TemporaryDirectory() as folder:
         os.mkfifo(pipe := Path(folder) / "words")
         listening = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
-        torchrun = subprocess.Popen(
+        nodes = subprocess.Popen(
             command(run, os.environ),
             stdin=subprocess.DEVNULL,
             process_group=0,  # a terminal's Ctrl-C is for the holder
@@ -54,7 +57,7 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
         try:
             rest = b""
             while True:
-                code = torchrun.poll()
+                code = nodes.poll()
                 rest = hear(rest + read(listening), pulse, heard)
                 if code is not None:
                     break
@@ -64,11 +67,11 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
                         os.kill(heard["pid"], STOP)
                 select.select([listening], [], [], LOOK_SECONDS)
         finally:
-            torchrun.terminate()
-            torchrun.wait()
+            nodes.terminate()
+            nodes.wait()
             os.close(listening)
     if code < 0:
-        time.sleep(2 * LOOK_SECONDS)  # its ranks see that torchrun is gone, and end
+        time.sleep(2 * LOOK_SECONDS)  # its ranks see that it is gone, and end
     if "ended" in heard:
         return heard["ended"], None
     if "why" in heard:
@@ -76,7 +79,7 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
     if "pid" not in heard:
         return (
             "failed",
-            f"torchrun ended with exit code {code} before the run's {run.config.devices} processes had begun; the log says why.",
+            f"The run's {run.config.devices} processes ended with exit code {code} before they had begun; the log says why.",
         )
     return (
         "interrupted",
@@ -110,32 +113,29 @@ def hear(words: bytes, pulse: AnyPulse, heard: dict[str, Any]) -> bytes:
 
 
 def command(run: Run, environment: Mapping[str, str]) -> list[str]:
-    """What starts torchrun here, or on each node of a Slurm job. Raises ValueError where the nodes cannot share the devices."""
+    """What starts the ranks here, or on each node of a Slurm job. Raises ValueError where the nodes cannot share the devices."""
     devices, nodes = run.config.devices, int(environment.get("SLURM_JOB_NUM_NODES", 1))
     if devices % nodes:
         raise ValueError(
             f"devices: {devices} cannot be shared evenly by the {nodes} nodes of the Slurm job; choose a multiple of {nodes}"
         )
-    torchrun = [sys.executable, "-m", "sslcore.ranks", "torchrun", str(devices // nodes), str(run.path)]
+    start = [sys.executable, "-m", "sslcore.ranks", "node", str(devices // nodes), str(run.path)]
     if nodes == 1:
-        return torchrun
+        return start
     cpus = [f"--cpus-per-task={environment['SLURM_CPUS_PER_TASK']}"] if "SLURM_CPUS_PER_TASK" in environment else []
-    return ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *cpus, *torchrun]
+    return ["srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1", *cpus, *start]
 
 
-def meeting(environment: Mapping[str, str]) -> list[str]:
-    """torchrun's arguments that say where the nodes meet."""
+def places(per_node: int, environment: Mapping[str, str]) -> list[dict[str, str]]:
+    """What the variables of each rank of this node say: which it is, and where it meets the others."""
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
     if nodes == 1:
-        return ["--standalone"]
-    job = int(environment["SLURM_JOB_ID"])
-    return [
-        f"--nnodes={nodes}",
-        f"--node-rank={environment['SLURM_NODEID']}",
-        f"--master-addr={first_host(environment['SLURM_STEP_NODELIST'])}",
-        f"--master-port={20000 + job % 20000}",
-        f"--rdzv-id={job}",
-    ]
+        here, where = 0, {MEETING: str(Path(environment[WORDS]).with_name("meeting"))}
+    else:
+        here, port = int(environment["SLURM_NODEID"]), 20000 + int(environment["SLURM_JOB_ID"]) % 20000
+        where = {"MASTER_ADDR": first_host(environment["SLURM_STEP_NODELIST"]), "MASTER_PORT": str(port)}
+    where |= {"WORLD_SIZE": str(nodes * per_node), "LOCAL_WORLD_SIZE": str(per_node)}
+    return [where | {"RANK": str(here * per_node + k), "LOCAL_RANK": str(k)} for k in range(per_node)]
 
 
 def first_host(nodelist: str) -> str:
@@ -144,15 +144,28 @@ def first_host(nodelist: str) -> str:
     return re.sub(r"\[([^,\-\]]+)[^\]]*\]", r"\1", first)
 
 
-# -- torchrun, and the ranks ------------------------------------------------------
+# -- A node's process, and the ranks --------------------------------------------
 
 
-def torchrun(per_node: int, folder: str) -> None:
-    from torch.distributed.run import main
-
+def node(per_node: int, folder: str) -> int:
+    """Start this node's ranks and wait for them; when one fails the others are ended. Returns its exit code, or 0."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // per_node)))
-    with tempfile.TemporaryDirectory() as logs:  # which stay empty; one that torchrun makes by itself is there for good
-        main([*meeting(os.environ), f"--nproc-per-node={per_node}", f"--log-dir={logs}", "-m", "sslcore.ranks", "rank", folder])
+    ranks: list[subprocess.Popen] = []
+    try:
+        command = [sys.executable, "-m", "sslcore.ranks", "rank", folder]
+        ranks.extend(subprocess.Popen(command, env=os.environ | place) for place in places(per_node, os.environ))
+        while not any(codes := [rank.poll() for rank in ranks]) and None in codes:
+            time.sleep(LOOK_SECONDS / 5)
+        return next(filter(None, codes), 0)
+    finally:
+        for rank in ranks:
+            rank.terminate()
+        for rank in ranks:
+            try:
+                rank.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                rank.kill()
 
 
 def rank(run: Run) -> int:
@@ -172,7 +185,7 @@ def rank(run: Run) -> int:
                 f"devices: {here} GPUs are needed on this machine, and PyTorch finds {torch.cuda.device_count()}; choose fewer "
                 "devices, or device=cpu"
             )
-        distributed.join(pick_device(run.config).type)
+        distributed.join(pick_device(run.config).type, os.environ.get(MEETING))
         work(run, pulse)
     except Stopped:
         pulse.tell("ended", "stopped")
@@ -240,9 +253,8 @@ def end_with_parent() -> None:
 
 def main(arguments: list[str]) -> int:
     end_with_parent()
-    if arguments[0] == "torchrun":
-        torchrun(int(arguments[1]), arguments[2])
-        return 0
+    if arguments[0] == "node":
+        return node(int(arguments[1]), arguments[2])
     return rank(Run(Path(arguments[1])))
 
 

@@ -159,6 +159,9 @@ def test_a_dead_rank_interrupts_the_run_and_resume_goes_on_to_the_same_end(shape
     process = start(run)
     until(lambda: run.checkpoint_file.exists() and len(run.metrics()) > 3)
     assert run.status().state == "running" and run.status().pid == process.pid
+    everyone = psutil.Process(process.pid).children(recursive=True)
+    listening = [one.laddr.ip for own in everyone for one in own.net_connections() if one.status == psutil.CONN_LISTEN]
+    assert set(listening) <= {"127.0.0.1"}, "nobody else on the network takes part"
     victim = ranks_of(process)["1"]
     victim.kill()
     assert process.wait(60) == worker.FAILED
@@ -219,7 +222,7 @@ def test_the_nodes_of_a_job_meet_on_the_first(nodelist, first):
     assert ranks.first_host(nodelist) == first
 
 
-def test_a_job_of_several_nodes_starts_torchrun_on_each(shapes):
+def test_a_job_of_several_nodes_starts_its_share_of_processes_on_each(shapes):
     run = two_processes("nodes", shapes)
     job = {
         "SLURM_JOB_NUM_NODES": "2",
@@ -229,9 +232,10 @@ def test_a_job_of_several_nodes_starts_torchrun_on_each(shapes):
         "SLURM_STEP_NODELIST": "n[1-2]",
     }
     command = ranks.command(run, job)
-    assert command[0] == "srun" and "--nodes=2" in command and command[-3:] == ["torchrun", "1", str(run.path)]
-    assert {"--node-rank=1", "--master-addr=n1", "--nnodes=2"} <= set(ranks.meeting(job))
-    assert ranks.command(run, {})[0] == sys.executable and ranks.meeting({}) == ["--standalone"]
+    assert command[0] == "srun" and "--nodes=2" in command and command[-3:] == ["node", "1", str(run.path)]
+    (place,) = ranks.places(1, job)
+    assert place.items() >= {"MASTER_ADDR": "n1", "RANK": "1", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items()
+    assert ranks.MEETING not in place and ranks.command(run, {})[0] == sys.executable
     with pytest.raises(ValueError, match="multiple of 3"):
         ranks.command(run, {"SLURM_JOB_NUM_NODES": "3"})
 
