@@ -20,7 +20,7 @@ from dashboard import difference, sheets, tables
 from sslcore import datasets
 from sslcore.experiment import Store
 
-BASE = "/".join(filter(None, ["", st.get_option("server.baseUrlPath").strip("/")]))
+BASE = f"/{prefix}" if (prefix := st.get_option("server.baseUrlPath").strip("/")) else ""  # below which a proxy has the app
 HERE = Path(__file__).parent
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"

@@ -40,22 +40,22 @@ class App:
     store: Path
 
 
-def start(store: Path, port: int, app: Path | None = None) -> subprocess.Popen:
-    """Start the dashboard, or a Streamlit app of the test's own, and wait until it answers."""
+def start(store: Path, port: int, app: Path | None = None, below: str = "") -> subprocess.Popen:
+    """Start the dashboard, `below` a path as behind a proxy, or a Streamlit app of the test's own; and wait until it answers."""
     log = store.parent / f"dashboard-{port}.log"
     arguments = (
         ["dashboard", "--port", str(port), "--root", str(store)]
         if app is None
         else ["streamlit", "run", str(app), "--server.port", str(port)]
     )
-    environment = os.environ | {"TRIPTYCH_EXPERIMENTS": str(store)}
+    environment = os.environ | {"TRIPTYCH_EXPERIMENTS": str(store), "STREAMLIT_SERVER_BASE_URL_PATH": below}
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], cwd=ROOT, env=environment, stdout=log.open("w"), stderr=subprocess.STDOUT
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).status == 200:
+            if urllib.request.urlopen(f"http://127.0.0.1:{port}{below}/_stcore/health", timeout=2).status == 200:
                 return process
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

@@ -6,7 +6,7 @@ import io
 import re
 import urllib.error
 import urllib.request
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,8 @@ from sslcore import datasets
 from sslcore.config import resolve
 from sslcore.experiment import Spec, Store
 from sslcore.files import write_json
-from tests.browser.conftest import ROOT
+from tests import synthetic
+from tests.browser.conftest import ROOT, free_port, start, stop
 
 
 def get(url: str, **headers: str):
@@ -124,3 +125,19 @@ def test_thumbnail_of_a_data_set_that_is_elsewhere_is_its_tile(app):
 def test_thumbnail_opens_no_path(app):
     for path in ("../../etc/passwd", "/etc/passwd", "\0", "%2e%2e", "", "photos/../photos"):
         assert get(f"{app.url}/thumb/{quote(path, safe='')}/0.png")[0] in (400, 404)
+
+
+def test_all_is_below_the_path_at_which_a_proxy_has_the_app(tmp_path, page):
+    store, port = tmp_path / "store", free_port()
+    synthetic.store(store, methods=("moco",), seeds=(0,))
+    process = start(store, port, below="/lab/app")
+    try:
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"http://127.0.0.1:{port}/lab/app/compare?experiment=photos")
+        page.wait_for_selector(".main-svg")
+        paths = {urlsplit(url).path for url in asked if url.startswith("http")}
+        assert len(paths) > 5 and all(path.startswith("/lab/app/") for path in paths)
+        assert get(f"http://127.0.0.1:{port}/lab/app/report/photos")[0] == 200
+    finally:
+        stop(process)
