@@ -8,13 +8,12 @@ free memory it is read ahead, so that no step waits for the disk.
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
+from sslcore import cores
 from sslcore.datasets import Images
 
 ROOM = 0.5  # of the free memory, for images
@@ -26,18 +25,11 @@ def fits(size: int, device: torch.device) -> bool:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes; on a CPU within the limit that a container sets."""
+    """Bytes; on a CPU within the limits of control groups, as a container has."""
     if device.type == "cuda":
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's, to be used again
         return torch.cuda.mem_get_info(device)[0] + cached
-    try:
-        group = Path("/sys/fs/cgroup")
-        limit, taken = (int((group / name).read_text(encoding="utf-8")) for name in ("memory.max", "memory.current"))
-        counts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
-        kept = sum(int(counts.get(name, 0)) for name in ("active_file", "inactive_file"))  # of files that were read
-    except (OSError, ValueError):  # no such file, or no limit
-        return psutil.virtual_memory().available
-    return min(limit - taken + kept, psutil.virtual_memory().available)
+    return cores.free_memory()
 
 
 class Resident:

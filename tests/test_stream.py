@@ -46,12 +46,12 @@ def test_a_set_lives_on_the_device_if_it_takes_at_most_half_of_the_free_memory(m
 
 
 def test_the_free_memory_of_a_cpu_is_that_of_its_container(tmp_path, monkeypatch):
-    monkeypatch.setattr("sslcore.stream.Path", lambda _: tmp_path)
+    monkeypatch.setattr("sslcore.cores.control_groups", lambda controller: [tmp_path])
     (tmp_path / "memory.current").write_text("7000\n")  # of which the system keeps 3,000 of files that were read
     (tmp_path / "memory.stat").write_text("anon 4000\nactive_file 1000\ninactive_file 2000\n")
     for limit, free in (("10000\n", 6000), (f"{1 << 62}\n", 7_000_000), ("max\n", 7_000_000)):
         (tmp_path / "memory.max").write_text(limit)
-        monkeypatch.setattr("sslcore.stream.psutil.virtual_memory", lambda: SimpleNamespace(available=7_000_000))
+        monkeypatch.setattr("sslcore.cores.psutil.virtual_memory", lambda: SimpleNamespace(available=7_000_000))
         assert free_memory(CPU) == free
 
 
