@@ -32,7 +32,8 @@ MEASURED = (  # what charts show
 )
 METRICS = (*PLACES, *MEASURED)
 SCHEMA = pyarrow.schema([(name, pyarrow.float64()) for name in METRICS])
-CRASHES = re.compile(rb"^\s*null", re.MULTILINE)  # a block that begins so ends Arrow's reader, and this process with it
+# A block that begins so ends Arrow's reader, and this process with it: null, whatever stands before it that reads as nothing.
+CRASHES = re.compile(rb"(?:\A|[\r\n])[^{\r\n]*null")
 MAX_RUNS = 1000  # whose rows are kept in memory
 
 

@@ -22,7 +22,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sslcore.config import RunConfig, first_problem, flatten
-from sslcore.files import Stamp, finite, is_utf8, logged_rows, read_json, read_object, replacing, room_for, stamp, write_json
+from sslcore.files import (
+    Stamp,
+    a_file,
+    finite,
+    is_utf8,
+    logged_rows,
+    no_link,
+    read_json,
+    read_object,
+    replacing,
+    room_for,
+    stamp,
+    text_of,
+    write_json,
+)
 from sslcore.locks import Claim, beats, holding, lives, process_is
 from sslcore.naming import folder_name, slug
 from sslcore.results import usable
@@ -146,7 +160,7 @@ class Run:
     def config_is_lost(self) -> bool:
         """Whether config.json is gone, or torn: not where it holds settings that this version does not know."""
         try:
-            return not isinstance(json.loads(self.config_file.read_text(encoding="utf-8")), dict)
+            return not isinstance(json.loads(text_of(self.config_file)), dict)
         except OSError as error:
             return isinstance(error, FileNotFoundError)
         except (ValueError, RecursionError):
@@ -157,7 +171,7 @@ class Run:
     def recorded_status(self) -> Status:
         """status.json as it stands, true or not."""
         try:
-            return Status.read(json.loads(self.status_file.read_text(encoding="utf-8")))
+            return Status.read(json.loads(text_of(self.status_file)))
         except FileNotFoundError:
             return Status(state="interrupted", error="status.json is missing")
         except (OSError, ValueError, RecursionError):
@@ -234,7 +248,7 @@ class Run:
     # What a run leaves behind
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
-        with room_for(self.metrics_file), self.metrics_file.open("a", encoding="utf-8") as file:
+        with room_for(self.metrics_file), open(self.metrics_file, "a", encoding="utf-8", opener=no_link) as file:
             file.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
     def sync_metrics(self) -> None:
@@ -245,7 +259,8 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """All logged rows; a torn line (the last one, after a crash) is skipped."""
         try:
-            return logged_rows(self.metrics_file.read_bytes())
+            with open(self.metrics_file, "rb", opener=a_file) as file:
+                return logged_rows(file.read())
         except OSError:
             return []
 
@@ -281,7 +296,7 @@ class Run:
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
         try:
-            with self.log_file.open("rb") as file:
+            with open(self.log_file, "rb", opener=a_file) as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - 8000))
                 return file.read().decode(errors="replace")
@@ -291,7 +306,7 @@ class Run:
 
 @lru_cache(maxsize=4096)
 def _config(file: Path, stamp: Stamp) -> RunConfig:
-    return RunConfig.model_validate_json(file.read_text(encoding="utf-8"))
+    return RunConfig.model_validate_json(text_of(file))
 
 
 @lru_cache(maxsize=1024)
@@ -414,7 +429,7 @@ class Experiment:
     def read_spec(self) -> Spec:
         """Raises ValueError, in one line, where it is not there or cannot be read: nothing is to be written over it."""
         try:
-            return Spec.model_validate_json(self.spec_file.read_text(encoding="utf-8"))
+            return Spec.model_validate_json(text_of(self.spec_file))
         except FileNotFoundError:
             raise ValueError(f"{self.spec_file} is not there, and nothing else says what this experiment was to be") from None
         except (OSError, ValueError):

@@ -23,6 +23,9 @@ FULL = {
 }
 
 
+os.umask(UMASK := os.umask(0o077))  # which can only be read by changing it
+
+
 class DiskFull(OSError):
     """There is no room for a file; the message says where, and how much it takes."""
 
@@ -104,6 +107,26 @@ def own_folder(kind: str) -> Path:
     return folder
 
 
+def no_link(name: str, flags: int) -> int:
+    """An opener for files that are written in place: a link, which others may have put there, leads to a file of somebody's."""
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def a_file(name: str, flags: int) -> int:
+    """An opener for files that others may have made: a pipe, which waits for ever, or a device, which never ends, is none."""
+    descriptor = os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no file", name)
+    return descriptor
+
+
+def text_of(path: Path) -> str:
+    """Raises OSError, or ValueError where it is no UTF-8."""
+    with open(path, encoding="utf-8", opener=a_file) as file:
+        return file.read()
+
+
 @contextmanager
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block succeeds.
@@ -116,7 +139,7 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     try:
         with room_for(temporary, size):
             yield temporary
-            temporary.chmod(0o644)
+            temporary.chmod(0o666 & ~UMASK)
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
@@ -167,7 +190,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """The file's value, or None where it is missing or torn."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(text_of(path))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -181,7 +204,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 def appended(file: Path, start: int) -> bytes:
     """What a file of lines holds from a byte on, without the line that is being written. Nothing where there is no file."""
     try:
-        with file.open("rb") as opened:
+        with open(file, "rb", opener=a_file) as opened:
             opened.seek(start)
             content = opened.read()
     except OSError:

@@ -27,7 +27,7 @@ from typing import IO
 
 import psutil
 
-from sslcore.files import own_folder, room_for
+from sslcore.files import no_link, own_folder, room_for
 
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_LIMIT = 30.0  # a process on another machine that is silent for longer is lost
@@ -114,7 +114,7 @@ def take(lock_file: Path) -> int | None:
     Children may inherit it; the kernel lets go when the last holder is gone. What is written into it says who holds it.
     Where the file system knows no locks, a file in the machine's temporary folder stands for this one.
     """
-    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = no_link(os.fspath(lock_file), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return descriptor
@@ -255,7 +255,7 @@ def holding(folder: Path, patience: float = 0.0, elsewhere: float = 0.0) -> Iter
     with ExitStack() as held:
         directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         held.callback(os.close, directory)
-        lock = held.enter_context((folder / ".lock").open("w", encoding="utf-8"))
+        lock = held.enter_context(open(folder / ".lock", "a", encoding="utf-8", opener=no_link))
         while not (_locked(lock) and claim.make()):
             waits = max(patience, elsewhere) if elsewhere and _is_elsewhere(claim.file) else patience
             if time.monotonic() - began >= waits:

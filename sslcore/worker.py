@@ -22,7 +22,7 @@ from sslcore import ranks
 from sslcore.cores import limit_threads
 from sslcore.endings import Failed, Stoppable, Stopped
 from sslcore.experiment import Run
-from sslcore.files import DiskFull, room_for
+from sslcore.files import DiskFull, no_link, room_for
 from sslcore.locks import HEARTBEAT_LIMIT, HEARTBEAT_SECONDS, Claim, process_name
 from sslcore.notation import seconds_of
 from sslcore.status import NOT_AGAIN, PRETRAIN_SHARE, State
@@ -51,7 +51,9 @@ class Pulse(Stoppable):
 
     def start(self) -> None:
         with room_for(self.run.reserve_file, RESERVE):
-            self.run.reserve_file.write_bytes(bytes(RESERVE))
+            self.run.reserve_file.unlink(missing_ok=True)
+            with open(self.run.reserve_file, "xb") as reserve:
+                reserve.write(bytes(RESERVE))
         me = psutil.Process()
         now = time.time()
         self.write(
@@ -182,7 +184,7 @@ class Pulse(Stoppable):
                 # Nobody reads any more, or the terminal was closed; log.txt has it all the same.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             if not self.logged_already():
-                with self.run.log_file.open("a", encoding="utf-8") as log:
+                with open(self.run.log_file, "a", encoding="utf-8", opener=no_link) as log:
                     log.write(line + "\n")
 
     def logged_already(self) -> bool:

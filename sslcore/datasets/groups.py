@@ -18,6 +18,7 @@ import numpy as np
 
 from sslcore.datasets import source
 from sslcore.datasets.source import TEST_SHARE, spelled
+from sslcore.files import a_file
 from sslcore.wording import count, some
 
 FILE = "groups.csv"
@@ -46,7 +47,7 @@ def _read(root: Path) -> dict[Path, str]:
     """The groups of files. Raises ValueError where groups.csv cannot be read."""
     found: dict[Path, str] = {}
     try:
-        with (root / FILE).open(newline="", encoding="utf-8-sig") as lines:
+        with open(root / FILE, newline="", encoding="utf-8-sig", opener=a_file) as lines:
             rows = csv.DictReader(lines)
             rows.fieldnames = columns = [name.strip() for name in rows.fieldnames or ()]
             if not columns.count("file") == columns.count("group") == 1:

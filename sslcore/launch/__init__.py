@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sslcore import plan, trash
 from sslcore.config import ConfigError, RunConfig
 from sslcore.experiment import Experiment, Run, Spec, Store
-from sslcore.files import write_json
+from sslcore.files import no_link, write_json
 from sslcore.launch import agent
 from sslcore.launch.agent import alive as agent_alive
 from sslcore.launch.process import detached, python_path
@@ -76,7 +76,7 @@ def _start_one(store: Store) -> None:
         if agent_alive(store) and not agent.dismiss(store):  # root's, perhaps, which may refuse what is new
             return
         command = [sys.executable, "-m", "sslcore", "agent", "--root", str(store.root)]
-        with (home / "agent.log").open("ab") as log:
+        with open(home / "agent.log", "ab", opener=no_link) as log:
             process = detached(command, log, env={**os.environ, "PYTHONPATH": python_path()})
         deadline = time.monotonic() + START_SECONDS
         while not ready(store):

@@ -25,7 +25,7 @@ import psutil
 
 from sslcore.config import OPTIONS
 from sslcore.experiment import Run, Store
-from sslcore.files import Stamp, owner, read_object, stamp, write_json
+from sslcore.files import Stamp, no_link, owner, read_object, stamp, write_json
 from sslcore.launch.process import TRAIN, Watch, how_it_ended
 from sslcore.launch.slots import HOST, Device, cpus, devices_for, folder, gpus, slots_for
 from sslcore.launch.slurm import client, heard, record
@@ -313,7 +313,7 @@ class Agent:
             with run.hold():
                 if run.recorded_status().state != "queued":
                     return
-                with run.log_file.open("ab") as output:
+                with open(run.log_file, "ab", opener=no_link) as output:
                     child = subprocess.Popen(
                         ["/bin/sh", "-c", 'read go && exec "$@"', "sh", *self.command, str(run.path)],
                         stdin=subprocess.PIPE,

@@ -61,13 +61,21 @@ class Watch:
         except psutil.Error:
             return False
 
+    def works_on_it(self, process: psutil.Process) -> bool:
+        """Whether a process was started for the run, which others may have written: what a status names may be anybody's."""
+        if self.child:
+            return True
+        words = process.cmdline()
+        return self.run.id in words or any(Path(process.cwd(), word) == self.run.path for word in words)
+
     def left(self) -> Iterator[psutil.Process]:
         """The run's processes that live: its own, and the others in the session that it leads or led."""
         if not self.of_this_boot() or self.reused():
             return
         for process in psutil.process_iter():
-            with suppress(OSError, psutil.Error):
-                if self.alive() if process.pid == self.pid else os.getsid(process.pid) == self.pid:
+            with suppress(OSError, ValueError, psutil.Error):
+                of_it = self.alive() if process.pid == self.pid else os.getsid(process.pid) == self.pid
+                if of_it and self.works_on_it(process):
                     yield process
 
     def kill(self) -> None:
@@ -76,9 +84,9 @@ class Watch:
                 process.kill()
 
     def terminate(self) -> None:
-        with suppress(psutil.Error):
-            if self.alive():
-                psutil.Process(self.pid).terminate()
+        with suppress(ValueError, psutil.Error):
+            if self.alive() and self.works_on_it(process := psutil.Process(self.pid)):
+                process.terminate()
 
 
 def last_words(run: Run) -> str:

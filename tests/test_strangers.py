@@ -1,0 +1,118 @@
+"""Folders that others have made, copied here or in a store that several write to: what they hold leads to nothing else."""
+
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from sslcore.config import resolve
+from sslcore.experiment import Run, Spec, Store
+from sslcore.files import write_json
+from sslcore.launch.agent import Agent
+from sslcore.launch.slots import HOST
+from sslcore.locks import take
+from sslcore.worker import Pulse
+from tests.waiting import until
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    (run,) = Store(tmp_path / "store").create("e", Spec(), {"a": resolve({"dataset": "digits"})}).runs()
+    return run
+
+
+@pytest.fixture
+def precious(tmp_path):
+    """A file of the reader's, which must stay as it is."""
+    (tmp_path / "precious").write_text("mine")
+    yield tmp_path / "precious"
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+# -- Links, where files are written in place ------------------------------------------------
+
+
+def test_a_run_is_not_held_by_a_link_to_another_file(run, precious):
+    (run.path / ".lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), run.hold():
+        pass
+
+
+def test_metrics_and_log_are_not_written_to_another_file(run, precious, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    run.metrics_file.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        run.append_metrics({"step": 1})
+    run.log_file.symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        Pulse(run).say("a word")
+
+
+def test_what_is_kept_back_on_the_disk_takes_the_place_of_a_link(run, precious):
+    run.reserve_file.symlink_to(precious)
+    with run.hold() as claim:
+        pulse = Pulse(run, claim)
+        pulse.start()
+        pulse.hush()
+    assert not run.reserve_file.is_symlink()
+
+
+def test_a_slots_lock_is_no_link_to_another_file(tmp_path, precious):
+    (tmp_path / "cpu.lock").symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"):
+        take(tmp_path / "cpu.lock")
+
+
+# -- Pipes and devices, where files are read ------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_not_waited_for(run, kind):
+    """A pipe has no end until somebody writes, and /dev/zero never has one."""
+    for file in (run.status_file, run.results_file, run.environment_file, run.metrics_file, run.log_file, run.config_file):
+        file.unlink(missing_ok=True)
+        os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    assert run.recorded_status().state == "interrupted" and "could not be read" in run.recorded_status().error
+    assert (run.results(), run.environment(), run.metrics(), run.log_tail()) == (None, None, [], "")
+    assert run.readable_config is None
+    experiment = run.experiment
+    experiment.spec_file.unlink()
+    os.mkfifo(experiment.spec_file) if kind == "pipe" else experiment.spec_file.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="cannot be read"):
+        experiment.read_spec()
+
+
+# -- Processes that a status names -----------------------------------------------------------
+
+
+def test_no_process_is_ended_that_a_forged_status_names(run):
+    bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        born = psutil.Process(bystander.pid).create_time()
+        run.update_status(state="running", host=HOST, pid=bystander.pid, pid_started=born, heartbeat=time.time())
+        run.request_stop()
+        agent = Agent(run.experiment.store, grace_seconds=0)
+        for _ in range(3):
+            agent.look()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_nor_what_was_left_in_the_session_that_it_led(run):
+    """As of a program that went on in the background when its shell had ended."""
+    leader = subprocess.Popen(["sh", "-c", "sleep 600 & echo $!"], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    left = psutil.Process(int(leader.stdout.readline()))
+    leader.wait()
+    until(lambda: left.ppid() != leader.pid)
+    try:
+        write_json(run.status_file, {"state": "running", "host": HOST, "pid": leader.pid, "pid_started": time.time() + 1e6})
+        Agent(run.experiment.store).look()
+        assert run.recorded_status().state == "interrupted", "its end is recorded"
+        assert left.is_running() and left.status() != psutil.STATUS_ZOMBIE
+    finally:
+        left.kill()
