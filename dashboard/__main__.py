@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -35,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # nobody reads the words
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"python -m dashboard: error: {printable(str(error))}", file=sys.stderr)
+        return 2
 
 
 def parser() -> Parser:
@@ -89,6 +96,8 @@ def serve(options: argparse.Namespace) -> int:
     except UnicodeError:  # of the encoding of host names
         parser().error(f"--address {options.address}: this cannot be the name of a machine")
     shown = next(iter(options.host), options.address if options.address not in ("0.0.0.0", "::") else socket.gethostname())
+    if ":" in shown and not shown.startswith("["):
+        shown = f"[{shown}]"  # as an address of version 6 stands in a URL
     settings = ["--server.port", str(options.port), "--server.address", options.address, "--browser.serverAddress", shown]
     for name in [*options.host, *(LOOPBACK if options.host else [])]:
         settings += ["--server.allowedHosts", name]
@@ -134,7 +143,7 @@ def report(options: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"python -m dashboard: error: {printable(str(error))}", file=sys.stderr)
         return 2
-    print(out)
+    print(out, flush=True)
     return 0
 
 

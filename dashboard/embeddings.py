@@ -1,5 +1,6 @@
 """embeddings.npz and umap.parquet -> arrays and points. What a file says is kept until the file changes."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,7 +59,7 @@ def _read(folder: Path, of_embeddings: Stamp, of_umap: Stamp) -> Embedding:
 def _arrays(folder: Path, of_embeddings: Stamp) -> tuple[np.ndarray, ...]:
     """index, h, label, prediction, train: as Embedding has them."""
     run = Run(folder)
-    again = f"`python -m sslcore evaluate {run.id}` makes it again"
+    again = f"`python -m sslcore evaluate {shlex.quote(run.id)}` makes it again"
     if not of_embeddings[1]:
         raise ValueError(f"embeddings.npz is missing; {again}")
     try:

@@ -98,7 +98,7 @@ def plot(
         "alt": alt,
         "height": height,
         "name": "-".join([*st.query_params.get_all("experiment")[:1], key]),
-        "csv": None if data is None else data.map(_tame).to_csv(index=False),
+        "csv": None if data is None else data.map(tame).to_csv(index=False),
         "select": select,
         # What the reader drew stays until the page has answered this, though the figure be the same.
         "picked": picked(key).moment,
@@ -111,7 +111,7 @@ def plot(
     return picked(key)
 
 
-def _tame(cell: object) -> object:
+def tame(cell: object) -> object:
     """A text that a spreadsheet would take for a formula, but is no number, begins with an apostrophe; as in chart.js."""
     return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
 

@@ -34,12 +34,12 @@ def sheet(experiment: Experiment, dataset: str, checksum: str = "") -> tuple[Ima
 def _sheet(file: Path, of_file: Stamp, embeddings: Path, of_embeddings: Stamp) -> tuple[Image.Image, dict[int, int]]:
     try:
         sheet = Image.open(file, formats=["WEBP"])
-        sheet.load()
         with np.load(embeddings, allow_pickle=False) as kept:
             places = {int(index): k for k, index in enumerate(kept["index"])}
+        side = sheet.width // datasets.SHEET_COLUMNS
+        if not side or sheet.height // side != -(-len(places) // datasets.SHEET_COLUMNS):
+            raise ValueError(f"it is of another sample than {embeddings}")
+        sheet.load()  # of one that does not fit, which may be as large as a picture can be, only the head is read
     except Exception as error:  # whatever a foreign or torn file makes Pillow or numpy raise
         raise ValueError(f"{file}: {error}") from None
-    side = sheet.width // datasets.SHEET_COLUMNS
-    if not side or sheet.height // side != -(-len(places) // datasets.SHEET_COLUMNS):
-        raise ValueError(f"{file} is of another sample than {embeddings}")
     return sheet, places

@@ -79,7 +79,8 @@ def export(experiment: Experiment, file: Path | str, checkpoints: bool = False) 
                     )
                 for path in run.files():
                     if path == run.status_file:  # a run whose process is gone is told as interrupted
-                        archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), run.status().model_dump_json(indent=2) + "\n")
+                        told = run.status().model_copy(update=dict.fromkeys((*OF_A_PROCESS, "queued_on")))  # all of this machine
+                        archive.writestr(_entry(f"{top}/{run.name}/{path.name}"), told.model_dump_json(indent=2) + "\n")
                     elif checkpoints or path.name not in WEIGHTS:
                         left_out += _add(archive, path, f"{top}/{run.name}/{path.name}")
         look(temporary)
@@ -106,6 +107,8 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
     with source:
         try:
             with _naming(name):
+                if path.is_symlink():
+                    raise ValueError("a link, which may lead to anything")
                 vetting.check(path)
         except ValueError as error:
             if path.name == "experiment.json":
@@ -113,7 +116,7 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
             if path.name == "config.json":
                 anew = "python -m sslcore complete writes it anew, or " if Run(path.parent).config_is_lost() else ""
                 raise ValueError(f"{error}; {anew}delete the run") from None
-            if path.suffix != ".jsonl":
+            if path.suffix != ".jsonl" or path.is_symlink():
                 return [f"{error}; this file is left out"]
             archive.writestr(_entry(name), b"".join(filter(_sound, source)))
             return [f"{error}; damaged lines are left out"]

@@ -55,7 +55,7 @@ def device_name(training: Training) -> str:
     if training.device.type == "cuda":
         return f"{count} × " * (count > 1) + torch.cuda.get_device_name(training.device)
     every = cores()
-    threads = (training.config.threads or every) * count
+    threads = torch.get_num_threads() * count
     taken = f"{threads} of {every}" if threads < every else f"{every}"
     return f"CPU, {platform.machine()}, {taken} cores" + f", {count} processes" * (count > 1)
 

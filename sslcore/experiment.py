@@ -9,6 +9,7 @@ what they cannot read, and nothing is ever unpickled.
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -296,7 +297,7 @@ class Run:
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
         try:
-            with open(self.log_file, "rb", opener=a_file) as file:
+            with open(self.log_file, "rb", opener=lambda name, flags: a_file(name, flags | os.O_NOFOLLOW)) as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - 8000))
                 return file.read().decode(errors="replace")
@@ -367,8 +368,12 @@ class Spec(BaseModel):
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, by name: nothing hidden, nor what is not called in UTF-8, as no page, link or file could name it."""
-    return sorted(path for path in folder.iterdir() if is_utf8(path.name) and not path.name.startswith("."))
+    """What lies in a folder, by name: nothing hidden, nor what is not called in UTF-8, as no page, link or file could name it.
+
+    Nor what has control characters in its name, which would steer the terminal where it is told.
+    """
+    names = [name for name in os.listdir(folder) if is_utf8(name) and not re.match(r"\.|.*[\x00-\x1f\x7f-\x9f]", name, re.DOTALL)]
+    return sorted(folder / name for name in names)
 
 
 def into_place(folder: Path, path: Path, taken: str) -> Path:

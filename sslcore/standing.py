@@ -1,5 +1,7 @@
 """Where a store's runs stand, on a terminal: what `python -m sslcore status` prints."""
 
+import shlex
+
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -44,7 +46,7 @@ def tell_runs(runs: list[Run], out: Console, whole: bool) -> None:
 def damage(runs: list[Run], whole: bool) -> list[str]:
     """What is damaged of runs of one experiment, and what to do; where these are the `whole` of it, also what is left out."""
     experiment, told = runs[0].experiment, []
-    complete = f"{PROGRAM} complete {experiment.name} writes it anew"
+    complete = f"{PROGRAM} complete {shlex.quote(experiment.name)} writes it anew"
     if whole:
         told += [f"{name} has no config.json, and is left out; {complete}" for name in experiment.strays()]
         told += [f"{name} is left out: this user may not look into the folder" for name in experiment.closed()]
@@ -59,7 +61,7 @@ def damage(runs: list[Run], whole: bool) -> list[str]:
             told.append(f"{run.name}: config.json cannot be read, so pages leave it out; {complete}")
         elif run.status().state == "finished" and not run.results():
             why = "cannot be read" if run.results_file.exists() else "is missing"
-            told.append(f"{run.name}: results.json {why}; {PROGRAM} evaluate {run.id} makes it again")
+            told.append(f"{run.name}: results.json {why}; {PROGRAM} evaluate {shlex.quote(run.id)} makes it again")
     return told
 
 

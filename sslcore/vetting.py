@@ -25,7 +25,7 @@ from sslcore.status import Status
 
 MAX_JSON = 50_000_000  # bytes
 MAX_ARRAYS = 4_000_000_000  # bytes of one .npz, unpacked
-MAX_RATIO = 100  # unpacked to packed, beyond FREE_BYTES; what we write reaches about 10
+MAX_RATIO = 100  # unpacked to packed of each array, beyond FREE_BYTES; what we write reaches about 10
 FREE_BYTES = 10_000_000
 MAX_CELLS = 20_000_000  # of one table
 MAX_PIXELS = 120_000_000  # of one picture; the largest sample sheet has 105 million
@@ -95,7 +95,8 @@ def check_row(line: bytes) -> None:
 def _check_arrays(path: Path) -> None:
     """Plain arrays, told by their headers; numpy would unpickle an array of objects if one asked it to."""
     with zipfile.ZipFile(path) as arrays:
-        if sum(info.file_size for info in arrays.infolist()) > min(MAX_ARRAYS, FREE_BYTES + MAX_RATIO * path.stat().st_size):
+        grows = any(info.file_size > FREE_BYTES + MAX_RATIO * info.compress_size for info in arrays.infolist())
+        if grows or sum(info.file_size for info in arrays.infolist()) > MAX_ARRAYS:
             raise ValueError("the arrays unpack to more than they should")
         for info in arrays.infolist():
             with arrays.open(info) as file:
@@ -116,7 +117,9 @@ def _check_table(path: Path) -> None:
     with parquet.ParquetFile(path, page_checksum_verification=True) as table:
         if not all(types.is_primitive(column.type) for column in table.schema_arrow):
             raise ValueError("a column is no plain number")
-        if table.metadata.num_rows * table.metadata.num_columns > MAX_CELLS:
+        about = table.metadata
+        parts = [about.row_group(k).total_byte_size for k in range(about.num_row_groups)]  # unpacked
+        if (cells := about.num_rows * about.num_columns) > MAX_CELLS or sum(parts) > FREE_BYTES + 16 * cells:
             raise ValueError("the table is too long")
         for _ in table.iter_batches():
             pass

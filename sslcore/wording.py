@@ -24,6 +24,8 @@ def tenths(n: float, spec: str = "") -> str:
 
     `spec`: a format's sign and z. Python's own format takes the even digit: 56.2 of 56.25.
     """
+    if abs(n) > 1e20:  # no accuracy, and more digits than a Decimal has
+        return f"{n:.3g}"
     return f"{Decimal(float(n)).quantize(Decimal('0.1'), ROUND_HALF_UP):{spec}}"
 
 

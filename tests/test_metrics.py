@@ -169,7 +169,8 @@ def test_a_row_that_is_null_is_left_out_and_ends_nothing(experiment, at):
     lines = run.metrics_file.read_text().splitlines()
     more = '{"step": 105, "loss": 1.5}'
     place = {"first": 0, "amid": len(lines) // 2, "appended": len(lines)}[at]
-    run.metrics_file.write_text("\n".join([*lines[:place], "null", *lines[place:], " null, ", more]) + "\n")
+    nulls = [" null, ", "\ufeffnull", "\x00 null", "1\rnull"]  # as a file from elsewhere may have it, too
+    run.metrics_file.write_text("\n".join([*lines[:place], "null", *lines[place:], *nulls, more]) + "\n", newline="")
     metrics._read.clear() if known is None else None
     assert len(metrics.logged(run)) == len(lines) + 1 and metrics.logged(run).last("loss") == 1.5
 

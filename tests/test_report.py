@@ -317,7 +317,7 @@ def test_pictures_and_baselines_say_of_what_they_are(tmp_path, data_cache, monke
     experiment = synthetic.store(tmp_path, methods=("moco", "byol"), seeds=(0,), steps=20, **{"evaluate.sample": 60})
     synthetic.embed(experiment)
     moco, byol = in_order(experiment.runs())
-    byol.views_file.write_bytes(b"a picture")
+    byol.views_file.write_bytes(b"RIFF....WEBP")
     for run, side in ((moco, 32), (byol, 16)):
         baselines = run.results()["baselines"] | {"pixels": {"knn": 0.4, "side": side}}
         write_json(run.results_file, run.results() | {"baselines": baselines})

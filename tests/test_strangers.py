@@ -1,13 +1,20 @@
 """Folders that others have made, copied here or in a store that several write to: what they hold leads to nothing else."""
 
+import base64
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import time
+import zipfile
+from pathlib import Path
 
 import psutil
 import pytest
 
+from dashboard import report
+from sslcore import archive
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
 from sslcore.files import write_json
@@ -15,7 +22,10 @@ from sslcore.launch.agent import Agent
 from sslcore.launch.slots import HOST
 from sslcore.locks import take
 from sslcore.worker import Pulse
+from tests import synthetic
 from tests.waiting import until
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -64,6 +74,46 @@ def test_a_slots_lock_is_no_link_to_another_file(tmp_path, precious):
     (tmp_path / "cpu.lock").symlink_to(precious)
     with pytest.raises(OSError, match="symbolic links"):
         take(tmp_path / "cpu.lock")
+
+
+def test_what_links_lead_to_is_not_sent_along(tmp_path, precious):
+    experiment = synthetic.store(tmp_path / "store", methods=("moco",), seeds=(0,), steps=5)
+    (run,) = experiment.runs()
+    for file in (run.log_file, run.views_file, run.metrics_file):
+        file.unlink(missing_ok=True)
+        file.symlink_to(precious)
+    left_out = archive.export(experiment, tmp_path / "e.zip")
+    assert len(left_out) == 3 and all("a link" in line for line in left_out)
+    with zipfile.ZipFile(tmp_path / "e.zip") as inside:
+        assert not any(b"mine" in inside.read(name) for name in inside.namelist())
+    html = report.html(experiment)
+    assert base64.b64encode(b"mine").decode() not in html and run.log_tail() == ""
+
+
+def test_of_the_machine_that_trained_a_run_nothing_is_sent_along(tmp_path):
+    experiment = synthetic.store(tmp_path / "store", methods=("moco",), seeds=(0,), steps=5)
+    (run,) = experiment.runs()
+    run.update_status(host="secret", pid=5, process="secret", queued_on="secret", inode=7)
+    archive.export(experiment, tmp_path / "e.zip")
+    with zipfile.ZipFile(tmp_path / "e.zip") as inside:
+        told = inside.read(f"photos/{run.name}/status.json")
+    assert b"secret" not in told and b'"state": "finished"' in told
+
+
+def test_a_name_that_would_steer_a_terminal_is_none(tmp_path):
+    store = Store(tmp_path / "store")
+    experiment = store.create("e", Spec(), {"a": resolve({"dataset": "digits"})})
+    for path in (experiment.path / "a\x1b]52;c;AAAA\x07", store.root / "e\x1b[31m"):
+        shutil.copytree(experiment.path / "a", path / "b")
+        shutil.copy(experiment.run("a").config_file, path)
+    assert [run.id for run in store.runs()] == ["e/a"] and [each.name for each in store.experiments()] == ["e"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask, mode):
+    code = "import sys; from pathlib import Path; from sslcore.files import write_json; write_json(Path(sys.argv[1]), {})"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "x.json")], cwd=ROOT, umask=umask, check=True)
+    assert stat.S_IMODE((tmp_path / "x.json").stat().st_mode) == mode
 
 
 # -- Pipes and devices, where files are read ------------------------------------------------

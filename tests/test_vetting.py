@@ -91,6 +91,26 @@ def test_what_is_not_what_its_name_says_is_refused(tmp_path, name, content, said
         check(tmp_path, name, content)
 
 
+def test_an_array_beside_a_large_one_unpacks_to_no_more_for_it(tmp_path):
+    """That one lies in the file as it is, and is packed again on its way."""
+    large, grows = made(np.save, np.zeros(3_000_000)), made(np.save, np.zeros(30_000_000))
+    check(tmp_path, "a.npz", zipped(x_npy=large))
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as target:
+        target.writestr("x.npy", large)
+        target.writestr("y.npy", grows, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match="more than they should"):
+        check(tmp_path, "a.npz", file.getvalue())
+
+
+def test_the_pages_of_a_table_take_no_more_than_its_cells(tmp_path, monkeypatch):
+    one = made(lambda file: pd.DataFrame({"x": [1.0]}).to_parquet(file))
+    check(tmp_path, "a.parquet", one)
+    monkeypatch.setattr(vetting, "FREE_BYTES", 0)  # what stands around a single cell is more than it
+    with pytest.raises(ValueError, match="too long"):
+        check(tmp_path, "a.parquet", one)
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "largest"),
     [

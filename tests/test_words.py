@@ -162,4 +162,5 @@ def test_halves_of_a_tenth_are_rounded_away_from_zero():
         "100.0",
         "1.8",
     ]
+    assert wording.tenths(-9.9e31) == "-9.9e+31", "of a folder from elsewhere"
     assert [wording.tenths(n, "+z") for n in (2.25, -0.04, -2.25)] == ["+2.3", "+0.0", "-2.3"]

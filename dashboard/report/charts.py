@@ -1,5 +1,6 @@
 """The charts of a report: the pages' figures, with their heights, captions and words for who cannot see them."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -188,7 +189,7 @@ def layouts(runs: Sequence[Run]) -> tuple[list[Chart], str, list[str]]:
             if embeddings.read(run).umap:
                 found[called[name]] = name
             else:
-                again = f"python -m sslcore evaluate {run.id} makes it again"
+                again = f"python -m sslcore evaluate {shlex.quote(run.id)} makes it again"
                 missing.setdefault(called[name], f"umap.parquet is missing or does not fit; {again}")
         except ValueError as error:
             missing.setdefault(called[name], str(error))

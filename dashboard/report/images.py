@@ -30,10 +30,12 @@ class Sheet:
 
 def views(runs: Sequence[Run]) -> tuple[str, str] | None:
     """(the first run that has a sheet of its augmented views, by name; the sheet's address)."""
-    return next(
-        ((name, _address(run.views_file.read_bytes())) for name, run in tables.named(runs).items() if run.views_file.is_file()),
-        None,
-    )
+    for name, run in tables.named(runs).items():
+        with suppress(OSError):
+            content = run.views_file.read_bytes()
+            if content[:4] == b"RIFF" and content[8:12] == b"WEBP":  # else it may be a link to anything
+                return name, _address(content)
+    return None
 
 
 def sheets(runs: Sequence[Run]) -> list[Sheet]:

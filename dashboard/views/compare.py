@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import head, link, tables, words
 from dashboard.figures import curves, style
-from dashboard.plot import plot
+from dashboard.plot import plot, tame
 from dashboard.printed import printed
 from dashboard.unlike import unlike_times, watched
 from sslcore import launch
@@ -175,7 +175,7 @@ if settings.empty:
     st.text("One run: nothing to differ from." if len(runs) == 1 else "These runs have the same settings.")
 elif every:
     st.caption("All settings. “–” is none, or another method's.")
-    st.dataframe(settings.rename_axis("setting"), height=700, alt="Settings of the runs")
+    st.dataframe(settings.rename(columns=tame).rename_axis("setting").map(tame), height=700, alt="Settings of the runs")
 else:
     st.caption("Only what is not the same in all runs; the rest they share.")
     printed(settings.T.reset_index(names="runs").to_dict("records"), "Settings of the runs")

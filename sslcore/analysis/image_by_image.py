@@ -1,5 +1,6 @@
 """Two sides image by image: what their runs take each test image for, and where they differ, class by class."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ def predicted_by(matches: Mapping[int, list[tuple[Run, Run]]], measure: str) -> 
     for run in runs:
         own = predictions(run)
         if own is None:
-            raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {run.id}` makes it")
+            raise ValueError(f"{run.id} has no predictions.npz; `python -m sslcore evaluate {shlex.quote(run.id)}` makes it")
         if files and not same_images(files[0], own):
             raise ValueError(f"{run.id} was tested on other images than the runs beside it")
         files.append(own)

@@ -9,6 +9,7 @@ experiments must be trained equally long, on images and with encoders of one siz
 whoever set it up wants it.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -208,7 +209,7 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
     mean = accuracy(one, measure) - accuracy(other, measure)
     missing = [run.id for run, said in ((one, a), (other, b)) if said is None]
     if missing:
-        why = f"no predictions.npz, which `python -m sslcore evaluate {missing[0]}` makes"
+        why = f"no predictions.npz, which `python -m sslcore evaluate {shlex.quote(missing[0])}` makes"
     elif not same_images(a, b):
         why = "the two were tested on different images"
     else:
@@ -216,7 +217,7 @@ def over_images_of(one: Run, other: Run, measure: str) -> Difference:
         found = over_images(a[measure] == a["label"], b[measure] == b["label"], group)
         if group is None or any("group" in said for said in (a, b)):
             return found
-        return replace(found, why=f"{found.why}; `python -m sslcore evaluate {one.id}` tells which are")
+        return replace(found, why=f"{found.why}; `python -m sslcore evaluate {shlex.quote(one.id)}` tells which are")
     return Difference(mean, None, None, None, "none", 1, why=f"one seed, and {why}")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sslcore.datasets import groups, rule
-from sslcore.datasets.source import IMAGES, OTHER_IMAGES, Info, Report, Source, spelled, untrained
+from sslcore.datasets.source import IMAGES, OTHER_IMAGES, Info, Report, Source, composed, spelled, untrained
 from sslcore.files import stamp
 from sslcore.wording import count, series
 
@@ -155,7 +155,7 @@ def _scan(root: Path) -> Part:
     for entry in _entries(root, budget, part.others):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget, part.others):
-                part.classes[entry.name] = files
+                part.classes.setdefault(composed(entry.name), []).extend(files)
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part

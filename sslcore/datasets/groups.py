@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from sslcore.datasets import source
-from sslcore.datasets.source import TEST_SHARE, spelled
+from sslcore.datasets.source import TEST_SHARE, composed, spelled
 from sslcore.files import a_file
 from sslcore.wording import count, some
 
@@ -35,17 +35,17 @@ def of_files(root: Path, files: Sequence[Path]) -> tuple[list[int] | None, list[
             raise ValueError(f"has {spelled(name)}/{FILE}; move it up, beside {spelled(name)}, with paths such as {example}")
     if not os.path.lexists(root / FILE):
         return None, []
-    known = _read(root)
-    strangers = [os.path.relpath(file, root) for file in known.keys() - set(files)]
+    known, names = _read(root), [composed(os.fspath(file)) for file in files]
+    strangers = [os.path.relpath(file, composed(os.fspath(root))) for file in known.keys() - set(names)]
     if len(strangers) == len(known):
         raise ValueError(f"{FILE} names none of the images; its column file has their paths, such as {example}")
     remarks = [f"{FILE} has {count(len(strangers), 'file')} that the set has not: {some(sorted(strangers))}"] if strangers else []
-    return numbered([known.get(file, number) for number, file in enumerate(files)]), remarks
+    return numbered([known.get(name, number) for number, name in enumerate(names)]), remarks
 
 
-def _read(root: Path) -> dict[Path, str]:
-    """The groups of files. Raises ValueError where groups.csv cannot be read."""
-    found: dict[Path, str] = {}
+def _read(root: Path) -> dict[str, str]:
+    """The groups of files, by their paths as `composed`. Raises ValueError where groups.csv cannot be read."""
+    found: dict[str, str] = {}
     try:
         with open(root / FILE, newline="", encoding="utf-8-sig", opener=a_file) as lines:
             rows = csv.DictReader(lines)
@@ -54,7 +54,8 @@ def _read(root: Path) -> dict[Path, str]:
                 has = f"has the columns {', '.join(columns)}" if columns else "is empty"
                 raise ValueError(f"{FILE} {has}; expected file and group, separated by a comma")
             for row in rows:
-                file, group = (Path(os.path.normpath(root / (row["file"] or "").strip())), (row["group"] or "").strip())
+                file, group = os.path.normpath(root / (row["file"] or "").strip()), (row["group"] or "").strip()
+                file = composed(file)
                 if group and found.setdefault(file, group) != group:
                     raise ValueError(f"{FILE} has {row['file']} twice, in {found[file]} and in {group}; an image has one group")
     except (OSError, UnicodeDecodeError, csv.Error) as error:

@@ -1,6 +1,7 @@
 """What every kind of data set is read into first: images not yet of one size, and their labels."""
 
 import os
+import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -86,6 +87,11 @@ def untrained(labels: np.ndarray | None, train: int, classes: Sequence[str]) -> 
         return {}
     trained, tested = (np.bincount(part, minlength=len(classes)).tolist() for part in (labels[:train], labels[train:]))
     return {name: n for name, there, n in zip(classes, trained, tested) if n and not there}
+
+
+def composed(name: str) -> str:
+    """A name with each letter and its accent as one character: macOS has two, and whoever writes the same name elsewhere one."""
+    return unicodedata.normalize("NFC", name)
 
 
 def spelled(path: str) -> str:

@@ -1,5 +1,7 @@
 """Transfer: how well the encoder of a run sees images of another data set."""
 
+import shlex
+
 from sslcore import datasets, plan, weights
 from sslcore.augment import Views
 from sslcore.datasets import Data
@@ -50,7 +52,8 @@ def keep(run: Run, dataset: str, measured: dict) -> None:
     with run.hold(patience=5):
         results = read_object(run.results_file)
         if results is None and run.results_file.exists():
-            raise ValueError(f"{run.results_file} cannot be read; `python -m sslcore evaluate {run.id}` writes it anew")
+            again = f"`python -m sslcore evaluate {shlex.quote(run.id)}` writes it anew"
+            raise ValueError(f"{run.results_file} cannot be read; {again}")
         results = results or {}
         write_json(
             run.results_file, results | {"transfer": (results.get("transfer") or {}) | {datasets.canonical(dataset): measured}}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import dashboard
+from tests import synthetic
 
 DASHBOARD = Path(dashboard.__file__).parent
 
@@ -63,6 +64,24 @@ def test_words_that_it_cannot_follow_are_told_in_one_line(words, says, capsys):
         code = ended.code
     (line,) = capsys.readouterr().err.splitlines()
     assert code == 2 and says in line
+
+
+def test_a_report_is_written_though_nobody_reads_its_name(tmp_path):
+    synthetic.store(tmp_path / "store", methods=("moco",), seeds=(0,), steps=5)
+    command = [sys.executable, "-m", "dashboard", "report", "photos", "--root", str(tmp_path / "store"), "--out"]
+    for out, code in (("/dev/full", 2), (None, 128 + signal.SIGPIPE)):
+        file = tmp_path / f"{code}.html"
+        with subprocess.Popen(
+            [*command, str(file)],
+            cwd=DASHBOARD.parent,
+            stdout=open(out, "w") if out else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as report:
+            if report.stdout:
+                report.stdout.close()
+            said = report.stderr.read()
+            assert report.wait(60) == code and "Traceback" not in said and file.stat().st_size > 1000
 
 
 def test_a_report_that_is_interrupted_ends_with_a_word(monkeypatch, capsys):

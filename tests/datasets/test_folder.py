@@ -1,6 +1,7 @@
 """Folders of images: what is a class, what is split, and what is skipped."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,15 @@ def test_class_folders_that_would_have_one_name_are_refused(halves, tmp_path):
     with pytest.raises(ValueError) as error:
         datasets.info(str(root))
     one_line(error, "two class folders would both be called \\xff", "rename one")
+
+
+def test_a_class_that_macos_has_written_is_the_one_that_others_have(tmp_path):
+    """It has letters and accents apart."""
+    one, two = (unicodedata.normalize(form, "Käse") for form in ("NFC", "NFD"))
+    root = class_folders(tmp_path / "set", {f"train/{one}": 4, "train/b": 4, f"test/{two}": 2, "test/b": 2})
+    data = datasets.load(str(root), 16)
+    assert data.classes == (one, "b") and sorted(data.y_test.tolist()) == [0, 0, 1, 1]
+    assert not datasets.info(str(root)).untrained
 
 
 def test_links_in_a_circle_end(tmp_path):

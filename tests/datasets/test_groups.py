@@ -1,5 +1,6 @@
 """Images that belong together: where that is said, how they are split, and what goes by their groups."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,12 @@ def test_a_table_in_one_of_the_folders_is_told_where_it_belongs(tmp_path):
     table(tmp_path / "set" / "test", ("cat/0.png", "a"))
     with pytest.raises(ValueError, match=r"test/groups\.csv; move it up, beside test, with paths such as train/cat/0\.png"):
         datasets.info(str(tmp_path / "set"))
+
+
+def test_a_table_that_was_written_elsewhere_names_folders_of_macos(tmp_path):
+    one, two = (unicodedata.normalize(form, "Käse") for form in ("NFC", "NFD"))
+    root = table(class_folders(tmp_path / "set", {two: 10, "horse": 10}), (f"{one}/0.png", "a"), (f"{one}/1.png", "a"))
+    assert datasets.info(str(root)).groups == 19
 
 
 def test_spaces_in_a_tables_head_are_no_part_of_its_names(tmp_path):

@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.figures import evidence
-from dashboard.plot import plot
+from dashboard.plot import plot, tame
 from dashboard.printed import printed
 from dashboard.sections.evidence.asked import Asked, in_words
 from sslcore.analysis import ablation, pairs, stats
@@ -107,9 +107,9 @@ def _show_seeds(asked: Asked) -> None:
                 one = pairs.over_images_of(a, b, asked.measure)
                 lines.append(
                     {
-                        "pair": _name(asked, pair),
+                        "pair": tame(_name(asked, pair)),
                         "seed": seed,
-                        "runs": f"{a.name} / {b.name}",
+                        "runs": tame(f"{a.name} / {b.name}"),
                         "points": 100 * one.mean,
                         "95 % interval": "–" if one.low is None else f"{stats.signed(one.low)} to {stats.signed(one.high)}",
                         "p": p_value(one.p),

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import access, change, cluster, draft, forms, link, machine, words
+from dashboard.plot import tame
 from dashboard.sections.new.form import Form
 from dashboard.sections.new.settings import SHARED
 from sslcore import plan
@@ -93,7 +94,7 @@ def show_table(form: Form, planned: plan.Plan, store: Store) -> None:
         for run, config in configs.items()
     ]
     rate = st.column_config.TextColumn(help="The highest learning rate of the training, after scaling to the batch size.")
-    st.dataframe(pd.DataFrame(rows), hide_index=True, height="auto", column_config={"peak learning rate": rate})
+    st.dataframe(pd.DataFrame(rows).map(tame), hide_index=True, height="auto", column_config={"peak learning rate": rate})
     if memory:
         st.caption(f"Memory: about {plan.MEMORY[0].lower()}{plan.MEMORY[1:]}")
         if not cluster.chosen():
