@@ -36,7 +36,7 @@ MEETING = "TRIPTYCH_MEETING"  # environment variable: a file by which the ranks 
 STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM ends a rank at once
 LOOK_SECONDS = 0.5
 END_SECONDS = 10.0  # after which a rank that SIGTERM did not end is killed
-MAX_BYTES = 3000  # of words, so that a message passes the pipe in one piece
+MAX_BYTES = min(3000, select.PIPE_BUF - 100)  # of words, so that a message passes the pipe in one piece
 
 
 # -- The process that holds the run --------------------------------------------

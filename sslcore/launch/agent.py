@@ -140,8 +140,9 @@ class Agent:
     def serve(self) -> None:
         """Work until there was nothing to do for `idle_seconds`. Returns at once where another agent is at work."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        came = time.monotonic()
         while (lock := take(self.folder / "agent.lock")) is None:
-            if alive(self.store):  # else its holder is about to go, see `retire`
+            if alive(self.store) or time.monotonic() - came > BROKEN_SECONDS:  # else its holder is about to go, see `retire`
                 log.info("another agent is at work")
                 return
             time.sleep(0.05)
