@@ -27,9 +27,9 @@ runs=(
 )
 run={experiment}/${{runs[SLURM_ARRAY_TASK_ID]}}
 # A shared file system may lag behind, and looks anew at a folder that is listed.
-there() {{ [ -f "$run/config.json" ] && [ -f {path} ]; }}
+there() {{ [ -f "$run/config.json" ] && [ -f {path} ] && [ ! -L "$run/log.txt" ]; }}
 for _ in 1 2 3; do there && break || {{ ls "$run" {home} >/dev/null 2>&1; sleep 1; }}; done
-there || exit 0  # deleted meanwhile, or never handed over as far as its sender knows
+there || exit 0  # deleted meanwhile, never handed over as far as its sender knows, or a link to a file of somebody's
 exec >>"$run/log.txt" 2>&1
 rm -f "$run/.exit"  # of an earlier start
 unset "${{!SQUEUE_@}}"  # by which users have answers filtered
