@@ -5,6 +5,7 @@ for hostile: names, links, sizes and every file's content are checked, nothing i
 added whole, under a free name, or not at all.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Spec, Store, into_place
-from sslcore.files import check_place, replacing, room_for
+from sslcore.files import a_file, check_place, replacing, room_for
 from sslcore.naming import LONGEST_NAME, folder_name
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import CHUNK, FREE_BYTES, MAX_RATIO
@@ -101,13 +102,17 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
     Raises ValueError, in one line, where it is one that an experiment cannot do without.
     """
     try:
-        source = path.open("rb")
+        source = open(path, "rb", opener=a_file)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return [f"{name}: a pipe or a device; left out"]
     with source:
         try:
             with _naming(name):
-                if path.is_symlink():
+                if path.is_symlink() and path.name not in ("experiment.json", "config.json"):  # whose every field is known
                     raise ValueError("a link, which may lead to anything")
                 vetting.check(path)
         except ValueError as error:

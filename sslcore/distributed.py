@@ -47,7 +47,9 @@ def join(kind: str, meeting: str | None = None) -> None:
     where: dict[str, Any] = {}
     if meeting:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        where = {"store": dist.FileStore(meeting, world), "rank": rank, "world_size": world}
+        store = dist.FileStore(meeting, world)
+        store.set_timeout(timedelta(minutes=30))  # as where they meet at a port
+        where = {"store": store, "rank": rank, "world_size": world}
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
     if kind == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))

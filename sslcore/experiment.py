@@ -30,6 +30,7 @@ from sslcore.files import (
     is_utf8,
     logged_rows,
     no_link,
+    own_file,
     read_json,
     read_object,
     replacing,
@@ -297,7 +298,7 @@ class Run:
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
         try:
-            with open(self.log_file, "rb", opener=lambda name, flags: a_file(name, flags | os.O_NOFOLLOW)) as file:
+            with open(self.log_file, "rb", opener=own_file) as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - 8000))
                 return file.read().decode(errors="replace")

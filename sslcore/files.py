@@ -121,6 +121,11 @@ def a_file(name: str, flags: int) -> int:
     return descriptor
 
 
+def own_file(name: str, flags: int) -> int:
+    """The same for what is shown or sent on: a link may lead to something that nobody meant to show."""
+    return a_file(name, flags | os.O_NOFOLLOW)
+
+
 def text_of(path: Path) -> str:
     """Raises OSError, or ValueError where it is no UTF-8."""
     with open(path, encoding="utf-8", opener=a_file) as file:

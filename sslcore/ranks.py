@@ -33,6 +33,7 @@ from sslcore.pulse import AnyPulse
 
 WORDS = "TRIPTYCH_WORDS"  # environment variable: a pipe, in which ranks tell the holder
 MEETING = "TRIPTYCH_MEETING"  # environment variable: a file by which the ranks of one machine meet
+PARENT = "TRIPTYCH_PARENT"  # environment variable: the process that started this one, which may end before this one can ask
 STOP = signal.SIGUSR1  # from the holder to rank 0; SIGTERM ends a rank at once
 LOOK_SECONDS = 0.5
 END_SECONDS = 10.0  # after which a rank that SIGTERM did not end is killed
@@ -48,11 +49,13 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
     with tempfile.TemporaryDirectory() as folder:
         os.mkfifo(pipe := Path(folder) / "words")
         listening = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+        start = command(run, os.environ)
+        ours = {PARENT: str(os.getpid())} if start[0] == sys.executable else {}  # else srun starts it
         nodes = subprocess.Popen(
-            command(run, os.environ),
+            start,
             stdin=subprocess.DEVNULL,
             process_group=0,  # a terminal's Ctrl-C is for the holder
-            env={**os.environ, WORDS: str(pipe)},
+            env={**os.environ, WORDS: str(pipe), **ours},
         )
         try:
             rest = b""
@@ -76,7 +79,7 @@ def train(run: Run, pulse: AnyPulse) -> tuple[str, str | None]:
         return heard["ended"], None
     if "why" in heard:
         return "failed", heard["why"]
-    if "pid" not in heard:
+    if "pid" not in heard and code != 128 + signal.SIGKILL:
         return (
             "failed",
             f"The run's {run.config.devices} processes ended with exit code {code} before they had begun; the log says why.",
@@ -134,7 +137,7 @@ def places(per_node: int, environment: Mapping[str, str]) -> list[dict[str, str]
     else:
         here, port = int(environment["SLURM_NODEID"]), 20000 + int(environment["SLURM_JOB_ID"]) % 20000
         where = {"MASTER_ADDR": first_host(environment["SLURM_STEP_NODELIST"]), "MASTER_PORT": str(port)}
-    where |= {"WORLD_SIZE": str(nodes * per_node), "LOCAL_WORLD_SIZE": str(per_node)}
+    where |= {"WORLD_SIZE": str(nodes * per_node), "LOCAL_WORLD_SIZE": str(per_node), PARENT: str(os.getpid())}
     return [where | {"RANK": str(here * per_node + k), "LOCAL_RANK": str(k)} for k in range(per_node)]
 
 
@@ -148,7 +151,7 @@ def first_host(nodelist: str) -> str:
 
 
 def node(per_node: int, folder: str) -> int:
-    """Start this node's ranks and wait for them; when one fails the others are ended. Returns its exit code, or 0."""
+    """Start this node's ranks and wait for them; when one fails the others are ended. Returns its code, as a shell has it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // per_node)))
     ranks: list[subprocess.Popen] = []
@@ -157,7 +160,8 @@ def node(per_node: int, folder: str) -> int:
         ranks.extend(subprocess.Popen(command, env=os.environ | place) for place in places(per_node, os.environ))
         while not any(codes := [rank.poll() for rank in ranks]) and None in codes:
             time.sleep(LOOK_SECONDS / 5)
-        return next(filter(None, codes), 0)
+        code = next(filter(None, codes), 0)
+        return code if code >= 0 else 128 - code
     finally:
         for rank in ranks:
             rank.terminate()
@@ -241,7 +245,7 @@ def tell(what: str, *about: Any) -> None:
 
 def end_with_parent() -> None:
     """See to it that nothing of a run outlives the process that started it, however that one ends."""
-    parent = os.getppid()
+    parent = int(os.environ.get(PARENT) or os.getppid())
 
     def watch() -> None:
         while os.getppid() == parent:

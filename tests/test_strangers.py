@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from dashboard import report
+from dashboard.report import images
 from sslcore import archive
 from sslcore.config import resolve
 from sslcore.experiment import Run, Spec, Store
@@ -120,13 +121,18 @@ def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask, mod
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_what_is_no_file_is_not_waited_for(run, kind):
+def test_what_is_no_file_is_not_waited_for(run, kind, tmp_path):
     """A pipe has no end until somebody writes, and /dev/zero never has one."""
-    for file in (run.status_file, run.results_file, run.environment_file, run.metrics_file, run.log_file, run.config_file):
+    files = (run.status_file, run.results_file, run.environment_file, run.metrics_file, run.log_file, run.views_file)
+    for file in files:
         file.unlink(missing_ok=True)
         os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
     assert run.recorded_status().state == "interrupted" and "could not be read" in run.recorded_status().error
     assert (run.results(), run.environment(), run.metrics(), run.log_tail()) == (None, None, [], "")
+    assert images.views([run]) is None
+    assert all("a pipe or a device" in line or "a link" in line for line in archive.export(run.experiment, tmp_path / "e.zip"))
+    run.config_file.unlink()
+    os.mkfifo(run.config_file) if kind == "pipe" else run.config_file.symlink_to("/dev/zero")
     assert run.readable_config is None
     experiment = run.experiment
     experiment.spec_file.unlink()

@@ -77,6 +77,7 @@ def source(path: str, report: Report | None = None) -> Source:
         files, labels = [files[i] for i in order], labels[order]
         found = None if found is None else [found[i] for i in order]
     else:
+        _call_alike(test, train)
         files, n = train.files + test.files, len(train.files)
         classes = tuple(sorted({*train.classes, *test.classes}, key=spelled))
         labels = np.concatenate([_labels(train, classes), _labels(test, classes)])
@@ -84,6 +85,14 @@ def source(path: str, report: Report | None = None) -> Source:
         said += groups.across(found, n)
     remarks = (*_of_other_kinds(whole.others), *said)
     return Source(files, n, labels if classes else None, _named(classes), tuple(left_out), remarks, path, found)
+
+
+def _call_alike(test: Part, train: Part) -> None:
+    """Call a class of test as train calls it, where macOS has written one of the two names."""
+    names = {composed(name): name for name in train.classes}
+    for name in list(test.classes):
+        if (own := names.get(composed(name), name)) not in test.classes:
+            test.classes[own] = test.classes.pop(name)
 
 
 def _of_other_kinds(others: Counter[str]) -> list[str]:
@@ -155,7 +164,7 @@ def _scan(root: Path) -> Part:
     for entry in _entries(root, budget, part.others):
         if _is_folder(entry):
             if files := _images_below(entry.path, root, budget, part.others):
-                part.classes.setdefault(composed(entry.name), []).extend(files)
+                part.classes[entry.name] = files
         elif _is_image(entry):
             part.loose.append(Path(entry.path))
     return part

@@ -364,6 +364,7 @@ class Agent:
             elif time.monotonic() - watch.asked_to_stop > self.grace_seconds:
                 log.info("%s: killed, it did not stop within %g s", watch.run.id, self.grace_seconds)
                 watch.kill()
+                watch.asked_to_stop = math.inf  # once
             return
         watch.kill()  # what it left behind
         if watch.child:

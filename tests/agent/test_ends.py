@@ -198,3 +198,20 @@ def test_a_pid_that_another_process_has_by_now_is_not_trusted(lab):
     until(lambda: run.recorded_status().state == "interrupted")
     time.sleep(2 * agent_module.TICK_SECONDS)
     assert stranger.poll() is None
+
+
+def test_a_run_by_hand_is_known_by_whatever_name_it_was_started(lab, tmp_path, monkeypatch):
+    """A path from another folder, or through a link; or all that there are, as evaluate measures them."""
+    (run,) = lab.runs(a="finish")
+    (tmp_path / "link").symlink_to(lab.store.root)
+    watch = Watch(run, 5, 1.0)
+    for words, its in (
+        (["python", "-m", "sslcore", "train", "e/a"], True),
+        (["python", "-m", "sslcore", "train", "store/e/a/"], True),
+        (["python", "-m", "sslcore", "train", str(tmp_path / "link" / "e" / "a")], True),
+        (["python", "-m", "sslcore", "evaluate"], True),
+        (["python", "-m", "sslcore", "train", "e/b"], False),
+        (["vim", "notes.md"], False),
+    ):
+        process = SimpleNamespace(cmdline=lambda words=words: words, cwd=lambda: str(tmp_path))
+        assert watch.works_on_it(process) == its, words
