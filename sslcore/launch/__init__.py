@@ -59,7 +59,7 @@ def start(store: Store) -> None:
 
 
 def _start_one(store: Store) -> None:
-    """Start an agent, unless another process does so at this moment; what works here and is outdated makes room for it."""
+    """Start an agent, unless another process does so at this moment; what works here and is unsuited makes room for it."""
     home = folder(store)
     deadline = time.monotonic() + 2 * START_SECONDS
     while (lock := take(home / "start.lock")) is None:  # another process is starting one
@@ -92,8 +92,8 @@ def start_asking(store: Store) -> None:
 
 
 def ready(store: Store) -> bool:
-    """Whether an agent takes orders that knows what this version launches."""
-    return agent_alive(store) and not agent.outdated(store)
+    """Whether an agent takes orders that trains what is launched here as is asked here."""
+    return agent_alive(store) and not agent.unsuited(store)
 
 
 class NotStarted(RuntimeError):

@@ -60,10 +60,14 @@ def alive(store: Store) -> bool:
     return isinstance(name, str) and bool(lives(name))
 
 
-def outdated(store: Store) -> bool:
-    """Whether this host's agent is of an older version that lacks an option of this one: it refuses what is launched now."""
-    knows = announced(store).get("options")
-    return not set(OPTIONS) <= set(map(str, knows if isinstance(knows, list) else ()))
+def unsuited(store: Store) -> bool:
+    """Whether this host's agent would not train as is asked here: it is of an older version, which lacks an option and refuses
+    what is launched now, or was started where images are kept elsewhere (TRIPTYCH_DATA).
+    """
+    who = announced(store)
+    knows = who.get("options")
+    lacks = not set(OPTIONS) <= set(map(str, knows if isinstance(knows, list) else ()))
+    return lacks or who.get("data") != os.environ.get("TRIPTYCH_DATA")
 
 
 def of_another_user(store: Store) -> bool:
@@ -175,7 +179,7 @@ class Agent:
         """Say who takes orders, again where the file that says so was deleted or damaged."""
         me = psutil.Process()
         who = {"pid": me.pid, "pid_started": me.create_time(), "process": process_name(me.pid), "host": HOST}
-        who |= {"root": str(self.store.root), "options": list(OPTIONS)}
+        who |= {"root": str(self.store.root), "options": list(OPTIONS), "data": os.environ.get("TRIPTYCH_DATA")}
         if announced(self.store) != who:
             write_json(self.folder / "agent.json", who)
         elif time.monotonic() - self.beaten > HEARTBEAT_SECONDS:

@@ -108,6 +108,7 @@ READING = {
     "extend",
     "change",
     "named",
+    "own_file",
     "read_json",
     "logged_rows",
     "read_spec",

@@ -182,6 +182,22 @@ def test_an_agent_of_a_version_with_other_options_makes_room_for_one_of_this(lab
     assert first.status().state == "running" and first.status().attempt == 1
 
 
+def test_an_agent_that_keeps_images_elsewhere_makes_room(lab, monkeypatch, tmp_path):
+    """What is launched now is trained where its launcher has the room for it; what trains goes on."""
+    (first,) = lab.runs(a="wait")
+    agent = lab.agent()
+    lab.begun(first)
+    assert launch.ready(lab.store)
+    monkeypatch.setenv("TRIPTYCH_DATA", str(tmp_path / "roomy"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    assert not launch.ready(lab.store)
+    launch.start(lab.store)
+    assert agent.wait(timeout=60) is not None and launch.ready(lab.store)
+    who = json.loads((folder(lab.store) / "agent.json").read_text())
+    assert psutil.Process(who["pid"]).environ()["TRIPTYCH_DATA"] == str(tmp_path / "roomy")
+    assert first.status().state == "running" and first.status().attempt == 1
+
+
 def test_an_agent_of_a_newer_version_stays(lab):
     """It knows what this one launches, and more; this one would refuse what it was given."""
     lab.store.root.mkdir()
