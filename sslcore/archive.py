@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 from sslcore import vetting
 from sslcore.config import RunConfig, first_problem
 from sslcore.experiment import Experiment, Run, Spec, Store, into_place
-from sslcore.files import a_file, check_place, replacing, room_for
+from sslcore.files import check_place, regular_file, replacing, room_for, unlinked_file
 from sslcore.naming import LONGEST_NAME, folder_name
 from sslcore.status import ACTIVE, OF_A_PROCESS, State, Status
 from sslcore.vetting import CHUNK, FREE_BYTES, MAX_RATIO
@@ -101,19 +101,18 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
 
     Raises ValueError, in one line, where it is one that an experiment cannot do without.
     """
+    known = path.name in ("experiment.json", "config.json")  # in every field, so that a link to something else is found out
     try:
-        source = open(path, "rb", opener=a_file)
+        source = open(path, "rb", opener=regular_file if known else unlinked_file)
     except FileNotFoundError:
         return []
     except OSError as error:
-        if error.errno != errno.EINVAL:
+        if error.errno not in (errno.EINVAL, errno.ELOOP):
             raise
-        return [f"{name}: a pipe or a device; left out"]
+        return [f"{name}: a link, a pipe or a device, which may lead to anything; left out"]
     with source:
         try:
             with _naming(name):
-                if path.is_symlink() and path.name not in ("experiment.json", "config.json"):  # whose every field is known
-                    raise ValueError("a link, which may lead to anything")
                 vetting.check(path)
         except ValueError as error:
             if path.name == "experiment.json":
@@ -121,7 +120,7 @@ def _add(archive: zipfile.ZipFile, path: Path, name: str) -> list[str]:
             if path.name == "config.json":
                 anew = "python -m sslcore complete writes it anew, or " if Run(path.parent).config_is_lost() else ""
                 raise ValueError(f"{error}; {anew}delete the run") from None
-            if path.suffix != ".jsonl" or path.is_symlink():
+            if path.suffix != ".jsonl":
                 return [f"{error}; this file is left out"]
             archive.writestr(_entry(name), b"".join(filter(_sound, source)))
             return [f"{error}; damaged lines are left out"]

@@ -59,11 +59,11 @@ def _quota() -> float:
     for group in control_groups("cpu"):  # microseconds of computing, and in how many
         with suppress(OSError, ValueError):
             quota, period = (group / "cpu.max").read_text(encoding="utf-8").split()  # "max" where there is none
-            quotas.append(int(quota) / int(period))
+            quotas.append(math.ceil(int(quota) / int(period)))
         quota, period = (number(group, f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         if quota and period and quota > 0:  # -1: none
-            quotas.append(quota / period)
-    return max(1, least if math.isinf(least := min(quotas)) else math.ceil(least))
+            quotas.append(math.ceil(quota / period))
+    return max(1, min(quotas))
 
 
 def control_groups(controller: str) -> Iterator[Path]:

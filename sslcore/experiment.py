@@ -25,18 +25,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sslcore.config import RunConfig, first_problem, flatten
 from sslcore.files import (
     Stamp,
-    a_file,
     finite,
     is_utf8,
     logged_rows,
     no_link,
-    own_file,
     read_json,
     read_object,
+    regular_file,
     replacing,
     room_for,
     stamp,
     text_of,
+    unlinked_file,
     write_json,
 )
 from sslcore.locks import Claim, beats, holding, lives, process_is
@@ -261,7 +261,7 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """All logged rows; a torn line (the last one, after a crash) is skipped."""
         try:
-            with open(self.metrics_file, "rb", opener=a_file) as file:
+            with open(self.metrics_file, "rb", opener=regular_file) as file:
                 return logged_rows(file.read())
         except OSError:
             return []
@@ -298,7 +298,7 @@ class Run:
     def log_tail(self) -> str:
         """The last 8,000 bytes of log.txt."""
         try:
-            with open(self.log_file, "rb", opener=own_file) as file:
+            with open(self.log_file, "rb", opener=unlinked_file) as file:
                 file.seek(0, os.SEEK_END)
                 file.seek(max(0, file.tell() - 8000))
                 return file.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, on a disk that may be full, and reading JSON that may be torn."""
+"""Writing files whole or not at all, on a disk that may be full; opening what others may have made; JSON that may be torn."""
 
 import errno
 import json
@@ -21,8 +21,6 @@ FULL = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "no file may be that large here (ulimit -f)",
 }
-
-
 os.umask(UMASK := os.umask(0o077))  # which can only be read by changing it
 
 
@@ -107,31 +105,6 @@ def own_folder(kind: str) -> Path:
     return folder
 
 
-def no_link(name: str, flags: int) -> int:
-    """An opener for files that are written in place: a link, which others may have put there, leads to a file of somebody's."""
-    return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-
-
-def a_file(name: str, flags: int) -> int:
-    """An opener for files that others may have made: a pipe, which waits for ever, or a device, which never ends, is none."""
-    descriptor = os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "is no file", name)
-    return descriptor
-
-
-def own_file(name: str, flags: int) -> int:
-    """The same for what is shown or sent on: a link may lead to something that nobody meant to show."""
-    return a_file(name, flags | os.O_NOFOLLOW)
-
-
-def text_of(path: Path) -> str:
-    """Raises OSError, or ValueError where it is no UTF-8."""
-    with open(path, encoding="utf-8", opener=a_file) as file:
-        return file.read()
-
-
 @contextmanager
 def replacing(path: Path, size: int = 0) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block succeeds.
@@ -150,6 +123,34 @@ def replacing(path: Path, size: int = 0) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+# -- Opening what others may have made: openers for `open` ------------------------
+
+
+def no_link(name: str, flags: int) -> int:
+    """For files that are written in place: a link, which others may have put there, leads to a file of somebody's."""
+    return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def regular_file(name: str, flags: int) -> int:
+    """For files that are read. A pipe, which waits for ever, or a device, which never ends, is none: EINVAL."""
+    descriptor = os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no file", name)
+    return descriptor
+
+
+def unlinked_file(name: str, flags: int) -> int:
+    """The same for what is shown or sent on: a link may lead to something that nobody meant to show. ELOOP."""
+    return regular_file(name, flags | os.O_NOFOLLOW)
+
+
+def text_of(path: Path) -> str:
+    """Raises OSError, or ValueError where it is no UTF-8."""
+    with open(path, encoding="utf-8", opener=regular_file) as file:
+        return file.read()
 
 
 Stamp = tuple[int, int, int]
@@ -209,7 +210,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 def appended(file: Path, start: int) -> bytes:
     """What a file of lines holds from a byte on, without the line that is being written. Nothing where there is no file."""
     try:
-        with open(file, "rb", opener=a_file) as opened:
+        with open(file, "rb", opener=regular_file) as opened:
             opened.seek(start)
             content = opened.read()
     except OSError:

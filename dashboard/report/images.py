@@ -14,7 +14,7 @@ from dashboard import tables
 from dashboard.sheets import sheet
 from sslcore.datasets import SHEET_COLUMNS
 from sslcore.experiment import Run
-from sslcore.files import own_file
+from sslcore.files import unlinked_file
 
 MAX_SHEET = 1_200_000  # bytes of a sample sheet; larger ones are drawn smaller
 
@@ -32,7 +32,7 @@ class Sheet:
 def views(runs: Sequence[Run]) -> tuple[str, str] | None:
     """(the first run that has a sheet of its augmented views, by name; the sheet's address)."""
     for name, run in tables.named(runs).items():
-        with suppress(OSError), open(run.views_file, "rb", opener=own_file) as file:
+        with suppress(OSError), open(run.views_file, "rb", opener=unlinked_file) as file:
             head = file.read(12)
             if head[:4] == b"RIFF" and head[8:] == b"WEBP":
                 return name, _address(head + file.read())

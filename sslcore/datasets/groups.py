@@ -18,7 +18,7 @@ import numpy as np
 
 from sslcore.datasets import source
 from sslcore.datasets.source import TEST_SHARE, composed, spelled
-from sslcore.files import a_file
+from sslcore.files import regular_file
 from sslcore.wording import count, some
 
 FILE = "groups.csv"
@@ -47,7 +47,7 @@ def _read(root: Path) -> dict[str, str]:
     """The groups of files, by their paths as `composed`. Raises ValueError where groups.csv cannot be read."""
     found: dict[str, str] = {}
     try:
-        with open(root / FILE, newline="", encoding="utf-8-sig", opener=a_file) as lines:
+        with open(root / FILE, newline="", encoding="utf-8-sig", opener=regular_file) as lines:
             rows = csv.DictReader(lines)
             rows.fieldnames = columns = [name.strip() for name in rows.fieldnames or ()]
             if not columns.count("file") == columns.count("group") == 1:

@@ -108,7 +108,7 @@ READING = {
     "extend",
     "change",
     "named",
-    "own_file",
+    "unlinked_file",
     "read_json",
     "logged_rows",
     "read_spec",

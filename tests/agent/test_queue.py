@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from sslcore import launch
 from sslcore.config import resolve
@@ -47,13 +48,17 @@ def test_what_a_run_leaves_behind_does_not_keep_its_slot(lab):
     assert leaving.status().state == "finished"
 
 
-def test_each_gpu_trains_one_run(lab, tmp_path):
-    bin = tmp_path / "bin"
-    bin.mkdir()
-    (bin / "nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-aaaa, Fast\n1, GPU-bbbb, Fast, too'\n")
-    (bin / "nvidia-smi").chmod(0o755)
-    lab.env |= {"PATH": f"{bin}:{os.environ['PATH']}"}
+@pytest.fixture
+def two_gpus(lab, tmp_path):
+    """The agents see two."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-aaaa, Fast\n1, GPU-bbbb, Fast, too'\n")
+    (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
+    lab.env |= {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     lab.env.pop("CUDA_VISIBLE_DEVICES", None)
+
+
+def test_each_gpu_trains_one_run(lab, two_gpus):
     one, two, three = lab.runs(device="auto", a="wait", b="wait", c="finish")
     three.config_file.write_text(resolve({"dataset": "digits", "device": "cpu"}).model_dump_json())
     lab.agent()
@@ -88,13 +93,7 @@ def test_runs_of_few_threads_share_the_cores_and_one_that_takes_all_is_not_overt
     until(lambda: all(run.status().state == "finished" for run in runs))
 
 
-def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, tmp_path):
-    bin = tmp_path / "bin"
-    bin.mkdir()
-    (bin / "nvidia-smi").write_text("#!/bin/sh\necho '0, GPU-aaaa, Fast\n1, GPU-bbbb, Fast'\n")
-    (bin / "nvidia-smi").chmod(0o755)
-    lab.env |= {"PATH": f"{bin}:{os.environ['PATH']}"}
-    lab.env.pop("CUDA_VISIBLE_DEVICES", None)
+def test_a_run_on_two_gpus_takes_both_or_waits_and_is_not_overtaken(lab, two_gpus):
     one, both, again, behind, three, cpu = lab.runs(
         device="auto", a="wait", b="wait", c="finish", d="finish", e="finish", f="finish"
     )
