@@ -120,10 +120,15 @@ def page_link(name: str, label: str, **params: str) -> None:
     st.page_link(page(name), label=label, icon=":material/arrow_forward:", query_params=params or None)
 
 
+def base() -> str:
+    """The path below which a proxy has the app, such as /lab; "" where it has none."""
+    prefix = st.get_option("server.baseUrlPath").strip("/")
+    return f"/{prefix}" if prefix else ""
+
+
 def report(experiment: Experiment) -> str:
     """The address of the experiment's report."""
-    base = st.get_option("server.baseUrlPath").strip("/")
-    return "/" + "/".join(filter(None, [base, "report", quote(experiment.name)]))
+    return f"{base()}/report/{quote(experiment.name)}"
 
 
 def choice(title: str, options: Sequence[str], default: str, key: str, say: Callable[[str], str] = str, **common: Any) -> str:

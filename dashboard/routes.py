@@ -9,18 +9,17 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import plotly
-import streamlit as st
 from PIL import Image
 from plotly.offline import get_plotlyjs_version
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from dashboard import difference, sheets, tables
+from dashboard import difference, link, sheets, tables
 from sslcore import datasets
 from sslcore.experiment import Store
 
-BASE = f"/{prefix}" if (prefix := st.get_option("server.baseUrlPath").strip("/")) else ""  # below which a proxy has the app
+BASE = link.base()
 HERE = Path(__file__).parent
 PLOTLY_FILE = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"{BASE}/plotly.js?v={get_plotlyjs_version()}"
